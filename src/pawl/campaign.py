@@ -1,0 +1,186 @@
+"""The main job: the order of the rooms, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pawl import pacing
+from pawl.data import LoadedData, load
+from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
+from pawl.environment import versions
+from pawl.errors import LedgerError
+from pawl.evidence import Effort, FinalTest, confirm, final_test, race
+from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.ledger import Ledger
+from pawl.recipe import Recipe
+from pawl.report.assemble import card, report_of, summarize, task_summary
+from pawl.report.page import render
+from pawl.report.summary import Summary
+from pawl.search import baseline as default_baseline
+from pawl.search import ranked, search
+from pawl.task import Task
+from pawl.training.metrics import score
+from pawl.training.problem import Problem
+from pawl.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a campaign is run.
+
+    Attributes:
+        budget: Seconds from start to finished report, or `None`.
+        trials: Number of search trials in place of a budget, or `None`.
+        seed: Decides splits, seeds and samples.
+        device: `auto`, `cpu` or `cuda`.
+        source: How reports name the data.
+        command: The command that repeats the campaign.
+    """
+
+    budget: float | None
+    trials: int | None
+    seed: int = 0
+    device: str = "auto"
+    source: str = ""
+    command: str = ""
+
+
+def run_campaign(
+    task: Task,
+    folder: Path,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    listener: Listener | None = None,
+    identity: dict[str, Any] | None = None,
+    started: float | None = None,
+) -> Summary:
+    """Optimizes a task and leaves ledger, summary, report and bundle in a folder.
+
+    Args:
+        task: What to optimize.
+        folder: New or empty; with `resume`, that of an unfinished campaign.
+        settings: How.
+        resume: Go on with the campaign in the folder.
+        listener: Told how it goes on.
+        identity: What the ledger should remember so that the campaign can be resumed.
+        started: `time.monotonic()` at which the budget began; now by default.
+
+    Raises:
+        PawlError: Any wrong input; see `pawl.errors`.
+    """
+    started = time.monotonic() if started is None else started
+    listener = listener or Silent()
+    listener.phase("read", "data")
+    device = pick_device(settings.device)
+    data = load(task, seed=settings.seed)
+    problem = Problem.of(task, data, device)
+    with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
+        ledger.charge(time.monotonic() - started)
+        session = Session(problem, ledger, settings.seed, settings.budget, listener)
+        return _campaign(session, task, data, settings)
+
+
+def _ledger(
+    folder: Path, data: LoadedData, settings: Settings, identity: dict[str, Any], *, resume: bool
+) -> Ledger:
+    if not resume:
+        return Ledger.create(
+            folder, {**identity, "fingerprint": data.fingerprint, "versions": versions()}
+        )
+    ledger = Ledger.open(folder)
+    if ledger.identity.get("fingerprint") != data.fingerprint:
+        ledger.close()
+        raise LedgerError(
+            f"the data is not what the campaign in {str(folder)!r} was started with; give the same "
+            "data, or start anew with another --out"
+        )
+    return ledger
+
+
+def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings) -> Summary:
+    baseline = default_baseline(session.facts)
+    session.epochs = pacing.natural_epochs(session)
+    session.listener.phase("time", "a few steps of the baseline")
+    pace = pacing.pace(session, baseline, settings.trials)
+    session.epochs = pace.epochs
+    trials = search(session, baseline, pace.search)
+
+    sign = session.problem.objective.sign
+    count, pairs = session.ledger.decide(
+        "race", lambda: list(pacing.finalists(session, pace, trials))
+    )
+    recipes = ranked(trials, sign, count) or [baseline]
+    candidate = race(session, baseline, recipes, pairs)
+    session.reserve = session.ledger.decide(
+        "reserve", lambda: pacing.reserve(pace, candidate, trials)
+    )
+    effort = Effort(
+        **session.ledger.decide(
+            "effort", lambda: asdict(pacing.effort(session, pace, baseline, candidate, trials))
+        )
+    )
+    confirmation = confirm(session, baseline, candidate, effort)
+    test = final_test(session, baseline, confirmation.final, data.test, pace.seeds)
+
+    session.listener.phase("deploy", "export, parity, latency, bundle")
+    models = {"baseline": test.baseline, "final": test.final}
+    graphs = {name: _export(model, data) for name, model in models.items()}
+    costs = measure(graphs, data.test)
+    values = _values(session, data, graphs)
+    part = task_summary(task, data, settings.source)
+    summary = summarize(
+        session, task=part, baseline=baseline, confirmation=confirmation, test=test,
+        values=values, costs=costs, command=settings.command,
+    )  # fmt: skip
+    _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
+    return summary
+
+
+def _export(trained: Trained, data: LoadedData) -> bytes:
+    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    check_parity(trained.model, graph, data.test)
+    return graph
+
+
+def _values(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
+    """Returns the kept models' scores by the predictions of their graphs: what `predict` gives."""
+    assert data.test.targets is not None
+    return {
+        name: float(
+            score(
+                session.problem.objective,
+                torch.from_numpy(predict(graph, data.test)),
+                data.test.targets,
+            )
+        )
+        for name, graph in graphs.items()
+    }
+
+
+def _leave(  # noqa: PLR0913
+    session: Session, data: LoadedData, baseline: Recipe, final: Recipe, test: FinalTest,
+    graph: bytes, summary: Summary,
+) -> None:
+    """Writes bundle, recipe, report and summary; the summary last, as the sign that all is there."""
+    session.listener.phase("report", "report.html")
+    ledger = session.ledger
+    described = {
+        "name": data.name,
+        "metric": summary.metric,
+        "direction": summary.direction,
+        "versions": summary.versions,
+    }
+    write_bundle(
+        ledger, schema=data.schema, graph=graph, trained=test.final, task=described,
+        card=card(summary, final),
+    )  # fmt: skip
+    ledger.write_file("recipe.toml", final.to_toml().encode())
+    page = render(report_of(session, summary, baseline, final, test.records))
+    ledger.write_file("report.html", page.encode())
+    ledger.write_file("summary.json", summary.to_json().encode())

@@ -1,0 +1,33 @@
+"""Reads data into tensors: tables, images by class, arrays and datasets.
+
+Training reads a `Task` with `load`; prediction reads new rows with `read_like` and the `Schema`
+that training left.
+"""
+
+from pawl.data.loading import load, read_like
+from pawl.data.module import load_module_task, resolve_task
+from pawl.data.splits import split_rows
+from pawl.data.types import (
+    Column,
+    Examples,
+    Inputs,
+    InputSpec,
+    LoadedData,
+    ModelSpec,
+    Schema,
+)
+
+__all__ = [
+    "Column",
+    "Examples",
+    "InputSpec",
+    "Inputs",
+    "LoadedData",
+    "ModelSpec",
+    "Schema",
+    "load",
+    "load_module_task",
+    "read_like",
+    "resolve_task",
+    "split_rows",
+]

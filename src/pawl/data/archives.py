@@ -1,0 +1,206 @@
+"""Image files in a folder or an archive; archives are read in stream order and never unpacked."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from pawl.errors import DataError
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+IMAGE_SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
+MAX_ARCHIVE_BYTES = 8 * 2**30
+MAX_ARCHIVE_FILES = 1_000_000
+
+_Readable = gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File | io.BufferedReader
+
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError,
+    NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image file, not decoded.
+
+    Attributes:
+        name: Its path inside the source, with forward slashes.
+        content: The encoded bytes, or the file that holds them.
+    """
+
+    name: str
+    content: bytes | Path
+
+    def open(self) -> io.BytesIO | Path:
+        """What PIL can open."""
+        return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
+
+
+def list_images(path: Path) -> list[ImageFile]:
+    """Returns the images of a folder, an archive or a single file, sorted by their path.
+
+    Hidden files and files that are no images by their extension are passed over.
+
+    Raises:
+        DataError: If the archive is broken, encrypted, too large, or has paths that lead out or
+            links; or if there are no images.
+    """
+    if path.is_dir():
+        found = {file.name: file for file in _from_folder(path)}
+    elif is_image(path.name):
+        found = {path.name: ImageFile(path.name, path)}
+    else:
+        try:
+            read = _from_zip if path.name.lower().endswith(".zip") else _from_tar
+            found = {file.name: file for file in read(path)}
+        except _BROKEN as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{path.name} cannot be read as an archive ({reason}); check or download it again"
+            ) from error
+    if not found:
+        raise DataError(
+            f"{path.name} has no images; allowed are files ending in {', '.join(IMAGE_SUFFIXES)}; "
+            f"give a folder or archive with one folder of images per class"
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def is_image(name: str) -> bool:
+    """Whether a path is an image's by its extension, and not hidden."""
+    parts = name.split("/")
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _from_folder(folder: Path) -> Iterator[ImageFile]:
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            path = Path(parent, file)
+            name = path.relative_to(folder).as_posix()
+            if is_image(name):
+                yield ImageFile(name, path)
+
+
+class _Guard:
+    """Refuses an archive's dangerous members before anything of them is read."""
+
+    def __init__(self, archive: str) -> None:
+        self._archive = archive
+        self._num_files = 0
+        self._num_bytes = 0
+
+    def check(self, name: str, size: int, *, is_regular: bool) -> str:
+        """Returns the member's normal path."""
+        parts = [part for part in re.split(r"[/\\]", name) if part != "."]
+        absolute = name.startswith(("/", "\\")) or bool(re.match(r"[A-Za-z]:", name))
+        if absolute or ".." in parts:
+            raise DataError(
+                f"{self._archive} has the path {name!r}, which leads out of the archive; allowed "
+                f"are relative paths without '..'; pack it again"
+            )
+        if not is_regular:
+            raise DataError(
+                f"{self._archive} has a link or device at {name!r}; allowed are files and folders; "
+                f"pack it again with the files themselves"
+            )
+        self._num_files += 1
+        self._num_bytes += size
+        if self._num_files > MAX_ARCHIVE_FILES or self._num_bytes > MAX_ARCHIVE_BYTES:
+            raise DataError(
+                f"{self._archive} unpacks to more than is allowed ({MAX_ARCHIVE_BYTES / 2**30:g} "
+                f"GiB and {MAX_ARCHIVE_FILES:,} files); unpack it yourself and give the folder"
+            )
+        return "/".join(part for part in parts if part)
+
+
+def _from_tar(path: Path) -> Iterator[ImageFile]:
+    guard = _Guard(path.name)
+    with _decompressed(path) as file, _open_tar(stream := _Stream(file)) as archive:
+        for member in archive:
+            is_regular = member.isfile() or member.isdir()
+            name = guard.check(member.name, member.size, is_regular=is_regular)
+            if member.isfile() and is_image(name):
+                content = archive.extractfile(member)
+                assert content is not None
+                yield ImageFile(name, content.read())
+        if stream.block(archive.offset) != bytes(tarfile.BLOCKSIZE):
+            raise DataError(
+                f"{path.name} cannot be read as an archive (it ends without an end mark, so it was "
+                f"cut or is damaged); check or download it again"
+            )
+
+
+class _Stream(io.RawIOBase):
+    """Remembers the last chunk: `tarfile` takes a cut or damaged member for the archive's end."""
+
+    def __init__(self, file: _Readable) -> None:
+        self._file = file
+        self._chunk = b""
+        self._end = 0
+
+    def read(self, size: int = -1) -> bytes:
+        self._chunk = self._file.read(size)
+        self._end += len(self._chunk)
+        return self._chunk
+
+    def block(self, offset: int) -> bytes:
+        """The block at an offset, as far as the last chunk holds it."""
+        start = offset - self._end + len(self._chunk)
+        return self._chunk[start : start + tarfile.BLOCKSIZE]
+
+
+def _open_tar(stream: _Stream) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|")
+
+
+def _decompressed(path: Path) -> _Readable:
+    """The tar's bytes. These readers notice a cut file, which `tarfile`'s own pass over."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(path)
+    return bz2.open(path) if magic.startswith(b"BZh") else path.open("rb")
+
+
+def _from_zip(path: Path) -> Iterator[ImageFile]:
+    guard = _Guard(path.name)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            mode = member.external_attr >> 16
+            is_regular = not stat.S_IFMT(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            name = guard.check(member.filename, member.file_size, is_regular=is_regular)
+            if not member.is_dir() and is_image(name):
+                if member.flag_bits & 1:
+                    raise DataError(
+                        f"{path.name} is encrypted; allowed are archives without a password; "
+                        f"unpack it and give the folder"
+                    )
+                yield ImageFile(name, archive.read(member))

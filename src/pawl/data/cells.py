@@ -1,0 +1,171 @@
+"""A table's cells: what one column holds, whether it came as text or typed.
+
+Text is factorized first, so that parsing works on distinct texts only. Shape legend: `R` rows,
+`U` distinct texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+MISSING = frozenset(
+    ("", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "?", "<NA>", "NaT")
+)
+"""Texts that stand for a missing cell, after white space at their ends is gone."""
+
+_BOOLEANS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0}
+_DATE = (
+    r"^(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
+    r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?)?$"
+)
+_MAX_WHOLE = 1e15
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column's cells.
+
+    Attributes:
+        kind: How they came: `number`, `boolean` and `date` are typed; `text` may still hold numbers
+            or dates; `category` is text that the user declared categorical; `other` is lists and
+            the like, which pawl does not use.
+        values: `[R]` float64 with NaN (number, boolean), `[R]` datetime64[s] with NaT (date), or
+            `[U]` distinct texts without missing ones (text, category).
+        codes: `[R]` indices into the texts, -1 where missing; empty for typed cells.
+    """
+
+    kind: Literal["number", "boolean", "date", "text", "category", "other"]
+    values: NDArray[Any]
+    codes: NDArray[np.int64]
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """`[R]`: where nothing is given."""
+        mask: NDArray[np.bool_]
+        mask = self.codes < 0 if self.kind in ("text", "category") else pd.isna(self.values)
+        return mask
+
+    @property
+    def present_texts(self) -> list[str]:
+        """The distinct texts."""
+        return [str(text) for text in self.values]
+
+
+def read_cells(column: pd.Series[Any]) -> Cells:  # noqa: PLR0911
+    """Reads a column of any dtype.
+
+    Times with a zone keep the clock as written; durations become seconds.
+    """
+    none = np.empty(0, dtype=np.int64)
+    dtype = column.dtype
+    types = pd.api.types
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _text(column.astype(object), "category")
+    if types.is_bool_dtype(dtype):
+        return Cells("boolean", column.to_numpy(np.float64, na_value=np.nan), none)
+    if types.is_datetime64_any_dtype(dtype):
+        local = column if column.dt.tz is None else column.dt.tz_localize(None)
+        return Cells("date", local.to_numpy().astype("datetime64[s]"), none)
+    if types.is_timedelta64_dtype(dtype):
+        return Cells("number", column.dt.total_seconds().to_numpy(np.float64), none)
+    if types.is_complex_dtype(dtype):
+        return Cells("other", np.zeros(len(column)), none)
+    if types.is_numeric_dtype(dtype):
+        return Cells("number", column.to_numpy(np.float64, na_value=np.nan), none)
+    return _text(column, "text")
+
+
+def _text(column: pd.Series[Any], kind: Literal["text", "category"]) -> Cells:
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:  # unhashable: lists, dicts, arrays
+        return Cells("other", np.zeros(len(column)), np.empty(0, dtype=np.int64))
+    values = list(distinct)
+    if values and all(isinstance(value, bool | np.bool_) for value in values):
+        typed = np.array([float(value) for value in values] + [np.nan])
+        return Cells("boolean", typed[codes], np.empty(0, dtype=np.int64))
+    if any(isinstance(value, tuple | bytes) for value in values):
+        return Cells("other", np.zeros(len(column)), np.empty(0, dtype=np.int64))
+    texts = [_as_text(value) for value in values]
+    # Stripping makes texts equal that were not; the missing ones become -1.
+    order = {text: code for code, text in enumerate(dict.fromkeys(texts)) if text not in MISSING}
+    compact = {text: code for code, text in enumerate(order)}
+    recode = np.array([compact.get(text, -1) for text in texts] + [-1], dtype=np.int64)
+    return Cells(kind, np.array(list(compact), dtype=object), recode[codes])
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return number_name(float(value))
+    return str(value).strip()
+
+
+def number_name(value: float) -> str:
+    """A number as a class or category: `3` for 3.0, `0.5` for 0.5."""
+    return str(int(value)) if abs(value) < _MAX_WHOLE and value == int(value) else repr(value)
+
+
+def as_numbers(cells: Cells) -> NDArray[np.float64]:
+    """`[R]` numbers, NaN where missing or no number; infinities stay."""
+    if cells.kind in ("number", "boolean"):
+        return cells.values
+    if cells.kind not in ("text", "category"):
+        return np.full(len(cells.values), np.nan)
+    parsed = pd.to_numeric(pd.Series(cells.values, dtype=object), errors="coerce")
+    return _spread(parsed.to_numpy(np.float64), cells.codes, np.nan)
+
+
+def as_booleans(cells: Cells) -> NDArray[np.float64]:
+    """`[R]` 1 for true and yes, 0 for false and no, NaN for everything else."""
+    if cells.kind in ("number", "boolean"):
+        return np.where(np.isin(cells.values, (0.0, 1.0)), cells.values, np.nan)
+    if cells.kind not in ("text", "category"):
+        return np.full(len(cells.values), np.nan)
+    known = [_BOOLEANS.get(text.lower(), np.nan) for text in cells.present_texts]
+    return _spread(np.array(known, dtype=np.float64), cells.codes, np.nan)
+
+
+def as_dates(cells: Cells) -> NDArray[np.datetime64]:
+    """`[R]` datetime64[s] in the time zone as written, NaT where missing or no ISO-like date."""
+    if cells.kind == "date":
+        return cells.values
+    if cells.kind not in ("text", "category"):
+        return np.full(len(cells.values), np.datetime64("NaT", "s"))
+    parts = pd.Series(cells.values, dtype="str").str.extract(_DATE)
+    filled = parts.fillna({4: "0", 5: "00", 6: "00"})
+    canonical = (
+        filled[0]
+        + filled[2].str.zfill(2)
+        + filled[3].str.zfill(2)
+        + filled[4].str.zfill(2)
+        + filled[5]
+        + filled[6]
+    )
+    dates = pd.to_datetime(canonical, format="%Y%m%d%H%M%S", errors="coerce")
+    return _spread(dates.to_numpy().astype("datetime64[s]"), cells.codes, np.datetime64("NaT", "s"))
+
+
+def as_texts(cells: Cells) -> tuple[list[str], NDArray[np.int64]]:
+    """`([U] texts, [R] codes)`, -1 where missing; typed cells are written out."""
+    if cells.kind in ("text", "category"):
+        return cells.present_texts, cells.codes
+    if cells.kind == "other":
+        return [], np.full(len(cells.values), -1, dtype=np.int64)
+    codes, distinct = pd.factorize(cells.values)
+    if cells.kind == "number":
+        return [
+            number_name(value) if np.isfinite(value) else str(value) for value in distinct
+        ], codes
+    if cells.kind == "boolean":
+        return [str(bool(value)) for value in distinct], codes
+    return [str(pd.Timestamp(value)) for value in distinct], codes
+
+
+def _spread(distinct: NDArray[Any], codes: NDArray[np.int64], missing: Any) -> NDArray[Any]:
+    """Distinct values onto the rows; code -1 takes the missing value appended last."""
+    return np.append(distinct, np.array([missing], dtype=distinct.dtype))[codes]

@@ -1,0 +1,149 @@
+"""Table files: CSV as text cells, checked with line numbers; Parquet as typed cells."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pawl.errors import DataError
+
+CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_table_file(path: Path) -> pd.DataFrame:
+    """Reads a CSV file into text cells, or a Parquet file into typed ones.
+
+    Columns are separated by commas (`.tsv`: tabs); where the header has no comma, by semicolons or
+    tabs. Cells in quotes may hold separators and line breaks. The text is UTF-8. Blank lines are
+    skipped.
+
+    Raises:
+        DataError: If the file cannot be read, is empty, is no UTF-8, or has ragged rows or double
+            column names.
+    """
+    name = path.name
+    if name.lower().endswith(PARQUET_SUFFIXES):
+        return check_frame(_read_parquet(path), name)
+    data = _read_bytes(path)
+    if not data.strip():
+        raise DataError(f"{name} is empty; a header and rows are needed; check the file")
+    text = _decode(data, name)
+    separator = _separator(text, name)
+    _check_widths(text, separator, name)
+    try:
+        cells = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None,
+            dtype="str",
+            keep_default_na=False,
+            skipinitialspace=True,
+            engine="c",
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{name} is no valid CSV ({reason}); correct or export it again") from error
+    frame = cells.iloc[1:].reset_index(drop=True)
+    frame.columns = pd.Index([str(header) for header in cells.iloc[0]], dtype=object)
+    return check_frame(frame, name)
+
+
+def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Returns the frame with stripped text headers and rows numbered from 0.
+
+    Raises:
+        DataError: If it has no rows, no columns or double column names.
+    """
+    headers = [str(header).strip() for header in frame.columns]
+    double = sorted({header for header in headers if header and headers.count(header) > 1})
+    if double:
+        raise DataError(
+            f"{name} has several columns called {double[0]!r}; each name is allowed once; rename "
+            f"them"
+        )
+    if not headers:
+        raise DataError(f"{name} has no columns; features and a target are needed; check it")
+    if not len(frame):
+        raise DataError(f"{name} has a header but no rows; add rows")
+    clean = frame.reset_index(drop=True)
+    clean.columns = pd.Index(headers, dtype=object)
+    # Columns without a name cannot be addressed; keep at most one so that names stay unique.
+    nameless = [place for place, header in enumerate(headers) if not header]
+    if len(nameless) > 1:
+        clean = clean.iloc[:, [i for i in range(len(headers)) if i not in nameless[1:]]]
+    return clean
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.name.lower().endswith(".gz") else data
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path} cannot be read ({reason}); check the file") from error
+
+
+def _decode(data: bytes, name: str) -> str:
+    start = len(_BOM) if data.startswith(_BOM) else 0
+    try:
+        return data[start:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} is not UTF-8 at byte {start + error.start}; allowed is UTF-8; save it so, for "
+            f"example with iconv -t utf-8"
+        ) from error
+
+
+def _separator(text: str, name: str) -> str:
+    if ".tsv" in name.lower():
+        return "\t"
+    header = text.lstrip().partition("\n")[0]
+    counts = {separator: header.count(separator) for separator in ";\t"}
+    best = max(counts, key=lambda separator: counts[separator])
+    return "," if "," in header or not counts[best] else best
+
+
+def _check_widths(text: str, separator: str, name: str) -> None:
+    """Refuses ragged rows: pandas fills short ones up in silence."""
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True
+        )
+        width = 0
+        line = 1
+        for row in reader:
+            if row and not width:
+                width = len(row)
+            elif row and len(row) != width and not _is_blank(row):
+                raise DataError(
+                    f"{name}, line {line}: got {len(row)} cell(s); {width} are allowed, as in the "
+                    f"header; correct the line"
+                )
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{name} is no valid CSV ({error}); correct or export it again") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    return len(row) == 1 and not row[0].strip()
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path.name} cannot be read as Parquet ({reason}); write it again"
+        ) from error

@@ -1,0 +1,94 @@
+"""A table's rows as tensors, read by the columns of a schema.
+
+Shape legend: `R` rows, `F` numeric features, `K` categorical columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
+from pawl.data.types import Column, Inputs, InputSpec
+from pawl.errors import DataError, did_you_mean
+
+_FEW_NAMES = 30
+_THURSDAY = 3  # 1970-01-01, where Monday is 0
+
+
+def encode_columns(
+    frame: pd.DataFrame, columns: Sequence[Column], inputs: Sequence[InputSpec]
+) -> Inputs:
+    """Reads rows by the columns of a schema.
+
+    Returns:
+        `numeric` `[R, F]` float32 with NaN where missing, and `categorical` `[R, K]` int64 codes
+        with 0 where missing or unknown, as far as `inputs` has them.
+
+    Raises:
+        DataError: If a column is not there.
+    """
+    names = [str(name) for name in frame.columns]
+    for column in columns:
+        if column.name not in names:
+            raise DataError(missing_column(column.name, names))
+    by_name = {spec.name: spec for spec in inputs}
+    encoded: Inputs = {}
+    if "numeric" in by_name:
+        features = by_name["numeric"].features
+        block = np.empty((len(frame), len(features)), dtype=np.float32)
+        place = 0
+        for column in columns:
+            if column.kind == "categorical":
+                continue
+            cells = read_cells(frame[column.name])
+            if column.kind == "date":
+                with_hour = features[place + 3 : place + 4] == (f"{column.name}:hour",)
+                values = _date_parts(as_dates(cells))[:, : 4 if with_hour else 3]
+            else:
+                values = (as_booleans if column.kind == "boolean" else as_numbers)(cells)[:, None]
+            block[:, place : place + values.shape[1]] = finite_float32(values)[0]
+            place += values.shape[1]
+        encoded["numeric"] = torch.from_numpy(block)
+    if "categorical" in by_name:
+        kept = [column for column in columns if column.kind == "categorical"]
+        codes = [_category_codes(read_cells(frame[column.name]), column) for column in kept]
+        encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
+    return encoded
+
+
+def missing_column(name: str, names: Sequence[str], role: str = "column") -> str:
+    """The message for a column that a table lacks."""
+    there = f"; it has {', '.join(map(str, names))}" if len(names) <= _FEW_NAMES else ""
+    return f"the table has no {role} {name!r}{did_you_mean(name, names)}{there}"
+
+
+def _category_codes(cells: Cells, column: Column) -> NDArray[np.int64]:
+    texts, codes = as_texts(cells)
+    known = {text: code for code, text in enumerate(column.categories, start=1)}
+    mapped = np.array([known.get(text, 0) for text in texts] + [0], dtype=np.int64)
+    return mapped[codes]
+
+
+def _date_parts(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """`[R, 4]`: days since 1970, month 1-12, weekday 0-6 from Monday, hour with its fraction."""
+    days = dates.astype("datetime64[D]")
+    num_days = days.astype(np.int64)
+    seconds = (dates - days).astype(np.int64)
+    month = dates.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    parts = np.stack([num_days, month, (num_days + _THURSDAY) % 7, seconds / 3600], axis=1)
+    parts[np.isnat(dates)] = np.nan
+    return parts
+
+
+def finite_float32(values: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
+    """Values as float32 with NaN in place of infinities (float32's own included), their number."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    infinite = np.isinf(narrow)
+    return np.where(infinite, np.float32(np.nan), narrow), int(infinite.sum())

@@ -1,0 +1,202 @@
+"""Images by class: the folders' layout, setting the test rows aside, and reading by a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pawl.data.archives import ImageFile, list_images
+from pawl.data.kinds import check_classes, check_rows, settle
+from pawl.data.labels import Labels, encode_labels
+from pawl.data.pixels import Mode, choose_format, decode
+from pawl.data.samples import Pixels
+from pawl.data.sources import Parts, Source, refuse_target, require_form
+from pawl.data.splits import split_rows
+from pawl.data.types import Examples, InputSpec, Schema
+from pawl.errors import DataError
+from pawl.task import Task
+
+_TARGET = "class"
+_PARTS = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+_MIN_CLASSES = 2
+_LAYOUT = "one folder of images per class, with or without train/ and test/ at the top"
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Images with what their folders say of them.
+
+    Attributes:
+        pixels: Files, or `[R, channels, height, width]` uint8.
+        classes: Each image's class; `None` outside class folders.
+        parts: Each image's part: `train`, `validation`, `test`, or nothing.
+    """
+
+    pixels: list[ImageFile] | Tensor
+    classes: list[str | None]
+    parts: list[str]
+
+    def where(self, wanted: Sequence[bool]) -> _Images:
+        return self.take([row for row, use in enumerate(wanted) if use])
+
+    def take(self, rows: list[int]) -> _Images:
+        pixels = self.pixels
+        return _Images(
+            pixels[rows] if isinstance(pixels, Tensor) else [pixels[row] for row in rows],
+            [self.classes[row] for row in rows],
+            [self.parts[row] for row in rows],
+        )
+
+    def labels(self) -> Labels:
+        return Labels(_TARGET, texts=np.array(self.classes, dtype=object))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def load_images(
+    task: Task, source: Source, test: Source | None, *, seed: int, test_share: float
+) -> Parts:
+    """Reads images by class; their size and mode are inferred from the development rows.
+
+    Raises:
+        TaskError: If the classes cannot be of the kind that the task asks for.
+        DataError: If the images cannot be used.
+    """
+    refuse_target(task.target, _TARGET, "images")
+    everything, notes = _with_class(_open(source), source.name)
+    is_test = [part == "test" for part in everything.parts]
+    development = everything.where([not own for own in is_test])
+    own_test = everything.where(is_test)
+    if "validation" in development.parts:
+        count = development.parts.count("validation")
+        notes.append(f"the {count} images of the validation folder joined the development rows")
+    held: _Images | None = own_test if len(own_test) else None
+    if test is not None:
+        require_form(test, "images", "the test data")
+        if held is not None:
+            notes.append(f"{len(own_test)} images in test/ were left out: test data was given")
+        held, more = _test_images(test)
+        notes += more
+    labels = development.labels()
+    if len(set(development.classes)) >= _MIN_CLASSES:
+        check_rows(len(development))
+    kind, classes, more = settle(
+        labels, kind=task.kind, form="images", test=None if held is None else held.labels()
+    )
+    notes += more
+    targets = encode_labels(labels, kind, classes)
+    if held is None:
+        rest, share = split_rows(targets, kind, test_share, seed)
+        held, development = development.take(share.tolist()), development.take(rest.tolist())
+        targets, test_targets = targets[rest], targets[share]
+    else:
+        test_targets = encode_labels(held.labels(), kind, classes)
+    check_classes(targets, classes, _TARGET)
+    mode, shape, more = _format(development)
+    schema = Schema(
+        source="images",
+        kind=kind,
+        target=_TARGET,
+        classes=classes,
+        inputs=(InputSpec(name="image", shape=shape, dtype="uint8"),),
+        image_mode=mode,
+    )
+    return Parts(
+        schema,
+        Examples({"image": _decode(development, schema)}, targets),
+        Examples({"image": _decode(held, schema)}, test_targets),
+        notes + more,
+    )
+
+
+def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
+    """Reads images sorted by path; class folders are needed only for the targets."""
+    require_form(source, "images", "the source")
+    images = _open(source)
+    targets = None
+    if with_targets:
+        loose = images.classes.count(None)
+        if loose:
+            raise DataError(
+                f"{loose} image(s) of {source.name} are in no class folder; allowed is {_LAYOUT}"
+            )
+        targets = encode_labels(images.labels(), schema.kind, schema.classes)
+    return Examples({"image": _decode(images, schema)}, targets)
+
+
+def _open(source: Source) -> _Images:
+    value: Any = source.value
+    if isinstance(value, Pixels):
+        return _Images(value.images, list(value.classes), [""] * len(value.classes))
+    assert isinstance(value, Path)
+    files = list_images(value)
+    places = _places([file.name for file in files])
+    return _Images(files, [label for _, label in places], [part for part, _ in places])
+
+
+def _places(names: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Each image's part and class by its path."""
+    folders = [name.split("/")[:-1] for name in names]
+    nested = [folder for folder in folders if folder]
+    # A folder around everything says nothing, as long as class folders are left inside it.
+    skip = 0
+    while (
+        nested
+        and all(len(folder) > skip + 1 for folder in nested)
+        and (len({folder[skip] for folder in nested}) == 1)
+    ):
+        skip += 1
+    tops = {folder[skip].lower() for folder in nested}
+    has_parts = tops <= _PARTS.keys() and any(_PARTS[top] == "train" for top in tops)
+    places: list[tuple[str, str | None]] = []
+    for folder in folders:
+        inner = folder[skip:]
+        part = _PARTS[inner.pop(0).lower()] if has_parts and inner else ""
+        places.append((part, inner[0] if inner else None))
+    return places
+
+
+def _with_class(images: _Images, name: str) -> tuple[_Images, list[str]]:
+    loose = images.classes.count(None)
+    if loose == len(images):
+        raise DataError(f"{name} has {loose} image(s) and no class folders; allowed is {_LAYOUT}")
+    if not loose:
+        return images, []
+    note = f"{loose} image(s) outside class folders were left out"
+    return images.where([label is not None for label in images.classes]), [note]
+
+
+def _test_images(test: Source) -> tuple[_Images, list[str]]:
+    """All of the test source, or its own `test/` if it has one."""
+    images, notes = _with_class(_open(test), test.name)
+    own = images.where([part == "test" for part in images.parts])
+    return (own if len(own) else images), notes
+
+
+def _format(images: _Images) -> tuple[Mode, tuple[int, ...], list[str]]:
+    if isinstance(images.pixels, Tensor):
+        shape = tuple(images.pixels.shape[1:])
+        return ("L" if shape[0] == 1 else "RGB"), shape, []
+    mode, size, notes = choose_format(images.pixels)
+    return mode, (1 if mode == "L" else 3, *size), notes
+
+
+def _decode(images: _Images, schema: Schema) -> Tensor:
+    shape = schema.inputs[0].shape
+    if not isinstance(images.pixels, Tensor):
+        return decode(images.pixels, schema.image_mode, (shape[1], shape[2]))
+    if tuple(images.pixels.shape[1:]) != shape:
+        raise DataError(
+            f"got images of shape {tuple(images.pixels.shape[1:])}; {shape} is needed, as in the "
+            f"data that the schema comes from"
+        )
+    return images.pixels

@@ -1,0 +1,145 @@
+"""Which kind of prediction the targets ask for, and whether there is enough of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pawl.data.labels import (
+    Labels,
+    are_booleans,
+    canonical_name,
+    is_number,
+    list_names,
+    sort_classes,
+)
+from pawl.errors import DataError, TaskError, did_you_mean
+from pawl.task import KINDS, Kind
+
+MIN_ROWS = 20
+MIN_CLASS_ROWS = 5
+_MAX_ARRAY_CLASSES = 100
+_FEW_CLASSES = 20
+_BINARY = 2
+
+
+def settle(
+    labels: Labels,
+    *,
+    kind: Kind | None,
+    form: Literal["table", "images", "arrays"],
+    test: Labels | None = None,
+) -> tuple[Kind, tuple[str, ...], list[str]]:
+    """Decides what is predicted, and its classes.
+
+    Args:
+        labels: The targets of the data.
+        kind: The user's wish; inferred if `None`.
+        form: Where the targets come from.
+        test: The targets of test rows that were given apart; they may add classes, but don't decide
+            the kind.
+
+    Returns:
+        The kind, the class names (none for a regression) and notes.
+
+    Raises:
+        TaskError: If the targets cannot be of the kind that the user wants.
+        DataError: If the target does not vary, or the test rows don't fit.
+    """
+    if kind is not None and kind not in KINDS:
+        raise TaskError(
+            f"got the kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed are {', '.join(KINDS)}"
+        )
+    if not labels.present.any():
+        raise DataError(f"no row has a target in {labels.name!r}; fill it or choose another target")
+    names = labels.names()
+    if len(names) == 1:
+        raise DataError(
+            f"the target {labels.name!r} is always {names[0]!r}; at least two different values are "
+            f"needed; choose another target or add rows"
+        )
+    if kind is None:
+        kind = _infer_kind(labels, names, form)
+    elif (
+        kind == "regression"
+        and labels.numbers is None
+        and (form == "images" or not are_booleans(names))
+    ):
+        raise TaskError(
+            f"got the kind regression, but the target {labels.name!r} is text such as "
+            f"{names[0]!r}; use binary or multiclass, or a target of numbers"
+        )
+    if kind == "regression":
+        return kind, (), []
+    if kind == "binary" and len(names) != _BINARY:
+        raise TaskError(
+            f"got the kind binary, but the target {labels.name!r} has {len(names)} classes "
+            f"({list_names(names)}); use multiclass, or a target with two"
+        )
+    return kind, *_with_test(names, kind, test)
+
+
+def _infer_kind(labels: Labels, names: list[str], form: str) -> Kind:
+    if labels.numbers is not None and form != "images":
+        numbers = labels.numbers[labels.present]
+        few = numbers.min() >= 0 and len(names) <= _MAX_ARRAY_CLASSES
+        if form == "table":
+            is_class = len(names) == _BINARY
+        else:
+            is_class = labels.whole and (len(names) == _BINARY or bool(few))
+        if not is_class:
+            return "regression"
+    elif labels.odd is not None and len(names) > _FEW_CLASSES:
+        raise DataError(
+            f"the target {labels.name!r} mixes numbers with text such as {labels.odd!r}; allowed "
+            f"is either; leave the cell empty, or ask for the kind multiclass"
+        )
+    return "binary" if len(names) == _BINARY else "multiclass"
+
+
+def _with_test(
+    names: list[str], kind: Kind, test: Labels | None
+) -> tuple[tuple[str, ...], list[str]]:
+    if test is None:
+        return tuple(names), []
+    known = {*names, *map(canonical_name, names)}
+    extra = [
+        name for name in test.names() if name not in known and canonical_name(name) not in known
+    ]
+    if not extra:
+        return tuple(names), []
+    if kind == "binary":
+        raise DataError(
+            f"the test rows have the class(es) {list_names(extra)}, which the data lacks: its "
+            f"classes are {list_names(names)}; correct the test rows' target"
+        )
+    note = f"only the test rows have the class(es) {list_names(extra)}: no model can learn them"
+    return tuple(sort_classes({*names, *extra})), [note]
+
+
+def check_rows(num_rows: int) -> None:
+    """Raises `DataError` when there are too few rows to learn from."""
+    if num_rows < MIN_ROWS:
+        raise DataError(
+            f"got {num_rows} row(s) with a target; at least {MIN_ROWS} are needed; add rows"
+        )
+
+
+def check_classes(targets: Tensor, classes: Sequence[str], name: str) -> None:
+    """Raises `DataError` when a development class is too small to be split again."""
+    counts = torch.bincount(targets, minlength=len(classes)).tolist() if classes else []
+    small = [(place, count) for place, count in enumerate(counts) if 0 < count < MIN_CLASS_ROWS]
+    if not small:
+        return
+    place, count = small[0]
+    more = f" ({len(small)} classes are as small)" if len(small) > 1 else ""
+    quantity = all(is_number(name) for name in classes)
+    instead = "ask for the kind regression" if quantity else "choose another target"
+    raise DataError(
+        f"class {classes[place]!r} of the target {name!r} has {count} development row(s){more}; at "
+        f"least {MIN_CLASS_ROWS} are needed; add rows, merge it with another class, leave it out, "
+        f"or {instead}"
+    )

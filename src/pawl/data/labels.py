@@ -1,0 +1,162 @@
+"""Targets as they were read, their class names and their encoding.
+
+Shape legend: `R` rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pawl.data.cells import as_numbers, as_texts, number_name, read_cells
+from pawl.errors import DataError, did_you_mean
+from pawl.task import Kind
+
+_MOSTLY_NUMBERS = 0.95
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Targets as they were read.
+
+    Attributes:
+        name: What messages call the target.
+        texts: `[R]` object: each row's text, `None` where missing. `None` if all are numbers.
+        numbers: `[R]` float64, NaN where missing or infinite. `None` unless all are numbers.
+        whole: Whether they came as integers in the user's own arrays.
+        odd: A text among targets that are nearly all numbers.
+        num_infinite: How many infinite values became missing.
+    """
+
+    name: str
+    texts: NDArray[Any] | None = None
+    numbers: NDArray[np.float64] | None = None
+    whole: bool = False
+    odd: str | None = None
+    num_infinite: int = 0
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """`[R]`: which rows have a target."""
+        if self.numbers is not None:
+            return ~np.isnan(self.numbers)
+        assert self.texts is not None
+        return ~pd.isna(self.texts)
+
+    def take(self, rows: NDArray[Any]) -> Labels:
+        """The rows of a mask or of indices."""
+        return replace(
+            self,
+            texts=None if self.texts is None else self.texts[rows],
+            numbers=None if self.numbers is None else self.numbers[rows],
+        )
+
+    def names(self) -> list[str]:
+        """The distinct targets as class names, in index order: sorted, as numbers if they are."""
+        if self.numbers is not None:
+            numbers = np.unique(self.numbers[self.present])
+            return [number_name(float(number)) for number in numbers]
+        assert self.texts is not None
+        return sort_classes(set(self.texts[self.present]))
+
+
+def read_labels(column: pd.Series[Any], name: str, *, whole: bool = False) -> Labels:
+    """Reads a target column of any dtype.
+
+    Raises:
+        DataError: If it holds dates, lists or the like.
+    """
+    cells = read_cells(column)
+    if cells.kind in ("date", "other"):
+        got = "dates" if cells.kind == "date" else "lists or other objects"
+        raise DataError(
+            f"the target {name!r} holds {got}; allowed are numbers, text, booleans and categories"
+        )
+    odd = None
+    if cells.kind in ("number", "text"):
+        numbers = as_numbers(cells)
+        num_present = int((~cells.missing).sum())
+        num_odd = num_present - int((~np.isnan(numbers)).sum())
+        if num_odd == 0:
+            with np.errstate(over="ignore"):
+                infinite = np.isinf(numbers.astype(np.float32))
+            numbers = np.where(infinite, np.nan, numbers)
+            num_infinite = int(infinite.sum())
+            return Labels(name, numbers=numbers, whole=whole, num_infinite=num_infinite)
+        if num_odd < (1 - _MOSTLY_NUMBERS) * num_present:
+            odd = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]
+    texts, codes = as_texts(cells)
+    spread = np.array([*texts, None], dtype=object)[codes]
+    return Labels(name, texts=spread, odd=odd)
+
+
+def sort_classes(names: set[str]) -> list[str]:
+    """Class names in index order: by number if all are finite numbers, else by text."""
+    if not all(map(is_number, names)):
+        return sorted(names)
+    return sorted(names, key=lambda name: (float(name), name))
+
+
+def is_number(name: str) -> bool:
+    """Whether a class name is a finite number."""
+    try:
+        return bool(np.isfinite(float(name)))
+    except ValueError:
+        return False
+
+
+def are_booleans(names: list[str]) -> bool:
+    """Whether targets written as text are nothing but true and false."""
+    return {name.lower() for name in names} <= {"true", "false"}
+
+
+def encode_labels(labels: Labels, kind: Kind, classes: Sequence[str]) -> Tensor:
+    """Turns targets, none of them missing, into `[R]` int64 class indices or float32 values.
+
+    Raises:
+        DataError: If a target is no known class, or no number where a number is asked for.
+    """
+    if kind == "regression":
+        if labels.numbers is not None:
+            return torch.from_numpy(labels.numbers.astype(np.float32))
+        assert labels.texts is not None
+        if not are_booleans([str(text) for text in set(labels.texts)]):
+            raise DataError(
+                f"the target {labels.name!r} has the text {labels.odd or labels.texts[0]!r}; "
+                f"allowed are numbers, as in the data that the schema comes from"
+            )
+        return torch.tensor([float(text.lower() == "true") for text in labels.texts])
+    values: NDArray[Any] | None = labels.texts if labels.numbers is None else labels.numbers
+    assert values is not None
+    codes, distinct = pd.factorize(values)
+    index = {canonical_name(name): code for code, name in enumerate(classes)}
+    index |= {name: code for code, name in enumerate(classes)}
+    mapped = np.empty(len(distinct), dtype=np.int64)
+    for place, value in enumerate(distinct):
+        name = value if isinstance(value, str) else number_name(float(value))
+        code = index.get(name, index.get(canonical_name(name)))
+        if code is None:
+            raise DataError(
+                f"the target {labels.name!r} has the unknown class {name!r}"
+                f"{did_you_mean(name, classes)}; known are {list_names(classes)}"
+            )
+        mapped[place] = code
+    return torch.from_numpy(mapped[codes])
+
+
+def canonical_name(name: str) -> str:
+    """One writing for a number's class, so that `1`, `1.0` and `01` are the same."""
+    return number_name(float(name)) if is_number(name) else name
+
+
+def list_names(names: Sequence[str], most: int = 10) -> str:
+    """`'a', 'b', 'c'`, cut after `most`."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

@@ -1,0 +1,84 @@
+"""The room's two entries: a task's data for training, and new rows for prediction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pawl.data.arrays import load_arrays, read_arrays
+from pawl.data.images import load_images, read_images
+from pawl.data.sources import Form, Load, identify
+from pawl.data.tables import load_table, read_table
+from pawl.data.types import Examples, LoadedData, Schema
+from pawl.errors import DataError
+from pawl.task import Task
+
+_LOAD: Mapping[Form, Load] = MappingProxyType(
+    {"table": load_table, "images": load_images, "arrays": load_arrays}
+)
+_READ: Mapping[Form, Callable[..., Examples]] = MappingProxyType(
+    {"table": read_table, "images": read_images, "arrays": read_arrays}
+)
+
+
+def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
+    """Reads a task's data and sets the test rows aside.
+
+    The test rows are `task.test`, else the `test/` part of a folder or archive, else a stratified
+    share. Everything that the schema holds but the kind and the classes is inferred from the
+    development rows alone. Rows without a target are left out, with a note.
+
+    Args:
+        task: Its `data`, `target`, `test`, `kind` and `name` are used.
+        seed: Which rows become the test share.
+        test_share: The test share's part of the rows, in (0, 1).
+
+    Raises:
+        DataError: If the data cannot be read or used.
+        TaskError: If the target cannot be of the task's kind.
+    """
+    if not 0 < test_share < 1:
+        raise DataError(f"got a test share of {test_share}; allowed is a number between 0 and 1")
+    source = identify(task.data)
+    test = None if task.test is None else identify(task.test)
+    parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
+    return LoadedData(
+        schema=parts.schema,
+        development=parts.development,
+        test=parts.test,
+        name=task.name or source.name,
+        notes=tuple(parts.notes),
+        fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
+    )
+
+
+def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Examples:
+    """Reads rows by an existing schema, one example per row.
+
+    Tables and arrays keep their order; images are sorted by path, and may lie in a flat folder.
+    Columns that the schema lacks are ignored, categories that it lacks count as unknown (code 0).
+
+    Args:
+        schema: From `load`.
+        source: In the form of the data that the schema comes from; the target may be absent.
+        with_targets: Whether to read the targets too; otherwise they are ignored.
+
+    Raises:
+        DataError: If the source cannot be read or does not fit the schema, or, with targets, if a
+            row has none.
+    """
+    return _READ[schema.source](schema, identify(source), with_targets=with_targets)
+
+
+def _fingerprint(schema: Schema, *parts: Examples) -> str:
+    digest = hashlib.sha256(schema.model_dump_json().encode())
+    for part in parts:
+        tensors = dict(part.inputs)
+        if part.targets is not None:
+            tensors["targets"] = part.targets
+        for name, tensor in tensors.items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()

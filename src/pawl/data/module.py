@@ -1,0 +1,144 @@
+"""Tasks written in Python: `module.py[:name]`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pawl.data.samples import SAMPLES
+from pawl.errors import PawlError, TaskError, did_you_mean
+from pawl.task import Task
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Task))
+
+
+def resolve_task(source: Any, **overrides: Any) -> Task:
+    """Turns what the command line or a caller gives into a task.
+
+    Args:
+        source: `module.py` or `module.py:name`, a `Task`, or anything that `Task.data` may be.
+        overrides: Fields of `Task` that replace the task's own; those that are `None` don't.
+
+    Raises:
+        TaskError: If the module has no usable task, or an override is not a field of `Task`.
+    """
+    for name in overrides:
+        if name not in _FIELDS:
+            raise TaskError(
+                f"got the setting {name!r}{did_you_mean(name, _FIELDS)}; a task has "
+                f"{', '.join(_FIELDS)}"
+            )
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if isinstance(source, Task):
+        return dataclasses.replace(source, **given)
+    if isinstance(source, str | Path) and _module_parts(str(source)) is not None:
+        return dataclasses.replace(load_module_task(str(source)), **given)
+    return Task(**{"data": source, **given})
+
+
+def load_module_task(source: str) -> Task:
+    """Imports `module.py` or `module.py:name` and returns its task.
+
+    The name (by default `task`) is a `Task` or a callable without arguments that returns one. While
+    the module is imported, its folder is on `sys.path`. Relative paths in the task's data and test
+    are resolved against that folder.
+
+    Raises:
+        TaskError: If the file is missing, does not import, lacks the name, or it gives no task.
+    """
+    parts = _module_parts(source)
+    if parts is None:
+        raise TaskError(f"got {source!r}; allowed is module.py or module.py:name")
+    path, name = parts
+    if not path.is_file():
+        raise TaskError(f"there is no file {str(path)!r}; check the path of the task's module")
+    path = path.resolve()
+    with _importable(path.parent):
+        module = _import(path)
+        public = [key for key in vars(module) if not key.startswith("_")]
+        if name not in vars(module):
+            raise TaskError(
+                f"{path.name} has no {name!r}{did_you_mean(name, public)}; define "
+                f"`{name} = pawl.Task(...)` there, or name another with {path.name}:name"
+            )
+        value = vars(module)[name]
+        if callable(value) and not isinstance(value, Task):
+            try:
+                value = value()
+            except (Exception, SystemExit) as error:
+                raise TaskError(f"{_where(error, path)}, when {name}() was called") from error
+    if not isinstance(value, Task):
+        raise TaskError(
+            f"{name!r} in {path.name} is of type {type(value).__name__}; allowed is a pawl.Task, "
+            f"or a function without arguments that returns one"
+        )
+    return dataclasses.replace(
+        value,
+        data=_resolved(value.data, path.parent),
+        test=_resolved(value.test, path.parent),
+    )
+
+
+def _module_parts(source: str) -> tuple[Path, str] | None:
+    if source.endswith(".py"):
+        return Path(source), "task"
+    file, colon, name = source.rpartition(":")
+    return (Path(file), name or "task") if colon and file.endswith(".py") else None
+
+
+def _resolved(source: Any, folder: Path) -> Any:
+    if isinstance(source, str) and source not in SAMPLES:
+        return str(folder / source)
+    return folder / source if isinstance(source, Path) else source
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"_pawl_task_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TaskError(f"{path.name} cannot be imported; allowed is a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pydantic models look their module up while they are being defined.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except PawlError as error:
+        del sys.modules[name]
+        raise TaskError(_where(error, path)) from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise TaskError(f"{_where(error, path)}; correct the module") from error
+    return module
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """`file, line n: Type: message` for the innermost line of the user's file."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
+    line = lines[-1] if lines else None
+    message = str(error)
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line, message = error.lineno, error.msg
+    place = path.name if line is None else f"{path.name}, line {line}"
+    return f"{place}: {type(error).__name__}: {' '.join(message.split())}".rstrip(": ")

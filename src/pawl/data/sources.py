@@ -1,0 +1,157 @@
+"""What a source is: a table, images or arrays; and what reports call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
+from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read_table_file
+from pawl.data.samples import SAMPLES
+from pawl.data.types import Examples, Schema
+from pawl.errors import DataError, did_you_mean
+
+Form = Literal["table", "images", "arrays"]
+
+_PATH_FORMS = (
+    f"a table ({', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}), a folder of images by class, an "
+    f"archive of them ({', '.join(ARCHIVE_SUFFIXES)}) and the samples {', '.join(SAMPLES)}"
+)
+_PAIR = 2
+_MAX_NEIGHBORS = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source whose form is known.
+
+    Attributes:
+        form: `table`, `images` or `arrays`.
+        name: What reports call it.
+        value: A data frame for a table; a `Path` or a sample's `Pixels` for images; what the user
+            gave for arrays.
+        target: The target's column when the targets came apart from the table.
+    """
+
+    form: Form
+    name: str
+    value: Any
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A task's data, read, before it is named and fingerprinted."""
+
+    schema: Schema
+    development: Examples
+    test: Examples
+    notes: list[str]
+
+
+Load = Callable[..., Parts]
+
+
+def identify(data: Any) -> Source:
+    """Finds the form of a source; reads it at once if it is a table.
+
+    Raises:
+        DataError: If there is no such file, its extension is unknown, or the table cannot be read.
+    """
+    if isinstance(data, str) and data in SAMPLES:
+        sample = SAMPLES[data]()
+        form: Form = "table" if isinstance(sample, pd.DataFrame) else "images"
+        return Source(form, data, sample)
+    if isinstance(data, str | Path):
+        return _from_path(data)
+    if isinstance(data, pd.DataFrame):
+        return Source("table", "table", check_frame(data, "the data frame"))
+    if isinstance(data, tuple | list) and len(data) == _PAIR and isinstance(data[0], pd.DataFrame):
+        return _from_frame_and_targets(data[0], data[1])
+    name = type(data).__name__ if isinstance(data, Dataset) else "arrays"
+    return Source("arrays", name, data)
+
+
+def require_form(source: Source, form: Form, role: str) -> None:
+    """Raises `DataError` unless the source is of the form that the schema or the data has."""
+    if source.form != form:
+        raise DataError(
+            f"{role} is of the form {source.form} ({source.name}), but {form} is needed, as in the "
+            f"data it goes with; give it in that form"
+        )
+
+
+def refuse_target(target: str | None, own: str, form: str) -> None:
+    """Raises `DataError` when a target column is named for data that has no columns."""
+    if target is not None and target != own:
+        raise DataError(
+            f"got the target {target!r}, but a target column is for tables and this is {form}; "
+            f"leave it out"
+        )
+
+
+def _from_path(data: str | Path) -> Source:
+    path = Path(data).expanduser()
+    lowered = path.name.lower()
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        exists = False
+    if not exists:
+        near = did_you_mean(str(data), [*SAMPLES, *_neighbors(path)])
+        raise DataError(
+            f"there is no file or folder {str(data)!r}{near}; allowed are {_PATH_FORMS}"
+        )
+    if path.is_dir():
+        return Source("images", path.resolve().name, path)
+    for suffix in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES):
+        if lowered.endswith(suffix):
+            return Source("images", path.name[: -len(suffix)], path)
+    # The longest suffix first, so that `a.csv.gz` is called `a`.
+    for suffix in sorted((*CSV_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True):
+        if lowered.endswith(suffix):
+            return Source("table", path.name[: -len(suffix)], read_table_file(path))
+    got = path.suffix or "no extension"
+    raise DataError(f"{path.name} has the extension {got!r}; allowed are {_PATH_FORMS}")
+
+
+def _neighbors(path: Path) -> list[str]:
+    try:
+        return [str(entry) for entry in islice(path.parent.iterdir(), _MAX_NEIGHBORS)]
+    except OSError:
+        return []
+
+
+def _from_frame_and_targets(frame: pd.DataFrame, targets: Any) -> Source:
+    if isinstance(targets, pd.DataFrame):
+        if targets.shape[1] != 1:
+            raise DataError(
+                f"got targets with {targets.shape[1]} columns; allowed is one; choose one"
+            )
+        targets = targets.iloc[:, 0]
+    if isinstance(targets, torch.Tensor):
+        targets = targets.detach().cpu().numpy()
+    try:
+        column: pd.Series[Any] = pd.Series(targets).reset_index(drop=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the targets beside a data frame are not one value per row ({error}); give [rows]"
+        ) from error
+    if len(column) != len(frame):
+        raise DataError(
+            f"got {len(frame)} rows of inputs and {len(column)} targets; as many of both are needed"
+        )
+    clean = check_frame(frame, "the data frame")
+    name = "target" if column.name is None else str(column.name).strip()
+    if name in clean.columns:
+        raise DataError(
+            f"the inputs have a column {name!r} like the targets' name; rename or drop the column"
+        )
+    return Source("table", "table", clean.assign(**{name: column}), name)

@@ -1,0 +1,102 @@
+"""Stratified splits whose sizes do not depend on the seed, so that resplits can train fused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pawl.errors import DataError
+from pawl.task import Kind
+
+_MAX_BINS = 10
+
+_Integers = NDArray[np.int64]
+
+
+def split_rows(
+    targets: Tensor, kind: Kind, share: float, seed: int, *, rows: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Splits rows at random into a rest and a share, stratified by the targets.
+
+    Classes keep their proportions; a regression's targets are stratified over up to ten quantile
+    bins. How many rows each class gives is the same for every seed. Every class with at least two
+    rows has one in the rest, and one in the share where the share has room for all of them.
+
+    Args:
+        targets: `[R]` class indices, or values for a regression.
+        kind: What is predicted.
+        share: The share's part of the rows, in (0, 1).
+        seed: Which rows; the same seed gives the same split.
+        rows: `[R']` int64 indices to split, each once; all rows by default.
+
+    Returns:
+        `(rest, share)`: int64 indices into `targets`, sorted, disjoint, together all of `rows`. The
+        share has `round(share * R')` rows, but each part at least one.
+
+    Raises:
+        DataError: With fewer than two rows, a share outside (0, 1), or a share so large that the
+            rest cannot hold a row of each class.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"got a share of {share}; allowed is a number between 0 and 1, such as 0.2")
+    index = torch.arange(len(targets)) if rows is None else rows.detach().cpu().to(torch.int64)
+    num_rows = len(index)
+    if num_rows < 2:  # noqa: PLR2004
+        raise DataError(f"got {num_rows} row(s) to split; at least 2 are needed; add rows")
+    size = min(max(round(share * num_rows), 1), num_rows - 1)
+    values = targets.detach().cpu()[index].numpy()
+    strata = _bins(values, size) if kind == "regression" else _codes(values)
+    wanted = _allocate(np.bincount(strata), size)
+
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(num_rows, generator=generator).numpy()
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    counts = np.bincount(strata)
+    place = np.arange(num_rows) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.zeros(num_rows, dtype=bool)
+    chosen[by_stratum] = place < np.repeat(wanted, counts)
+    mask = torch.from_numpy(chosen)
+    return index[~mask].sort().values, index[mask].sort().values
+
+
+def _codes(values: NDArray[Any]) -> _Integers:
+    codes: _Integers = np.unique(values, return_inverse=True)[1]
+    return codes
+
+
+def _bins(values: NDArray[Any], size: int) -> _Integers:
+    """Quantile bins by rank, so that ties and heavy tails still give bins of equal size."""
+    num_rows = len(values)
+    num_bins = max(1, min(_MAX_BINS, size, num_rows - size))
+    bins = np.empty(num_rows, dtype=np.int64)
+    bins[np.argsort(values, kind="stable")] = np.arange(num_rows) * num_bins // num_rows
+    return bins
+
+
+def _allocate(counts: _Integers, size: int) -> _Integers:
+    """How many rows each stratum gives to a share of `size`: nearest to its part, sum exact."""
+    most = np.where(counts > 1, counts - 1, counts)
+    if most.sum() < size:
+        raise DataError(
+            f"got a share of {size} of {counts.sum()} rows with {len(counts)} classes, which "
+            f"leaves too few for one of each class; at most {most.sum()} are allowed; take less"
+        )
+    repeated = counts > 1
+    least = repeated.astype(np.int64) if repeated.sum() <= size else np.zeros_like(counts)
+    exact = counts * (size / counts.sum())
+    # A class with a single row should teach, not examine: it comes last.
+    exact = np.where(repeated, exact, exact - 1)
+    wanted: _Integers = np.clip(np.floor(exact).astype(np.int64), least, most)
+    while wanted.sum() != size:
+        lacking = wanted.sum() < size
+        gap = (
+            np.where(wanted < most, exact - wanted, -np.inf)
+            if lacking
+            else np.where(wanted > least, wanted - exact, -np.inf)
+        )
+        wanted[np.argmax(gap)] += 1 if lacking else -1
+    return wanted

@@ -1,0 +1,187 @@
+"""The values that data becomes: named tensors, and a schema that says how raw rows turn into them.
+
+Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `C` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from pawl.errors import TaskError
+from pawl.task import Kind
+
+Inputs = dict[str, Tensor]
+"""Named tensors, batch first, in the order the model takes them.
+
+Tables have `numeric` (`[R, F]` float32, NaN where missing) and `categorical` (`[R, K]` int64 codes,
+0 for missing or unknown), either of them absent when there is no such column. Images have `image`
+(`[R, channels, height, width]` uint8). Arrays keep the user's names, or `x` / `x0`, `x1`, ...
+"""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Value):
+    """One column of a table, as it was read.
+
+    Attributes:
+        name: The column's header.
+        kind: `numeric`, `boolean`, `date` or `categorical`.
+        categories: The known categories in order; code 1 is the first, 0 is missing or unknown.
+        missing: Whether development rows miss it.
+    """
+
+    name: str
+    kind: Literal["numeric", "boolean", "date", "categorical"]
+    categories: tuple[str, ...] = ()
+    missing: bool = False
+
+
+class InputSpec(_Value):
+    """One of the model's inputs.
+
+    Attributes:
+        name: Its key in `Inputs`.
+        shape: Its shape without the batch axis.
+        dtype: `float32`, `int64` or `uint8`.
+        features: Names along the last axis, for tables: one per numeric feature or categorical
+            column (a date gives several features).
+        missing: For `numeric`: which features may be missing, one flag per feature.
+        cardinalities: For `categorical`: number of codes per column, the 0 included.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64", "uint8"]
+    features: tuple[str, ...] = ()
+    missing: tuple[bool, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+
+
+class Schema(_Value):
+    """How raw rows turn into tensors, and what the model is to predict. JSON, kept in the bundle.
+
+    Attributes:
+        source: `table`, `images` or `arrays`.
+        kind: What is predicted.
+        target: The target's name (a column's header, or `class` for images).
+        classes: Class names in index order; empty for a regression.
+        columns: A table's feature columns, in order; columns that were dropped are not here.
+        inputs: The model's inputs, in the order its forward takes them.
+        style: How the user's model is called: `single` (`model(x)`), `tuple` (`model(*xs)`) or
+            `dict` (`model(**xs)`, or `model(xs)` if its forward takes one argument).
+        image_mode: For images: `L` or `RGB`.
+    """
+
+    source: Literal["table", "images", "arrays"]
+    kind: Kind
+    target: str
+    classes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    inputs: tuple[InputSpec, ...] = ()
+    style: Literal["single", "tuple", "dict"] = "single"
+    image_mode: Literal["L", "RGB"] = "RGB"
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the model's last layer: one logit per class, or one value."""
+        return len(self.classes) if self.kind != "regression" else 1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a user's model factory may take to size its layers: `model(spec)`.
+
+    Attributes:
+        inputs: The model's inputs, in the order its forward takes them.
+        num_outputs: Width of the last layer: one logit per class, or one value.
+        kind: What is predicted.
+    """
+
+    inputs: tuple[InputSpec, ...]
+    num_outputs: int
+    kind: Kind
+
+    @property
+    def num_features(self) -> int:
+        """Length of the one float vector per row that a table's or single array's model gets.
+
+        For a table: one value per numeric feature, one indicator per numeric feature that may be
+        missing, and a one-hot of each categorical column (the code 0 included). For a single array:
+        the product of its shape.
+
+        Raises:
+            TaskError: If there are several inputs that are not a table's.
+        """
+        if self.inputs and all(spec.features for spec in self.inputs):
+            return sum(
+                sum(spec.cardinalities) if spec.cardinalities else spec.shape[0] + sum(spec.missing)
+                for spec in self.inputs
+            )
+        if len(self.inputs) != 1:
+            names = ", ".join(spec.name for spec in self.inputs)
+            raise TaskError(
+                f"num_features is for a table or a single array, and this data has the inputs "
+                f"{names}; size the layers by spec.inputs[i].shape"
+            )
+        return math.prod(self.inputs[0].shape)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as tensors.
+
+    Attributes:
+        inputs: Every tensor has the rows on its first axis.
+        targets: `[R]` int64 class indices or float32 values; `None` when unknown (prediction).
+    """
+
+    inputs: Inputs
+    targets: Tensor | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, rows: Tensor) -> Examples:
+        """Returns the rows at these indices (`[R']` int64)."""
+        return Examples(
+            {name: tensor[rows] for name, tensor in self.inputs.items()},
+            None if self.targets is None else self.targets[rows],
+        )
+
+    def to(self, device: torch.device | str) -> Examples:
+        """Returns the rows on another device."""
+        return Examples(
+            {name: tensor.to(device) for name, tensor in self.inputs.items()},
+            None if self.targets is None else self.targets.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """A task's data, read.
+
+    Attributes:
+        schema: How it was read.
+        development: Rows that the search and the confirmation may use.
+        test: Rows set aside for the final claim (the user's, or a stratified share).
+        name: What reports call the data.
+        notes: What a reader should know (columns dropped, rows without a target, ...), a line each.
+        fingerprint: SHA-256 over schema and tensors, so that a resumed campaign can tell that its
+            data changed.
+    """
+
+    schema: Schema
+    development: Examples
+    test: Examples
+    name: str
+    notes: tuple[str, ...]
+    fingerprint: str

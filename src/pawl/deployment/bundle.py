@@ -1,0 +1,156 @@
+"""The bundle: a folder that predicts on its own.
+
+`model.onnx` (raw inputs to predictions), `model.safetensors` (weights and buffers), `recipe.toml`,
+`task.json` (the schema and what reading new rows needs), `card.md` (what it is and how good) and
+`manifest.json` (SHA-256 of each). Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+from pydantic import ValidationError
+
+from pawl.data import read_like
+from pawl.data.types import Examples, Schema
+from pawl.deployment.export import run, session
+from pawl.errors import BundleError
+from pawl.ledger import Ledger
+from pawl.training.trained import Trained
+
+MANIFEST = "manifest.json"
+FILES = ("model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md")
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle, opened and checked.
+
+    Attributes:
+        folder: Where it lies.
+        schema: How rows are read.
+        task: The rest of `task.json`: name, metric, versions.
+    """
+
+    folder: Path
+    schema: Schema
+    task: dict[str, Any]
+    _session: onnxruntime.InferenceSession
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Bundle:
+        """Opens a bundle, or the bundle in a campaign's folder.
+
+        Raises:
+            BundleError: It is not one, is incomplete, or a byte of it has changed.
+        """
+        path = Path(folder)
+        if not (path / MANIFEST).is_file() and (path / "bundle" / MANIFEST).is_file():
+            path = path / "bundle"
+        manifest = _manifest(path)
+        content = {name: _verified(path, name, digest) for name, digest in manifest.items()}
+        try:
+            task = json.loads(content["task.json"])
+            schema = Schema.model_validate(task.pop("schema"))
+        except (ValueError, KeyError, ValidationError) as error:
+            raise BundleError(f"{str(path / 'task.json')!r} cannot be read: {error}") from None
+        return cls(path, schema, task, session(content["model.onnx"]))
+
+    def read(self, source: Any) -> Examples:
+        """Reads rows as the model takes them; see `pawl.data.read_like`."""
+        return read_like(self.schema, source)
+
+    def predict_raw(self, examples: Examples) -> np.ndarray:
+        """Returns probabilities `[R, C]` or values `[R]`, float32."""
+        return run(self._session, examples)
+
+    def predict(self, source: Any) -> pd.DataFrame:
+        """Returns one row per input row: `prediction`, and `p_CLASS` per class.
+
+        Args:
+            source: A path, data frame or arrays in the form of the training data; the target may be
+                missing.
+        """
+        examples = self.read(source)
+        return prediction_frame(self.schema, self.predict_raw(examples))
+
+
+def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
+    """Returns predictions as a data frame; see `Bundle.predict`."""
+    if schema.kind == "regression":
+        return pd.DataFrame({"prediction": predictions})
+    labels = np.asarray(schema.classes, dtype=object)[predictions.argmax(axis=1)]
+    columns: dict[str, Any] = {"prediction": labels}
+    for index, name in enumerate(schema.classes):
+        columns[f"p_{name}"] = predictions[:, index]
+    return pd.DataFrame(columns)
+
+
+def write_bundle(  # noqa: PLR0913
+    ledger: Ledger, *, schema: Schema, graph: bytes, trained: Trained, task: dict[str, Any],
+    card: str,
+) -> Bundle:
+    """Writes a bundle into a campaign's folder and opens it.
+
+    Args:
+        ledger: The campaign's.
+        schema: How rows are read.
+        graph: The exported model.
+        trained: The model it was exported from.
+        task: What else `task.json` holds (JSON-ready).
+        card: `card.md`.
+    """
+    content = {**task, "schema": schema.model_dump(mode="json")}
+    files = {
+        "model.onnx": graph,
+        "model.safetensors": trained.to_safetensors(),
+        "recipe.toml": trained.recipe.to_toml().encode(),
+        "task.json": (json.dumps(content, indent=2) + "\n").encode(),
+        "card.md": card.encode(),
+    }
+    for name, data in files.items():
+        ledger.write_file(f"bundle/{name}", data)
+    ledger.write_file(f"bundle/{MANIFEST}", manifest_of(files))
+    return Bundle.open(ledger.folder / "bundle")
+
+
+def manifest_of(files: dict[str, bytes]) -> bytes:
+    """Returns the manifest of a bundle's files."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    return (json.dumps({"format": _FORMAT, "sha256": digests}, indent=2) + "\n").encode()
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        digests = content["sha256"]
+        if content["format"] != _FORMAT or set(digests) != set(FILES):
+            raise BundleError(f"{str(folder)!r} is a bundle of another version of pawl")
+    except OSError:
+        raise BundleError(
+            f"{str(folder)!r} is not a bundle (no {MANIFEST}); give the folder `bundle` that a "
+            "campaign left"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(f"{str(folder / MANIFEST)!r} is damaged; take the bundle anew") from None
+    return dict(digests)
+
+
+def _verified(folder: Path, name: str, digest: str) -> bytes:
+    try:
+        data = (folder / name).read_bytes()
+    except OSError:
+        raise BundleError(f"the bundle {str(folder)!r} lacks {name}; take the bundle anew") from None
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise BundleError(
+            f"{str(folder / name)!r} has changed since the bundle was written; take the bundle anew"
+        )
+    return data

@@ -1,0 +1,118 @@
+"""From a trained model to an ONNX graph that takes raw inputs, checked against PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from pawl.data.types import Examples
+from pawl.errors import BundleError
+from pawl.models import Deployed
+
+OUTPUT = "prediction"
+_PARITY_ROWS = 256
+_RELATIVE_TOLERANCE = 1e-3
+
+
+def to_onnx(model: Deployed, sample: Examples) -> bytes:
+    """Returns the model as an ONNX graph with a free batch axis.
+
+    Args:
+        model: On the CPU.
+        sample: At least two rows to trace with.
+
+    Raises:
+        BundleError: The exporter cannot take the model.
+    """
+    tensors = tuple(sample.inputs[name] for name in model.names)
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model,
+                tensors,
+                dynamo=True,
+                verbose=False,
+                input_names=list(model.names),
+                output_names=[OUTPUT],
+                dynamic_shapes=(tuple({0: batch} for _ in tensors),),
+            )
+    except Exception as error:
+        first = str(error).strip().splitlines() or ["no message"]
+        raise BundleError(
+            f"the model cannot be exported to ONNX ({type(error).__name__}: {first[0]})"
+        ) from error
+    assert program is not None
+    return program.model_proto.SerializeToString()
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """Keeps the exporter's progress off the user's screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def session(graph: bytes, *, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Returns an ONNX Runtime session on the CPU; 0 threads leaves the number to the runtime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def run(
+    running: onnxruntime.InferenceSession, examples: Examples, *, chunk: int = 4096
+) -> np.ndarray:
+    """Returns a session's predictions for all rows, `[R, C]` or `[R]`."""
+    wanted = [item.name for item in running.get_inputs()]
+    parts = []
+    for start in range(0, len(examples), chunk):
+        feed = {name: examples.inputs[name][start : start + chunk].numpy() for name in wanted}
+        parts.append(running.run([OUTPUT], feed)[0])
+    return np.concatenate(parts)
+
+
+def check_parity(model: Deployed, graph: bytes, rows: Examples) -> float:
+    """Runs rows through PyTorch and ONNX Runtime.
+
+    Returns:
+        The largest difference, relative to the largest prediction (at least 1).
+
+    Raises:
+        BundleError: They differ by more than 0.1%.
+    """
+    rows = rows.take(torch.arange(min(len(rows), _PARITY_ROWS)))
+    onnx.checker.check_model(onnx.load_from_string(graph))
+    with torch.no_grad():
+        expected = model(*(rows.inputs[name] for name in model.names)).numpy()
+    got = run(session(graph), rows)
+    scale = max(1.0, float(np.abs(expected).max()))
+    difference = float(np.abs(got - expected).max()) / scale
+    if not difference <= _RELATIVE_TOLERANCE:
+        raise BundleError(
+            f"ONNX Runtime and PyTorch differ by {difference:.2g} on {len(rows)} rows (at most "
+            f"{_RELATIVE_TOLERANCE:g} is allowed); the bundle is not written"
+        )
+    return difference
+
+
+def predict(graph: bytes, examples: Examples) -> np.ndarray:
+    """Returns a graph's predictions for all rows, `[R, C]` or `[R]`."""
+    return run(session(graph), examples)

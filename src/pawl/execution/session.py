@@ -1,0 +1,218 @@
+"""What the phases of a campaign share: the problem, the ledger, the clock, splits and plans."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pawl import rng
+from pawl.data import split_rows
+from pawl.data.types import Examples
+from pawl.execution.inline import Job, Result, train_all
+from pawl.execution.planner import Plan, plan
+from pawl.ledger import Ledger, TrialRecord
+from pawl.recipe import Recipe
+from pawl.techniques import Facts
+from pawl.training.population import Member, Population
+from pawl.training.problem import Problem
+from pawl.training.run import Outcome, Run
+
+HOLDOUT_SHARE = 0.2
+"""Share of the development rows that the search validates on, and that a resplit holds out."""
+STOPPING_SHARE = 0.15
+"""Share of a resplit's training rows that is kept for early stopping."""
+
+
+class Listener(Protocol):
+    """Told how a campaign goes on; all methods may be called often."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """A phase has begun."""
+
+    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
+        """Trainings so far, best validation score, seconds left (`None` without a budget)."""
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """Does nothing."""
+
+    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
+        """Does nothing."""
+
+
+@dataclass(frozen=True)
+class Resplit:
+    """One fresh split of the development rows, indices into them.
+
+    Attributes:
+        train: Rows to train on.
+        valid: Rows for early stopping, part of the training share.
+        holdout: Rows to judge on.
+    """
+
+    train: Tensor
+    valid: Tensor
+    holdout: Tensor
+
+    @property
+    def test_to_train(self) -> float:
+        """Holdout rows over rows that training and stopping used."""
+        return len(self.holdout) / (len(self.train) + len(self.valid))
+
+
+@dataclass
+class Session:
+    """One run of a campaign's driver.
+
+    Attributes:
+        problem: The task.
+        ledger: The campaign's record.
+        seed: The campaign's seed.
+        budget: Seconds from start to finished report; `None` when counted in trials.
+        listener: Told how it goes on.
+        epochs: Length of a full trial; set by the campaign.
+        reserve: Seconds to leave for the test phase, export and report.
+        trained: Trainings done in this campaign so far.
+        best: Best validation score so far.
+    """
+
+    problem: Problem
+    ledger: Ledger
+    seed: int
+    budget: float | None = None
+    listener: Listener = field(default_factory=Silent)
+    epochs: int = 1
+    reserve: float = 0.0
+    trained: int = 0
+    best: float | None = None
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """What techniques may know of the task."""
+        return self.problem.facts()
+
+    @property
+    def timed(self) -> bool:
+        """Whether clocks may decide anything."""
+        return self.budget is not None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left of the budget."""
+        return None if self.budget is None else self.budget - self.ledger.elapsed
+
+    def derive(self, *parts: int | str) -> int:
+        """Returns a seed for a purpose of this campaign."""
+        return rng.derive_seed(self.seed, *parts)
+
+    @functools.cached_property
+    def search_rows(self) -> tuple[Tensor, Tensor]:
+        """Training and validation rows of the search."""
+        return split_rows(
+            self.problem.targets, self.problem.schema.kind, HOLDOUT_SHARE, self.derive("search")
+        )
+
+    def resplit(self, purpose: str, index: int) -> Resplit:
+        """Returns a fresh split for a pair of a purpose."""
+        kind, targets = self.problem.schema.kind, self.problem.targets
+        rest, holdout = split_rows(
+            targets, kind, HOLDOUT_SHARE, self.derive(purpose, "holdout", index)
+        )
+        train, valid = split_rows(
+            targets, kind, STOPPING_SHARE, self.derive(purpose, "stopping", index), rows=rest
+        )
+        return Resplit(train, valid, holdout)
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """Returns how to train a structure; decided once per campaign."""
+        digest = hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]
+
+        def choose() -> dict[str, object]:
+            train, valid = self.search_rows
+            probe = Member(recipe, self.derive("probe"), train, valid, self.epochs)
+            return asdict(plan(self.problem, recipe, probe, timed=self.timed))
+
+        return Plan(**self.ledger.decide(f"plan/{digest}", choose))  # type: ignore[arg-type]
+
+    def train(
+        self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
+    ) -> list[Result]:
+        """Trains jobs to their end; see `train_all`."""
+        return train_all(
+            self.problem, jobs, self.plan, examples=examples, with_weights=with_weights,
+            heartbeat=self.heartbeat,
+        )  # fmt: skip
+
+    def heartbeat(self) -> None:
+        """Tells the listener how it goes."""
+        self.listener.progress(trials=self.trained, best=self.best, left=self.left)
+
+    def note(self, trials: Sequence[TrialRecord]) -> None:
+        """Counts finished trials."""
+        self.trained += len(trials)
+        sign = self.problem.objective.sign
+        for trial in trials:
+            if trial.phase == "search" and trial.score is not None and trial.status != "pruned":
+                if self.best is None or sign * trial.score > sign * self.best:
+                    self.best = trial.score
+        self.heartbeat()
+
+
+def record_of(  # noqa: PLR0913
+    outcome: Outcome, phase: str, role: str, split: str, *, holdout: float | None = None,
+    extra: dict[str, object] | None = None,
+) -> TrialRecord:
+    """Returns an outcome as the ledger keeps it."""
+    member = outcome.member
+    return TrialRecord(
+        phase=phase,
+        role=role,
+        recipe=member.recipe.to_dict(),
+        recipe_id=member.recipe.id,
+        seed=member.seed,
+        split=split,
+        epochs=member.epochs,
+        status=outcome.status,
+        score=outcome.score,
+        holdout=holdout,
+        steps=outcome.steps,
+        seconds=outcome.seconds,
+        reason=outcome.reason,
+        curve=[[p.step, _finite(p.train_loss), _finite(p.valid_score)] for p in outcome.curve],
+        extra=extra or {},
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None
+
+
+def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
+    """Measures a member's seconds per epoch, evaluation included, in a population of `width`."""
+    train, valid = session.search_rows
+    chosen = session.plan(recipe)
+    width = min(width, chosen.width)
+    members = [
+        Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
+    ]
+    run = Run(Population(session.problem, members, chosen.stepper()))
+    steps = max(1, min(8, run.interval))
+    run.population.advance(min(2, steps))
+    started = time.perf_counter()
+    run.population.advance(steps)
+    per_step = (time.perf_counter() - started) / steps
+    started = time.perf_counter()
+    run.validate()
+    evaluation = time.perf_counter() - started
+    epochs = run.interval / run.population.steps_per_epoch
+    return (per_step * run.interval + evaluation) / epochs / width

@@ -1,0 +1,327 @@
+"""The ledger: an append-only SQLite file with one writer, the campaign's driver.
+
+A campaign is a sequence of units. Each is computed from what came before it and written in one
+transaction when it is done; asked for again, it is read. Killing the driver so loses at most the
+unit in flight, and resuming is running the campaign again: what is in the ledger is not recomputed.
+Choices that depend on the clock are written alike (`decide`), so that a resumed campaign repeats
+them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pawl.errors import LedgerError
+from pawl.ledger.records import TrialRecord, Unit
+
+T = TypeVar("T")
+
+LEDGER_FILE = "ledger.sqlite"
+_LOCK_FILE = ".lock"
+_NEW_FILE = f"{LEDGER_FILE}.new"
+_LEFT_BY_A_KILLED_START = {_LOCK_FILE, _NEW_FILE, f"{_NEW_FILE}-journal"}
+_SCHEMA_VERSION = 1
+_TABLES = """
+CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE units (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, phase TEXT NOT NULL,
+    payload TEXT NOT NULL, seconds REAL NOT NULL, elapsed REAL NOT NULL
+);
+CREATE TABLE trials (
+    id INTEGER PRIMARY KEY, unit INTEGER NOT NULL REFERENCES units(id), record TEXT NOT NULL
+);
+CREATE INDEX trials_by_unit ON trials(unit);
+CREATE TABLE decisions (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE touches (claim TEXT PRIMARY KEY, unix_time REAL NOT NULL);
+CREATE TABLE artifacts (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL);
+"""
+
+
+class Ledger:
+    """One campaign's record; use `create` or `open`, and `close` at the end.
+
+    Args:
+        folder: The campaign's folder.
+        connection: The open database.
+        lock: The held lock file.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: int) -> None:
+        self.folder = folder
+        self._db = connection
+        self._lock = lock
+        self._started = time.monotonic()
+        self._before = float(
+            self._db.execute("SELECT COALESCE(MAX(elapsed), 0) FROM units").fetchone()[0]
+        )
+
+    @classmethod
+    def create(cls, folder: Path, identity: dict[str, Any]) -> Ledger:
+        """Starts a ledger in a new or empty folder.
+
+        Raises:
+            LedgerError: The folder holds something already, or cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            entries = {entry.name for entry in folder.iterdir()} - _LEFT_BY_A_KILLED_START
+        except OSError as error:
+            raise LedgerError(
+                f"cannot write to {str(folder)!r}: {error.strerror}; give another --out"
+            ) from None
+        if LEDGER_FILE in entries:
+            raise LedgerError(
+                f"{str(folder)!r} holds a campaign already; go on with it by --resume {folder}, or "
+                "give another --out"
+            )
+        if entries:
+            raise LedgerError(
+                f"{str(folder)!r} is not empty (it has {sorted(entries)[0]!r}); give a new folder"
+            )
+        lock = _acquire(folder)
+        try:
+            # Tables come first under another name: a ledger file, once there, is whole.
+            temporary = folder / _NEW_FILE
+            for name in (_NEW_FILE, f"{_NEW_FILE}-journal"):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(temporary)) as db:
+                db.executescript(_TABLES)
+                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                db.execute("INSERT INTO campaign VALUES ('identity', ?)", (_dumps(identity),))
+                db.commit()
+            temporary.rename(folder / LEDGER_FILE)
+            return cls(folder, _connect(folder), lock)
+        except (sqlite3.Error, OSError) as error:
+            os.close(lock)
+            raise LedgerError(
+                f"cannot write to {str(folder)!r}: {error}; free some space"
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def open(cls, folder: Path) -> Ledger:
+        """Opens a campaign's ledger to go on with it.
+
+        Raises:
+            LedgerError: There is none, another process has it, or it is of another version.
+        """
+        if not (folder / LEDGER_FILE).is_file():
+            raise LedgerError(
+                f"{str(folder)!r} holds no campaign (no {LEDGER_FILE}); give the folder that "
+                "--out named"
+            )
+        lock = _acquire(folder)
+        try:
+            return cls(folder, _connect(folder), lock)
+        except sqlite3.Error as error:
+            os.close(lock)
+            raise LedgerError(f"{str(folder / LEDGER_FILE)!r} is not a ledger: {error}") from None
+        except LedgerError:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        """Closes the database and lets go of the folder."""
+        self._db.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the campaign was started with."""
+        row = self._db.execute("SELECT value FROM campaign WHERE key = 'identity'").fetchone()
+        return dict(json.loads(row[0]))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the campaign has run, earlier sessions included."""
+        return self._before + time.monotonic() - self._started
+
+    def charge(self, seconds: float) -> None:
+        """Counts seconds that passed before the ledger was there (imports, reading the data)."""
+        self._before += seconds
+
+    def unit(self, key: str) -> Unit | None:
+        """Returns a finished unit, or `None`."""
+        row = self._db.execute(
+            "SELECT id, phase, payload, seconds FROM units WHERE key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            return None
+        return Unit(key, row[1], json.loads(row[2]), self._trials_of(row[0]), row[3])
+
+    def record(
+        self,
+        key: str,
+        phase: str,
+        payload: dict[str, Any],
+        trials: Sequence[TrialRecord],
+        seconds: float,
+    ) -> Unit:
+        """Writes a finished unit and its trials in one transaction, and returns it as read back."""
+        with self._writing():
+            cursor = self._db.execute(
+                "INSERT INTO units (key, phase, payload, seconds, elapsed) VALUES (?, ?, ?, ?, ?)",
+                (key, phase, _dumps(payload), seconds, self.elapsed),
+            )
+            self._db.executemany(
+                "INSERT INTO trials (unit, record) VALUES (?, ?)",
+                [(cursor.lastrowid, _dumps(trial.to_dict())) for trial in trials],
+            )
+        unit = self.unit(key)
+        assert unit is not None
+        return unit
+
+    def compute(
+        self,
+        key: str,
+        phase: str,
+        work: Callable[[], tuple[dict[str, Any], Sequence[TrialRecord]]],
+    ) -> Unit:
+        """Returns a unit: read if it is finished, else computed by `work()` and written."""
+        found = self.unit(key)
+        if found is not None:
+            return found
+        started = time.monotonic()
+        payload, trials = work()
+        return self.record(key, phase, payload, trials, time.monotonic() - started)
+
+    def decide(self, key: str, choose: Callable[[], T]) -> T:
+        """Returns a choice (JSON-ready): as written, or made by `choose()` now and written."""
+        row = self._db.execute("SELECT value FROM decisions WHERE key = ?", (key,)).fetchone()
+        if row is not None:
+            return json.loads(row[0])  # type: ignore[no-any-return]
+        value = choose()
+        with self._writing():
+            self._db.execute("INSERT INTO decisions VALUES (?, ?)", (key, _dumps(value)))
+        return value
+
+    def touch_test(self, claim: str) -> None:
+        """Puts on record that the test rows are looked at for a claim, before they are."""
+        with self._writing():
+            self._db.execute("INSERT OR IGNORE INTO touches VALUES (?, ?)", (claim, time.time()))
+
+    @property
+    def test_touches(self) -> int:
+        """For how many claims the test rows were looked at."""
+        return int(self._db.execute("SELECT COUNT(*) FROM touches").fetchone()[0])
+
+    def units(self, phase: str | None = None) -> list[Unit]:
+        """Returns the finished units in order, of one phase or of all."""
+        rows = self._db.execute(
+            "SELECT id, key, phase, payload, seconds FROM units "
+            "WHERE ? IS NULL OR phase = ? ORDER BY id",
+            (phase, phase),
+        ).fetchall()
+        return [Unit(r[1], r[2], json.loads(r[3]), self._trials_of(r[0]), r[4]) for r in rows]
+
+    def trials(self, phase: str | None = None) -> list[TrialRecord]:
+        """Returns the trials in order, of one phase or of all."""
+        return [trial for unit in self.units(phase) for trial in unit.trials]
+
+    def _trials_of(self, unit: int) -> tuple[TrialRecord, ...]:
+        rows = self._db.execute("SELECT record FROM trials WHERE unit = ? ORDER BY id", (unit,))
+        return tuple(TrialRecord(**json.loads(row[0])) for row in rows)
+
+    def write_file(self, name: str, data: bytes) -> Path:
+        """Writes a file of the campaign's folder whole or not at all, and records its digest."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(path.name + ".new")
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except OSError as error:
+            raise LedgerError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        with self._writing():
+            self._db.execute(
+                "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?)",
+                (name, hashlib.sha256(data).hexdigest(), len(data)),
+            )
+        return path
+
+    def _writing(self) -> _Transaction:
+        return _Transaction(self._db, self.folder)
+
+
+class _Transaction:
+    """Commits on success, rolls back on any exception, and turns database errors into one line."""
+
+    def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
+        self._db, self._folder = db, folder
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+            elif self._db.in_transaction:  # a full disk may have rolled back already
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as failure:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            error = failure
+        if isinstance(error, sqlite3.OperationalError):
+            raise LedgerError(
+                f"cannot write the ledger in {str(self._folder)!r}: {error}; what was written "
+                "before is safe, go on with --resume when there is space"
+            ) from None
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(folder / LEDGER_FILE, isolation_level=None)
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != _SCHEMA_VERSION:
+            raise LedgerError(
+                f"{str(folder)!r} was written by another version of pawl (ledger {version}, this "
+                f"one reads {_SCHEMA_VERSION})"
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _acquire(folder: Path) -> int:
+    try:
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise LedgerError(f"cannot write to {str(folder)!r}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise LedgerError(
+            f"another process is working on the campaign in {str(folder)!r}; wait for it or stop it"
+        ) from None
+    return descriptor
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)

@@ -1,0 +1,122 @@
+"""From a task to a module that takes `Inputs`: pawl's own networks, or the user's, adapted."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pawl.data.types import Inputs, ModelSpec, Schema
+from pawl.errors import TaskError, first_line
+from pawl.models.nets import ImageNet, TabularNet
+from pawl.models.surgery import freeze, key_dropout
+from pawl.task import ModelFactory
+
+Builder = Callable[[int], nn.Module]
+"""`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
+
+_IMAGE_RANK = 3
+
+
+class Adapter(nn.Module):
+    """Calls the user's module the way it wants to be called.
+
+    A table reaches it as one float tensor `[B, F]` (numbers, missing indicators, one-hot
+    categories); anything else as the user's data gave it.
+    """
+
+    def __init__(self, module: nn.Module, schema: Schema) -> None:
+        super().__init__()
+        self.module = module
+        self.table = schema.source == "table"
+        self.inputs = schema.inputs
+        self.style: str = "single" if self.table else schema.style
+        positional, keywords = _forward_arguments(module)
+        names = {item.name for item in schema.inputs}
+        if self.style == "dict" and not (keywords is None or names <= keywords):
+            self.style = "single_dict"
+        if self.style == "tuple" and positional is not None and positional < len(names):
+            self.style = "single_tuple"
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        if self.table:
+            return self.module(self._flatten(inputs))  # type: ignore[no-any-return]
+        if self.style == "dict":
+            return self.module(**inputs)  # type: ignore[no-any-return]
+        if self.style == "single_dict":
+            return self.module(inputs)  # type: ignore[no-any-return]
+        values = tuple(inputs.values())
+        if self.style == "single_tuple":
+            return self.module(values)  # type: ignore[no-any-return]
+        return self.module(*values)  # type: ignore[no-any-return]
+
+    def _flatten(self, inputs: Inputs) -> Tensor:
+        parts: list[Tensor] = []
+        for item in self.inputs:
+            tensor = inputs[item.name]
+            if item.name == "categorical":
+                for column, cardinality in enumerate(item.cardinalities):
+                    codes = torch.arange(cardinality, device=tensor.device)
+                    parts.append((tensor[..., column, None] == codes).to(torch.float32))
+            else:
+                parts.append(tensor)
+        return torch.cat(parts, dim=-1)
+
+
+def _forward_arguments(module: nn.Module) -> tuple[int | None, set[str] | None]:
+    """Returns how many positional arguments, and which keywords, forward takes; None is any."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    kinds = {p.kind for p in parameters}
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)]
+    positional = None if inspect.Parameter.VAR_POSITIONAL in kinds else len(named)
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return positional, None
+    return positional, {
+        p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+
+
+def make_builder(schema: Schema, factory: ModelFactory | None) -> Builder:
+    """Returns what builds the task's module, before any technique changes it."""
+    spec = ModelSpec(inputs=schema.inputs, num_outputs=schema.num_outputs, kind=schema.kind)
+
+    def build() -> nn.Module:
+        if factory is not None:
+            return Adapter(freeze(key_dropout(_call_factory(factory, spec))), schema)
+        if len(spec.inputs) == 1 and len(spec.inputs[0].shape) == _IMAGE_RANK:
+            return ImageNet(spec)
+        return TabularNet(spec)
+
+    def builder(seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build()
+
+    return builder
+
+
+def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:
+    name = getattr(factory, "__name__", repr(factory))
+    try:
+        required = [
+            p
+            for p in inspect.signature(factory).parameters.values()
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+    except ValueError:  # some builtins have no signature
+        required = []
+    try:
+        module = factory(spec) if required else factory()
+    except Exception as error:
+        raise TaskError(
+            f"the model factory {name} raised {type(error).__name__}: {first_line(error)}; it is "
+            "called as model() or model(spec) and must return a torch.nn.Module"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise TaskError(
+            f"the model factory {name} returned {type(module).__name__}; it must return a "
+            "torch.nn.Module"
+        )
+    return module

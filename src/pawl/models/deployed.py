@@ -1,0 +1,33 @@
+"""The whole pipeline of a trained model: raw inputs to predictions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pawl.data.types import Schema
+from pawl.models.front import Front
+from pawl.models.outputs import predictions
+
+
+class Deployed(nn.Module):
+    """Front layers, model and output in one: raw inputs to probabilities, or to values.
+
+    Takes the schema's inputs in order; returns `[R, C]` probabilities or `[R]` values.
+    """
+
+    def __init__(
+        self, schema: Schema, front: Front, body: nn.Module, target_mean: float, target_std: float
+    ) -> None:
+        super().__init__()
+        self.names = tuple(spec.name for spec in schema.inputs)
+        self.kind, self.num_outputs = schema.kind, schema.num_outputs
+        self.front, self.body = front, body
+        self.register_buffer("target_mean", torch.tensor(target_mean))
+        self.register_buffer("target_std", torch.tensor(target_std))
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        raw = self.body(self.front(dict(zip(self.names, tensors, strict=True))))
+        mean, std = self.get_buffer("target_mean"), self.get_buffer("target_std")
+        return predictions(raw, self.kind, self.num_outputs, mean, std)

@@ -1,0 +1,141 @@
+"""The networks pawl builds when none is given: plain by default, residual by a technique.
+
+Both keep their `Shape` and rebuild from a changed one, which is how techniques such as depth and
+width work: before training, when a rebuilt network is as good as a changed one.
+
+Shape legend: `B` batch, `F` numeric features, `K` categorical columns, `W` width, `O` outputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pawl.data.types import Inputs, ModelSpec
+
+EMBEDDING_WIDTH = 8
+_SMALLEST_MAP = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What techniques may change of a network that pawl builds.
+
+    Attributes:
+        depth: Hidden layers of a table's network; convolutions per stage of an image's.
+        width: Units per hidden layer; channels of the first stage (doubled at each halving).
+        residual: Add each hidden layer's input to its output.
+    """
+
+    depth: int = 2
+    width: int
+    residual: bool = False
+
+
+class Block(nn.Module):
+    """One layer and its activation, with the input added when `residual`."""
+
+    def __init__(self, layer: nn.Module, *, residual: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.activation = nn.ReLU()
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.activation(self.layer(x))
+        return x + y if self.residual else y
+
+
+class Net(nn.Module):
+    """A network that pawl built and can rebuild."""
+
+    def __init__(self, spec: ModelSpec, shape: Shape) -> None:
+        super().__init__()
+        self.spec = spec
+        self.shape = shape
+
+    def rebuilt(self, **changes: Any) -> Net:
+        """Returns a fresh network of the same kind with a changed shape."""
+        return type(self)(self.spec, dataclasses.replace(self.shape, **changes))
+
+
+class TabularNet(Net):
+    """A multilayer perceptron over numbers and embedded categories.
+
+    One embedding table serves all columns: codes are shifted into it, so that a batch costs one
+    gather however many columns there are.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, spec: ModelSpec, shape: Shape | None = None) -> None:
+        super().__init__(spec, shape or Shape(width=128))
+        width = self.shape.width
+        by_name = {item.name: item for item in spec.inputs}
+        self.names = tuple(by_name)
+        num_features = 0
+        self.embedding: nn.Embedding | None = None
+        for item in spec.inputs:
+            if item.name == "categorical":
+                cardinalities = torch.tensor(item.cardinalities)
+                self.register_buffer("offsets", cardinalities.cumsum(0) - cardinalities)
+                self.embedding = nn.Embedding(int(cardinalities.sum()), EMBEDDING_WIDTH)
+                num_features += EMBEDDING_WIDTH * len(item.cardinalities)
+            else:
+                size = 1
+                for length in item.shape:
+                    size *= length
+                num_features += size + sum(item.missing)
+        self.stem = Block(nn.Linear(num_features, width), residual=False)
+        self.blocks = nn.Sequential(
+            *(
+                Block(nn.Linear(width, width), residual=self.shape.residual)
+                for _ in range(self.shape.depth - 1)
+            )
+        )
+        self.out = nn.Linear(width, spec.num_outputs)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        parts: list[Tensor] = []
+        for name in self.names:
+            if name == "categorical" and self.embedding is not None:
+                parts.append(self.embedding(inputs[name] + self.offsets).flatten(1))
+            else:
+                parts.append(inputs[name].flatten(1).to(torch.float32))
+        x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return self.out(self.blocks(self.stem(x_BF)))  # type: ignore[no-any-return]
+
+
+class ImageNet(Net):
+    """A small convolutional network: stages at halving resolution, then a global mean."""
+
+    def __init__(self, spec: ModelSpec, shape: Shape | None = None) -> None:
+        super().__init__(spec, shape or Shape(width=16))
+        (item,) = spec.inputs
+        self.name = item.name
+        channels, height, width = item.shape
+        size, current, target = min(height, width), channels, self.shape.width
+        layers: list[nn.Module] = [Block(_conv(current, target, stride=1), residual=False)]
+        current = target
+        first = True
+        while size > _SMALLEST_MAP:
+            target = current if first else 2 * current
+            layers.append(Block(_conv(current, target, stride=2), residual=False))
+            layers += [
+                Block(_conv(target, target, stride=1), residual=self.shape.residual)
+                for _ in range(self.shape.depth - 1)
+            ]
+            current, size, first = target, (size + 1) // 2, False
+        self.blocks = nn.Sequential(*layers)
+        self.out = nn.Linear(current, spec.num_outputs)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.out(self.blocks(inputs[self.name]).mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+
+def _conv(channels_in: int, channels_out: int, *, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)

@@ -1,0 +1,158 @@
+"""Changes to any `nn.Module`: replace layers by type, or put layers around its activations.
+
+The unit of surgery is the activation module. Normalization goes in front of it and dropout behind
+it, which holds for pawl's own networks and for any network that calls its activations as modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from pawl.data.types import Inputs
+from pawl.models.layers import KeyedDropout
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "prelu": nn.PReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+_ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+)
+_NORMALIZATIONS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.InstanceNorm2d,
+)
+
+
+def activations(module: nn.Module) -> list[str]:
+    """Returns the names of the activation modules, in order of registration."""
+    return [name for name, m in module.named_modules() if isinstance(m, _ACTIVATION_TYPES)]
+
+
+def has_normalization(module: nn.Module) -> bool:
+    """Tells whether the module normalizes already."""
+    return any(isinstance(m, _NORMALIZATIONS) for m in module.modules())
+
+
+def replace(module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> int:
+    """Replaces submodules in place by what `make(name, submodule)` returns; `None` leaves one.
+
+    A module that is registered in several places is replaced by one new module in all of them.
+
+    Returns:
+        The number of distinct modules that were replaced.
+    """
+    replaced: dict[int, nn.Module] = {}
+    originals: list[nn.Module] = []  # keeps ids alive while they serve as keys
+    for name, child in list(module.named_modules(remove_duplicate=False)):
+        if not name:
+            continue
+        parent_name, _, attribute = name.rpartition(".")
+        parent = module.get_submodule(parent_name)
+        if id(child) not in replaced:
+            new = make(name, child)
+            if new is None:
+                continue
+            originals.append(child)
+            replaced[id(child)] = new
+        setattr(parent, attribute, replaced[id(child)])
+    return len(replaced)
+
+
+def observe_activations(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int, ...]]]:
+    """Runs a sample and returns the input shapes that each activation module saw, call by call."""
+    seen: dict[str, list[tuple[int, ...]]] = {name: [] for name in activations(module)}
+    hooks = [
+        module.get_submodule(name).register_forward_pre_hook(
+            lambda _, args, name=name: seen[name].append(tuple(args[0].shape))
+        )
+        for name in seen
+    ]
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            module(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        module.train(was_training)
+    return seen
+
+
+def reject_normalization(module: nn.Module, sample: Inputs) -> str | None:
+    """Says why no normalization can be put in front of the activations; `None` if it can."""
+    if has_normalization(module):
+        return "the model has normalization layers already"
+    seen = observe_activations(module, sample)
+    if not seen:
+        return "the model calls no activation modules (functional activations cannot be found)"
+    for name, shapes in seen.items():
+        if len({shape[1:] for shape in shapes}) > 1:
+            return f"activation {name!r} is shared by layers of different shapes"
+        if any(len(shape) not in (2, 4) for shape in shapes):
+            return f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, H, W]"
+    return None
+
+
+def insert_before_activations(
+    module: nn.Module, sample: Inputs, make: Callable[[tuple[int, ...]], nn.Module]
+) -> nn.Module:
+    """Puts `make(shape)` in front of each activation; `shape` is its input's without batch axis."""
+    seen = observe_activations(module, sample)
+    replace(
+        module,
+        lambda name, m: nn.Sequential(make(seen[name][0][1:]), m) if seen.get(name) else None,
+    )
+    return module
+
+
+def insert_after_activations(module: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
+    """Puts `make()` behind each activation."""
+    names = set(activations(module))
+    replace(module, lambda name, m: nn.Sequential(m, make()) if name in names else None)
+    return module
+
+
+def key_dropout(module: nn.Module) -> nn.Module:
+    """Replaces stock dropout by the keyed form, rates kept: members then draw their own masks."""
+
+    def make(_: str, m: nn.Module) -> nn.Module | None:
+        if isinstance(m, nn.Dropout | nn.Dropout2d) and m.p < 1.0:
+            return KeyedDropout(m.p, channels=isinstance(m, nn.Dropout2d))
+        return None
+
+    replace(module, make)
+    return module
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Makes buffers of parameters that are not to be trained, so that nothing updates them."""
+    for owner in module.modules():
+        for name, parameter in list(owner.named_parameters(recurse=False)):
+            if not parameter.requires_grad:
+                delattr(owner, name)
+                owner.register_buffer(name, parameter.detach())
+    return module

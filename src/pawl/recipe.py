@@ -1,0 +1,227 @@
+"""A recipe: which techniques, with which settings. Immutable, ordered, kept as TOML, comparable."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import ValidationError
+
+from pawl.errors import RecipeError, did_you_mean
+from pawl.techniques import Settings, Stage, Technique, ordered, technique
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two recipes, named by the technique of the newer one.
+
+    Attributes:
+        name: The technique.
+        kind: `added`, `changed` (other settings), `swapped` (another technique of its group; then
+            `instead_of` names the older one) or `removed`.
+        instead_of: See `kind`.
+    """
+
+    name: str
+    kind: Literal["added", "changed", "swapped", "removed"]
+    instead_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Techniques with settings, in the order in which they act.
+
+    Build one with `Recipe.of(adamw={"learning_rate": 0.001}, standardize={})` or from TOML, where
+    each technique is a table.
+
+    Attributes:
+        entries: Pairs of name and settings.
+
+    Raises:
+        RecipeError: An unknown technique or setting, a value out of range, techniques that exclude
+            each other, or not exactly one optimizer.
+    """
+
+    entries: tuple[tuple[str, Settings], ...]
+
+    def __post_init__(self) -> None:
+        by_name = dict(self.entries)
+        order = ordered(technique(name) for name, _ in self.entries)
+        optimizers = [t.name for t in order if t.stage is Stage.UPDATE]
+        if len(optimizers) != 1:
+            raise RecipeError(
+                f"a recipe needs exactly one optimizer, this one has {len(optimizers)}; "
+                "`pawl techniques --stage update` lists them"
+            )
+        object.__setattr__(self, "entries", tuple((t.name, by_name[t.name]) for t in order))
+
+    @classmethod
+    def of(cls, **tables: Mapping[str, Any]) -> Recipe:
+        """Returns the recipe with these techniques; each value maps settings to values."""
+        return cls.from_dict(tables)
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any]) -> Recipe:
+        """Returns the recipe with these tables, one per technique."""
+        return cls(tuple((name, _settings(name, values)) for name, values in tables.items()))
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str = "recipe") -> Recipe:
+        """Returns the recipe written in TOML."""
+        try:
+            return cls.from_dict(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{source} is not TOML: {error}") from None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipe:
+        """Returns the recipe in a TOML file."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(
+                f"cannot read the recipe {str(path)!r} ({error.__class__.__name__}); "
+                "give a TOML file with one table per technique"
+            ) from None
+        return cls.from_toml(text, source=str(path))
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns one table per technique, in order."""
+        return {name: settings.model_dump(mode="json") for name, settings in self.entries}
+
+    def to_toml(self) -> str:
+        """Returns the recipe as TOML; `from_toml` reads it back."""
+        return tomli_w.dumps(self.to_dict())
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Twelve hex digits that name this recipe: equal for equal recipes."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @functools.cached_property
+    def structure(self) -> str:
+        """What all members of one fused population share: techniques and structural settings."""
+        parts = {
+            name: {
+                key: value
+                for key, value in settings.model_dump(mode="json").items()
+                if key not in technique(name).memberwise
+            }
+            for name, settings in self.entries
+        }
+        return json.dumps(parts, sort_keys=True)
+
+    def __iter__(self) -> Iterator[tuple[Technique, Settings]]:
+        return ((technique(name), settings) for name, settings in self.entries)
+
+    def __contains__(self, name: str) -> bool:
+        return any(name == entry for entry, _ in self.entries)
+
+    def stage(self, stage: Stage) -> tuple[tuple[Technique, Settings], ...]:
+        """Returns the techniques of a stage, in order."""
+        return tuple((t, settings) for t, settings in self if t.stage is stage)
+
+    def settings(self, name: str) -> Settings:
+        """Returns a technique's settings.
+
+        Raises:
+            RecipeError: The recipe does not have it.
+        """
+        for entry, settings in self.entries:
+            if entry == name:
+                return settings
+        raise RecipeError(f"the recipe has no technique {name!r}")
+
+    @property
+    def optimizer(self) -> str:
+        """Name of the update technique."""
+        return self.stage(Stage.UPDATE)[0][0].name
+
+    def with_(self, name: str, **values: Any) -> Recipe:
+        """Returns the recipe with a technique added, or with these settings of it changed.
+
+        A technique of the same group makes way.
+        """
+        new = technique(name)
+        tables = self.to_dict()
+        if name in tables:
+            values = {**tables[name], **values}
+        elif new.group is not None:
+            tables = {n: v for n, v in tables.items() if technique(n).group != new.group}
+        return Recipe.from_dict({**tables, name: values})
+
+    def without(self, name: str) -> Recipe:
+        """Returns the recipe without a technique."""
+        return Recipe(tuple(entry for entry in self.entries if entry[0] != name))
+
+    def changes(self, older: Recipe) -> tuple[Change, ...]:
+        """Returns what differs from an older recipe, in order of action."""
+        mine, theirs = dict(self.entries), dict(older.entries)
+        groups = {technique(n).group: n for n in theirs if n not in mine and technique(n).group}
+        found: list[Change] = []
+        swapped: set[str] = set()
+        for name, settings in mine.items():
+            if name in theirs:
+                if settings != theirs[name]:
+                    found.append(Change(name, "changed"))
+            elif (group := technique(name).group) in groups:
+                swapped.add(groups[group])
+                found.append(Change(name, "swapped", groups[group]))
+            else:
+                found.append(Change(name, "added"))
+        found += [Change(n, "removed") for n in theirs if n not in mine and n not in swapped]
+        return tuple(found)
+
+    def revert(self, change: Change, older: Recipe) -> Recipe:
+        """Returns this recipe with one change from `older` undone."""
+        tables = dict(self.entries)
+        tables.pop(change.name, None)
+        restored = change.instead_of or change.name
+        if change.kind != "added":
+            tables[restored] = older.settings(restored)
+        return Recipe(tuple(tables.items()))
+
+    def describe(self, older: Recipe) -> str:
+        """Returns in one line what differs from an older recipe."""
+        parts = []
+        for change in self.changes(older):
+            if change.kind == "removed":
+                parts.append(f"no {change.name}")
+                continue
+            before = older.settings(change.name).model_dump() if change.kind == "changed" else {}
+            shown = [
+                f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in self.settings(change.name).model_dump().items()
+                if before.get(key) != value
+            ]
+            parts.append(change.name + (f" ({', '.join(shown)})" if shown else ""))
+        return "; ".join(parts) or "as the baseline"
+
+
+def _settings(name: str, values: Any) -> Settings:
+    model = technique(name).settings
+    if not isinstance(values, Mapping):
+        raise RecipeError(
+            f"technique {name!r} must be a table of settings, got {values!r}; "
+            f"write [{name}] and its settings below"
+        )
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        allowed = ", ".join(model.model_fields) or "none"
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(key, model.model_fields)
+            message = f"technique {name!r} has no setting {key!r}{hint}; it has: {allowed}"
+        else:
+            message = f"technique {name!r}, setting {key!r}: got {first['input']!r}; {first['msg']}"
+        raise RecipeError(message) from None

@@ -1,0 +1,269 @@
+"""From what the rooms found to the summary and the page's material."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pawl.data.types import LoadedData
+from pawl.deployment import BATCH_ROWS, Cost
+from pawl.environment import hardware, versions
+from pawl.evidence import ALPHA, Comparison, Confirmation, FinalTest, Verdict
+from pawl.execution import HOLDOUT_SHARE, Session
+from pawl.ledger import TrialRecord
+from pawl.recipe import Recipe
+from pawl.report.records import CurvePoint, Report, TrialPoint
+from pawl.report.summary import (
+    ArmSummary,
+    CostSummary,
+    Effect,
+    EvidenceSummary,
+    GainSummary,
+    Pair,
+    Summary,
+    TaskSummary,
+    TechniqueSummary,
+    TrialCounts,
+)
+from pawl.task import Task
+from pawl.techniques import technique
+
+_MAX_CURVE_SEEDS = 5
+
+
+def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
+    """Returns the summary's part on the task."""
+    schema = data.schema
+    return TaskSummary(
+        name=data.name,
+        source=source,
+        target=schema.target,
+        kind=schema.kind,
+        rows=len(data.development) + len(data.test),
+        development_rows=len(data.development),
+        test_rows=len(data.test),
+        inputs=[f"{s.name} {list(s.shape)} {s.dtype}" for s in schema.inputs],
+        classes=list(schema.classes),
+        model=getattr(task.model, "__name__", str(task.model)) if task.model else "built by pawl",
+        notes=list(data.notes),
+    )
+
+
+def summarize(  # noqa: PLR0913
+    session: Session, *, task: TaskSummary, baseline: Recipe, confirmation: Confirmation,
+    test: FinalTest, values: Mapping[str, float], costs: Mapping[str, Cost], command: str,
+) -> Summary:
+    """Returns the summary.
+
+    Args:
+        session: The campaign's.
+        task: What was optimized.
+        baseline: The baseline's recipe.
+        confirmation: What was confirmed.
+        test: The final claim.
+        values: Scores of the two kept models (`baseline`, `final`) by their ONNX graphs' predictions.
+        costs: Of the two kept models.
+        command: The command that repeats it.
+    """
+    objective, trials = session.problem.objective, session.ledger.trials("search")
+    everything = session.ledger.trials()
+    counts = {
+        name: sum(t.status in statuses for t in trials)
+        for name, statuses in {
+            "completed": ("completed", "stopped"),
+            "pruned": ("pruned",),
+            "failed": ("diverged", "failed"),
+        }.items()
+    }
+    gain = test.result.gain
+    return Summary(
+        task=task,
+        metric=objective.metric,
+        direction=objective.direction,
+        baseline=ArmSummary(
+            value=values["baseline"], interval=test.result.baseline[1],
+            mean=test.result.baseline[0], n=test.seeds,
+        ),
+        final=ArmSummary(
+            value=values["final"], interval=test.result.final[1],
+            mean=test.result.final[0], n=test.seeds,
+        ),
+        gain=GainSummary(
+            value=gain.effect,
+            interval=gain.interval,
+            p_value=gain.p_value,
+            n=test.seeds,
+            proven=confirmation.proven,
+            statement=_statement(confirmation, test, objective.metric, task.test_rows),
+        ),
+        confirmation=_effect(confirmation.headline, confirmation.p_value),
+        techniques=[_technique(verdict) for verdict in confirmation.verdicts],
+        findings=[],
+        cost=CostSummary(
+            latency_ms=_pair(costs, "latency_ms"),
+            batch_latency_ms=_pair(costs, "batch_latency_ms"),
+            batch_rows=min(BATCH_ROWS, task.test_rows),
+            size_bytes=_pair(costs, "size_bytes"),
+            parameters=Pair(
+                baseline=test.baseline.num_parameters, final=test.final.num_parameters
+            ),
+        ),
+        trials=TrialCounts(**counts, trained=len(everything)),
+        evidence=EvidenceSummary(
+            pairs=confirmation.pairs,
+            looks=list(confirmation.effort.looks),
+            alpha=ALPHA,
+            comparisons=confirmation.comparisons,
+            pairing_correlation=confirmation.correlation,
+            learning_rate_retuned=False,
+            holdout_share=HOLDOUT_SHARE,
+        ),
+        test_touches=session.ledger.test_touches,
+        seconds=session.ledger.elapsed,
+        budget_seconds=session.budget,
+        seed=session.seed,
+        versions=versions(),
+        hardware=hardware(session.problem.device),
+        command=command,
+    )  # fmt: skip
+
+
+def _pair(costs: Mapping[str, Cost], key: str) -> Pair:
+    return Pair(baseline=getattr(costs["baseline"], key), final=getattr(costs["final"], key))
+
+
+def _effect(comparison: Comparison | None, p_value: float | None) -> Effect | None:
+    if comparison is None:
+        return None
+    return Effect(
+        value=comparison.effect,
+        interval=_finite(comparison.interval),
+        p_value=comparison.p_value if p_value is None else p_value,
+        n=comparison.n,
+    )
+
+
+def _finite(interval: tuple[float, float]) -> tuple[float, float]:
+    # One pair has no spread to go by; JSON has no infinity.
+    low, high = interval
+    return max(low, -1e300), min(high, 1e300)
+
+
+def _technique(verdict: Verdict) -> TechniqueSummary:
+    change, comparison = verdict.change, verdict.comparison
+    settings = (
+        verdict.recipe.settings(change.name).model_dump(mode="json")
+        if change.kind != "removed"
+        else {}
+    )
+    return TechniqueSummary(
+        name=change.name,
+        stage=technique(change.name).stage.value,
+        change=change.kind,
+        instead_of=change.instead_of,
+        verdict=verdict.verdict,
+        in_final=verdict.in_final,
+        effect=None if comparison is None else comparison.effect,
+        interval=None if comparison is None else _finite(comparison.interval),
+        p_value=verdict.p_value,
+        n=0 if comparison is None else comparison.n,
+        settings=settings,
+        equal_time=_effect(verdict.equal_time, None),
+        cost_ratio=verdict.cost_ratio,
+        reason=verdict.reason,
+    )
+
+
+def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: int) -> str:
+    gain, name = test.result.gain, metric.replace("_", " ")
+    if not confirmation.proven:
+        if confirmation.headline is None:
+            return (
+                f"No recipe could be compared with the baseline within the budget; the bundle holds "
+                f"the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
+            )
+        headline = confirmation.headline
+        return (
+            f"The best recipe found is not shown to beat the baseline ({headline.effect:+.3g} {name} "
+            f"on {headline.n} fresh resplits, corrected p = {confirmation.p_value:.2g}); the bundle "
+            f"holds the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
+        )
+    low, high = gain.interval
+    return (
+        f"The final recipe improves {name} on {rows:,} test rows from {test.result.baseline[0]:.4g} "
+        f"to {test.result.final[0]:.4g}: a gain of {gain.effect:.3g} (95% interval {low:.3g} to "
+        f"{high:.3g}, {test.seeds} paired seeds), confirmed on {confirmation.pairs} fresh resplits "
+        f"(corrected p = {confirmation.p_value:.2g})."
+    )
+
+
+def report_of(
+    session: Session, summary: Summary, baseline: Recipe, final: Recipe,
+    test_records: Sequence[TrialRecord],
+) -> Report:
+    """Returns the page's material."""
+    points = []
+    clock = 0.0
+    for number, trial in enumerate(session.ledger.trials("search"), start=1):
+        clock += trial.seconds
+        points.append(
+            TrialPoint(
+                number=number,
+                generation=int(trial.role.split()[1]) + 1,
+                status=trial.status,  # type: ignore[arg-type]
+                score=trial.score,
+                steps=trial.steps,
+                recipe=Recipe.from_dict(trial.recipe).describe(baseline),
+                seconds=clock,
+            )
+        )
+    curves = [
+        CurvePoint(
+            arm=arm,  # type: ignore[arg-type]
+            seed=int(trial.role.split("#")[1]),
+            step=int(step or 0),
+            train_loss=loss,
+            valid_score=score,
+        )
+        for trial in test_records
+        for arm in _arms_of(trial, baseline, final)
+        if int(trial.role.split("#")[1]) < _MAX_CURVE_SEEDS
+        for step, loss, score in trial.curve
+        if loss is not None and score is not None
+    ]
+    return Report(
+        summary=summary, trials=tuple(points), curves=tuple(curves), recipe_toml=final.to_toml()
+    )
+
+
+def _arms_of(trial: TrialRecord, baseline: Recipe, final: Recipe) -> list[str]:
+    arms = [("baseline", baseline), ("final", final)]
+    return [name for name, recipe in arms if recipe.id == trial.recipe_id]
+
+
+def card(summary: Summary, recipe: Recipe) -> str:
+    """Returns `card.md`: what the bundle is, how good, and how it was shown."""
+    task = summary.task
+    return f"""# {task.name}
+
+Predicts `{task.target}` ({task.kind}) from {", ".join(task.inputs)}.
+
+{summary.gain.statement}
+
+| | baseline | final |
+|---|---|---|
+| {summary.metric}, this model | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
+| {summary.metric}, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
+{summary.final.mean:.6g} |
+| weights | {summary.cost.parameters.baseline:,.0f} | {summary.cost.parameters.final:,.0f} |
+| latency of one row (ms, one thread) | {summary.cost.latency_ms.baseline:.3g} | \
+{summary.cost.latency_ms.final:.3g} |
+
+Trained on {task.development_rows:,} rows, judged on {task.test_rows:,} test rows that were looked at
+for {summary.test_touches} claim(s). Repeat it with `{summary.command}`.
+
+```toml
+{recipe.to_toml()}```
+
+Predict with `pawl predict BUNDLE DATA --out predictions.csv`. `model.onnx` takes raw values; categories
+enter as the integers that `task.json` lists (0 for missing and unknown ones).
+"""

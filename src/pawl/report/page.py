@@ -1,0 +1,177 @@
+"""`report.html`: the one page that a campaign leaves.
+
+A single file without scripts and without anything to load, so it can be mailed, archived and opened
+from any disk. Every text goes through Jinja's autoescape; only the charts, which are rebuilt from
+parsed XML, and the style sheet are put in as they are. A content security policy holds the browser
+to that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+
+from pawl.report import sections, verdicts, words
+from pawl.report.records import Report
+from pawl.report.summary import Summary
+from pawl.report.text import (
+    ARROW,
+    DASH,
+    capital,
+    clean,
+    count,
+    duration,
+    humanize,
+    interval_text,
+    metric_name,
+    number,
+    p_text,
+    places,
+    ratio,
+)
+
+_TEMPLATES = "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A headline number."""
+
+    name: str
+    value: str
+    detail: str
+    accent: bool = False
+
+
+def render(report: Report) -> str:
+    """Returns the page as HTML text.
+
+    The same report gives the same page, byte for byte.
+
+    Args:
+        report: The campaign's result. Trials, curves, techniques and findings may be empty, and
+            values that are missing or not finite show as dashes.
+    """
+    import jinja2  # noqa: PLC0415 - `pawl --help` must not pay for it
+    from markupsafe import Markup  # noqa: PLC0415
+
+    folder = resources.files("pawl.report") / _TEMPLATES
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["drawing"] = Markup
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    summary = report.summary
+    return template.render(
+        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        summary=summary,
+        title=f"{clean(summary.task.name)}: {words.verdict(summary).rstrip('.')}",
+        name=clean(summary.task.name),
+        facts=_facts(summary),
+        verdict=words.verdict(summary),
+        standfirst=words.standfirst(summary),
+        tiles=_tiles(summary),
+        arms=sections.arms(summary),
+        forest=verdicts.forest(summary),
+        dash=DASH,
+        techniques=verdicts.rows(summary),
+        findings=[
+            {
+                "rule": capital(humanize(finding.rule)),
+                "severity": finding.severity,
+                "evidence": clean(finding.evidence),
+                "suggests": ", ".join(humanize(name) for name in finding.suggests),
+            }
+            for finding in summary.findings
+        ],
+        search=_search_sentence(report),
+        history=sections.history(report),
+        curves=sections.curves(report),
+        cost=sections.cost(summary),
+        protocol=words.protocol(summary),
+        recipe=clean(report.recipe_toml).strip(),
+        command=clean(summary.command),
+        setup=_setup(summary),
+        notes=[clean(note) for note in summary.task.notes],
+        pawl=clean(summary.versions.get("pawl", "")),
+    )
+
+
+def _facts(summary: Summary) -> list[str]:
+    task = summary.task
+    kind = {"binary": "binary classification", "multiclass": "classification"}.get(
+        task.kind, task.kind
+    )
+    if task.kind == "multiclass":
+        kind += f" into {len(task.classes)} classes"
+    facts = [kind, count(task.rows, "row")]
+    if task.inputs:
+        facts.append(count(len(task.inputs), "input"))
+    return [*facts, clean(task.model)]
+
+
+def _tiles(summary: Summary) -> list[Tile]:
+    gain, latency = summary.gain, summary.cost.latency_ms
+    digits = places(gain.interval, gain.value)
+    metric = metric_name(summary.metric)
+    means = [number(arm.mean, digits) for arm in (summary.baseline, summary.final)]
+    rows = count(summary.task.test_rows, "test row")
+    return [
+        Tile(
+            name=f"Gain in {metric}",
+            value=number(gain.value, digits, signed=True),
+            detail=f"95% interval {interval_text(gain.interval, digits, signed=True)}",
+            accent=gain.proven,
+        ),
+        Tile(
+            name=f"Baseline {ARROW} final",
+            value=f"{means[0]} {ARROW} {means[1]}",
+            detail=f"mean of {count(gain.n, 'seed')} each",
+        ),
+        Tile(
+            name="p-value",
+            value=p_text(gain.p_value),
+            detail=f"{count(gain.n, 'pair')} on {rows}, scored {words.times(summary.test_touches)}",
+        ),
+        Tile(
+            name="Latency, one row",
+            value=f"{number(latency.final)} ms",
+            detail=f"baseline {number(latency.baseline)} ms, "
+            + ratio(latency.baseline, latency.final, "faster", "slower"),
+        ),
+    ]
+
+
+def _search_sentence(report: Report) -> str:
+    counts = report.summary.trials
+    if counts.completed + counts.pruned + counts.failed == 0:
+        return "No search trial was run."
+    return (
+        f"{count(counts.completed, 'trial')} completed, {counts.pruned:,} stopped early as "
+        f"unpromising, {counts.failed:,} failed. {count(counts.trained, 'model')} trained in all, "
+        "repeats for the evidence included."
+    )
+
+
+def _setup(summary: Summary) -> list[tuple[str, str]]:
+    task, budget = summary.task, summary.budget_seconds
+    limit = "no time limit" if budget is None else f"of a budget of {duration(budget)}"
+    pairs = [
+        ("Data", clean(task.source)),
+        ("Target", clean(task.target)),
+        (
+            "Rows",
+            f"{task.rows:,}: {task.development_rows:,} for development, {task.test_rows:,} for the "
+            "test",
+        ),
+        ("Metric", f"{metric_name(summary.metric)} ({summary.direction})"),
+        ("Seed", str(summary.seed)),
+        ("Time", f"{duration(summary.seconds)}, {limit}"),
+        ("Hardware", _join(summary.hardware)),
+        ("Versions", _join(summary.versions)),
+    ]
+    return [(name, text) for name, text in pairs if text]
+
+
+def _join(values: dict[str, str] | dict[str, str | int]) -> str:
+    return ", ".join(f"{humanize(str(key))} {clean(str(value))}" for key, value in values.items())

@@ -1,0 +1,218 @@
+"""The report's sections: figures with their numbers as tables, and rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pawl.report import charts, series
+from pawl.report.charts import Row, Tone
+from pawl.report.figures import Figure, Table, drawable, effect_cells, effect_row
+from pawl.report.records import Report, TrialPoint
+from pawl.report.summary import Effect, Summary
+from pawl.report.text import (
+    capital,
+    clean,
+    count,
+    duration,
+    finite,
+    interval_text,
+    metric_name,
+    number,
+    places,
+    ratio,
+    size,
+)
+
+MAX_LISTED = 300
+
+
+def final_tone(summary: Summary) -> Tone:
+    """Returns the accent only where the gain is proven."""
+    return "kept" if summary.gain.proven else "final"
+
+
+def arms(summary: Summary) -> list[Figure]:
+    """Returns the two arms on the test rows, and the gain against zero."""
+    metric = capital(metric_name(summary.metric))
+    better = "higher" if summary.direction == "maximize" else "lower"
+    gain = summary.gain
+    pairs: list[tuple[str, Tone]] = [("baseline", "baseline"), ("final", final_tone(summary))]
+    rows, listed = [], []
+    for name, tone in pairs:
+        arm = summary.baseline if name == "baseline" else summary.final
+        digits = places(arm.interval, arm.value)
+        span = interval_text(arm.interval, digits)
+        mean = number(arm.mean, digits)
+        listed.append((capital(name), number(arm.value, digits), span, mean, str(arm.n)))
+        if drawable(arm.value, arm.interval):
+            note = f"{number(arm.value, digits)}  ({span})"
+            rows.append(
+                Row(
+                    label=capital(name),
+                    value=arm.value,
+                    interval=arm.interval,
+                    tone=tone,
+                    note=note,
+                    mean=arm.mean if finite(arm.mean) else None,
+                )
+            )
+    figures = []
+    if rows:
+        label = f"{metric} of baseline and final on the test rows: " + "; ".join(
+            f"{row.label} {row.note}" for row in rows
+        )
+        figures.append(
+            Figure(
+                title=f"{metric} on the test rows, {better} is better",
+                caption="Dot: the model that is kept, with its 95% interval over test rows. "
+                "Tick: the mean over seeds.",
+                drawing=charts.intervals(rows, label=label, axis=metric, zero=False),
+                table=Table(
+                    heads=("Arm", metric, "95% interval", "Mean over seeds", "Seeds"), rows=listed
+                ),
+            )
+        )
+    compared = [("On the test rows", Effect(**gain.model_dump(exclude={"proven", "statement"})))]
+    if summary.confirmation is not None:
+        compared.append(("On fresh resplits", summary.confirmation))
+    gain_tone: Tone = "kept" if gain.proven else "unproven"
+    drawn = [
+        effect_row(name, effect, gain_tone)
+        for name, effect in compared
+        if drawable(effect.value, effect.interval)
+    ]
+    if drawn:
+        label = "Gain of final over baseline, positive is better: " + "; ".join(
+            f"{row.label} {row.note}" for row in drawn
+        )
+        axis = f"gain in {metric_name(summary.metric)}"
+        listed = [(name, *effect_cells(effect)) for name, effect in compared]
+        figures.append(
+            Figure(
+                title="Gain, final over baseline, right of zero is better",
+                caption="Taken pair by pair, so it can be certain where the two intervals above "
+                "overlap.",
+                drawing=charts.intervals(drawn, label=label, axis=axis, zero=True),
+                table=Table(heads=("Measured", "Gain", "95% interval", "p", "Pairs"), rows=listed),
+            )
+        )
+    return figures
+
+
+def history(report: Report) -> Figure | None:
+    """Returns the search; `None` where no trial has a score."""
+    summary = report.summary
+    found = series.search(report.trials, summary.direction)
+    if found is None:
+        return None
+    metric = metric_name(summary.metric)
+    ordered = sorted(report.trials, key=lambda trial: trial.number)
+    best = series.running_best(ordered, summary.direction)
+    kinds = {row["kind"] for row in found.data}
+    names = {
+        "completed": "completed",
+        "pruned": "pruned or stopped",
+        "failed": "failed or diverged",
+        "best": "best so far",
+    }
+    caption = f"Validation {metric} by trial; the search's own view, no claim rests on it."
+    if found.outside:
+        caption += f" {count(found.outside, 'score')} beyond the axis, drawn at its edge."
+    label = f"Validation {metric} of {count(len(ordered), 'trial')}"
+    if best:
+        label += f"; the best is {number(best[-1][1], 4)}"
+    return Figure(
+        title="Every trial of the search",
+        caption=caption,
+        drawing=charts.history(found, label=label),
+        table=_trial_table(ordered, summary),
+        legend=[(f"trial-{kind}", name) for kind, name in names.items() if kind in kinds],
+    )
+
+
+def curves(report: Report) -> list[Figure]:
+    """Returns training loss and validation score over the steps, for both arms."""
+    summary = report.summary
+    metric = metric_name(summary.metric)
+    tone = final_tone(summary)
+    listed = [
+        (
+            capital(point.arm),
+            str(point.seed),
+            f"{point.step:,}",
+            number(point.train_loss, 4),
+            number(point.valid_score, 4),
+        )
+        for point in series.last_points(report.curves)
+    ]
+    heads = ("Arm", "Seed", "Last step", "Training loss", f"Validation {metric}")
+    shown = {point.arm for point in report.curves}
+    legend = [
+        (shade, name)
+        for shade, name in (("line-baseline", "baseline"), (f"line-{tone}", "final"))
+        if name in shown
+    ]
+    better = "higher" if summary.direction == "maximize" else "lower"
+    wanted: tuple[tuple[series.Field, str, series.Direction], ...] = (
+        ("train_loss", "Training loss", "minimize"),
+        ("valid_score", f"Validation {metric}, {better} is better", summary.direction),
+    )
+    figures = []
+    for name, title, direction in wanted:
+        found = series.lines(report.curves, name, tone, direction)
+        if found is None:
+            continue
+        scale = " Logarithmic scale." if found.logarithmic else ""
+        figures.append(
+            Figure(
+                title=title,
+                caption=f"Thin: single seeds. Strong: their mean.{scale}",
+                drawing=charts.lines(found, label=f"{title} over steps, baseline and final"),
+                table=Table(heads=heads, rows=listed),
+                legend=legend,
+                half=True,
+            )
+        )
+    return figures
+
+
+def cost(summary: Summary) -> Table:
+    """Returns what the baseline and the final model cost to run."""
+    parts = summary.cost
+    batch = f"Latency, {count(parts.batch_rows, 'row')}"
+    rows = []
+    for name, pair in (("Latency, one row", parts.latency_ms), (batch, parts.batch_latency_ms)):
+        both = [f"{number(value)} ms" for value in (pair.baseline, pair.final)]
+        rows.append((name, *both, ratio(pair.baseline, pair.final, "faster", "slower")))
+    weight = parts.size_bytes
+    sizes = (size(weight.baseline), size(weight.final))
+    rows.append(("Size", *sizes, ratio(weight.baseline, weight.final, "smaller", "larger")))
+    num = parts.parameters
+    counts = (number(num.baseline, 0), number(num.final, 0))
+    rows.append(("Parameters", *counts, ratio(num.baseline, num.final, "fewer", "more")))
+    return Table(heads=("", "Baseline", "Final", "Final is"), rows=rows)
+
+
+def _trial_table(trials: Sequence[TrialPoint], summary: Summary) -> Table:
+    sign = 1.0 if summary.direction == "maximize" else -1.0
+    note = ""
+    if len(trials) > MAX_LISTED:
+        note = (
+            f"The best {MAX_LISTED} of {len(trials):,}; all of them are in the campaign's ledger."
+        )
+        scored = [trial for trial in trials if finite(trial.score)]
+        trials = sorted(scored, key=lambda trial: -sign * (trial.score or 0.0))[:MAX_LISTED]
+    heads = ("Trial", "Generation", "Status", "Score", "Steps", "After", "Against the baseline")
+    rows = [
+        (
+            str(trial.number),
+            str(trial.generation),
+            trial.status,
+            number(trial.score, 4),
+            f"{trial.steps:,}",
+            duration(trial.seconds),
+            clean(trial.recipe) or "as it is",
+        )
+        for trial in trials
+    ]
+    return Table(heads=heads, rows=rows, note=note)

@@ -1,0 +1,187 @@
+"""`summary.json`: what a campaign found, as typed values.
+
+The models here are the one definition; `summary.schema.json` beside this file is generated from
+them (`python -m pawl.report.summary`), and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskSummary(_Part):
+    """What was optimized. `rows` counts development and test rows."""
+
+    name: str
+    source: str
+    target: str
+    kind: Literal["binary", "multiclass", "regression"]
+    rows: int
+    development_rows: int
+    test_rows: int
+    inputs: list[str]
+    classes: list[str]
+    model: str
+    notes: list[str] = Field(default_factory=list)
+
+
+class ArmSummary(_Part):
+    """One arm (baseline or final) on the test rows.
+
+    `value` is the score of the one model that is kept (for the final arm: the one in the bundle,
+    by its own predictions); `interval` is its 95% bootstrap interval over test rows; `mean` is over
+    the `n` seeds that the gain is taken over.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    mean: float
+    n: int
+
+
+class GainSummary(_Part):
+    """Final minus baseline on the test rows, in the metric's own units, positive when better.
+
+    The interval (95%) covers seeds and test rows; `n` counts paired seeds.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    p_value: float
+    n: int
+    proven: bool
+    statement: str
+
+
+class Effect(_Part):
+    """A paired comparison on fresh resplits: positive `value` favors the technique."""
+
+    value: float
+    interval: tuple[float, float]
+    p_value: float
+    n: int
+
+
+class TechniqueSummary(_Part):
+    """The verdict on one change from the baseline.
+
+    `change` says what differs from the baseline: `added`, `changed` (same technique, other
+    settings), `swapped` (another technique of the same group; `instead_of` names it) or `removed`.
+    `verdict`: `kept` (in the final recipe, shown to help), `unproven` (not shown to help; in the
+    final recipe only if `in_final`), `rejected` (shown to harm, or dropped because the recipe
+    without it is not worse). `p_value` is corrected (Holm) over the campaign's comparisons;
+    `effect`, `interval` and `n` are `None` where the budget did not allow the comparison.
+    """
+
+    name: str
+    stage: str
+    change: Literal["added", "changed", "swapped", "removed"]
+    instead_of: str | None = None
+    verdict: Literal["kept", "rejected", "unproven"]
+    in_final: bool
+    effect: float | None
+    interval: tuple[float, float] | None
+    p_value: float | None
+    n: int
+    settings: dict[str, Any]
+    equal_time: Effect | None = None
+    cost_ratio: float | None = None
+    reason: str
+
+
+class FindingSummary(_Part):
+    """A diagnosis: the rule that fired, on what evidence, and what it suggests."""
+
+    rule: str
+    severity: Literal["info", "warning", "critical"]
+    evidence: str
+    suggests: list[str]
+
+
+class Pair(_Part):
+    """A cost of the baseline and of the final model."""
+
+    baseline: float
+    final: float
+
+
+class CostSummary(_Part):
+    """Latency of one row and of a batch in ONNX Runtime (median ms), size in bytes, parameters."""
+
+    latency_ms: Pair
+    batch_latency_ms: Pair
+    batch_rows: int
+    size_bytes: Pair
+    parameters: Pair
+
+
+class TrialCounts(_Part):
+    """How many of the search's trials ended how; `trained` counts every model trained."""
+
+    completed: int
+    pruned: int
+    failed: int
+    trained: int
+
+
+class EvidenceSummary(_Part):
+    """How the verdicts were reached."""
+
+    pairs: int
+    looks: list[int]
+    alpha: float
+    comparisons: int
+    pairing_correlation: float | None
+    learning_rate_retuned: bool
+    holdout_share: float
+
+
+class Summary(_Part):
+    """A campaign's result; see the parts for units and meanings."""
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    task: TaskSummary
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    baseline: ArmSummary
+    final: ArmSummary
+    gain: GainSummary
+    confirmation: Effect | None
+    techniques: list[TechniqueSummary]
+    findings: list[FindingSummary]
+    cost: CostSummary
+    trials: TrialCounts
+    evidence: EvidenceSummary
+    test_touches: int
+    seconds: float
+    budget_seconds: float | None
+    seed: int
+    versions: dict[str, str]
+    hardware: dict[str, str | int]
+    command: str
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def to_json(self) -> str:
+        """Returns the summary as indented JSON."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+
+def json_schema() -> str:
+    """Returns the JSON schema of `summary.json`."""
+    schema = Summary.model_json_schema(by_alias=True, mode="serialization")
+    return json.dumps(schema, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json_schema(), encoding="utf-8")

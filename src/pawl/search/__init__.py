@@ -1,0 +1,16 @@
+"""The search over techniques and settings: space, samplers, halving, generations."""
+
+from pawl.search.search import SearchPlan, best_trial, ranked, search
+from pawl.search.space import Space
+from pawl.search.starts import baseline, fitting, starts
+
+__all__ = [
+    "SearchPlan",
+    "Space",
+    "baseline",
+    "best_trial",
+    "fitting",
+    "ranked",
+    "search",
+    "starts",
+]

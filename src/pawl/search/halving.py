@@ -1,0 +1,156 @@
+"""Successive halving over a population, with places refilled.
+
+All members of a generation have one structure. When a member reaches a rung it is compared with all
+that reached that rung before, in this generation and earlier ones; if it is not among the best share
+it is pruned, and the next configuration takes its place. Reference: Li et al., "A System for
+Massively Parallel Hyperparameter Tuning" (ASHA), 2020.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pawl.execution import Heartbeat, Plan
+from pawl.search.space import Params
+from pawl.training.population import Member, Population
+from pawl.training.problem import Problem
+from pawl.training.run import Outcome, Run, Status
+
+REDUCTION = 3
+"""Of the members that reach a rung, one in this many goes on."""
+
+
+@dataclass
+class Rungs:
+    """Scores seen at each rung, over the whole search.
+
+    Attributes:
+        shares: At which share of a trial's epochs members are judged.
+        seen: Scores by rung, larger is better.
+    """
+
+    shares: tuple[float, ...] = (1 / 9, 1 / 3)
+    seen: dict[int, list[float]] = field(default_factory=dict)
+
+    def due(self, before: float, after: float) -> int | None:
+        """Returns the rung that a member passes between two shares of its trial, or `None`."""
+        passed = [i for i, share in enumerate(self.shares) if before < share <= after + 1e-9]
+        return passed[-1] if passed else None
+
+    def add(self, rung: int, score: float) -> None:
+        """Notes a score at a rung."""
+        self.seen.setdefault(rung, []).append(score)
+
+    def goes_on(self, rung: int, score: float) -> bool:
+        """Tells whether a score is among the best share of those seen at the rung."""
+        seen = sorted(self.seen[rung], reverse=True)
+        return score >= seen[max(0, math.ceil(len(seen) / REDUCTION) - 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """A configuration and how it ended; `rungs` are its scores at the rungs it reached."""
+
+    params: Params
+    outcome: Outcome
+    rungs: dict[int, float]
+
+
+def run_generation(  # noqa: PLR0913
+    problem: Problem,
+    plan: Plan,
+    members: Iterator[tuple[Params, Member]],
+    width: int,
+    rungs: Rungs,
+    *,
+    heartbeat: Heartbeat,
+) -> list[Searched]:
+    """Trains configurations of one structure until the iterator is empty and all have ended.
+
+    The next configurations are drawn while the population trains.
+
+    Args:
+        problem: The task.
+        plan: How to train.
+        members: Configurations in the order in which they get a place.
+        width: Places.
+        rungs: Scores so far; added to.
+        heartbeat: Called between segments; when it raises `StopIteration`, members still in
+            training end as pruned.
+    """
+    first = list(itertools.islice(members, width))
+    run = Run(Population(problem, [member for _, member in first], plan.stepper()))
+    params = [point for point, _ in first]
+    reached: list[dict[int, float]] = [{} for _ in first]
+    done: list[Searched] = []
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = _ask(pool, members, width)
+        while len(run.population):
+            try:
+                heartbeat()
+            except StopIteration:
+                done += _release(run, params, reached, dict.fromkeys(range(len(params)), "pruned"))
+                break
+            before = run.population.step / run.population.total
+            run.segment()
+            after = run.population.step / run.population.total
+            leaving = run.finished()
+            scores = run.scores()
+            at_rung = {
+                i: rung
+                for i in range(len(params))
+                if i not in leaving
+                and (rung := rungs.due(float(before[i]), float(after[i]))) is not None
+            }
+            for i, rung in at_rung.items():
+                rungs.add(rung, scores[i])
+                reached[i][rung] = scores[i]
+            for i, rung in at_rung.items():
+                if not rungs.goes_on(rung, scores[i]):
+                    leaving[i] = "pruned"
+            if not leaving:
+                continue
+            done += _release(run, params, reached, leaving)
+            params = [p for i, p in enumerate(params) if i not in leaving]
+            reached = [r for i, r in enumerate(reached) if i not in leaving]
+            fresh = upcoming.result()[: len(leaving)]
+            rest = upcoming.result()[len(leaving) :]
+            upcoming = _ask(pool, members, width, rest)
+            if fresh and len(run.population):
+                run.admit([member for _, member in fresh])
+            elif fresh:
+                run = Run(Population(problem, [member for _, member in fresh], plan.stepper()))
+            params += [point for point, _ in fresh]
+            reached += [{} for _ in fresh]
+    return done
+
+
+def _ask(
+    pool: ThreadPoolExecutor,
+    members: Iterator[tuple[Params, Member]],
+    width: int,
+    kept: Sequence[tuple[Params, Member]] = (),
+) -> Future[list[tuple[Params, Member]]]:
+    """Draws configurations in the background until there are `width`."""
+
+    def draw() -> list[tuple[Params, Member]]:
+        drawn = list(kept)
+        while len(drawn) < width and (pair := next(members, None)) is not None:
+            drawn.append(pair)
+        return drawn
+
+    return pool.submit(draw)
+
+
+def _release(
+    run: Run, params: Sequence[Params], reached: Sequence[dict[int, float]], which: dict[int, Status]
+) -> list[Searched]:
+    outcomes = run.release(which)
+    return [
+        Searched(params[i], outcome, reached[i])
+        for i, outcome in zip(sorted(which), outcomes, strict=True)
+    ]

@@ -1,0 +1,214 @@
+"""The search: generations of one structure each, every one written to the ledger as a unit.
+
+The first generations try the baseline's neighborhood and recipes that are known to be good. Then two
+sources of structures take turns: the sampler's proposals, and the best recipe so far with one
+structural parameter changed. Inside a generation the sampler proposes the memberwise settings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from pawl.execution import Session, record_of
+from pawl.ledger import TrialRecord
+from pawl.recipe import Recipe
+from pawl.search.halving import Rungs, run_generation
+from pawl.search.sampler import Sampler, SamplerName, Told
+from pawl.search.space import Params, Space
+from pawl.search.starts import starts
+from pawl.training.population import Member
+
+_PHASE = "search"
+_JITTER = 0.5
+_JITTERED_SHARE = 0.5
+_MAX_GENERATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How large a search is.
+
+    Attributes:
+        width: Places of a generation.
+        quota: Configurations of a generation; those beyond the width refill places.
+        trials: Configurations in all, or `None` when a deadline ends the search.
+        deadline: Campaign seconds at which it ends, or `None`.
+    """
+
+    width: int
+    quota: int
+    trials: int | None
+    deadline: float | None
+
+
+def search(
+    session: Session, baseline: Recipe, plan: SearchPlan, sampler: SamplerName = "tpe"
+) -> list[TrialRecord]:
+    """Runs generations until the deadline or the number of trials; returns all trials in order."""
+    space = Space(baseline, session.facts)
+    known = (baseline, *starts(baseline, session.facts))
+    trials: list[TrialRecord] = []
+    for generation in range(_MAX_GENERATIONS):
+        count = plan.quota
+        if plan.trials is not None:
+            count = min(count, plan.trials - len(trials))
+        if count <= 0 or not session.ledger.decide(
+            f"search/{generation}/go", lambda: _goes_on(session, plan)
+        ):
+            break
+        session.listener.phase("search", f"generation {generation + 1}")
+        unit = session.ledger.compute(
+            f"search/{generation}",
+            _PHASE,
+            lambda g=generation, c=count: (  # type: ignore[misc]
+                {},
+                _generation(session, space, plan, sampler, known, trials, g, c),
+            ),
+        )
+        trials += unit.trials
+        session.note(unit.trials)
+    return trials
+
+
+def _goes_on(session: Session, plan: SearchPlan) -> bool:
+    """Tells whether there is time for another generation (a tenth of the search's time, at least)."""
+    return plan.deadline is None or session.ledger.elapsed < plan.deadline
+
+
+def _generation(  # noqa: PLR0913
+    session: Session, space: Space, plan: SearchPlan, name: SamplerName, known: Sequence[Recipe],
+    trials: Sequence[TrialRecord], generation: int, count: int,
+) -> list[TrialRecord]:
+    sign = session.problem.objective.sign
+    sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
+    source, first, structure = _structure(session, space, sampler, known, trials, generation)
+    rungs = Rungs()
+    for trial in trials:
+        for rung, score in trial.extra["rungs"].items():
+            rungs.add(int(rung), score)
+    train, valid = session.search_rows
+
+    def members() -> Iterator[tuple[Params, Member]]:
+        for index, params in enumerate(_points(session, space, sampler, first, structure, count)):
+            seed = session.derive("trial", generation, index)
+            yield params, Member(space.recipe(params), seed, train, valid, session.epochs)
+
+    def heartbeat() -> None:
+        session.heartbeat()
+        if plan.deadline is not None and session.ledger.elapsed > plan.deadline:
+            raise StopIteration
+
+    representative = space.recipe({**space.params(space.baseline), **structure})
+    chosen = session.plan(representative)
+    width = min(plan.width, chosen.width, count)
+    found = run_generation(
+        session.problem, chosen, members(), width, rungs, heartbeat=heartbeat
+    )
+    return [
+        record_of(
+            item.outcome, _PHASE, f"generation {generation} ({source})", "search",
+            extra={"params": item.params, "rungs": {str(k): v for k, v in item.rungs.items()}},
+        )
+        for item in found
+    ]  # fmt: skip
+
+
+def _told(trial: TrialRecord, sign: float) -> Told:
+    score = None if trial.score is None else sign * trial.score
+    return Told(trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None)
+
+
+def _structure(  # noqa: PLR0913
+    session: Session, space: Space, sampler: Sampler, known: Sequence[Recipe],
+    trials: Sequence[TrialRecord], generation: int,
+) -> tuple[str, Params | None, Params]:
+    """Returns where a generation's structure comes from, its first point if given, its structure."""
+    if generation < len(known):
+        point = space.params(known[generation])
+        return "known recipe", point, space.structure(point)
+    best = best_trial(trials, session.problem.objective.sign)
+    if best is not None and generation % 2 == 0:
+        generator = np.random.default_rng(session.derive("neighbor", generation))
+        point = _changed(space, best.extra["params"], generator)
+        return "neighbor of the best", point, space.structure(point)
+    return sampler.name, None, sampler.ask_structure()
+
+
+def _changed(space: Space, params: Params, generator: np.random.Generator) -> Params:
+    """Returns a point with one structural parameter changed that changes the recipe."""
+    before = space.recipe(params)
+    names = sorted(space.structural)
+    for _ in range(100):
+        name = names[generator.integers(len(names))]
+        distribution = space.distributions[name]
+        if isinstance(distribution, CategoricalDistribution):
+            value = distribution.choices[generator.integers(len(distribution.choices))]
+        elif isinstance(distribution, IntDistribution):
+            value = int(generator.integers(distribution.low, distribution.high + 1))
+        else:
+            continue
+        point = {**params, name: value}
+        if space.recipe(point).structure != before.structure:
+            return point
+    return params
+
+
+def _points(  # noqa: PLR0913
+    session: Session, space: Space, sampler: Sampler, first: Params | None, structure: Params,
+    count: int,
+) -> Iterator[Params]:
+    """Yields a generation's points: the given one, some around it, then the sampler's."""
+    done = 0
+    if first is not None:
+        yield first
+        generator = np.random.default_rng(session.derive("jitter", str(sorted(first.items()))))
+        near = math.ceil(_JITTERED_SHARE * (count - 1))
+        for _ in range(near):
+            yield _jittered(space, first, generator)
+        done = 1 + near
+    for start in range(done, count, 8):
+        yield from sampler.ask_members(structure, min(8, count - start))
+
+
+def _jittered(space: Space, params: Params, generator: np.random.Generator) -> Params:
+    """Returns a point near another in the memberwise settings: a factor on log scales."""
+    point = dict(params)
+    for name, distribution in space.distributions.items():
+        if name in space.structural:
+            continue
+        if isinstance(distribution, FloatDistribution):
+            low, high, value = distribution.low, distribution.high, float(params[name])
+            if distribution.log:
+                span = math.log(high / low)
+                value *= math.exp(generator.normal() * min(2 * _JITTER, _JITTER * span / 3))
+            else:
+                value += generator.normal() * _JITTER * (high - low) / 4
+            point[name] = min(high, max(low, value))
+        elif isinstance(distribution, IntDistribution):
+            shift = round(generator.normal() * (distribution.high - distribution.low) / 8)
+            point[name] = min(distribution.high, max(distribution.low, int(params[name]) + shift))
+    return point
+
+
+def best_trial(trials: Sequence[TrialRecord], sign: float) -> TrialRecord | None:
+    """Returns the trial with the best validation score among those that were not pruned."""
+    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
+    return max(ended, key=lambda t: sign * (t.score or 0.0), default=None)
+
+
+def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:
+    """Returns the best recipes, best first, at most `count`, each structure's best only."""
+    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
+    ended.sort(key=lambda t: -sign * (t.score or 0.0))
+    found: dict[str, Recipe] = {}
+    for trial in ended:
+        recipe = Recipe.from_dict(trial.recipe)
+        found.setdefault(recipe.structure, recipe)
+        if len(found) == count:
+            break
+    return list(found.values())

@@ -1,0 +1,138 @@
+"""The joint space of techniques and settings, read off the techniques' records.
+
+Every parameter is always present, also where its technique is off, so that one sampler model covers
+all recipes. Names: `use:dropout`, `choose:optimizer`, `dropout.rate`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic.fields import FieldInfo
+
+from pawl.recipe import Recipe
+from pawl.techniques import Facts, Technique, excludes, techniques
+
+Params = dict[str, Any]
+_NONE = "none"
+
+
+class Space:
+    """What a campaign searches.
+
+    What the baseline has is varied or swapped, never dropped; what it has not may come in.
+
+    Args:
+        baseline: The recipe that the search starts from.
+        facts: Of the task.
+
+    Attributes:
+        distributions: Optuna's distributions by parameter.
+        structural: Parameters that all members of a fused population share.
+        left_out: Techniques that do not fit, with the reason.
+    """
+
+    def __init__(self, baseline: Recipe, facts: Facts) -> None:
+        self.baseline = baseline
+        self.left_out: dict[str, str] = {}
+        self.techniques: list[Technique] = []
+        for t in techniques():
+            reason = t.fits(facts) or ("" if t.searched or t.name in baseline else "not searched")
+            if reason:
+                self.left_out[t.name] = reason
+            else:
+                self.techniques.append(t)
+        self.distributions: dict[str, BaseDistribution] = {}
+        self.structural: set[str] = set()
+        self._declare()
+
+    @functools.cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Names of the techniques of each group."""
+        groups: dict[str, list[str]] = {}
+        for t in self.techniques:
+            if t.group is not None:
+                groups.setdefault(t.group, []).append(t.name)
+        return groups
+
+    def _declare(self) -> None:
+        for group, names in self.groups.items():
+            optional = not any(name in self.baseline for name in names)
+            choices = [_NONE, *names] if optional else names
+            if len(choices) > 1:
+                self._add(f"choose:{group}", CategoricalDistribution(choices), structural=True)
+        for t in self.techniques:
+            if t.group is None and t.name not in self.baseline:
+                self._add(f"use:{t.name}", CategoricalDistribution([False, True]), structural=True)
+            for key, field in t.settings.model_fields.items():
+                name = f"{t.name}.{key}"
+                self._add(name, _distribution(name, field), structural=key not in t.memberwise)
+
+    def _add(self, name: str, distribution: BaseDistribution, *, structural: bool) -> None:
+        self.distributions[name] = distribution
+        if structural:
+            self.structural.add(name)
+
+    def recipe(self, params: Mapping[str, Any]) -> Recipe:
+        """Returns the recipe of a point; what clashes with an earlier technique is left out."""
+        chosen: dict[str, Technique] = {}
+        for t in self.techniques:
+            if t.group is None:
+                on = t.name in self.baseline or params.get(f"use:{t.name}", False)
+            else:
+                only = self.groups[t.group][0]
+                on = params.get(f"choose:{t.group}", only) == t.name
+            if on and not any(excludes(t, other) for other in chosen.values()):
+                chosen[t.name] = t
+        return Recipe.from_dict(
+            {
+                name: {key: params[f"{name}.{key}"] for key in t.settings.model_fields}
+                for name, t in chosen.items()
+            }
+        )
+
+    def params(self, recipe: Recipe) -> Params:
+        """Returns the point of a recipe; settings of techniques that are off are their defaults."""
+        params: Params = {}
+        for group, names in self.groups.items():
+            if f"choose:{group}" in self.distributions:
+                params[f"choose:{group}"] = next((n for n in names if n in recipe), _NONE)
+        for t in self.techniques:
+            if f"use:{t.name}" in self.distributions:
+                params[f"use:{t.name}"] = t.name in recipe
+            settings = recipe.settings(t.name) if t.name in recipe else t.settings()
+            for key in t.settings.model_fields:
+                params[f"{t.name}.{key}"] = getattr(settings, key)
+        return params
+
+    def structure(self, params: Mapping[str, Any]) -> Params:
+        """Returns the structural part of a point."""
+        return {name: value for name, value in params.items() if name in self.structural}
+
+
+def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
+    """Returns the distribution that a field's type and bounds declare."""
+    if get_origin(field.annotation) is Literal:
+        return CategoricalDistribution(list(get_args(field.annotation)))
+    if field.annotation is bool:
+        return CategoricalDistribution([False, True])
+    low = next(m.ge for m in field.metadata if isinstance(m, annotated_types.Ge))
+    high = next(m.le for m in field.metadata if isinstance(m, annotated_types.Le))
+    extra = field.json_schema_extra
+    log = bool(extra.get("log")) if isinstance(extra, dict) else False
+    if field.annotation is int:
+        return IntDistribution(int(low), int(high), log=log)  # type: ignore[arg-type, call-overload]
+    if field.annotation is float:
+        return FloatDistribution(float(low), float(high), log=log)  # type: ignore[arg-type]
+    raise TypeError(f"setting {name} is of type {field.annotation}, which has no search space")
+
+

@@ -1,0 +1,84 @@
+"""What is to be optimized: plain values, no behavior.
+
+A `Task` names the data, the model and the measure of success. Everything but the data may be left
+out: the kind is inferred, the metric follows from the kind, and pawl builds the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+Kind = Literal["binary", "multiclass", "regression"]
+Direction = Literal["maximize", "minimize"]
+
+KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+
+MetricFunction = Callable[[np.ndarray, np.ndarray], float]
+"""`metric(targets, predictions) -> float`.
+
+`targets` is `[rows]` (class indices, or values for a regression); `predictions` is
+`[rows, classes]` probabilities, or `[rows]` values for a regression.
+"""
+
+LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`."""
+
+ModelFactory = Callable[..., nn.Module]
+"""`model()` or `model(spec)`, with a `pawl.data.ModelSpec`; called once per trial under its seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The metric a campaign improves.
+
+    Attributes:
+        metric: Its name, one of `pawl.training.metrics.METRICS` or the user's function's own name.
+        direction: Whether more is better.
+        function: The user's metric; `None` for a built-in one.
+    """
+
+    metric: str
+    direction: Direction
+    function: MetricFunction | None = None
+
+    @property
+    def sign(self) -> float:
+        """`+1` when more is better, `-1` when less is: `sign * score` is always to be maximized."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be optimized.
+
+    Attributes:
+        data: A path (CSV, Parquet, a folder or archive of images by class), a sample's name
+            (`digits`, `breast-cancer`), a data frame, `(inputs, targets)` with arrays or tensors
+            (inputs may be a dict or a tuple of them), or a map-style `torch.utils.data.Dataset`.
+        target: The target's column in a table; by default a column called `target`, `label`,
+            `class` or `y`, else the last one.
+        test: Rows kept for the final claim, in the form of `data`; a stratified share by default.
+        kind: `binary`, `multiclass` or `regression`; inferred by default.
+        metric: A built-in metric's name or a `MetricFunction`; by the kind by default
+            (`roc_auc`, `accuracy`, `rmse`).
+        direction: Needed with a metric function of your own; known for the built-in ones.
+        model: A `ModelFactory`; pawl builds a model by default.
+        loss: A `LossFunction`; cross-entropy or squared error by default.
+        name: What reports call the task; by default taken from the data.
+    """
+
+    data: Any
+    target: str | None = None
+    test: Any = None
+    kind: Kind | None = None
+    metric: str | MetricFunction | None = None
+    direction: Direction | None = None
+    model: ModelFactory | None = None
+    loss: LossFunction | None = None
+    name: str | None = None

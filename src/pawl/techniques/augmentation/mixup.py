@@ -1,0 +1,54 @@
+"""Mixup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl import rng
+from pawl.techniques.record import Batch, Settings, Stage, Technique, number
+
+
+class MixupSettings(Settings):
+    """Settings of `mixup`."""
+
+    alpha: float = number(0.2, 0.05, 2.0, "both parameters of the Beta distribution", log=True)
+
+
+def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
+    """Mixes each row with its neighbor in the (shuffled) batch by one Beta(alpha, alpha) share.
+
+    Numbers are mixed; codes cannot be, so each row keeps its own code with the probability of its
+    share, which has the same expectation in one-hot space. The loss is mixed by the same share.
+
+    Args:
+        batch: Tensors `[N, B, ...]`.
+        settings: `alpha` `[N]`.
+        key: `[N]`.
+    """
+    share = rng.beta(key, settings.alpha)
+    mixed = {}
+    for index, (name, x) in enumerate(batch.inputs.items()):
+        partner = x.roll(1, dims=1)
+        weight = share.view(-1, *([1] * (x.dim() - 1)))
+        if x.is_floating_point():
+            mixed[name] = torch.lerp(partner, x, weight)
+        else:
+            keep = rng.uniform(rng.fold(key, 11 + index), tuple(x.shape[1:])) < weight
+            mixed[name] = torch.where(keep, x, partner)
+    return Batch(mixed, batch.targets, batch.targets.roll(1, dims=1), share)
+
+
+TECHNIQUE = Technique(
+    name="mixup",
+    stage=Stage.BATCH,
+    summary="Train on mixtures of pairs of rows.",
+    reference="Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018",
+    apply=mixup,
+    settings=MixupSettings,
+    memberwise=frozenset({"alpha"}),
+    reads=frozenset({"geometry", "values"}),
+    writes=frozenset({"mixture"}),
+)

@@ -1,0 +1,1 @@
+"""Techniques that change the data once, fitted on training rows."""

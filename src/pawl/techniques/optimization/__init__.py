@@ -1,0 +1,1 @@
+"""Optimizers, schedules, batch size and gradients."""

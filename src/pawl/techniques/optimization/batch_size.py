@@ -1,0 +1,32 @@
+"""Rows per step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pawl.techniques.record import Settings, Split, Stage, Technique
+
+
+class BatchSizeSettings(Settings):
+    """Settings of `batch_size`."""
+
+    size: Literal[32, 64, 128, 256, 512] = Field(128, description="rows per step")
+
+
+def batch_size(split: Split, settings: Any) -> Split:
+    """Sets the number of rows per step; fewer training rows than that make one batch."""
+    return dataclasses.replace(split, batch_size=settings.size)
+
+
+TECHNIQUE = Technique(
+    name="batch_size",
+    stage=Stage.DATA,
+    summary="Number of rows per optimization step.",
+    reference="Shallue et al., Measuring the Effects of Data Parallelism, JMLR 2019",
+    apply=batch_size,
+    settings=BatchSizeSettings,
+    writes=frozenset({"batch size"}),
+)

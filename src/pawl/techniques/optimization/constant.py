@@ -1,0 +1,35 @@
+"""A constant learning rate, with warm-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl.techniques.optimization._warmup import ScheduleSettings, warmed
+from pawl.techniques.record import Stage, Technique, number
+
+
+class ConstantSettings(ScheduleSettings):
+    """Settings of `constant`."""
+
+    warmup: float = number(0.05, 0.0, 0.3, "share of the steps with a linear warm-up")
+
+
+def constant(step: Tensor, total: Tensor, settings: Any) -> Tensor:
+    """Returns 1 behind the warm-up; `step`, `total` and the result are `[N]`."""
+    return warmed(torch.ones_like(total), step, total, settings)
+
+
+TECHNIQUE = Technique(
+    name="constant",
+    stage=Stage.SCHEDULE,
+    summary="Constant learning rate behind a linear warm-up.",
+    reference="Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2 (warm-up)",
+    apply=constant,
+    settings=ConstantSettings,
+    group="schedule",
+    memberwise=frozenset({"warmup"}),
+    writes=frozenset({"rate"}),
+)

@@ -1,0 +1,49 @@
+"""Gradient descent with Nesterov momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl.techniques.record import Settings, Stage, Technique, number
+
+
+class MomentumSettings(Settings):
+    """Settings of `momentum`."""
+
+    learning_rate: float = number(0.02, 1e-4, 0.5, "step size", log=True)
+    momentum: float = number(0.9, 0.5, 0.99, "share of the last step that is kept")
+
+
+def momentum(  # noqa: PLR0913, PLR0917
+    weights: Tensor,
+    gradients: Tensor,
+    slots: dict[str, Tensor],
+    rate: Tensor,
+    step: Tensor,
+    settings: Any,
+) -> None:
+    """Computes `b = m b + g; w -= rate (g + m b)` in place; tensors `[N, P]`, the rest `[N]`."""
+    share = settings.momentum.unsqueeze(1)
+    buffer = slots["momentum_buffer"]
+    buffer.mul_(share).add_(gradients)
+    weights.addcmul_(gradients + share * buffer, rate.unsqueeze(1), value=-1.0)
+
+
+TECHNIQUE = Technique(
+    name="momentum",
+    stage=Stage.UPDATE,
+    summary="Gradient descent with Nesterov momentum.",
+    reference="Sutskever et al., On the Importance of Initialization and Momentum, 2013",
+    apply=momentum,
+    settings=MomentumSettings,
+    group="optimizer",
+    memberwise=frozenset({"learning_rate", "momentum"}),
+    writes=frozenset({"weights"}),
+    slots=("momentum_buffer",),
+    reference_optimizer=lambda weights, s: torch.optim.SGD(
+        weights, lr=s.learning_rate, momentum=s.momentum, nesterov=True
+    ),
+)

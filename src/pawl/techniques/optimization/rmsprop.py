@@ -1,0 +1,48 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl.techniques.record import Settings, Stage, Technique, number
+
+
+class RmspropSettings(Settings):
+    """Settings of `rmsprop`."""
+
+    learning_rate: float = number(1e-3, 1e-5, 0.05, "step size", log=True)
+    smoothing: float = number(0.99, 0.9, 0.999, "decay of the squared gradient's average")
+
+
+def rmsprop(  # noqa: PLR0913, PLR0917
+    weights: Tensor,
+    gradients: Tensor,
+    slots: dict[str, Tensor],
+    rate: Tensor,
+    step: Tensor,
+    settings: Any,
+) -> None:
+    """Divides the gradient by the root of its running square; in place, tensors `[N, P]`."""
+    square = slots["square_avg"]
+    square.lerp_(gradients * gradients, (1.0 - settings.smoothing).unsqueeze(1))
+    weights.addcmul_(gradients / square.sqrt().add_(1e-8), rate.unsqueeze(1), value=-1.0)
+
+
+TECHNIQUE = Technique(
+    name="rmsprop",
+    stage=Stage.UPDATE,
+    summary="Gradient descent scaled by a running root mean square of the gradient.",
+    reference="Tieleman and Hinton, Lecture 6.5 - RMSProp, Coursera, 2012",
+    apply=rmsprop,
+    settings=RmspropSettings,
+    group="optimizer",
+    memberwise=frozenset({"learning_rate", "smoothing"}),
+    writes=frozenset({"weights"}),
+    slots=("square_avg",),
+    reference_optimizer=lambda weights, s: torch.optim.RMSprop(
+        weights, lr=s.learning_rate, alpha=s.smoothing
+    ),
+)

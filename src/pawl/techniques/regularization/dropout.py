@@ -1,0 +1,52 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from pawl.data.types import Inputs
+from pawl.models import KeyedDropout, dropouts
+from pawl.models.surgery import activations, insert_after_activations
+from pawl.techniques.record import Facts, Settings, Stage, Technique, number
+
+
+class DropoutSettings(Settings):
+    """Settings of `dropout`."""
+
+    rate: float = number(0.1, 0.01, 0.6, "share of units set to zero", log=True)
+
+
+def dropout(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
+    """Sets the rate of the model's dropout, or puts dropout behind each activation.
+
+    Convolutional maps drop whole channels (Tompson et al., 2015).
+    """
+    present = dropouts(module)
+    if present:
+        for _, layer in present:
+            layer.rate.fill_(settings.rate)
+        return module
+    channels = any(isinstance(m, nn.Conv2d) for m in module.modules())
+    return insert_after_activations(module, lambda: KeyedDropout(settings.rate, channels=channels))
+
+
+def _fits(facts: Facts) -> str | None:
+    if dropouts(facts.module) or activations(facts.module):
+        return None
+    return "the model has neither dropout nor activation modules"
+
+
+TECHNIQUE = Technique(
+    name="dropout",
+    stage=Stage.MODEL,
+    summary="Set random units to zero in training.",
+    reference="Srivastava et al., Dropout, JMLR 2014",
+    apply=dropout,
+    settings=DropoutSettings,
+    memberwise=frozenset({"rate"}),
+    reads=frozenset({"layers", "activation", "normalization"}),
+    writes=frozenset({"dropout"}),
+    fits=_fits,
+)

@@ -1,0 +1,353 @@
+"""A population is a tensor: models of one structure that train together.
+
+All weights of all members are one matrix `[N, P]`, optimizer state likewise, and so halving is a
+slice, cloning a gather, and the averages and best weights one `where`. How a step is computed is
+the stepper's business (`fused`, `serial`); both read and write the state that is kept here.
+
+Shape legend: `N` members, `P` weights of a model, `B` batch, `R` rows, `K` steps, `C` classes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pawl import rng
+from pawl.data.types import Examples
+from pawl.models import Front, dropouts
+from pawl.recipe import Recipe
+from pawl.training.problem import Problem
+from pawl.training.program import Program, stack_values
+
+Buffers = dict[str, Tensor]
+_DROPOUT_SALT = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A trial inside a population.
+
+    Attributes:
+        recipe: Techniques and settings.
+        seed: Decides initial weights, the order of rows and all noise.
+        train: Training rows, `[R]` int64.
+        valid: Rows for curves and early stopping, `[R']` int64.
+        epochs: Length of the whole trial in passes over the training rows; schedules span it.
+    """
+
+    recipe: Recipe
+    seed: int
+    train: Tensor
+    valid: Tensor
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each weight tensor lies in a row of the weight matrix."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Layout:
+        """Returns the layout of a module's parameters."""
+        named = list(module.named_parameters())
+        return cls(
+            tuple(name for name, _ in named),
+            tuple(tuple(p.shape) for _, p in named),
+            tuple(p.numel() for _, p in named),
+        )
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Returns the tensors by name as views into `[P]` or `[N, P]`."""
+        lead = flat.shape[:-1]
+        pieces = torch.split(flat, list(self.sizes), dim=-1)
+        return {
+            name: piece.view(*lead, *shape)
+            for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
+        }
+
+
+@dataclass
+class State:
+    """What changes while training; every tensor has the member axis first."""
+
+    weights: Tensor
+    slots: dict[str, Tensor]
+    buffers: Buffers
+    average: Tensor | None
+    average_buffers: Buffers
+    front: Buffers
+
+    def take(self, index: Tensor) -> State:
+        """Returns the state of these members (`[N']` int64), copied."""
+        return State(
+            self.weights[index],
+            {k: v[index] for k, v in self.slots.items()},
+            {k: v[index] for k, v in self.buffers.items()},
+            None if self.average is None else self.average[index],
+            {k: v[index] for k, v in self.average_buffers.items()},
+            {k: v[index] for k, v in self.front.items()},
+        )
+
+    def join(self, other: State) -> State:
+        """Returns both states, this one's members first."""
+
+        def cat(mine: Buffers, theirs: Buffers) -> Buffers:
+            return {k: torch.cat([v, theirs[k]]) for k, v in mine.items()}
+
+        average = None
+        if self.average is not None and other.average is not None:
+            average = torch.cat([self.average, other.average])
+        return State(
+            torch.cat([self.weights, other.weights]),
+            cat(self.slots, other.slots),
+            cat(self.buffers, other.buffers),
+            average,
+            cat(self.average_buffers, other.average_buffers),
+            cat(self.front, other.front),
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an evaluation needs of some members; every tensor has the member axis first."""
+
+    weights: Tensor
+    buffers: Buffers
+    front: Buffers
+    target_mean: Tensor
+    target_std: Tensor
+
+
+class Stepper(Protocol):
+    """How steps and forward passes are computed."""
+
+    name: str
+
+    def rebind(self, population: Population) -> None:
+        """Called after members came or went, before the next call."""
+
+    def advance(self, population: Population, rows: Tensor) -> Tensor:
+        """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+
+    def forward(
+        self, population: Population, examples: Examples, rows: Tensor, kept: Kept
+    ) -> Tensor:
+        """Returns predictions `[N, R, C]` or `[N, R]` in evaluation mode."""
+
+
+class Population:
+    """Members of one structure, and the operations on them.
+
+    Args:
+        problem: The task's data, builder and loss.
+        members: At least one; all of one structure and with equally many training rows.
+        stepper: How steps are computed.
+
+    Attributes:
+        step: Steps taken, `[N]`.
+        total: Steps of the whole trial, `[N]`.
+        steps_per_epoch: Batches per pass over the training rows.
+        state: All that training changes.
+    """
+
+    state: State
+
+    def __init__(self, problem: Problem, members: Sequence[Member], stepper: Stepper) -> None:
+        self.problem = problem
+        self.stepper = stepper
+        self.program = Program.of(members[0].recipe)
+        self.members: list[Member] = []
+        self.step = torch.zeros(0, dtype=torch.int64)
+        self._orders: list[tuple[int, Tensor]] = []
+        built = [problem.build(m.recipe, m.seed, m.train) for m in members]
+        self.front, self.body, fitted = built[0]
+        self.layout = Layout.of(self.body)
+        self.dropouts = [name for name, _ in dropouts(self.body)]
+        self.batch_size = min(fitted.batch_size, len(fitted.rows))
+        self.steps_per_epoch = max(1, len(fitted.rows) // self.batch_size)
+        self._append(members, built)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the members train."""
+        return self.problem.device
+
+    def _append(
+        self, members: Sequence[Member], built: Sequence[tuple[Front, nn.Module, object]]
+    ) -> None:
+        with torch.no_grad():
+            weights = torch.stack(
+                [
+                    torch.cat([p.detach().flatten() for p in body.parameters()])
+                    for _, body, _ in built
+                ]
+            )
+        buffers = _stack([dict(body.named_buffers()) for _, body, _ in built])
+        average = weights.clone() if self.program.average else None
+        new = State(
+            weights,
+            {name: torch.zeros_like(weights) for name in self.program.update.technique.slots},
+            buffers,
+            average,
+            {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
+            _stack([dict(front.named_buffers()) for front, _, _ in built]),
+        )
+        self.state = new if not self.members else self.state.join(new)
+        self.members += members
+        self.step = torch.cat([self.step, torch.zeros(len(members), dtype=torch.int64)])
+        self._orders += [(-1, torch.empty(0, dtype=torch.int64))] * len(members)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        fits = [self.problem.fit(m.recipe, m.train) for m in self.members]
+        self._rows = [fit.rows.cpu() for fit in fits]
+        self.target_mean = torch.tensor([fit.target_mean for fit in fits], device=self.device)
+        self.target_std = torch.tensor([fit.target_std for fit in fits], device=self.device)
+        self.total = torch.tensor([m.epochs * self.steps_per_epoch for m in self.members])
+        self.seed_key = torch.tensor(
+            [rng.derive_seed("noise", m.seed) for m in self.members],
+            dtype=torch.int32,
+            device=self.device,
+        )
+        self.values = stack_values(self.program, [m.recipe for m in self.members], self.device)
+        self.stepper.rebind(self)
+
+    def advance(self, steps: int) -> Tensor:
+        """Takes steps with every member.
+
+        Returns:
+            Mean training loss of each member over these steps, `[N]`; not finite for those that
+            diverged.
+        """
+        rows = torch.stack([self._take_rows(i, steps) for i in range(len(self))])
+        losses = self.stepper.advance(self, rows.to(self.device))
+        self.step += steps
+        return losses
+
+    def _take_rows(self, index: int, steps: int) -> Tensor:
+        """Returns the rows of a member's next steps, `[K, B]`, in an order its seed decides."""
+        member, rows = self.members[index], self._rows[index]
+        first = int(self.step[index])
+        batches = []
+        for step in range(first, first + steps):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            if self._orders[index][0] != epoch:
+                order = rng.permutation(member.seed, epoch, len(rows))
+                self._orders[index] = (epoch, rows[torch.from_numpy(order)])
+            start = position * self.batch_size
+            batches.append(self._orders[index][1][start : start + self.batch_size])
+        return torch.stack(batches)
+
+    def step_keys(self, offset: int) -> Tensor:
+        """Returns the random keys `[N]` of the step that is `offset` steps ahead."""
+        ahead = (self.step + offset).to(device=self.device, dtype=torch.int32)
+        return rng.fold(self.seed_key, ahead)
+
+    def set_dropout_keys(self, key: Tensor) -> None:
+        """Gives each dropout layer of each member its key for a step; `key` is `[N]`."""
+        for index, name in enumerate(self.dropouts):
+            self.state.buffers[f"{name}.key"] = rng.fold(key, _DROPOUT_SALT + index)
+
+    def evaluated(self) -> tuple[Tensor, Buffers]:
+        """Returns the weights and buffers that evaluations use: averages where there are any."""
+        if self.state.average is not None:
+            return self.state.average, self.state.average_buffers
+        return self.state.weights, self.state.buffers
+
+    def predict(
+        self,
+        examples: Examples,
+        rows: Tensor,
+        state: tuple[Tensor, Buffers] | None = None,
+        members: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Returns predictions for rows `[N, R]`, or `[R]` for all members alike.
+
+        Args:
+            examples: The rows' tensors, on the members' device.
+            rows: Indices into `examples`.
+            state: Weights and buffers of all members to use in place of the present ones.
+            members: Which members predict; all by default.
+
+        Returns:
+            Probabilities `[N, R, C]`, or values `[N, R]` in the target's units.
+        """
+        weights, buffers = state or self.evaluated()
+        kept = Kept(weights, buffers, self.state.front, self.target_mean, self.target_std)
+        count = len(self)
+        if members is not None and list(members) != list(range(count)):
+            count = len(members)
+            index = torch.tensor(list(members), device=self.device)
+            kept = Kept(
+                weights[index],
+                {k: v[index] for k, v in buffers.items()},
+                {k: v[index] for k, v in kept.front.items()},
+                kept.target_mean[index],
+                kept.target_std[index],
+            )
+        per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
+        budget = 2_000_000 if per_row < 512 else 8_000_000  # noqa: PLR2004
+        size = max(32, min(8192, budget // max(1, count * per_row)))
+        with torch.no_grad():
+            parts = [
+                self.stepper.forward(self, examples, chunk.to(self.device), kept)
+                for chunk in torch.split(rows, size, dim=-1)
+            ]
+        return torch.cat(parts, dim=1)
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """Keeps these members, in this order."""
+        index = torch.tensor(list(indices), dtype=torch.int64)
+        self.state = self.state.take(index.to(self.device))
+        self.members = [self.members[i] for i in indices]
+        self._orders = [self._orders[i] for i in indices]
+        self.step = self.step[index]
+        if self.members:
+            self._refresh()
+
+    def admit(self, members: Sequence[Member]) -> None:
+        """Adds fresh members of the same structure."""
+        built = [self.problem.build(m.recipe, m.seed, m.train) for m in members]
+        self._append(members, built)
+
+    def clone(self, source: int, target: int) -> None:
+        """Overwrites a member's weights, buffers and optimizer state by another's."""
+        state = self.state
+        matrices = [state.weights, *state.slots.values()]
+        matrices += [] if state.average is None else [state.average]
+        # Dropout rates are settings, kept in buffers: they stay the target's own.
+        rates = {f"{name}.rate" for name in self.dropouts}
+        for buffers in (state.buffers, state.average_buffers):
+            matrices += [buffer for name, buffer in buffers.items() if name not in rates]
+        for tensor in matrices:
+            tensor[target] = tensor[source]
+        self.step[target] = self.step[source]
+
+    def snapshot(self) -> tuple[State, Tensor]:
+        """Returns a copy of all that changes in training."""
+        return self.state.take(torch.arange(len(self), device=self.device)), self.step.clone()
+
+    def restore(self, snapshot: tuple[State, Tensor]) -> None:
+        """Goes back to a snapshot of the same members."""
+        state, step = snapshot
+        self.state = state.take(torch.arange(len(self), device=self.device))
+        self.step = step.clone()
+        self.stepper.rebind(self)
+
+
+def _stack(each: Sequence[Buffers]) -> Buffers:
+    names = list(itertools.chain(each[0]))
+    return {name: torch.stack([buffers[name].detach() for buffers in each]) for name in names}

@@ -1,0 +1,194 @@
+"""What every trial of a task shares: resident rows, the model's builder, loss and objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pawl.data.types import Examples, Inputs, LoadedData, Schema
+from pawl.errors import TaskError, TrialError, first_line
+from pawl.models import Builder, Front, base_layers, make_builder, outputs
+from pawl.recipe import Recipe
+from pawl.task import Kind, LossFunction, Objective, Task
+from pawl.techniques import Facts, LossTerm, Split, Stage
+from pawl.training.metrics import make_objective
+
+_SAMPLE_ROWS = 4
+
+
+@dataclass(frozen=True)
+class FittedSplit:
+    """What the data stage makes of one set of training rows."""
+
+    layers: tuple[nn.Module, ...]
+    rows: Tensor
+    batch_size: int
+    target_mean: float
+    target_std: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task, ready to be trained on.
+
+    Attributes:
+        schema: The data's schema.
+        examples: Development rows, on the device.
+        objective: What to improve.
+        builder: Builds the model before any technique.
+        loss: The user's loss, or `None`.
+        own_model: Whether the user gave the model.
+    """
+
+    schema: Schema
+    examples: Examples
+    objective: Objective
+    builder: Builder
+    loss: LossFunction | None = None
+    own_model: bool = False
+    _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, task: Task, data: LoadedData, device: torch.device | str = "cpu") -> Problem:
+        """Returns the problem of a task whose data is loaded.
+
+        Raises:
+            TaskError: The metric, the loss or the model does not fit the data.
+        """
+        problem = cls(
+            schema=data.schema,
+            examples=data.development.to(device),
+            objective=make_objective(task.metric, task.direction, data.schema.kind),
+            builder=make_builder(data.schema, task.model),
+            loss=task.loss,
+            own_model=task.model is not None,
+        )
+        problem.check()
+        return problem
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows live and the models train."""
+        return next(iter(self.examples.inputs.values())).device
+
+    @property
+    def targets(self) -> Tensor:
+        """Development targets, `[R]`."""
+        assert self.examples.targets is not None
+        return self.examples.targets
+
+    def fit(self, recipe: Recipe, rows: Tensor) -> FittedSplit:
+        """Runs the data stage on these training rows; results are kept for equal questions."""
+        stage = recipe.stage(Stage.DATA)
+        key = (
+            repr([(t.name, settings) for t, settings in stage]),
+            rows.cpu().numpy().tobytes(),
+        )
+        if key not in self._fits:
+            if len(self._fits) > 256:  # noqa: PLR2004
+                self._fits.clear()
+            split = Split(self.examples, rows, base_layers(self.schema, self.examples, rows))
+            for technique, settings in stage:
+                split = technique.apply(split, settings)
+            mean, std = 0.0, 1.0
+            if self.schema.kind == "regression" and self.loss is None:
+                chosen = self.targets[split.rows].double()
+                mean, std = float(chosen.mean()), float(chosen.std(correction=0)) or 1.0
+            self._fits[key] = FittedSplit(split.layers, split.rows, split.batch_size, mean, std)
+        return self._fits[key]
+
+    def build(
+        self, recipe: Recipe, seed: int, rows: Tensor
+    ) -> tuple[Front, nn.Module, FittedSplit]:
+        """Returns front, body and fitted split of one trial, on the device."""
+        fitted = self.fit(recipe, rows)
+        front = Front(fitted.layers).to(self.device)
+        body = self.builder(seed)
+        stage = recipe.stage(Stage.MODEL)
+        if stage:
+            with torch.no_grad():
+                sample = _to_cpu(front(self.examples.take(rows[:_SAMPLE_ROWS]).inputs))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                for technique, settings in stage:
+                    body = technique.apply(body, settings, sample)
+        return front, body.to(self.device), fitted
+
+    def facts(self) -> Facts:
+        """Returns what techniques may know of the task."""
+        rows = torch.arange(min(_SAMPLE_ROWS, len(self.examples)), device=self.device)
+        front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
+        with torch.no_grad():
+            sample = _to_cpu(front(self.examples.take(rows).inputs))
+        return Facts(
+            schema=self.schema,
+            own_model=self.own_model,
+            own_loss=self.loss is not None,
+            module=self.builder(0),
+            sample=sample,
+            num_rows=len(self.examples),
+        )
+
+    def check(self) -> None:
+        """Runs a few rows through model and loss, so that a wrong one is named at the start.
+
+        Raises:
+            TaskError: The model or the loss raised, or its output has the wrong shape.
+        """
+        facts = self.facts()
+        if not any(True for _ in facts.module.parameters()):
+            raise TaskError("the model has no parameters to train; unfreeze or add some")
+        count = len(next(iter(facts.sample.values())))
+        facts.module.eval()
+        try:
+            with torch.no_grad():
+                raw = facts.module(facts.sample)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in facts.sample.items())
+            raise TaskError(
+                f"the model raised {type(error).__name__} on inputs {shapes}: {first_line(error)}"
+            ) from error
+        try:
+            outputs(raw, self.schema.kind, self.schema.num_outputs)
+        except TrialError as error:
+            raise TaskError(str(error)) from None
+        if self.loss is not None:
+            self._check_loss(raw, self.targets[:count].cpu())
+
+    def _check_loss(self, raw: Tensor, targets: Tensor) -> None:
+        assert self.loss is not None
+        name = getattr(self.loss, "__name__", type(self.loss).__name__)
+        try:
+            value = self.loss(raw, targets)
+        except Exception as error:
+            raise TaskError(
+                f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
+                f"with outputs {tuple(raw.shape)} and targets {tuple(targets.shape)} "
+                f"({targets.dtype})"
+            ) from error
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
+
+    def base_loss(self) -> LossTerm:
+        """Returns one member's loss before any technique: user's, or by the kind."""
+        kind, own = self.schema.kind, self.loss
+
+        def user(raw: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+            assert own is not None
+            return own(raw, targets)
+
+        def built_in(out: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+            if kind == "regression":
+                return F.mse_loss(out, targets)
+            return F.cross_entropy(out, targets)
+
+        return user if own is not None else built_in
+
+
+def _to_cpu(inputs: Inputs) -> Inputs:
+    return {name: tensor.cpu() for name, tensor in inputs.items()}

@@ -1,0 +1,117 @@
+"""The call lists of a trial: what each stage runs, built once before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl import rng
+from pawl.recipe import Recipe
+from pawl.techniques import Batch, LossTerm, Stage, Technique
+
+Values = Mapping[str, Any]
+"""A technique's settings by name: tensors `[N]` where memberwise, plain values elsewhere."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One technique in a call list, with a salt that sets its random numbers apart."""
+
+    technique: Technique
+    salt: int
+
+    @property
+    def name(self) -> str:
+        """The technique's name."""
+        return self.technique.name
+
+
+def _calls(recipe: Recipe, stage: Stage) -> tuple[Call, ...]:
+    return tuple(Call(t, rng.derive_seed("salt", t.name)) for t, _ in recipe.stage(stage))
+
+
+@dataclass(frozen=True)
+class Program:
+    """The call lists of one structure; an unused stage is an empty tuple and costs nothing."""
+
+    batch: tuple[Call, ...]
+    loss: tuple[Call, ...]
+    gradient: tuple[Call, ...]
+    schedule: tuple[Call, ...]
+    update: Call
+    average: tuple[Call, ...]
+    stop: tuple[Call, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Program:
+        """Returns the program that all recipes of this structure share."""
+        return cls(
+            batch=_calls(recipe, Stage.BATCH),
+            loss=_calls(recipe, Stage.LOSS),
+            gradient=_calls(recipe, Stage.GRADIENT),
+            schedule=_calls(recipe, Stage.SCHEDULE),
+            update=_calls(recipe, Stage.UPDATE)[0],
+            average=_calls(recipe, Stage.AVERAGE),
+            stop=_calls(recipe, Stage.STOP),
+        )
+
+    def in_steps(self) -> tuple[Call, ...]:
+        """All calls that need settings while training."""
+        return (
+            *self.batch, *self.loss, *self.gradient, *self.schedule, self.update, *self.average,
+            *self.stop,
+        )  # fmt: skip
+
+    def rates(self, values: Mapping[str, Values], step: Tensor, total: Tensor) -> Tensor:
+        """Returns learning rates for steps `[..., N]` (taken before) of `total` `[N]`."""
+        rate: Tensor = values[self.update.name]["learning_rate"].expand(step.shape)
+        for call in self.schedule:
+            rate = rate * call.technique.apply(step, total, namespace(values[call.name]))
+        return rate
+
+    def transform(self, batch: Batch, values: Mapping[str, Values], key: Tensor) -> Batch:
+        """Runs the batch stage; `key` is `[N]`."""
+        for call in self.batch:
+            settings = namespace(values[call.name])
+            batch = call.technique.apply(batch, settings, rng.fold(key, call.salt))
+        return batch
+
+    def loss_term(self, base: LossTerm, values: Mapping[str, Values]) -> LossTerm:
+        """Returns the loss of one member whose settings are these (scalars)."""
+        for call in self.loss:
+            base = call.technique.apply(base, namespace(values[call.name]))
+        return base
+
+
+def namespace(values: Values) -> SimpleNamespace:
+    """Returns settings as attributes."""
+    return SimpleNamespace(**values)
+
+
+def stack_values(
+    program: Program, recipes: Sequence[Recipe], device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """Returns each technique's settings over the members: tensors `[N]` where memberwise."""
+    stacked: dict[str, dict[str, Any]] = {}
+    for call in program.in_steps():
+        each = [recipe.settings(call.name) for recipe in recipes]
+        stacked[call.name] = {
+            key: torch.tensor([float(getattr(s, key)) for s in each], device=device)
+            if key in call.technique.memberwise
+            else getattr(each[0], key)
+            for key in type(each[0]).model_fields
+        }
+    return stacked
+
+
+def select_values(values: Mapping[str, Values], index: int | slice) -> dict[str, dict[str, Any]]:
+    """Returns the settings of one member: scalars for an index, `[1]` for a slice of one."""
+    return {
+        name: {k: v[index] if isinstance(v, Tensor) else v for k, v in settings.items()}
+        for name, settings in values.items()
+    }

@@ -1,0 +1,232 @@
+"""Trains a population to the end: evaluations, curves, best weights, stops and divergence.
+
+Members may be of different ages: a search releases some and admits others between two segments.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pawl.data.types import Examples
+from pawl.training.metrics import score
+from pawl.training.population import Buffers, Member, Population
+from pawl.training.program import namespace
+
+Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
+_MIN_STEPS_BETWEEN_EVALUATIONS = 10
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation: steps taken, mean training loss since the last one, validation score."""
+
+    step: int
+    train_loss: float
+    valid_score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a member's training ended.
+
+    Attributes:
+        member: The member.
+        status: `completed` (all steps taken), `stopped` (early, by a technique), `pruned` (by the
+            search), `diverged` (loss or predictions not finite) or `failed` (an exception).
+        score: Validation score of the weights kept; `None` if there are none.
+        steps: Steps taken.
+        curve: Its evaluations.
+        seconds: Its share of the population's time.
+        reason: What went wrong, one line.
+        weights: `[P]`; `None` unless usable.
+        buffers: By name; for the weights.
+    """
+
+    member: Member
+    status: Status
+    score: float | None
+    steps: int
+    curve: tuple[Point, ...]
+    seconds: float
+    reason: str = ""
+    weights: Tensor | None = None
+    buffers: Buffers = field(default_factory=dict)
+
+
+class Run:
+    """Advances a population segment by segment, from one evaluation to the next.
+
+    The score that counts for a member is its best evaluation if its recipe has a stop technique
+    (whose weights are then kept), else its last.
+
+    Args:
+        population: The population; the run owns it.
+    """
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self.interval = population.steps_per_epoch * math.ceil(
+            _MIN_STEPS_BETWEEN_EVALUATIONS / population.steps_per_epoch
+        )
+        self.tracks_best = bool(population.program.stop)
+        self.curves: list[list[Point]] = []
+        self.seconds: list[float] = []
+        self.best = torch.empty(0)
+        self.best_weights: Tensor | None = None
+        self.best_buffers: Buffers = {}
+        self._grow()
+
+    def _grow(self) -> None:
+        """Makes room for members that have joined."""
+        old, new = len(self.curves), len(self.population)
+        self.curves += [[] for _ in range(new - old)]
+        self.seconds += [0.0] * (new - old)
+        self.best = torch.cat([self.best, torch.full((new - old,), -math.inf)])
+        if self.tracks_best:
+            weights, buffers = self.population.evaluated()
+            if self.best_weights is None:
+                self.best_weights = weights.clone()
+                self.best_buffers = {k: v.clone() for k, v in buffers.items()}
+            elif new > old:
+                self.best_weights = torch.cat([self.best_weights, weights[old:]])
+                self.best_buffers = {
+                    k: torch.cat([v, buffers[k][old:]]) for k, v in self.best_buffers.items()
+                }
+
+    def segment(self) -> None:
+        """Takes the steps up to the next evaluation, and evaluates every member."""
+        started = time.perf_counter()
+        population = self.population
+        left = int((population.total - population.step).min())
+        losses = population.advance(max(1, min(self.interval, left)))
+        scores = self.validate()
+        improved = scores > self.best
+        self.best = torch.where(improved, scores, self.best)
+        if self.tracks_best and bool(improved.any()):
+            self._keep_best(improved)
+        spent = (time.perf_counter() - started) / len(population)
+        sign = population.problem.objective.sign
+        for i, curve in enumerate(self.curves):
+            curve.append(Point(int(population.step[i]), float(losses[i]), sign * float(scores[i])))
+            self.seconds[i] += spent
+
+    def validate(self) -> Tensor:
+        """Returns validation scores, larger is better, `[N]`; NaN for what is not finite."""
+        population, problem = self.population, self.population.problem
+        valid = [m.valid for m in population.members]
+        shared = all(rows is valid[0] for rows in valid)
+        rows = valid[0] if shared else torch.stack(valid)
+        predictions = population.predict(problem.examples, rows)
+        targets = problem.targets[rows.to(population.device)]
+        if shared:
+            targets = targets.expand(len(population), -1)
+        scores = score(problem.objective, predictions, targets)
+        return (problem.objective.sign * scores).float().cpu()
+
+    def _keep_best(self, improved: Tensor) -> None:
+        weights, buffers = self.population.evaluated()
+        index = improved.nonzero().flatten().to(weights.device)
+        assert self.best_weights is not None
+        self.best_weights[index] = weights[index]
+        for name, kept in self.best_buffers.items():
+            kept[index] = buffers[name][index]
+
+    def scores(self) -> list[float]:
+        """Returns the score that counts for each member so far, larger is better."""
+        sign = self.population.problem.objective.sign
+        if self.tracks_best:
+            return [float(best) for best in self.best]
+        return [sign * curve[-1].valid_score if curve else -math.inf for curve in self.curves]
+
+    def finished(self) -> dict[int, Status]:
+        """Returns which members are done, and how: stopped, completed or diverged."""
+        population, done = self.population, {}
+        stop = self._stopped()
+        for i, curve in enumerate(self.curves):
+            point = curve[-1] if curve else None
+            if point and not (math.isfinite(point.train_loss) and math.isfinite(point.valid_score)):
+                done[i] = "diverged"
+            elif int(population.step[i]) >= int(population.total[i]):
+                done[i] = "completed"
+            elif bool(stop[i]):
+                done[i] = "stopped"
+        return done  # type: ignore[return-value]
+
+    def _stopped(self) -> Tensor:
+        population = self.population
+        stop = torch.zeros(len(population), dtype=torch.bool)
+        counts = [len(curve) for curve in self.curves]
+        sign = population.problem.objective.sign
+        since = []
+        for curve in self.curves:
+            values = [sign * point.valid_score for point in curve]
+            since.append(len(values) - 1 - values.index(max(values)) if values else 0)
+        device = population.device
+        stale = torch.tensor(since, dtype=torch.float32, device=device)
+        evaluations = torch.tensor(counts, dtype=torch.float32, device=device)
+        for call in population.program.stop:
+            settings = namespace(population.values[call.name])
+            stop |= call.technique.apply(stale, evaluations, settings).cpu()
+        return stop
+
+    def kept(self) -> tuple[Tensor, Buffers]:
+        """Returns the weights and buffers that count for each member."""
+        if self.tracks_best and self.best_weights is not None:
+            return self.best_weights, self.best_buffers
+        return self.population.evaluated()
+
+    def predict(
+        self, examples: Examples, rows: Tensor, members: Sequence[int] | None = None
+    ) -> Tensor:
+        """Returns predictions by the weights that count; see `Population.predict`."""
+        return self.population.predict(examples, rows, self.kept(), members)
+
+    def release(self, which: dict[int, Status], *, with_weights: bool = False) -> list[Outcome]:
+        """Takes members out of the population and returns how they ended, in order of position."""
+        weights, buffers = self.kept()
+        scores = self.scores()
+        sign = self.population.problem.objective.sign
+        outcomes = []
+        for i in sorted(which):
+            usable = which[i] != "diverged" and math.isfinite(scores[i])
+            outcomes.append(
+                Outcome(
+                    member=self.population.members[i],
+                    status=which[i] if usable else "diverged",
+                    score=sign * scores[i] if usable else None,
+                    steps=int(self.population.step[i]),
+                    curve=tuple(self.curves[i]),
+                    seconds=self.seconds[i],
+                    reason="" if usable else "loss or predictions are not finite",
+                    weights=weights[i].clone() if with_weights and usable else None,
+                    buffers={k: v[i].clone() for k, v in buffers.items()}
+                    if with_weights and usable
+                    else {},
+                )
+            )
+        self.keep([i for i in range(len(self.population)) if i not in which])
+        return outcomes
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """Keeps these members, in this order."""
+        index = torch.tensor(list(indices), dtype=torch.int64)
+        self.population.keep(indices)
+        self.curves = [self.curves[i] for i in indices]
+        self.seconds = [self.seconds[i] for i in indices]
+        self.best = self.best[index]
+        if self.best_weights is not None:
+            on_device = index.to(self.best_weights.device)
+            self.best_weights = self.best_weights[on_device]
+            self.best_buffers = {k: v[on_device] for k, v in self.best_buffers.items()}
+
+    def admit(self, members: Sequence[Member]) -> None:
+        """Adds fresh members of the same structure."""
+        self.population.admit(members)
+        self._grow()

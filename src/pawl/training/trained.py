@@ -1,0 +1,95 @@
+"""A trained trial as safetensors: what rebuilds the model that was trained, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from pawl.errors import BundleError
+from pawl.ledger import Ledger
+from pawl.models import Deployed
+from pawl.recipe import Recipe
+from pawl.training.population import Buffers, Layout
+from pawl.training.problem import Problem
+from pawl.training.run import Outcome
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, ready to be saved or deployed.
+
+    Attributes:
+        recipe: Its recipe.
+        seed: Its seed.
+        model: The whole pipeline, on the CPU.
+    """
+
+    recipe: Recipe
+    seed: int
+    model: Deployed
+
+    def to_safetensors(self) -> bytes:
+        """Returns all weights and buffers by name."""
+        tensors = {
+            name: tensor.detach().contiguous().clone()
+            for name, tensor in self.model.state_dict().items()
+        }
+        meta = {"recipe": json.dumps(self.recipe.to_dict()), "seed": str(self.seed)}
+        return save(tensors, metadata=meta)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
+    """Returns the model that a training left (its outcome must hold weights)."""
+    assert outcome.weights is not None
+    member = outcome.member
+    front, body, fitted = problem.build(member.recipe, member.seed, member.train)
+    _load(body, outcome.weights, outcome.buffers)
+    model = Deployed(
+        problem.schema, front, body, fitted.target_mean, fitted.target_std
+    ).cpu()
+    return Trained(member.recipe, member.seed, model)
+
+
+def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
+    views = Layout.of(body).views(weights)
+    with torch.no_grad():
+        for name, parameter in body.named_parameters():
+            parameter.copy_(views[name])
+        for name, buffer in body.named_buffers():
+            buffer.copy_(buffers[name])
+
+
+def save_artifact(ledger: Ledger, name: str, trained: Trained) -> None:
+    """Keeps a trained model in the campaign's folder."""
+    ledger.write_file(name, trained.to_safetensors())
+
+
+def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> Trained:
+    """Reads a trained model back; `rows` are the training rows it was fitted on.
+
+    Raises:
+        BundleError: The file is missing or damaged.
+    """
+    path = ledger.folder / name
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        recipe = Recipe.from_dict(json.loads(meta["recipe"]))
+        seed = int(meta["seed"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(f"{str(path)!r} cannot be read ({error}); start the campaign anew") from None
+    front, body, fitted = problem.build(recipe, seed, rows)
+    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    model.load_state_dict(tensors)
+    return Trained(recipe, seed, model)

@@ -1,0 +1,291 @@
+"""Arrays, tensors and datasets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from pawl.data import load, read_like
+from pawl.errors import DataError, TaskError
+from pawl.task import Task
+
+X = np.random.default_rng(0).normal(size=(40, 5))
+Y = np.arange(40) % 3
+
+
+class Items(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, row):
+        return self.items[row]
+
+
+def everything(data):
+    """All rows of the only input, development first."""
+    (spec,) = data.schema.inputs
+    return torch.cat([data.development.inputs[spec.name], data.test.inputs[spec.name]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        ("float64", "float32"),
+        ("float16", "float32"),
+        (">f8", "float32"),
+        ("int32", "int64"),
+        ("uint16", "int64"),
+        ("uint8", "uint8"),
+        ("bool", "float32"),
+    ],
+)
+def test_dtypes_of_arrays(dtype, kept):
+    data = load(Task(data=(np.abs(X * 10).astype(dtype), Y)))
+    assert (data.schema.source, data.schema.style, data.name) == ("arrays", "single", "arrays")
+    assert [(spec.name, spec.shape) for spec in data.schema.inputs] == [("x", (5,))]
+    assert data.schema.inputs[0].dtype == kept
+    assert data.development.inputs["x"].dtype == getattr(torch, kept)
+    assert data.schema.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.bfloat16, torch.int8, torch.uint8, torch.bool]
+)
+def test_dtypes_of_tensors(dtype):
+    x = torch.ones(40, 2, 3, requires_grad=dtype == torch.float64, dtype=dtype)
+    data = load(Task(data=(x, torch.from_numpy(Y))))
+    kept = {torch.int8: "int64", torch.uint8: "uint8"}.get(dtype, "float32")
+    assert (data.schema.inputs[0].dtype, data.schema.inputs[0].shape) == (kept, (2, 3))
+
+
+def test_the_users_arrays_are_copied():
+    x = torch.arange(40.0)[:, None]
+    data = load(Task(data=(x, Y), test=(x, Y)))
+    x += 1
+    assert data.development.inputs["x"][0, 0] == 0
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    load(Task(data=(frozen[::-1], Y)))
+
+
+def test_dicts_and_tuples():
+    data = load(Task(data=({"a": X, "b": Y}, Y)))
+    assert data.schema.style == "dict"
+    assert [spec.name for spec in data.schema.inputs] == ["a", "b"]
+    assert data.development.inputs["b"].dtype == torch.int64
+    data = load(Task(data=((X, torch.ones(40, 2)), Y)))
+    assert data.schema.style == "tuple"
+    assert [(spec.name, spec.shape) for spec in data.schema.inputs] == [("x0", (5,)), ("x1", (2,))]
+
+
+def test_nested_lists_are_one_array():
+    data = load(Task(data=(X.tolist(), Y.tolist())))
+    assert (data.schema.style, data.schema.inputs[0].shape) == ("single", (5,))
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind", "classes"),
+    [
+        (Y, "multiclass", ("0", "1", "2")),
+        (Y % 2, "binary", ("0", "1")),
+        (Y % 2 * 2 - 1, "binary", ("-1", "1")),
+        (Y * 5, "multiclass", ("0", "5", "10")),
+        (Y - 1, "regression", ()),
+        (Y.astype(float), "regression", ()),
+        (torch.arange(40.0), "regression", ()),
+        (Y == 0, "binary", ("False", "True")),
+        (np.array(["b", "a"])[Y % 2], "binary", ("a", "b")),
+        (np.array(["7", "10", "8"])[Y], "multiclass", ("7", "8", "10")),
+        (pd.Series(Y), "multiclass", ("0", "1", "2")),
+        (Y[:, None], "multiclass", ("0", "1", "2")),
+        (np.arange(40, dtype=np.float16), "regression", ()),
+    ],
+)
+def test_kind_is_inferred(targets, kind, classes):
+    schema = load(Task(data=(X, targets))).schema
+    assert (schema.kind, schema.classes) == (kind, classes)
+
+
+def test_many_whole_numbers_are_a_regression():
+    x = np.zeros((1000, 2)) + np.arange(1000)[:, None]
+    assert load(Task(data=(x, np.arange(1000) % 101))).schema.kind == "regression"
+    assert load(Task(data=(x, np.arange(1000) % 100))).schema.kind == "multiclass"
+
+
+def test_the_tasks_kind_wins():
+    assert load(Task(data=(X, Y), kind="regression")).schema.kind == "regression"
+    assert load(Task(data=(X, Y * 1.0), kind="multiclass")).schema.classes == ("0", "1", "2")
+    with pytest.raises(TaskError, match="has 3 classes"):
+        load(Task(data=(X, Y), kind="binary"))
+
+
+def test_rows_without_a_target_are_left_out():
+    y = np.arange(40.0)
+    y[:3] = np.nan
+    data = load(Task(data=(X, y)))
+    assert len(everything(data)) == 37
+    assert data.notes == ("3 of 40 rows have no target and were left out",)
+    data = load(Task(data=(X, [None, *Y[1:].tolist()])))
+    assert (data.schema.kind, len(everything(data))) == ("multiclass", 39)
+
+
+def test_given_test_arrays():
+    data = load(Task(data=(X, Y), test=(X[:4].astype(np.float32), Y[:4])))
+    assert (len(data.development), data.test.targets.tolist()) == (40, [0, 1, 2, 0])
+    with pytest.raises(DataError, match=r"rows of shape \[4\]; \[5\] is needed"):
+        load(Task(data=(X, Y), test=(X[:, :4], Y)))
+
+
+# Datasets
+
+
+def test_a_tensor_dataset():
+    data = load(Task(data=TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))))
+    assert (data.name, data.schema.style) == ("TensorDataset", "single")
+    assert data.schema.classes == ("0", "1", "2")
+    same = load(Task(data=(X, Y)))
+    assert torch.equal(everything(data), everything(same))
+
+
+@pytest.mark.parametrize(
+    ("make", "style", "shapes"),
+    [
+        (lambda row: X[row], "single", [(5,)]),
+        (lambda row: float(row), "single", [()]),
+        (lambda row: {"a": X[row], "b": row}, "dict", [(5,), ()]),
+        (lambda row: (torch.ones(2, 3), X[row]), "tuple", [(2, 3), (5,)]),
+    ],
+)
+def test_items_of_a_dataset(make, style, shapes):
+    data = load(Task(data=Items([(make(row), int(Y[row])) for row in range(40)])))
+    assert (data.name, data.schema.style) == ("Items", style)
+    assert [spec.shape for spec in data.schema.inputs] == shapes
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([(np.zeros(3 + row), 0) for row in range(30)], r"item 1 has the shape \[4\] and item 0"),
+        ([({"a": 1.0}, 0), ({"b": 1.0}, 0)], "item 1 has other inputs"),
+        ([np.zeros(3)] * 30, r"item 0 is a ndarray; allowed is a pair"),
+        ([(1, 2, 3)] * 30, "item 0 is a tuple of 3"),
+        ([("text", 0)] * 30, "item 0 has an input of type str"),
+        ([(1.0, np.zeros(2))] * 30, r"item 0 has a target of the shape \[2\]"),
+        ([], "has no items"),
+    ],
+)
+def test_bad_items(items, message):
+    with pytest.raises(DataError, match=message):
+        load(Task(data=Items(items)))
+
+
+def test_an_item_that_fails():
+    class Broken(Items):
+        def __getitem__(self, row):
+            raise RuntimeError("disk\ngone")
+
+    with pytest.raises(DataError, match="item 0 of the Broken cannot be read: RuntimeError: disk"):
+        load(Task(data=Broken([1] * 30)))
+
+
+def test_datasets_without_a_length_and_loaders():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    class Endless(Dataset):
+        def __getitem__(self, row):
+            return 1.0, 0
+
+    with pytest.raises(DataError, match="IterableDataset; allowed is a map-style"):
+        load(Task(data=Stream()))
+    with pytest.raises(DataError, match="Endless without __len__"):
+        load(Task(data=Endless()))
+    with pytest.raises(DataError, match=r"give loader\.dataset"):
+        load(Task(data=DataLoader(Items([(1.0, 0)]))))
+
+
+# Prediction
+
+
+def test_read_like_arrays():
+    data = load(Task(data=(X, Y)))
+    wanted = torch.from_numpy(X).float()
+    for source in (X, torch.from_numpy(X), (X, Y), {"x": X}, X.tolist(), Items(list(X))):
+        examples = read_like(data.schema, source)
+        assert examples.targets is None
+        assert torch.equal(examples.inputs["x"], wanted)
+    assert read_like(data.schema, (X, Y), with_targets=True).targets.tolist() == Y.tolist()
+    items = Items(list(zip(X, Y.tolist(), strict=True)))
+    assert read_like(data.schema, items, with_targets=True).targets.tolist() == Y.tolist()
+    assert read_like(data.schema, [[1, 2, 3, 4, 5]] * 2).inputs["x"].shape == (2, 5)
+
+
+def test_read_like_dicts_and_tuples():
+    two = load(Task(data=((X, X[:, :2]), Y))).schema
+    for source in ((X, X[:, :2]), ((X, X[:, :2]), Y)):
+        assert list(read_like(two, source).inputs) == ["x0", "x1"]
+    assert read_like(two, ((X, X[:, :2]), Y), with_targets=True).targets is not None
+    named = load(Task(data=({"a": X, "b": Y}, Y))).schema
+    assert list(read_like(named, {"b": Y, "more": X, "a": X}).inputs) == ["a", "b"]
+    with pytest.raises(DataError, match="got the inputs a; a, b are needed"):
+        read_like(named, {"a": X})
+
+
+def test_read_like_casts_only_what_fits():
+    pixels = np.abs(X * 10).astype(np.uint8)
+    schema = load(Task(data=(pixels, Y))).schema
+    assert read_like(schema, pixels.astype(int)).inputs["x"].dtype == torch.uint8
+    with pytest.raises(DataError, match="not allowed as uint8"):
+        read_like(schema, pixels.astype(int) + 1000)
+    with pytest.raises(DataError, match="got no targets"):
+        read_like(schema, pixels, with_targets=True)
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (X, "got ndarray without targets"),
+        (None, "got NoneType without targets; allowed is a path, a data frame"),
+        ({}, "got dict without targets"),
+        (({}, Y), "empty dict"),
+        ((X, Y[:-1]), "40 rows of inputs and 39 targets"),
+        ((X[:15], Y[:15]), r"got 15 row\(s\)"),
+        ((X, np.eye(40)), "take the argmax if they are one-hot"),
+        ((X, np.zeros(40, dtype=int)), "is always '0'"),
+        ((X, np.full(40, np.nan)), "no row has a target"),
+        ((X, [0, 1] * 19 + [2] * 2), "class '2' of the target .* or ask for the kind regression"),
+        ((X.astype(str), Y), "allowed are arrays and tensors of numbers"),
+        ((X + 1j, Y), "of dtype complex128"),
+        ((torch.ones(40, 2, dtype=torch.complex64), Y), "is complex"),
+        (([[1.0], [1.0, 2.0]] * 20, Y), "rows of different shapes"),
+        (((X, X[1:]), Y), r"inputs differ in their number of rows \(x0: 40, x1: 39\)"),
+        ((np.where(X > 2, np.inf, X), Y), "NaN or infinite; allowed are finite numbers"),
+    ],
+)
+def test_bad_arrays(data, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load(Task(data=data))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_users_own_model_may_take_values_that_are_not_finite():
+    x = X.copy()
+    x[0] = np.nan
+    data = load(Task(data=(x, Y), test=(x, Y), model=lambda: nn.Linear(5, 3)))
+    assert "NaN or infinite, as the task's model gets them" in data.notes[0]
+
+
+def test_a_target_column_is_for_tables():
+    with pytest.raises(DataError, match="this is arrays"):
+        load(Task(data=(X, Y), target="species"))

@@ -1,0 +1,120 @@
+"""Small problems to train on, one per kind of task that a technique may or may not fit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pawl.data import ModelSpec, load
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.training.population import Member
+from pawl.training.problem import Problem
+
+ROWS = 160
+TRAIN = 96
+VALID = 24
+
+
+def frame(rows: int = ROWS, *, regression: bool = False) -> pd.DataFrame:
+    """Two useful numbers, one of them with gaps, noise, two columns of categories, a target."""
+    generator = np.random.default_rng(7)
+    size = generator.normal(size=rows)
+    age = generator.normal(3.0, 2.0, size=rows)
+    color = generator.choice(["red", "green", "blue"], rows)
+    signal = size + 0.5 * age + (color == "red") + 0.3 * generator.normal(size=rows)
+    table = pd.DataFrame(
+        {
+            "size": size,
+            "age": np.where(generator.random(rows) < 0.2, np.nan, age),
+            "noise": 50 * generator.normal(size=rows),
+            "color": color,
+            "shape": generator.choice(["round", "square"], rows),
+        }
+    )
+    table["target"] = 100 + 10 * signal if regression else np.where(signal > 2, "yes", "no")
+    return table
+
+
+def images(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Gray images of 8 by 8 pixels in three classes that differ in where they are bright."""
+    generator = np.random.default_rng(11)
+    targets = generator.integers(0, 3, rows)
+    pixels = generator.integers(0, 120, (rows, 1, 8, 8))
+    for row, target in enumerate(targets):
+        pixels[row, :, 2 * target : 2 * target + 3, 1:4] += 120
+    return pixels.astype(np.uint8), targets
+
+
+class Functional(nn.Module):
+    """A user's model without activation modules."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first = nn.Linear(spec.num_features, 16)
+        self.second = nn.Linear(16, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(F.relu(self.first(x)))
+
+
+def modular(spec: ModelSpec) -> nn.Module:
+    """A user's model with an activation module."""
+    return nn.Sequential(
+        nn.Linear(spec.num_features, 16), nn.ReLU(), nn.Linear(16, spec.num_outputs)
+    )
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A user's loss."""
+    return F.cross_entropy(outputs, targets)
+
+
+def _tasks() -> dict[str, Callable[[], Task]]:
+    return {
+        "table": lambda: Task(data=frame()),
+        "regression": lambda: Task(data=frame(regression=True)),
+        "images": lambda: Task(data=images()),
+        "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
+        "own_model": lambda: Task(data=frame(), model=modular),
+        "functional": lambda: Task(data=frame(), model=Functional),
+        "own_loss": lambda: Task(data=frame(), loss=cross_entropy),
+    }
+
+
+@functools.cache
+def problem(kind: str) -> Problem:
+    """Returns the problem of a kind, the same one each time."""
+    return problem_of(_tasks()[kind]())
+
+
+def problem_of(task: Task) -> Problem:
+    """Returns a task's problem, with at least `TRAIN + VALID` development rows."""
+    return Problem.of(task, load(task))
+
+
+def member(recipe: Recipe, seed: int = 0, *, epochs: int = 8, **sizes: int) -> Member:
+    """Returns a member with a split of its own, which its seed decides."""
+    train, valid = sizes.get("train", TRAIN), sizes.get("valid", VALID)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(train + valid))
+    return Member(recipe, seed, order[:train], order[train:], epochs)
+
+
+def plain(**tables: dict[str, Any]) -> Recipe:
+    """Returns a small baseline with techniques added."""
+    recipe = Recipe.of(
+        standardize={}, batch_size={"size": 32}, momentum={"learning_rate": 0.02, "momentum": 0.9}
+    )
+    for name, values in tables.items():
+        recipe = recipe.with_(name, **values)
+    return recipe
+
+
+ALL_ROWS = torch.arange(TRAIN + VALID)
