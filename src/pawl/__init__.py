@@ -1,0 +1,56 @@
+"""Pawl optimizes deep-learning models and keeps only what is shown to help.
+
+    import pawl
+
+    result = pawl.optimize("adult.csv", target="income", budget="10m")
+    result.summary.gain       # value, interval, p-value, n
+    result.predict("new.csv")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pawl.api import Result, compare, load, optimize, train
+    from pawl.deployment import Bundle
+    from pawl.errors import PawlError
+    from pawl.recipe import Recipe
+    from pawl.task import Task
+    from pawl.techniques import Technique, register
+
+_HOMES = {
+    "Bundle": "pawl.deployment",
+    "PawlError": "pawl.errors",
+    "Recipe": "pawl.recipe",
+    "Result": "pawl.api",
+    "Task": "pawl.task",
+    "Technique": "pawl.techniques",
+    "compare": "pawl.api",
+    "load": "pawl.api",
+    "optimize": "pawl.api",
+    "register": "pawl.techniques",
+    "train": "pawl.api",
+}
+
+__all__ = [
+    "Bundle",
+    "PawlError",
+    "Recipe",
+    "Result",
+    "Task",
+    "Technique",
+    "compare",
+    "load",
+    "optimize",
+    "register",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    # On demand: `pawl --help` should not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pawl' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -130,9 +130,9 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
 
     session.listener.phase("deploy", "export, parity, latency, bundle")
     models = {"baseline": test.baseline, "final": test.final}
-    graphs = {name: _export(model, data) for name, model in models.items()}
+    graphs = {name: export_graph(model, data) for name, model in models.items()}
     costs = measure(graphs, data.test)
-    values = _values(session, data, graphs)
+    values = scores_of(session, data, graphs)
     part = task_summary(task, data, settings.source)
     summary = summarize(
         session, task=part, baseline=baseline, confirmation=confirmation, test=test,
@@ -142,13 +142,14 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     return summary
 
 
-def _export(trained: Trained, data: LoadedData) -> bytes:
+def export_graph(trained: Trained, data: LoadedData) -> bytes:
+    """Returns a trained model as an ONNX graph, its predictions checked on test rows."""
     graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
     check_parity(trained.model, graph, data.test)
     return graph
 
 
-def _values(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
+def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
     """Returns the kept models' scores by the predictions of their graphs: what `predict` gives."""
     assert data.test.targets is not None
     return {
@@ -181,6 +182,6 @@ def _leave(  # noqa: PLR0913
         card=card(summary, final),
     )  # fmt: skip
     ledger.write_file("recipe.toml", final.to_toml().encode())
-    page = render(report_of(session, summary, baseline, final, test.records))
+    page = render(report_of(ledger, summary, baseline, final, test.records))
     ledger.write_file("report.html", page.encode())
     ledger.write_file("summary.json", summary.to_json().encode())

@@ -94,6 +94,25 @@ def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
+    """Predicts and writes a CSV or Parquet file; returns the number of rows.
+
+    Raises:
+        BundleError: The file cannot be written.
+    """
+    if out.suffix not in (".csv", ".parquet"):
+        raise BundleError(f"got --out {str(out)!r}; it must end in .csv or .parquet")
+    frame = bundle.predict(source)
+    try:
+        if out.suffix == ".csv":
+            frame.to_csv(out, index=False)
+        else:
+            frame.to_parquet(out, index=False)
+    except OSError as error:
+        raise BundleError(f"cannot write {str(out)!r}: {error.strerror or error}") from None
+    return len(frame)
+
+
 def write_bundle(  # noqa: PLR0913
     ledger: Ledger, *, schema: Schema, graph: bytes, trained: Trained, task: dict[str, Any],
     card: str,

@@ -5,8 +5,9 @@
 2. *Screen*: backward elimination. The recipe against itself without each change, on fresh resplits;
    what shows no benefit is dropped together if the smaller recipe is not inferior.
 3. *Confirm*: on further fresh resplits, the recipe against the baseline, and against itself without
-   each change that is left. Looks at 5, 10 and 20 pairs share alpha, Holm corrects over the
-   comparisons. Only these pairs enter the verdicts of what is kept.
+   each change that is left. Looks at 5, 10 and 20 pairs share alpha; the recipe against the
+   baseline comes first, then, if it is shown to be better, the single changes with Holm's
+   correction. Only these pairs enter the verdicts of what is kept.
 """
 
 from __future__ import annotations
@@ -191,8 +192,7 @@ def confirm(  # noqa: PLR0914
         seen = look
         for name in open_arms.keys() & others.keys():
             p_by_look[name][look] = pairs.compare(candidate, others[name]).p_value
-        combined = {name: sequential_p(p_by_look[name], effort.looks) for name in others}
-        adjusted = dict(zip(others, holm(list(combined.values())), strict=True))
+        adjusted = _adjusted({n: sequential_p(p, effort.looks) for n, p in p_by_look.items()})
         if all(p <= ALPHA for p in adjusted.values()):
             break
     headline = pairs.compare(candidate, baseline)
@@ -215,6 +215,21 @@ def confirm(  # noqa: PLR0914
     )
 
 
+def _adjusted(p_values: dict[str, float]) -> dict[str, float]:
+    """Corrects for the number of comparisons, the headline first.
+
+    The recipe against the baseline is tested at full alpha; the single changes only if it is
+    rejected, by Holm among themselves. Gatekeeping of this kind keeps the family-wise error
+    (Westfall and Krishen 2001) and does not let many small changes hide a large gain.
+    """
+    gate = p_values["baseline"]
+    rest = [name for name in p_values if name != "baseline"]
+    corrected = holm([p_values[name] for name in rest])
+    return {"baseline": gate} | {
+        name: max(gate, p) for name, p in zip(rest, corrected, strict=True)
+    }
+
+
 def _verdict(  # noqa: PLR0913
     session: Session, pairs: Pairs, candidate: Recipe, baseline: Recipe, change: Change,
     adjusted: dict[str, float], *, proven: bool,
@@ -228,10 +243,10 @@ def _verdict(  # noqa: PLR0913
     significant = p_value <= ALPHA
     verdict: VerdictName = "unproven"
     reason = f"no difference shown in {comparison.n} pairs; not shown to be dispensable either"
-    if significant and comparison.effect > 0:
+    if not proven:
+        reason = "the recipe that has it is not shown to beat the baseline"
+    elif significant and comparison.effect > 0:
         verdict, reason = "kept", f"the recipe is worse without it ({comparison.n} pairs)"
-        if not proven:
-            verdict, reason = "unproven", "helps this recipe, which is not shown to beat the baseline"
     elif significant:
         verdict, reason = "rejected", f"the recipe is better without it ({comparison.n} pairs)"
     ratio = _cost_ratio(session, pairs, candidate, without)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pawl.data.types import LoadedData
 from pawl.deployment import BATCH_ROWS, Cost
 from pawl.environment import hardware, versions
 from pawl.evidence import ALPHA, Comparison, Confirmation, FinalTest, Verdict
 from pawl.execution import HOLDOUT_SHARE, Session
-from pawl.ledger import TrialRecord
+from pawl.ledger import Ledger, TrialRecord
 from pawl.recipe import Recipe
+from pawl.report.page import render
 from pawl.report.records import CurvePoint, Report, TrialPoint
 from pawl.report.summary import (
     ArmSummary,
@@ -197,13 +200,13 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
 
 
 def report_of(
-    session: Session, summary: Summary, baseline: Recipe, final: Recipe,
+    ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe,
     test_records: Sequence[TrialRecord],
 ) -> Report:
     """Returns the page's material."""
     points = []
     clock = 0.0
-    for number, trial in enumerate(session.ledger.trials("search"), start=1):
+    for number, trial in enumerate(ledger.trials("search"), start=1):
         clock += trial.seconds
         points.append(
             TrialPoint(
@@ -238,6 +241,16 @@ def report_of(
 def _arms_of(trial: TrialRecord, baseline: Recipe, final: Recipe) -> list[str]:
     arms = [("baseline", baseline), ("final", final)]
     return [name for name, recipe in arms if recipe.id == trial.recipe_id]
+
+
+def render_folder(folder: Path, summary: Summary) -> Path:
+    """Writes a finished campaign's page anew from its ledger; returns its path."""
+    with Ledger.open(folder) as ledger:
+        records = ledger.trials("test")
+        kept = json.loads((folder / "artifacts" / "kept.json").read_text(encoding="utf-8"))
+        baseline, final = (Recipe.from_dict(kept["recipes"][a]) for a in ("baseline", "final"))
+        page = render(report_of(ledger, summary, baseline, final, records))
+        return ledger.write_file("report.html", page.encode())
 
 
 def card(summary: Summary, recipe: Recipe) -> str:

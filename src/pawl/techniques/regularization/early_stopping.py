@@ -13,7 +13,7 @@ from pawl.techniques.record import Settings, Stage, Technique
 class EarlyStoppingSettings(Settings):
     """Settings of `early_stopping`."""
 
-    patience: int = Field(8, ge=2, le=50, description="evaluations without a new best")
+    patience: int = Field(12, ge=3, le=50, description="evaluations without a new best")
 
 
 def early_stopping(stale: Tensor, evaluations: Tensor, settings: Any) -> Tensor:

@@ -1,0 +1,371 @@
+"""The Python face: `optimize`, `train`, `compare`, `load`."""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+
+from pawl import budget as budgets
+from pawl import pacing
+from pawl.campaign import Settings, export_graph, run_campaign, scores_of
+from pawl.data import load as load_data
+from pawl.data import resolve_task
+from pawl.deployment import Bundle, write_bundle
+from pawl.errors import LedgerError, TaskError
+from pawl.evidence import ALPHA, Comparison, Pairs, final_test, sequential_p
+from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.ledger import Ledger
+from pawl.recipe import Recipe
+from pawl.report.summary import Summary
+from pawl.search import fitting
+from pawl.task import Task
+from pawl.training.problem import Problem
+
+_RESUMABLE = (str, Path)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished campaign.
+
+    Attributes:
+        folder: The campaign's folder.
+        summary: What `summary.json` holds.
+    """
+
+    folder: Path
+    summary: Summary
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The final recipe."""
+        return Recipe.read(self.folder / "recipe.toml")
+
+    def bundle(self) -> Bundle:
+        """Opens the bundle."""
+        return Bundle.open(self.folder / "bundle")
+
+    def predict(self, source: Any) -> Any:
+        """Returns predictions as a data frame; see `Bundle.predict`."""
+        return self.bundle().predict(source)
+
+    def __repr__(self) -> str:
+        return f"{self.summary.gain.statement}\nReport: {self.report}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(t.name)}</td><td>{t.verdict}</td><td>{_shown(t.effect)}</td>"
+            f"<td>{_interval(t.interval)}</td><td>{t.n}</td></tr>"
+            for t in self.summary.techniques
+        )
+        return (
+            f"<p>{html.escape(self.summary.gain.statement)}</p><table><thead><tr><th>technique</th>"
+            "<th>verdict</th><th>effect</th><th>95% interval</th><th>pairs</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table><p><code>{html.escape(str(self.report))}</code></p>"
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:+.3g}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:+.3g} to {interval[1]:+.3g}"
+
+
+def optimize(  # noqa: PLR0913
+    source: Any = None,
+    *,
+    target: str | None = None,
+    metric: Any = None,
+    test: Any = None,
+    kind: Any = None,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+    started: float | None = None,
+) -> Result:
+    """Optimizes a model on data, and proves what helped.
+
+    Args:
+        source: A path, a sample's name, a data frame, `(inputs, targets)`, a Dataset or a `Task`.
+        target: The target's column in a table.
+        metric: A built-in metric's name or a function; by the kind by default.
+        test: Rows kept for the final claim; a stratified fifth by default.
+        kind: `binary`, `multiclass` or `regression`; inferred by default.
+        budget: Seconds, or text such as `"10m"`; 10 minutes by default.
+        trials: Number of search trials in place of a budget: nothing then depends on the clock.
+        out: Folder for the results, new or empty; `runs/NAME-TIME` by default.
+        resume: Folder of a campaign to go on with; only a source given as an object is needed again.
+        device: `auto`, `cpu` or `cuda`.
+        seed: Decides splits, seeds and samples.
+        listener: Told how it goes on.
+        started: `time.monotonic()` at which the budget began; now by default.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+        BudgetError: No result within the budget.
+    """
+    started = time.monotonic() if started is None else started
+    if resume is not None:
+        return _resume(source, Path(resume), listener, started)
+    if source is None:
+        raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
+                        "module.py, or a sample: digits, breast-cancer")  # fmt: skip
+    if budget is not None and trials is not None:
+        raise TaskError("got a budget and a number of trials; give one of them")
+    if trials is not None and trials < 1:
+        raise TaskError(f"got {trials} trials; give 1 or more")
+    seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
+    overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
+    task = resolve_task(source, **overrides)
+    name = _source_name(source)
+    folder = Path(out) if out is not None else _new_folder(name)
+    identity = {
+        "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
+        "overrides": {k: str(_absolute(v)) if k == "test" else v
+                      for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
+        "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
+        "command": _command(name, overrides, budget, trials, seed),
+    }  # fmt: skip
+    settings = Settings(seconds, trials, seed, device, name, identity["command"])
+    summary = run_campaign(
+        task, folder, settings, listener=listener, identity=identity, started=started
+    )
+    return Result(folder, summary)
+
+
+def _resume(source: Any, folder: Path, listener: Listener | None, started: float) -> Result:
+    with Ledger.open(folder) as ledger:
+        known = ledger.identity
+    source = known["source"] if source is None else source
+    if source is None:
+        raise LedgerError(
+            f"the campaign in {str(folder)!r} was started from Python objects; call "
+            "pawl.optimize(task, resume=folder) with the same task"
+        )
+    task = resolve_task(source, **known["overrides"])
+    settings = Settings(
+        known["budget"], known["trials"], known["seed"], known["device"], known["name"],
+        known["command"],
+    )  # fmt: skip
+    summary = run_campaign(
+        task, folder, settings, resume=True, listener=listener, started=started
+    )
+    return Result(folder, summary)
+
+
+def _absolute(source: str | Path) -> str | Path:
+    path, separator, name = str(source).partition(".py:")
+    candidate = Path(path + (".py" if separator else ""))
+    return f"{candidate.resolve()}{':' + name if name else ''}" if candidate.exists() else source
+
+
+def _source_name(source: Any) -> str:
+    if isinstance(source, _RESUMABLE):
+        return str(source)
+    if isinstance(source, Task):
+        return source.name or _source_name(source.data)
+    return type(source).__name__
+
+
+def _new_folder(name: str) -> Path:
+    stem = Path(name.partition(".py:")[0]).name.split(".")[0] or "campaign"
+    return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _command(
+    name: str, overrides: dict[str, Any], budget: str | float | None, trials: int | None, seed: int
+) -> str:
+    parts = ["pawl optimize", name]
+    parts += [f"--{key} {value}" for key, value in overrides.items() if value is not None]
+    parts.append(f"--trials {trials}" if trials is not None else f"--budget {budget or '10m'}")
+    parts.append(f"--seed {seed}")
+    return " ".join(parts)
+
+
+def load(folder: str | Path) -> Result:
+    """Opens the folder of a finished campaign.
+
+    Raises:
+        LedgerError: It holds none.
+    """
+    path = Path(folder)
+    try:
+        summary = Summary.model_validate_json((path / "summary.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise LedgerError(
+            f"{str(path)!r} holds no finished campaign (no summary.json); finish it with "
+            f"pawl optimize --resume {path}"
+        ) from None
+    except ValueError as error:
+        raise LedgerError(f"{str(path / 'summary.json')!r} cannot be read: {error}") from None
+    return Result(path, summary)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two recipes compared; a positive effect favors the second.
+
+    Attributes:
+        comparison: Effect, 95% interval and n over fresh resplits.
+        p_value: Corrected for the looks.
+        verdict: `better`, `worse` or `no difference shown`.
+        metric: What was measured.
+        means: Mean scores of the first and the second.
+    """
+
+    comparison: Comparison
+    p_value: float
+    verdict: str
+    metric: str
+    means: tuple[float, float]
+
+    def to_json(self) -> str:
+        """Returns the comparison as JSON."""
+        return json.dumps(
+            {
+                "metric": self.metric,
+                "first": self.means[0],
+                "second": self.means[1],
+                "effect": self.comparison.effect,
+                "interval": self.comparison.interval,
+                "p_value": self.p_value,
+                "n": self.comparison.n,
+                "verdict": self.verdict,
+            },
+            indent=2,
+        )
+
+
+def _session(
+    task: Task, folder: Path, seed: int, device: str, listener: Listener | None, what: str
+) -> tuple[Session, Any]:
+    data = load_data(task, seed=seed)
+    problem = Problem.of(task, data, pick_device(device))
+    ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
+    session = Session(problem, ledger, seed, None, listener or Silent())
+    session.epochs = pacing.natural_epochs(session)
+    return session, data
+
+
+def _check_fit(session: Session, recipe: Recipe) -> Recipe:
+    smaller = fitting(recipe, session.facts)
+    for name, _ in recipe.entries:
+        if name not in smaller:
+            reason = dict(recipe_reasons(session, recipe))[name]
+            raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")
+    return recipe
+
+
+def recipe_reasons(session: Session, recipe: Recipe) -> list[tuple[str, str]]:
+    """Returns the recipe's techniques that do not fit the task, with the reasons."""
+    return [(t.name, reason) for t, _ in recipe if (reason := t.fits(session.facts))]
+
+
+def compare(  # noqa: PLR0913
+    source: Any, first: Recipe, second: Recipe, *, out: str | Path, target: str | None = None,
+    metric: Any = None, kind: Any = None, looks: Sequence[int] = (5, 10, 20), device: str = "auto",
+    seed: int = 0, listener: Listener | None = None,
+) -> Compared:
+    """Compares two recipes on fresh resplits, paired on split and seed, as a campaign does.
+
+    Args:
+        source: As in `optimize`. Its test rows are not touched.
+        first: A recipe.
+        second: The recipe that a positive effect favors.
+        out: Folder for the ledger, new or empty.
+        looks: Numbers of pairs after which to look; it ends when a difference is shown.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    task = resolve_task(source, target=target, metric=metric, kind=kind)
+    session, _ = _session(task, Path(out), seed, device, listener, "compare")
+    with session.ledger:
+        arms = {"first": _check_fit(session, first), "second": _check_fit(session, second)}
+        pairs = Pairs(session, "compare")
+        p_by_look: dict[int, float] = {}
+        for look in looks:
+            session.listener.phase("compare", f"{look} pairs")
+            pairs.run(f"compare/{look}", arms, range(look))
+            comparison = pairs.compare(second, first)
+            p_by_look[look] = comparison.p_value
+            p_value = sequential_p(p_by_look, looks)
+            if p_value <= ALPHA:
+                break
+        verdict = "no difference shown"
+        if p_value <= ALPHA:
+            verdict = "better" if comparison.effect > 0 else "worse"
+        objective = session.problem.objective
+        means = (objective.sign * pairs.mean(first), objective.sign * pairs.mean(second))
+        return Compared(comparison, p_value, verdict, objective.metric, means)
+
+
+@dataclass(frozen=True)
+class TrainedResult:
+    """One recipe, trained and bundled; `value` is its score on the test rows, with its interval."""
+
+    folder: Path
+    metric: str
+    value: float
+    interval: tuple[float, float]
+
+    def to_json(self) -> str:
+        """Returns the result as JSON."""
+        return json.dumps(
+            {"metric": self.metric, "value": self.value, "interval": self.interval,
+             "bundle": str(self.folder / "bundle")},
+            indent=2,
+        )  # fmt: skip
+
+
+def train(  # noqa: PLR0913
+    source: Any, recipe: Recipe, *, out: str | Path, target: str | None = None, metric: Any = None,
+    test: Any = None, kind: Any = None, device: str = "auto", seed: int = 0,
+    listener: Listener | None = None,
+) -> TrainedResult:
+    """Trains one recipe, scores it on the test rows and leaves a bundle.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
+    session, data = _session(task, Path(out), seed, device, listener, "train")
+    with session.ledger as ledger:
+        recipe = _check_fit(session, recipe)
+        trained = final_test(session, recipe, recipe, data.test, seeds=1)
+        graph = export_graph(trained.final, data)
+        value = scores_of(session, data, {"final": graph})["final"]
+        objective = session.problem.objective
+        task_json = {"name": data.name, "metric": objective.metric, "direction": objective.direction}
+        card = (
+            f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"
+            f"```toml\n{recipe.to_toml()}```\n"
+        )
+        write_bundle(
+            ledger, schema=data.schema, graph=graph, trained=trained.final, task=task_json, card=card
+        )
+        ledger.write_file("recipe.toml", recipe.to_toml().encode())
+        result = TrainedResult(Path(out), objective.metric, value, trained.result.final[1])
+        ledger.write_file("train.json", (result.to_json() + "\n").encode())
+    return result
+
+
+__all__ = ["Compared", "Result", "TrainedResult", "compare", "load", "optimize", "train"]

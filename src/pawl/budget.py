@@ -1,0 +1,35 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from pawl.errors import TaskError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+
+
+def parse(text: str | float) -> float:
+    """Returns the seconds of `"90s"`, `"10m"`, `"1h30m"`, `"180"` or a number of seconds.
+
+    Raises:
+        TaskError: It is not a duration, or not above zero.
+    """
+    seconds = 0.0
+    if isinstance(text, int | float):
+        seconds = float(text)
+    else:
+        cleaned = text.strip().lower()
+        position = 0
+        for match in _PART.finditer(cleaned):
+            if match.start() != position:
+                break
+            seconds += float(match.group(1)) * _UNITS[match.group(2) or "s"]
+            position = match.end()
+        if position != len(cleaned) or not cleaned:
+            raise TaskError(f"got the budget {text!r}; write it as 90s, 10m or 1h30m")
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise TaskError(f"got the budget {text!r}; it must be above zero, such as 90s or 10m")
+    return seconds

@@ -1,0 +1,284 @@
+"""The command line: a thin layer over `pawl.api`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pawl.errors import PawlError
+
+_STARTED = time.monotonic()
+
+app = typer.Typer(
+    help="Optimize deep-learning models, and keep only what is shown to help.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_out = Console(highlight=False)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
+        "sample: digits, breast-cancer."
+    ),
+]
+Target = Annotated[str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")]
+Metric = Annotated[str | None, typer.Option(help="roc_auc, accuracy, f1, log_loss, rmse, mae, r2, ...")]
+Test = Annotated[str | None, typer.Option(help="Rows kept for the final claim. Default: a fifth of the data.")]
+KindOption = Annotated[str | None, typer.Option(help="binary, multiclass or regression. Default: inferred.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Seed = Annotated[int, typer.Option(help="Decides splits, seeds and samples.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    from pawl.progress import TerminalProgress  # noqa: PLC0415
+
+    warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
+    with TerminalProgress() as listener:
+        yield listener
+
+
+@app.command()
+def optimize(  # noqa: PLR0913
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Data: a file, folder, archive, module.py[:task] or sample. See `pawl train -h`."),
+    ] = None,
+    target: Target = None,
+    metric: Metric = None,
+    test: Test = None,
+    kind: KindOption = None,
+    budget: Annotated[str | None, typer.Option(help="Time from start to finished report: 90s, 10m, 1h. Default: 10m.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of search trials in place of a budget; repeatable to the digit.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for report, bundle and ledger. Default: runs/NAME-TIME.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find what improves a model on your data, prove it, and leave a model to deploy.
+
+    Example: pawl optimize adult.csv --target income --budget 10m
+    """
+    from pawl import api  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = api.optimize(
+            source, target=target, metric=metric, test=test, kind=kind, budget=budget,
+            trials=trials, out=out, resume=resume, device=device, seed=seed, listener=listener,
+            started=_STARTED,
+        )  # fmt: skip
+    if as_json:
+        sys.stdout.write(result.summary.to_json())
+        return
+    _show(result)
+
+
+def _show(result: Any) -> None:
+    summary = result.summary
+    _out.print()
+    _out.print(summary.gain.statement, style="bold")
+    if summary.techniques:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("technique", "verdict", "effect", "95% interval", "pairs"):
+            table.add_column(column)
+        for t in summary.techniques:
+            effect = "not measured" if t.effect is None else f"{t.effect:+.3g}"
+            interval = "" if t.interval is None else f"{t.interval[0]:+.3g} to {t.interval[1]:+.3g}"
+            table.add_row(t.name, t.verdict, effect, interval, str(t.n or ""))
+        _out.print()
+        _out.print(table)
+    _out.print()
+    _out.print(f"report   {result.report}")
+    _out.print(f"bundle   {result.folder / 'bundle'}")
+    _out.print(f"predict  pawl predict {result.folder / 'bundle'} DATA --out predictions.csv")
+
+
+@app.command()
+def train(  # noqa: PLR0913
+    source: Source,
+    recipe: Annotated[Path, typer.Option(help="TOML file with one table per technique.")],
+    out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
+    target: Target = None,
+    metric: Metric = None,
+    test: Test = None,
+    kind: KindOption = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train one recipe, score it on the test rows, and leave a bundle."""
+    from pawl import api  # noqa: PLC0415
+    from pawl.recipe import Recipe  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = api.train(
+            source, Recipe.read(recipe), out=out, target=target, metric=metric, test=test,
+            kind=kind, device=device, seed=seed, listener=listener,
+        )  # fmt: skip
+    if as_json:
+        _out.print_json(result.to_json())
+        return
+    low, high = result.interval
+    _out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
+    _out.print(f"bundle   {out / 'bundle'}")
+
+
+@app.command()
+def compare(  # noqa: PLR0913
+    source: Source,
+    first: Annotated[Path, typer.Argument(help="TOML file of a recipe.")],
+    second: Annotated[Path, typer.Argument(help="TOML file of the recipe that a positive effect favors.")],
+    target: Target = None,
+    metric: Metric = None,
+    kind: KindOption = None,
+    pairs: Annotated[int, typer.Option(help="Most pairs: 5, 10 or 20.", min=5, max=20)] = 20,
+    out: Annotated[Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")] = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two recipes by a paired, corrected test on fresh resplits."""
+    from pawl import api  # noqa: PLC0415
+    from pawl.recipe import Recipe  # noqa: PLC0415
+
+    looks = [n for n in (5, 10, 20) if n < pairs] + [pairs]
+    recipes = Recipe.read(first), Recipe.read(second)
+    with _progress() as listener, tempfile.TemporaryDirectory() as scratch:
+        result = api.compare(
+            source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
+            kind=kind, looks=looks, device=device, seed=seed, listener=listener,
+        )  # fmt: skip
+    if as_json:
+        _out.print_json(result.to_json())
+        return
+    c = result.comparison
+    _out.print(f"{second} against {first}: {result.verdict}", style="bold")
+    _out.print(
+        f"{result.metric} {result.means[1]:.5g} against {result.means[0]:.5g}, effect {c.effect:+.3g} "
+        f"(95% {c.interval[0]:+.3g} to {c.interval[1]:+.3g}, {c.n} pairs, corrected p = "
+        f"{result.p_value:.2g})"
+    )
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
+    data: Annotated[str, typer.Argument(help="Rows in the form of the training data; the target may be missing.")],
+    out: Annotated[Path, typer.Option(help="CSV or Parquet file to write: prediction, and p_CLASS per class.")],
+) -> None:
+    """Predict with a bundle: one row per input row."""
+    from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
+
+    rows = write_predictions(Bundle.open(bundle), data, out)
+    _out.print(f"{rows} predictions in {out}")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A finished campaign's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a finished campaign's report.html anew, and say where it is."""
+    from pawl import api  # noqa: PLC0415
+    from pawl.report.assemble import render_folder  # noqa: PLC0415
+
+    result = api.load(folder)
+    if as_json:
+        sys.stdout.write(result.summary.to_json())
+        return
+    render_folder(folder, result.summary)
+    _show(result)
+
+
+@app.command()
+def techniques(
+    name: Annotated[str | None, typer.Argument(help="Show this one with its settings.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only of this stage: data, model, batch, loss, ...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the techniques, or show one with its settings."""
+    from pawl.listing import describe, select  # noqa: PLC0415
+
+    chosen = select(name, stage)
+    if as_json:
+        _out.print_json(json.dumps([describe(t) for t in chosen]))
+        return
+    if name is not None:
+        _show_technique(describe(chosen[0]))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("stage", "technique", "group", "what it does"):
+        table.add_column(column)
+    for t in chosen:
+        table.add_row(t.stage.value, t.name, t.group or "", t.summary)
+    _out.print(table)
+
+
+def _show_technique(record: dict[str, Any]) -> None:
+    _out.print(record["name"], style="bold")
+    _out.print(f"{record['summary']}\n{record['reference']}")
+    _out.print(f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else ""))
+    for setting in record["settings"]:
+        member = ", may differ in a population" if setting["memberwise"] else ""
+        _out.print(
+            f"  {setting['name']} = {setting['default']}  {setting['range']}: "
+            f"{setting['description']}{member}"
+        )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine: versions, hardware, and that a small model trains and exports."""
+    from pawl.doctor import examine  # noqa: PLC0415
+
+    warnings.filterwarnings("ignore")
+    found = examine()
+    if as_json:
+        _out.print_json(json.dumps(found))
+    else:
+        for key, value in {**found["hardware"], **found["versions"]}.items():
+            _out.print(f"{key:>14}  {value}")
+        for check in found["checks"]:
+            _out.print(f"{'ok' if check['ok'] else 'FAILS':>14}  {check['name']}: {check['detail']}")
+    if not all(check["ok"] for check in found["checks"] if check["needed"]):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs the command line; ends with 0, 2 (wrong input), 3 (budget too short) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except PawlError as error:
+        sys.stderr.write(f"pawl: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "pawl: interrupted; what was finished is kept, go on with pawl optimize --resume FOLDER\n"
+        )
+        sys.exit(130)
+
+
+def _terminate(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

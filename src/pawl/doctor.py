@@ -1,0 +1,87 @@
+"""Checks of the machine that pawl runs on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pawl.data import load
+from pawl.deployment import check_parity, to_onnx
+from pawl.environment import hardware, versions
+from pawl.execution import Job, pick_device, plan, train_all
+from pawl.ledger import Ledger
+from pawl.models import Deployed
+from pawl.search import baseline
+from pawl.task import Task
+from pawl.training.population import Member
+from pawl.training.problem import Problem
+
+
+def examine() -> dict[str, Any]:
+    """Returns versions, hardware and the outcome of each check, JSON-ready."""
+    device = pick_device("auto")
+    checks = [
+        _check("train", _train, needed=True),
+        _check("export", _export, needed=True),
+        _check("ledger", _ledger, needed=True),
+        _check("compiler", _compiler, needed=False),
+        _check("accelerator", _accelerator, needed=False),
+    ]
+    return {"hardware": hardware(device), "versions": versions(), "checks": checks}
+
+
+def _check(name: str, work: Callable[[], str], *, needed: bool) -> dict[str, Any]:
+    try:
+        return {"name": name, "ok": True, "detail": work(), "needed": needed}
+    except Exception as error:  # whatever is wrong with the machine is the finding
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        return {"name": name, "ok": False, "detail": first[0], "needed": needed}
+
+
+def _problem() -> tuple[Problem, Member]:
+    task = Task(data="breast-cancer")
+    problem = Problem.of(task, load(task), pick_device("auto"))
+    rows = torch.arange(len(problem.examples))
+    return problem, Member(baseline(problem.facts()), 0, rows[:300], rows[300:], 2)
+
+
+def _train() -> str:
+    problem, member = _problem()
+    chosen = plan(problem, member.recipe, member, timed=False)
+    (result,) = train_all(problem, [Job(member)], lambda _: chosen)
+    if result.outcome.score is None:
+        raise RuntimeError(f"a small model ended as {result.outcome.status}")
+    return f"a small model trains ({chosen.mode})"
+
+
+def _export() -> str:
+    problem, member = _problem()
+    front, body, fitted = problem.build(member.recipe, 0, member.train)
+    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    rows = problem.examples.to("cpu")
+    difference = check_parity(model, to_onnx(model, rows.take(torch.arange(4))), rows)
+    return f"ONNX Runtime agrees with PyTorch to {difference:.1g}"
+
+
+def _ledger() -> str:
+    with tempfile.TemporaryDirectory() as folder, Ledger.create(Path(folder) / "x", {}) as ledger:
+        ledger.decide("probe", lambda: 1)
+    return "a ledger can be written"
+
+
+def _compiler() -> str:
+    found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if found is None:
+        raise RuntimeError("no C++ compiler; torch.compile is not used")
+    return found
+
+
+def _accelerator() -> str:
+    if not torch.cuda.is_available():
+        raise RuntimeError("none; everything runs on the CPU")
+    return torch.cuda.get_device_name()

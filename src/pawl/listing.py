@@ -1,0 +1,60 @@
+"""Techniques as people read them: for the command line and the generated documentation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from pawl.errors import RecipeError, did_you_mean
+from pawl.techniques import STAGES, Technique, technique, techniques
+
+
+def select(name: str | None = None, stage: str | None = None) -> list[Technique]:
+    """Returns one technique by name, those of a stage, or all.
+
+    Raises:
+        RecipeError: No such technique or stage.
+    """
+    if name is not None:
+        return [technique(name)]
+    stages = [s.value for s in STAGES]
+    if stage is not None and stage not in stages:
+        raise RecipeError(
+            f"unknown stage {stage!r}{did_you_mean(stage, stages)}; there are: {', '.join(stages)}"
+        )
+    return [t for t in techniques() if stage in (None, t.stage.value)]
+
+
+def describe(t: Technique) -> dict[str, Any]:
+    """Returns a technique's record as plain values."""
+    return {
+        "name": t.name,
+        "stage": t.stage.value,
+        "family": t.family,
+        "summary": t.summary,
+        "reference": t.reference,
+        "group": t.group,
+        "conflicts": sorted(t.conflicts),
+        "settings": [
+            {
+                "name": key,
+                "default": field.default,
+                "range": _range(field),
+                "description": field.description,
+                "memberwise": key in t.memberwise,
+            }
+            for key, field in t.settings.model_fields.items()
+        ],
+    }
+
+
+def _range(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return "one of " + ", ".join(map(str, get_args(field.annotation)))
+    low = next((m.ge for m in field.metadata if isinstance(m, annotated_types.Ge)), None)
+    high = next((m.le for m in field.metadata if isinstance(m, annotated_types.Le)), None)
+    extra = field.json_schema_extra
+    log = isinstance(extra, dict) and bool(extra.get("log"))
+    return f"{low} to {high}" + (" (log scale)" if log else "")

@@ -1,0 +1,69 @@
+"""How a campaign is told on a terminal: phase, trials, best so far, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+_REFRESH_PER_SECOND = 4
+
+
+class TerminalProgress:
+    """A listener that shows one line that is rewritten, and leaves one line per phase behind.
+
+    Args:
+        console: Where to write; standard error by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stderr, highlight=False)
+        self._live = Live(console=self.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True)
+        self._started = time.monotonic()
+        self._name = ""
+        self._detail = ""
+        self._state = ""
+
+    def __enter__(self) -> TerminalProgress:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def phase(self, name: str, detail: str) -> None:
+        """A phase has begun."""
+        if name != self._name or not self.console.is_terminal:
+            self.console.print(Text.assemble((f"{self._clock():>6}  ", "dim"), f"{name}: {detail}"))
+        self._name, self._detail = name, detail
+        self._show()
+
+    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
+        """Shows how far it is."""
+        parts = [f"{trials} trained"]
+        if best is not None:
+            parts.append(f"best {best:.5g}")
+        if left is not None:
+            parts.append(f"{max(0.0, left):.0f}s left")
+        self._state = "  ".join(parts)
+        self._show()
+
+    def _show(self) -> None:
+        if not self.console.is_terminal:
+            return
+        row = Table.grid(padding=(0, 2))
+        row.add_row(f"{self._clock():>6}", f"{self._name}: {self._detail}", Text(self._state, "bold"))
+        self._live.update(row)
+
+    def _clock(self) -> str:
+        spent = int(time.monotonic() - self._started)
+        return f"{spent // 60}:{spent % 60:02d}"

@@ -1,0 +1,84 @@
+"""Schedules: where they start, where they end, and that a warm-up rises."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import annotated_types
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pawl.techniques import Stage, Technique, technique, techniques
+
+SCHEDULES = [t for t in techniques() if t.stage is Stage.SCHEDULE]
+
+
+def course(schedule: Technique, total: int, values: dict[str, float]) -> Tensor:
+    """Returns the multiplier at each of `total` steps, and behind the last one."""
+    steps = torch.arange(total + 1.0)
+    namespace = SimpleNamespace(**{k: torch.full_like(steps, v) for k, v in values.items()})
+    rates: Tensor = schedule.apply(steps, torch.full_like(steps, total), namespace)
+    return rates
+
+
+@st.composite
+def cases(draw: st.DrawFn, schedule: Technique) -> tuple[int, dict[str, float]]:
+    values = {}
+    for name, field in schedule.settings.model_fields.items():
+        bounds: dict[type, Any] = {type(item): item for item in field.metadata}
+        values[name] = draw(
+            st.floats(bounds[annotated_types.Ge].ge, bounds[annotated_types.Le].le)
+        )
+    return draw(st.integers(1, 400)), values
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda t: t.name)
+def test_a_schedule_warms_up_then_never_rises(schedule: Technique) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(cases(schedule))
+    def check(case: tuple[int, dict[str, float]]) -> None:
+        total, values = case
+        rates = course(schedule, total, values)
+        assert rates.isfinite().all()
+        assert ((rates >= -1e-6) & (rates <= 1 + 1e-6)).all()
+        warm = int(values["warmup"] * total)
+        rising = rates[: max(1, warm)]
+        assert (rising.diff() >= -1e-6).all()
+        falling = rates[warm + 1 :]
+        assert (falling.diff() <= 1e-6).all()
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "first", "last"),
+    [
+        ("constant", {"warmup": 0.0}, 1.0, 1.0),
+        ("constant", {"warmup": 0.25}, 1 / 25, 1.0),
+        ("cosine", {"warmup": 0.0}, 1.0, 0.0),
+        ("cosine", {"warmup": 0.1}, 0.1, 0.0),
+        ("exponential_decay", {"warmup": 0.0, "final": 0.01}, 1.0, 0.01),
+        ("step_decay", {"warmup": 0.0, "factor": 0.5, "drops": 3.0}, 1.0, 0.125),
+        ("one_cycle", {"warmup": 0.3, "start": 0.04}, 0.04, 0.0),
+    ],
+)
+def test_first_and_last(name: str, values: dict[str, float], first: float, last: float) -> None:
+    rates = course(technique(name), 100, values)
+    assert float(rates[0]) == pytest.approx(first, abs=1e-6)
+    assert float(rates[-1]) == pytest.approx(last, abs=1e-6)
+    assert float(rates.max()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_steps_drop_evenly() -> None:
+    rates = course(technique("step_decay"), 90, {"warmup": 0.0, "factor": 0.1, "drops": 2.0})
+    torch.testing.assert_close(rates[:90], torch.tensor([1.0, 0.1, 0.01]).repeat_interleave(30))
+
+
+def test_every_schedule_is_looked_at() -> None:
+    assert {t.name for t in SCHEDULES} == {
+        "constant", "cosine", "exponential_decay", "one_cycle", "step_decay"
+    }  # fmt: skip
