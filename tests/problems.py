@@ -18,6 +18,9 @@ from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 
+# Tensors are tiny here: more threads only wait for each other, above all on a busy machine.
+torch.set_num_threads(1)
+
 ROWS = 160
 TRAIN = 96
 VALID = 24

@@ -10,7 +10,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+# Threads that wait by spinning make PyTorch on a busy machine many times slower than on an idle one
+# (docs/decisions/0004). It must be set before torch is imported; a value of the user's own stays.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
     from pawl.api import Result, compare, load, optimize, train

@@ -136,15 +136,16 @@ def optimize(  # noqa: PLR0913
     overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
     task = resolve_task(source, **overrides)
     name = _source_name(source)
+    command = _command(name, overrides, budget, trials, seed)
     folder = Path(out) if out is not None else _new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
         "overrides": {k: str(_absolute(v)) if k == "test" else v
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
-        "command": _command(name, overrides, budget, trials, seed),
+        "command": command,
     }  # fmt: skip
-    settings = Settings(seconds, trials, seed, device, name, identity["command"])
+    settings = Settings(seconds, trials, seed, device, name, command)
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from pawl.task import Task
 from pawl.training.metrics import score
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained
+
+_MAX_EXTENSIONS = 5
 
 
 @dataclass(frozen=True)
@@ -110,21 +112,26 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs
     trials = search(session, baseline, pace.search)
-
     sign = session.problem.objective.sign
+    for extension in range(_MAX_EXTENSIONS):
+        best = (ranked(trials, sign, 1) or [baseline])[0]
+        deadline = session.ledger.decide(
+            f"extension/{extension}",
+            lambda: pacing.extension(session, pace, baseline, best, trials),  # noqa: B023
+        )
+        if deadline is None:
+            break
+        trials = search(session, baseline, replace(pace.search, deadline=deadline))
+
     count, pairs = session.ledger.decide(
-        "race", lambda: list(pacing.finalists(session, pace, trials))
+        "race", lambda: list(pacing.finalists(session, pace, baseline, trials))
     )
     recipes = ranked(trials, sign, count) or [baseline]
     candidate = race(session, baseline, recipes, pairs)
-    session.reserve = session.ledger.decide(
-        "reserve", lambda: pacing.reserve(pace, candidate, trials)
+    depth = session.ledger.decide(
+        "depth", lambda: asdict(pacing.depth(session, pace, baseline, candidate, trials))
     )
-    effort = Effort(
-        **session.ledger.decide(
-            "effort", lambda: asdict(pacing.effort(session, pace, baseline, candidate, trials))
-        )
-    )
+    session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort)
     test = final_test(session, baseline, confirmation.final, data.test, pace.seeds)
 

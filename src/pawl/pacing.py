@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pawl.errors import BudgetError
 from pawl.evidence import Effort
@@ -23,10 +24,13 @@ _STEPS = 3000
 _MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
 _LARGE_ROW = 1024
 _WANTED_TRAININGS, _FEWEST_TRAININGS = 70, 26
-_SEARCH_SHARE = 0.5
-_GENERATIONS = 8
-_COST_PER_CONFIGURATION = 0.3  # of a full training, with two rungs and a reduction of 3
+_SEARCH_SHARE = 0.42
+_GENERATIONS = 6
+_COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _SLOWER_FINAL = 1.6  # how much longer a final recipe trains than a baseline, as planned for
+_PAIRS = 5
+_WORTHWHILE = 0.08
+_ALL = 1000
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Pace:
 
     Attributes:
         epochs: Passes of a full trial over its training rows.
-        seconds_per_trial: Of the baseline, in a population; `None` when nothing is timed.
+        seconds_per_trial: Of the baseline, in a population of five; `None` when nothing is timed.
         search: Size of the search.
         seeds: Paired seeds of the final test.
     """
@@ -71,8 +75,8 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
     return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
 
 
-def _timed_pace(session: Session, baseline: Recipe) -> dict[str, object]:
-    per_epoch = seconds_per_epoch(session, baseline, width=16)
+def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
+    per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
     assert session.left is not None
     left = session.left - END_SECONDS
     epochs = 0
@@ -89,9 +93,8 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, object]:
             f"--budget {math.ceil(need)}s or more"
         )
     per_trial = epochs * per_epoch
-    seeds = 5 if left > 2 * _WANTED_TRAININGS * per_trial / 3 else 3
-    test = 2 * seeds * per_trial * _SLOWER_FINAL
-    searching = _SEARCH_SHARE * (left - test)
+    seeds = 5 if left > _WANTED_TRAININGS * per_trial / 2 else 3
+    searching = _SEARCH_SHARE * (left - seeds * per_trial * (1 + _SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
     plan = SearchPlan(
@@ -103,68 +106,87 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, object]:
     return asdict(Pace(epochs, per_trial, plan, seeds))
 
 
-def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
+def finalists(
+    session: Session, pace_: Pace, baseline: Recipe, trials: Sequence[TrialRecord]
+) -> tuple[int, int]:
     """Returns how many recipes go into the race, and on how many pairs (one recipe: no race)."""
     if pace_.seconds_per_trial is None:
-        return (3, 3) if len(trials) >= 16 else (2, 2)  # noqa: PLR2004
-    left = _for_evidence(session, pace_)
-    per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
+        return (3, 3) if len(trials) >= 16 else (2, 2)
+    left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
+    # Recipes of a race differ in structure and so train in populations as narrow as its pairs.
+    per_trial = pace_.seconds_per_trial * _SLOWER_FINAL * 1.3
     for count, pairs in ((4, 4), (3, 3), (2, 3)):
-        if (count + 1) * pairs * per_trial < 0.2 * left:
+        if (count + 1) * pairs * per_trial < 0.25 * left:
             return count, pairs
     return 1, 0
 
 
-def effort(
-    session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe,
+@dataclass(frozen=True)
+class Depth:
+    """How deep the confirmation goes, and the seconds to leave for what follows it."""
+
+    effort: Effort
+    reserve: float
+
+
+def depth(
+    session: Session,
+    pace_: Pace,
+    baseline: Recipe,
+    candidate: Recipe,
     trials: Sequence[TrialRecord],
-) -> Effort:
-    """Returns how deep the confirmation goes: the deepest that fits the time left."""
+) -> Depth:
+    """Returns the deepest confirmation that fits the time left, by a timing of the candidate."""
     if pace_.seconds_per_trial is None:
-        looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)  # noqa: PLR2004
-        return Effort(screen=True, ablate=True, looks=looks)
-    left = _for_evidence(session, pace_)
-    per_trial = _training_seconds(pace_, candidate, trials)
+        looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
+        return Depth(Effort(screen=True, ablate=_ALL, looks=looks), 0.0)
+    mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
+    after = END_SECONDS + 1.1 * pace_.seeds * (mine + pace_.seconds_per_trial)
+    left = _for_evidence(session, pace_, mine)
     changes = len(candidate.changes(baseline))
-    remaining = max(1, round(0.6 * changes))
+    half = math.ceil(changes / 2)
     for screen, ablate, looks in (
-        (True, True, (5, 10, 20)),
-        (True, True, (5, 10)),
-        (True, True, (5,)),
-        (False, True, (5,)),
-        (False, False, (5, 10)),
-        (False, False, (5,)),
-        (False, False, (3,)),
+        (True, _ALL, (5, 10, 20)),
+        (True, _ALL, (5, 10)),
+        (True, _ALL, (5,)),
+        (False, _ALL, (5, 10)),
+        (False, _ALL, (5,)),
+        (False, half, (5,)),
+        (False, 0, (5, 10)),
+        (False, 0, (5,)),
+        (False, 0, (3,)),
     ):
-        arms = 2 + ((remaining if screen else changes) if ablate else 0)
-        trainings = looks[-1] * arms + (5 * (changes + 3) if screen else 0)
-        if trainings * per_trial < left:
-            return Effort(screen, ablate, looks)
-    return Effort(screen=False, ablate=False, looks=())
+        remaining = math.ceil(0.7 * changes) if screen else changes
+        trainings = looks[-1] * (1 + min(ablate, remaining)) + (5 * (changes + 2) if screen else 0)
+        rounds = looks[-1] + (5 if screen else 0)
+        if 1.1 * (trainings * mine + rounds * pace_.seconds_per_trial) < left:
+            return Depth(Effort(screen, ablate, looks), after)
+    return Depth(Effort(screen=False, ablate=0, looks=()), after)
 
 
-def reserve(pace_: Pace, candidate: Recipe, trials: Sequence[TrialRecord]) -> float:
-    """Returns the seconds to leave for the test phase, export and report."""
+def extension(
+    session: Session,
+    pace_: Pace,
+    baseline: Recipe,
+    candidate: Recipe,
+    trials: Sequence[TrialRecord],
+) -> float | None:
+    """Returns a later deadline for the search if evidence on this candidate would leave time over."""
     if pace_.seconds_per_trial is None:
-        return 0.0
-    mine = _training_seconds(pace_, candidate, trials)
-    return END_SECONDS + pace_.seeds * (mine + pace_.seconds_per_trial) * 1.25
-
-
-def _for_evidence(session: Session, pace_: Pace) -> float:
-    assert session.left is not None and pace_.seconds_per_trial is not None
-    return session.left - max(
-        session.reserve, END_SECONDS + 2 * pace_.seeds * pace_.seconds_per_trial * _SLOWER_FINAL
+        return None
+    mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
+    changes = len(candidate.changes(baseline))
+    race = 12 * 1.3 * pace_.seconds_per_trial * _SLOWER_FINAL
+    evidence = 1.1 * (
+        (5 * (changes + 2) + 10 * (changes + 1)) * mine + 15 * pace_.seconds_per_trial
     )
+    spare = _for_evidence(session, pace_, mine) - evidence - race
+    assert session.budget is not None
+    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
 
 
-def _training_seconds(pace_: Pace, recipe: Recipe, trials: Sequence[TrialRecord]) -> float:
-    """Returns what a training of a recipe takes, by the longest of its structure's full trials."""
-    mine = [
-        t.seconds
-        for t in trials
-        if t.status in ("completed", "stopped")
-        and Recipe.from_dict(t.recipe).structure == recipe.structure
-    ]
+def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
+    """Returns the seconds that are left for race and confirmation."""
+    assert session.left is not None
     assert pace_.seconds_per_trial is not None
-    return max(mine, default=pace_.seconds_per_trial * _SLOWER_FINAL)
+    return session.left - END_SECONDS - 1.1 * pace_.seeds * (final + pace_.seconds_per_trial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from table import Row
+from techniques.table import Row
 from torch import Tensor
 
 from pawl.techniques import LossTerm, Settings, Stage, Technique, number

@@ -93,6 +93,6 @@ ROWS = {
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
         # stop
-        Row("early_stopping", _each(patience=(2, 5, 9))),
+        Row("early_stopping", _each(patience=(3, 6, 9))),
     )
 }

@@ -45,7 +45,7 @@ CLASSES: dict[str, Reference] = {
         t, p[:, 1], sample_weight=w
     ),
     "log_loss": lambda t, p, w: reference.log_loss(
-        t, p, sample_weight=w, labels=list(range(p.shape[1]))
+        t, p.astype(np.float32), sample_weight=w, labels=list(range(p.shape[1]))
     ),
 }
 VALUES: dict[str, Reference] = {
@@ -164,9 +164,7 @@ def test_leading_axes_are_models_and_weights_are_draws(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_prediction_that_is_not_finite_gives_nan_to_its_model_only(
-    name: str, bad: float
-) -> None:
+def test_a_prediction_that_is_not_finite_gives_nan_to_its_model_only(name: str, bad: float) -> None:
     metric = METRICS[name]
     objective = make_objective(name, None, metric.kinds[0])
     if metric.kinds[0] == "regression":

@@ -26,7 +26,7 @@ class Pixels:
 
 def _digits() -> Pixels:
     # Imported here because it is slow to import, and seldom needed.
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # noqa: PLC0415
+    from sklearn.datasets import load_digits  # noqa: PLC0415
 
     digits = load_digits()
     scaled = np.rint(digits.images * (255 / 16)).astype(np.uint8)

@@ -51,7 +51,7 @@ def to_onnx(model: Deployed, sample: Examples) -> bytes:
             f"the model cannot be exported to ONNX ({type(error).__name__}: {first[0]})"
         ) from error
     assert program is not None
-    return program.model_proto.SerializeToString()
+    return bytes(program.model_proto.SerializeToString())
 
 
 @contextlib.contextmanager

@@ -34,12 +34,13 @@ class Effort:
 
     Attributes:
         screen: Whether to run backward elimination.
-        ablate: Whether to test every change, beside the whole recipe.
+        ablate: How many changes to test one by one, beside the whole recipe; added and swapped
+            techniques come before changed settings.
         looks: Numbers of pairs after which to look.
     """
 
     screen: bool
-    ablate: bool
+    ablate: int
     looks: tuple[int, ...]
 
 
@@ -174,8 +175,9 @@ def confirm(  # noqa: PLR0914
             effort, 0, 0,
         )  # fmt: skip
     others: dict[str, Recipe] = {"baseline": baseline}
-    if effort.ablate:
-        others |= {f"without {c.name}": _without(candidate, c, baseline) for c in changes}
+    ranked = sorted(changes, key=lambda change: change.kind == "changed")
+    for change in ranked[: effort.ablate]:
+        others[f"without {change.name}"] = _without(candidate, change, baseline)
     pairs = Pairs(session, "confirm")
     p_by_look: dict[str, dict[int, float]] = {name: {} for name in others}
     adjusted: dict[str, float] = dict.fromkeys(others, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 from torch import Tensor
 
 from pawl import rng
@@ -139,7 +139,7 @@ class TestGain:
     final: tuple[float, tuple[float, float]]
 
 
-def gain_on_test(  # noqa: PLR0913
+def gain_on_test(
     objective: Objective,
     baseline: Tensor,
     final: Tensor,

@@ -1,4 +1,4 @@
-"""Where and how members are trained: the planner's choice, the executor, and the session's shared parts."""
+"""Where and how members are trained: planner, executor, and what a session's phases share."""
 
 from pawl.execution.inline import Heartbeat, Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, pick_device, plan

@@ -48,7 +48,7 @@ class Result:
     score: float | None
 
 
-def train_all(  # noqa: PLR0913
+def train_all(
     problem: Problem,
     jobs: Sequence[Job],
     planner: Planner,
@@ -119,7 +119,7 @@ class _Stop(BaseException):
         self.reason = reason
 
 
-def _train_pack(  # noqa: PLR0913, PLR0917
+def _train_pack(
     problem: Problem,
     jobs: Sequence[Job],
     chosen: Plan,

@@ -49,7 +49,8 @@ def plan(problem: Problem, recipe: Recipe, member: Member, *, timed: bool) -> Pl
 
     A structure that `vmap` cannot take runs serially. Otherwise, with `timed`, both modes take a
     few steps and the faster one is chosen; without, fixed rules decide, so that the same command
-    gives the same plan: recurrent networks, and convolutions on a CPU, run serially, all else fused.
+    gives the same plan: recurrent networks, and convolutions on a CPU, run serially, all else
+    fused.
 
     Args:
         problem: The task.

@@ -41,6 +41,7 @@ class Adapter(nn.Module):
             self.style = "single_tuple"
 
     def forward(self, inputs: Inputs) -> Tensor:
+        """Calls the user's module with `Inputs`."""
         if self.table:
             return self.module(self._flatten(inputs))  # type: ignore[no-any-return]
         if self.style == "dict":

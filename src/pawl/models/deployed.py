@@ -28,6 +28,7 @@ class Deployed(nn.Module):
         self.eval()
 
     def forward(self, *tensors: Tensor) -> Tensor:
+        """Maps raw inputs, in the schema's order, to predictions."""
         raw = self.body(self.front(dict(zip(self.names, tensors, strict=True))))
         mean, std = self.get_buffer("target_mean"), self.get_buffer("target_std")
         return predictions(raw, self.kind, self.num_outputs, mean, std)

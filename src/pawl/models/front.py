@@ -29,6 +29,7 @@ class Impute(nn.Module):
         self.register_buffer("columns", torch.tensor(flagged, dtype=torch.int64))
 
     def forward(self, inputs: Inputs) -> Inputs:
+        """Fills, and appends indicators."""
         numeric = inputs["numeric"]
         missing = torch.isnan(numeric)
         filled = torch.where(missing, self.fill, numeric)
@@ -42,6 +43,7 @@ class ToFloat(nn.Module):
     """Turns uint8 inputs (images) into float32, values unchanged."""
 
     def forward(self, inputs: Inputs) -> Inputs:
+        """Converts."""
         return {
             name: tensor.to(torch.float32) if tensor.dtype == torch.uint8 else tensor
             for name, tensor in inputs.items()
@@ -62,6 +64,7 @@ class Affine(nn.Module):
             self.register_buffer(f"scale_{name}", scale[name])
 
     def forward(self, inputs: Inputs) -> Inputs:
+        """Shifts and scales."""
         changed = {
             name: (inputs[name] - getattr(self, f"shift_{name}")) * getattr(self, f"scale_{name}")
             for name in self.names
@@ -77,6 +80,7 @@ class Front(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, inputs: Inputs) -> Inputs:
+        """Runs the layers in order."""
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs

@@ -30,6 +30,7 @@ class KeyedDropout(nn.Module):
         self.register_buffer("key", torch.zeros((), dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drops in training, `[B, ...]` to `[B, ...]`."""
         if not self.training:
             return x
         shape = tuple(x.shape[:2]) + (1,) * (x.dim() - 2) if self.channels else tuple(x.shape)
@@ -37,6 +38,7 @@ class KeyedDropout(nn.Module):
         return torch.where(keep, x / (1.0 - self.rate), torch.zeros_like(x))
 
     def extra_repr(self) -> str:
+        """Shows the rate."""
         return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
 
 

@@ -46,6 +46,7 @@ class Block(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `[B, ...]` to `[B, ...]`."""
         y: Tensor = self.activation(self.layer(x))
         return x + y if self.residual else y
 
@@ -100,6 +101,7 @@ class TabularNet(Net):
         self.out = nn.Linear(width, spec.num_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
+        """Maps the table's inputs to `[B, O]`."""
         parts: list[Tensor] = []
         for name in self.names:
             if name == "categorical" and self.embedding is not None:
@@ -134,6 +136,7 @@ class ImageNet(Net):
         self.out = nn.Linear(current, spec.num_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
+        """Maps images to `[B, O]`."""
         return self.out(self.blocks(inputs[self.name]).mean(dim=(2, 3)))  # type: ignore[no-any-return]
 
 

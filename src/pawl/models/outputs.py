@@ -19,13 +19,13 @@ def outputs(raw: Tensor, kind: Kind, num_outputs: int) -> Tensor:
     """
     if not isinstance(raw, Tensor):
         raise TrialError(f"the model returned {type(raw).__name__}; it must return one tensor")
-    single = raw.dim() == 1 or (raw.dim() == 2 and raw.shape[-1] == 1)  # noqa: PLR2004
+    single = raw.dim() == 1 or (raw.dim() == 2 and raw.shape[-1] == 1)
     if kind == "regression" and single:
         return raw.flatten()
     if kind == "binary" and single:
         logit = raw.flatten()
         return torch.stack([torch.zeros_like(logit), logit], dim=-1)
-    if kind != "regression" and raw.dim() == 2 and raw.shape[-1] == num_outputs:  # noqa: PLR2004
+    if kind != "regression" and raw.dim() == 2 and raw.shape[-1] == num_outputs:
         return raw
     allowed = {
         "regression": "[B] or [B, 1]",

@@ -79,6 +79,7 @@ def summarize(  # noqa: PLR0913
     }
     gain = test.result.gain
     return Summary(
+        schema=1,
         task=task,
         metric=objective.metric,
         direction=objective.direction,

@@ -1,9 +1,10 @@
 """Successive halving over a population, with places refilled.
 
 All members of a generation have one structure. When a member reaches a rung it is compared with all
-that reached that rung before, in this generation and earlier ones; if it is not among the best share
-it is pruned, and the next configuration takes its place. Reference: Li et al., "A System for
-Massively Parallel Hyperparameter Tuning" (ASHA), 2020.
+of its generation that reached that rung so far; if it is not among the best share it is pruned, and
+the next configuration takes its place. Structures are not compared at rungs: a schedule that warms up
+looks worse early on, and so does a larger model. Reference: Li et al., "A System for Massively
+Parallel Hyperparameter Tuning" (ASHA), 2020.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ REDUCTION = 3
 
 @dataclass
 class Rungs:
-    """Scores seen at each rung, over the whole search.
+    """Scores seen at each rung, over one generation.
 
     Attributes:
         shares: At which share of a trial's epochs members are judged.
@@ -65,7 +66,6 @@ def run_generation(  # noqa: PLR0913
     plan: Plan,
     members: Iterator[tuple[Params, Member]],
     width: int,
-    rungs: Rungs,
     *,
     heartbeat: Heartbeat,
 ) -> list[Searched]:
@@ -78,10 +78,10 @@ def run_generation(  # noqa: PLR0913
         plan: How to train.
         members: Configurations in the order in which they get a place.
         width: Places.
-        rungs: Scores so far; added to.
         heartbeat: Called between segments; when it raises `StopIteration`, members still in
             training end as pruned.
     """
+    rungs = Rungs()
     first = list(itertools.islice(members, width))
     run = Run(Population(problem, [member for _, member in first], plan.stepper()))
     params = [point for point, _ in first]

@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pawl.execution import Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.halving import Rungs, run_generation
+from pawl.search.halving import run_generation
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
@@ -49,7 +49,10 @@ class SearchPlan:
 def search(
     session: Session, baseline: Recipe, plan: SearchPlan, sampler: SamplerName = "tpe"
 ) -> list[TrialRecord]:
-    """Runs generations until the deadline or the number of trials; returns all trials in order."""
+    """Runs generations until the deadline or the number of trials; returns all trials in order.
+
+    Called again with a later deadline, it goes on behind the generations in the ledger.
+    """
     space = Space(baseline, session.facts)
     known = (baseline, *starts(baseline, session.facts))
     trials: list[TrialRecord] = []
@@ -57,9 +60,10 @@ def search(
         count = plan.quota
         if plan.trials is not None:
             count = min(count, plan.trials - len(trials))
-        if count <= 0 or not session.ledger.decide(
-            f"search/{generation}/go", lambda: _goes_on(session, plan)
-        ):
+        if count <= 0:
+            break
+        done = session.ledger.unit(f"search/{generation}") is not None
+        if not done and not _goes_on(session, plan):
             break
         session.listener.phase("search", f"generation {generation + 1}")
         unit = session.ledger.compute(
@@ -76,8 +80,12 @@ def search(
 
 
 def _goes_on(session: Session, plan: SearchPlan) -> bool:
-    """Tells whether there is time for another generation (a tenth of the search's time, at least)."""
-    return plan.deadline is None or session.ledger.elapsed < plan.deadline
+    """Tells whether there is time for most of another generation, by the mean of those before."""
+    if plan.deadline is None:
+        return True
+    seconds = [unit.seconds for unit in session.ledger.units(_PHASE)]
+    need = 0.7 * sum(seconds) / len(seconds) if seconds else 0.0
+    return session.ledger.elapsed + need < plan.deadline
 
 
 def _generation(  # noqa: PLR0913
@@ -87,10 +95,6 @@ def _generation(  # noqa: PLR0913
     sign = session.problem.objective.sign
     sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
     source, first, structure = _structure(session, space, sampler, known, trials, generation)
-    rungs = Rungs()
-    for trial in trials:
-        for rung, score in trial.extra["rungs"].items():
-            rungs.add(int(rung), score)
     train, valid = session.search_rows
 
     def members() -> Iterator[tuple[Params, Member]]:
@@ -106,9 +110,7 @@ def _generation(  # noqa: PLR0913
     representative = space.recipe({**space.params(space.baseline), **structure})
     chosen = session.plan(representative)
     width = min(plan.width, chosen.width, count)
-    found = run_generation(
-        session.problem, chosen, members(), width, rungs, heartbeat=heartbeat
-    )
+    found = run_generation(session.problem, chosen, members(), width, heartbeat=heartbeat)
     return [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",

@@ -73,6 +73,8 @@ class Space:
         for t in self.techniques:
             if t.group is None and t.name not in self.baseline:
                 self._add(f"use:{t.name}", CategoricalDistribution([False, True]), structural=True)
+            if not t.searched:
+                continue
             for key, field in t.settings.model_fields.items():
                 name = f"{t.name}.{key}"
                 self._add(name, _distribution(name, field), structural=key not in t.memberwise)
@@ -93,12 +95,12 @@ class Space:
                 on = params.get(f"choose:{t.group}", only) == t.name
             if on and not any(excludes(t, other) for other in chosen.values()):
                 chosen[t.name] = t
-        return Recipe.from_dict(
-            {
-                name: {key: params[f"{name}.{key}"] for key in t.settings.model_fields}
-                for name, t in chosen.items()
-            }
-        )
+        return Recipe.from_dict({name: self._settings(t, params) for name, t in chosen.items()})
+
+    def _settings(self, t: Technique, params: Mapping[str, Any]) -> dict[str, Any]:
+        if not t.searched:
+            return self.baseline.settings(t.name).model_dump()
+        return {key: params[f"{t.name}.{key}"] for key in t.settings.model_fields}
 
     def params(self, recipe: Recipe) -> Params:
         """Returns the point of a recipe; settings of techniques that are off are their defaults."""
@@ -109,6 +111,8 @@ class Space:
         for t in self.techniques:
             if f"use:{t.name}" in self.distributions:
                 params[f"use:{t.name}"] = t.name in recipe
+            if not t.searched:
+                continue
             settings = recipe.settings(t.name) if t.name in recipe else t.settings()
             for key in t.settings.model_fields:
                 params[f"{t.name}.{key}"] = getattr(settings, key)
@@ -132,7 +136,7 @@ def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
     if field.annotation is int:
         return IntDistribution(int(low), int(high), log=log)  # type: ignore[arg-type, call-overload]
     if field.annotation is float:
-        return FloatDistribution(float(low), float(high), log=log)  # type: ignore[arg-type]
+        return FloatDistribution(float(low), float(high), log=log)
     raise TypeError(f"setting {name} is of type {field.annotation}, which has no search space")
 
 

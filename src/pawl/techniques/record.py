@@ -159,7 +159,8 @@ class Technique:
         slots: For the update stage: names of its state tensors (`[N, P]`, zero at the start).
         reference_optimizer: For the update stage: the `torch.optim` class that does the same for
             one model, and the settings it takes, by its own names.
-        searched: Whether campaigns search it.
+        searched: Whether campaigns add it and vary its settings; what is not searched but is in the
+            baseline stays as it is.
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""The training loop: populations, their steppers, metrics and runs."""

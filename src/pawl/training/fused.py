@@ -44,6 +44,13 @@ class FusedStepper:
             if self.compiled:
                 self._losses = torch.compile(self._losses, dynamic=True)
 
+    def chunk(self, members: int, values: int) -> int:
+        """Returns how many rows of `values` numbers each are best predicted at once.
+
+        What all members compute at once should stay in the processor's cache.
+        """
+        return max(32, min(8192, 131_072 // (members * values)))
+
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
         state, program, values = population.state, population.program, population.values
@@ -95,7 +102,7 @@ class FusedStepper:
         population.body.eval()
         schema, front, body = population.problem.schema, population.front, population.body
 
-        def one(  # noqa: PLR0913, PLR0917
+        def one(
             w: Buffers, b: Buffers, f: Buffers, mean: Tensor, std: Tensor, inputs: Inputs
         ) -> Tensor:
             prepared = functional_call(front, f, (inputs,))
@@ -116,7 +123,7 @@ def _member_loss(population: Population) -> Callable[..., Tensor]:
     schema, base = problem.schema, problem.base_loss()
     convert = problem.loss is None
 
-    def loss(  # noqa: PLR0913, PLR0917
+    def loss(
         weights: Buffers,
         buffers: Buffers,
         inputs: Inputs,

@@ -49,7 +49,7 @@ def _f1(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
     hit, predicted, actual = _confusion(p, t, w)
     total = predicted + actual
     f1 = torch.where(total > 0, 2 * hit / total.clamp_min(1e-12), 0.0)
-    if p.shape[-1] == 2:  # noqa: PLR2004
+    if p.shape[-1] == 2:
         return f1[..., 1]
     return f1.sum(-1) / (total > 0).sum(-1)
 
@@ -96,7 +96,7 @@ def _binary_auc(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
 
 def _roc_auc(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
     w = w.double()
-    if p.shape[-1] == 2:  # noqa: PLR2004
+    if p.shape[-1] == 2:
         return _binary_auc(p[..., 1], t == 1, w)
     each = [_binary_auc(p[..., c], t == c, w) for c in range(p.shape[-1])]
     return torch.stack(each, -1).nanmean(-1)
@@ -244,7 +244,7 @@ def _user_score(
         except Exception as error:
             raise TaskError(
                 f"the metric {objective.metric} raised {type(error).__name__}: "
-                f"{first_line(error)}; it is called with targets {t.shape} and predictions {p.shape} and must return a "
-                "number"
+                f"{first_line(error)}; it is called with targets {t.shape} and predictions "
+                f"{p.shape} and must return a number"
             ) from error
     return torch.tensor(values, dtype=torch.float64).view(lead)

@@ -136,6 +136,9 @@ class Stepper(Protocol):
     def rebind(self, population: Population) -> None:
         """Called after members came or went, before the next call."""
 
+    def chunk(self, members: int, values: int) -> int:
+        """Returns how many rows of `values` numbers each are best predicted at once."""
+
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
 
@@ -299,8 +302,7 @@ class Population:
                 kept.target_std[index],
             )
         per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
-        budget = 2_000_000 if per_row < 512 else 8_000_000  # noqa: PLR2004
-        size = max(32, min(8192, budget // max(1, count * per_row)))
+        size = self.stepper.chunk(count, per_row)
         with torch.no_grad():
             parts = [
                 self.stepper.forward(self, examples, chunk.to(self.device), kept)

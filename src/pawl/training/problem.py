@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.errors import TaskError, TrialError, first_line
 from pawl.models import Builder, Front, base_layers, make_builder, outputs
 from pawl.recipe import Recipe
-from pawl.task import Kind, LossFunction, Objective, Task
+from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import Facts, LossTerm, Split, Stage
 from pawl.training.metrics import make_objective
 
@@ -89,7 +90,7 @@ class Problem:
             rows.cpu().numpy().tobytes(),
         )
         if key not in self._fits:
-            if len(self._fits) > 256:  # noqa: PLR2004
+            if len(self._fits) > 256:
                 self._fits.clear()
             split = Split(self.examples, rows, base_layers(self.schema, self.examples, rows))
             for technique, settings in stage:
@@ -106,7 +107,8 @@ class Problem:
     ) -> tuple[Front, nn.Module, FittedSplit]:
         """Returns front, body and fitted split of one trial, on the device."""
         fitted = self.fit(recipe, rows)
-        front = Front(fitted.layers).to(self.device)
+        # Copied: the serial stepper puts each member's buffers into its population's front.
+        front = Front(copy.deepcopy(fitted.layers)).to(self.device)
         body = self.builder(seed)
         stage = recipe.stage(Stage.MODEL)
         if stage:

@@ -26,6 +26,10 @@ class SerialStepper:
     def rebind(self, population: Population) -> None:
         """Nothing is kept between calls."""
 
+    def chunk(self, members: int, values: int) -> int:
+        """Returns how many rows of `values` numbers each are best predicted at once."""
+        return max(64, min(4096, 1_000_000 // values))
+
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
         return torch.stack(

@@ -44,7 +44,7 @@ def _shifted(x: Tensor, axis: int, offset: Tensor) -> Tensor:
     source = torch.arange(length, device=x.device) + offset.unsqueeze(-1)
     inside = (source >= 0) & (source < length)
     source = source.clamp(0, length - 1)
-    if axis == -2:  # noqa: PLR2004  # [N, B, H] to [N, B, 1, H, 1]
+    if axis == -2:  # [N, B, H] to [N, B, 1, H, 1]
         source, inside = source[:, :, None, :, None], inside[:, :, None, :, None]
     else:
         source, inside = source[:, :, None, None, :], inside[:, :, None, None, :]

@@ -20,7 +20,7 @@ class AdamSettings(Settings):
     beta2: float = number(0.999, 0.95, 0.9999, "decay of the squared gradient's average")
 
 
-def adam(  # noqa: PLR0913, PLR0917
+def adam(
     weights: Tensor,
     gradients: Tensor,
     slots: dict[str, Tensor],

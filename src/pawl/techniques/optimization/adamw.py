@@ -17,7 +17,7 @@ class AdamwSettings(AdamSettings):
     weight_decay: float = number(0.01, 1e-4, 1.0, "decay per step and learning rate", log=True)
 
 
-def adamw(  # noqa: PLR0913, PLR0917
+def adamw(
     weights: Tensor,
     gradients: Tensor,
     slots: dict[str, Tensor],

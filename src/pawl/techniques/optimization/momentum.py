@@ -17,7 +17,7 @@ class MomentumSettings(Settings):
     momentum: float = number(0.9, 0.5, 0.99, "share of the last step that is kept")
 
 
-def momentum(  # noqa: PLR0913, PLR0917
+def momentum(
     weights: Tensor,
     gradients: Tensor,
     slots: dict[str, Tensor],

@@ -17,7 +17,7 @@ class RmspropSettings(Settings):
     smoothing: float = number(0.99, 0.9, 0.999, "decay of the squared gradient's average")
 
 
-def rmsprop(  # noqa: PLR0913, PLR0917
+def rmsprop(
     weights: Tensor,
     gradients: Tensor,
     slots: dict[str, Tensor],

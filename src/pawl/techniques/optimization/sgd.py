@@ -16,7 +16,7 @@ class SgdSettings(Settings):
     learning_rate: float = number(0.05, 1e-3, 1.0, "step size", log=True)
 
 
-def sgd(  # noqa: PLR0913, PLR0917
+def sgd(
     weights: Tensor,
     gradients: Tensor,
     slots: dict[str, Tensor],

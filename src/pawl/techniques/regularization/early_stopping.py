@@ -40,4 +40,5 @@ TECHNIQUE = Technique(
     settings=EarlyStoppingSettings,
     memberwise=frozenset({"patience"}),
     writes=frozenset({"stop"}),
+    searched=False,
 )

@@ -1,0 +1,260 @@
+"""What a difference is worth: worked examples, properties, and error rates by simulation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor
+
+from pawl.evidence import (
+    ALPHA,
+    Comparison,
+    corrected_t,
+    gain_on_test,
+    holm,
+    non_inferior,
+    sequential_p,
+    spending,
+)
+from pawl.training.metrics import make_objective
+
+LOOKS = (5, 10, 20)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_corrected_t_by_hand() -> None:
+    # Mean 0.02; squared deviations 4, 0, 4, 1, 1 (1e-4) sum to 1e-3, so s^2 = 2.5e-4.
+    differences = [0.04, 0.02, 0.00, 0.03, 0.01]
+    got = corrected_t(differences, test_to_train=0.25)
+    # (1/5 + 1/4) * 2.5e-4 = 1.125e-4, whose root is 0.0106066; t = 1.885618 with 4 degrees.
+    assert got.effect == pytest.approx(0.02)
+    assert got.standard_error == pytest.approx(0.0106066, rel=1e-5)
+    assert (got.n, got.degrees) == (5, 4)
+    assert got.p_value == pytest.approx(0.13240, abs=2e-4)
+    # The 97.5% point of t with 4 degrees is 2.776445, the 95% point 2.131847.
+    half = 2.776445 * 0.0106066
+    assert got.interval == pytest.approx((0.02 - half, 0.02 + half), rel=1e-5)
+    assert got.lower_bound() == pytest.approx(0.02 - 2.131847 * 0.0106066, rel=1e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=30).filter(lambda d: np.std(d) > 1e-3))
+def test_without_a_correction_it_is_the_paired_t_test(differences: list[float]) -> None:
+    got = corrected_t(differences, test_to_train=1e-12)
+    expected = stats.ttest_1samp(differences, 0)
+    assert got.p_value == pytest.approx(float(expected.pvalue), abs=1e-6)
+    interval = expected.confidence_interval()
+    assert got.interval == pytest.approx((interval.low, interval.high), abs=1e-6)
+    wider = corrected_t(differences, test_to_train=0.25)
+    assert wider.p_value >= got.p_value
+    mirrored = corrected_t([-d for d in differences], test_to_train=0.25)
+    assert mirrored.effect == pytest.approx(-wider.effect)
+    assert mirrored.p_value == pytest.approx(wider.p_value)
+
+
+def test_arms_that_do_the_same_do_not_differ() -> None:
+    same = corrected_t([0.0] * 5, 0.25)
+    assert (same.effect, same.interval, same.p_value) == (0.0, (0.0, 0.0), 1.0)
+    assert same.lower_bound() == 0.0
+    always = corrected_t([0.5] * 5, 0.25)
+    assert (always.effect, always.interval, always.p_value) == (0.5, (0.5, 0.5), 0.0)
+
+
+@pytest.mark.parametrize("difference", [0.3, 0.0])
+def test_one_pair_says_nothing(difference: float) -> None:
+    got = corrected_t([difference], 0.25)
+    assert (got.effect, got.p_value, got.n) == (difference, 1.0, 1)
+    assert got.interval == (-math.inf, math.inf)
+    assert not non_inferior(got, margin=10.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(p_values, st.randoms(use_true_random=False))
+def test_holm(raw: list[float], chance: Any) -> None:
+    adjusted = holm(raw)
+    assert all(a >= p for a, p in zip(adjusted, raw, strict=True))
+    assert all(0 <= a <= 1 for a in adjusted)
+    order = sorted(range(len(raw)), key=lambda i: raw[i])
+    rising = [adjusted[i] for i in order]
+    assert rising == sorted(rising)
+    assert adjusted[order[0]] == pytest.approx(min(1.0, len(raw) * raw[order[0]]))
+    shuffled = list(range(len(raw)))
+    chance.shuffle(shuffled)
+    again = holm([raw[i] for i in shuffled])
+    assert again == pytest.approx([adjusted[i] for i in shuffled])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=6, unique=True).map(sorted))
+def test_spending_sums_to_one_and_rises(looks: list[int]) -> None:
+    shares = spending(looks)
+    assert list(shares) == looks
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert list(shares.values()) == sorted(shares.values())
+
+
+def test_sequential_p() -> None:
+    shares = spending(LOOKS)
+    assert sequential_p({5: 0.001}, LOOKS) == pytest.approx(0.001 / shares[5])
+    both = sequential_p({5: 0.2, 10: 0.01}, LOOKS)
+    assert both == pytest.approx(min(0.2 / shares[5], 0.01 / shares[10]))
+    assert sequential_p({5: 0.9}, LOOKS) == 1.0
+    assert sequential_p({20: 0.03}, (20,)) == 0.03
+
+
+def test_non_inferior() -> None:
+    comparison = corrected_t([-0.01, 0.0, -0.02, 0.01, -0.005, 0.0], 0.25)
+    bound = comparison.lower_bound()
+    assert bound < comparison.effect < 0
+    assert non_inferior(comparison, -bound + 1e-9)
+    assert not non_inferior(comparison, -bound - 1e-9)
+
+
+def resplit_differences(
+    generator: np.random.Generator, campaigns: int, share: float = 0.2
+) -> np.ndarray[Any, Any]:
+    """Draws differences over 20 resplits as sharing rows makes them: correlated by about `share`.
+
+    A normal effect of the rows, common to a campaign's resplits, and one of each split and seed;
+    the true effect is zero.
+    """
+    common = generator.normal(size=(campaigns, 1)) * math.sqrt(share)
+    return common + generator.normal(size=(campaigns, 20)) * math.sqrt(1 - share)
+
+
+def test_the_whole_protocol_keeps_its_error_under_the_null() -> None:
+    campaigns, comparisons = 600, 4
+    generator = np.random.default_rng(17)
+    draws = resplit_differences(generator, campaigns * comparisons)
+    false, plain_false = 0, 0
+    for campaign in draws.reshape(campaigns, comparisons, 20):
+        adjusted = holm(
+            [
+                sequential_p({n: corrected_t(d[:n], 0.25).p_value for n in LOOKS}, LOOKS)
+                for d in campaign
+            ]
+        )
+        false += min(adjusted) <= ALPHA
+        plain_false += min(stats.ttest_1samp(campaign, 0, axis=1).pvalue) <= ALPHA
+    slack = 3 * math.sqrt(ALPHA * (1 - ALPHA) / campaigns)
+    assert false / campaigns <= ALPHA + slack
+    assert plain_false / campaigns > 0.3  # what ignoring the shared rows and the number costs
+
+
+def test_the_protocol_finds_what_is_there() -> None:
+    draws = resplit_differences(np.random.default_rng(23), 100) + 3.0
+    found = [
+        sequential_p({n: corrected_t(d[:n], 0.25).p_value for n in LOOKS}, LOOKS) <= ALPHA / 4
+        for d in draws
+    ]
+    assert np.mean(found) > 0.9
+
+
+def predictions_of(
+    generator: torch.Generator, targets: Tensor, rate: float, spread: float, seeds: int
+) -> Tensor:
+    """Draws `[S, R, 2]` predictions that are right with about `rate`, which varies over seeds."""
+    rates = rate + spread * torch.randn(seeds, 1, generator=generator)
+    right = torch.rand(seeds, len(targets), generator=generator) < rates
+    chosen = torch.where(right, targets, 1 - targets)
+    return torch.nn.functional.one_hot(chosen, 2).float()
+
+
+def test_the_gains_interval_covers_the_true_gain() -> None:
+    objective = make_objective("accuracy", None, "binary")
+    runs, covered, found = 240, 0, 0
+    for run in range(runs):
+        generator = torch.Generator().manual_seed(run)
+        targets = torch.randint(2, (250,), generator=generator)
+        baseline = predictions_of(generator, targets, 0.70, 0.01, 4)
+        final = predictions_of(generator, targets, 0.76, 0.01, 4)
+        gain = gain_on_test(objective, baseline, final, targets, seed=run, draws=200).gain
+        assert gain.n == 4
+        covered += gain.interval[0] <= 0.06 <= gain.interval[1]
+        found += gain.p_value < 0.05
+    # At 95% the number covered has a standard deviation of 3.4; more is allowed above, as rows
+    # and seeds may count some chance twice.
+    assert covered >= 0.95 * runs - 4 * math.sqrt(0.95 * 0.05 * runs)
+    assert found > 0.3 * runs
+
+
+def test_no_gain_is_seldom_called_one() -> None:
+    objective = make_objective("roc_auc", None, "binary")
+    runs, false = 200, 0
+    for run in range(runs):
+        generator = torch.Generator().manual_seed(1000 + run)
+        targets = torch.arange(200) % 2
+        score = targets + 1.5 * torch.randn(2, 3, 200, generator=generator)
+        p = torch.stack([-score, score], -1).softmax(-1)
+        false += (
+            gain_on_test(objective, p[0], p[1], targets, seed=run, draws=150).gain.p_value < 0.05
+        )
+    assert false / runs <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_a_gain_is_positive_whatever_the_metrics_direction() -> None:
+    generator = torch.Generator().manual_seed(2)
+    targets = torch.randn(300, generator=generator)
+    worse = targets + torch.randn(3, 300, generator=generator)
+    better = targets + 0.5 * torch.randn(3, 300, generator=generator)
+    for metric in ("rmse", "mae", "r2"):
+        got = gain_on_test(
+            make_objective(metric, None, "regression"), worse, better, targets, seed=0
+        )
+        assert got.gain.effect > 0
+        assert got.gain.interval[0] > 0
+        assert got.gain.p_value < 1e-4
+        for value, (low, high) in (got.baseline, got.final):
+            assert low < high
+            assert low - 0.2 < value < high + 0.2
+        back = gain_on_test(
+            make_objective(metric, None, "regression"), better, worse, targets, seed=0
+        )
+        assert back.gain.effect == pytest.approx(-got.gain.effect)
+
+
+def test_a_gain_by_a_metric_of_the_users_own() -> None:
+    def errors(targets: np.ndarray[Any, Any], predictions: np.ndarray[Any, Any]) -> float:
+        return float((predictions.argmax(1) != targets).mean())
+
+    generator = torch.Generator().manual_seed(4)
+    targets = torch.randint(2, (150,), generator=generator)
+    baseline = predictions_of(generator, targets, 0.6, 0.0, 3)
+    final = predictions_of(generator, targets, 0.9, 0.0, 3)
+    own = gain_on_test(
+        make_objective(errors, "minimize", "binary"), baseline, final, targets, seed=1, draws=1000
+    )
+    ours = gain_on_test(
+        make_objective("accuracy", None, "binary"), baseline, final, targets, seed=1, draws=1000
+    )
+    assert own.gain.effect == pytest.approx(ours.gain.effect)
+    assert own.gain.standard_error == pytest.approx(ours.gain.standard_error, rel=0.3)
+    assert own.final[0] == pytest.approx(1 - ours.final[0])
+
+
+def test_a_gain_is_the_same_again_and_one_seed_is_enough_for_rows() -> None:
+    objective = make_objective("accuracy", None, "binary")
+    generator = torch.Generator().manual_seed(6)
+    targets = torch.randint(2, (100,), generator=generator)
+    baseline = predictions_of(generator, targets, 0.6, 0.0, 1)
+    final = predictions_of(generator, targets, 0.8, 0.0, 1)
+    first = gain_on_test(objective, baseline, final, targets, seed=5)
+    assert first == gain_on_test(objective, baseline, final, targets, seed=5)
+    assert isinstance(first.gain, Comparison)
+    # With one seed the error is that of the rows: a difference of paired means.
+    right = [p.argmax(-1)[0] == targets for p in (baseline, final)]
+    paired = (right[1].double() - right[0].double()).std() / math.sqrt(100)
+    assert first.gain.standard_error == pytest.approx(float(paired), rel=0.1)
+    same = gain_on_test(objective, baseline, baseline, targets, seed=5).gain
+    assert (same.effect, same.interval, same.p_value) == (0.0, (0.0, 0.0), 1.0)

@@ -1,0 +1,359 @@
+"""Models and losses of the user's own: how they are called, and what is refused in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from problems import ALL_ROWS, ROWS, Functional, frame, images, member, plain, problem_of
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pawl.data import ModelSpec
+from pawl.errors import TaskError
+from pawl.execution import plan
+from pawl.models import KeyedDropout, dropouts
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.techniques import technique
+from pawl.training.fused import FusedStepper
+from pawl.training.population import Population, Stepper
+from pawl.training.problem import Problem
+from pawl.training.serial import SerialStepper
+
+BARE = plain().without("standardize")
+
+
+def numbers(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(rows, 4)).astype(np.float32)
+    return x, (x[:, 0] + 0.3 * generator.normal(size=rows) > 0).astype(np.int64)
+
+
+def trained(problem: Problem, stepper: Stepper, recipe: Recipe = BARE) -> Population:
+    population = Population(problem, [member(recipe, seed) for seed in range(2)], stepper)
+    assert population.advance(12).isfinite().all()
+    return population
+
+
+def check_trains(problem: Problem, recipe: Recipe = BARE) -> Tensor:
+    """Trains both ways, holds them equal, and returns predictions `[N, R, ...]`."""
+    predicted = [
+        trained(problem, stepper, recipe).predict(problem.examples, ALL_ROWS)
+        for stepper in (FusedStepper(), SerialStepper())
+    ]
+    torch.testing.assert_close(*predicted, rtol=0, atol=1e-4)
+    return predicted[0]
+
+
+class Pair(nn.Module):
+    """Takes two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(4, 2), nn.Linear(4, 2)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.left(left) + self.right(right)
+
+
+class OneTuple(Pair):
+    """Takes one tuple."""
+
+    def forward(self, both: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        return self.left(both[0]) + self.right(both[1])
+
+
+class OneDict(Pair):
+    """Takes one dict."""
+
+    def forward(self, both: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return self.left(both["left"]) + self.right(both["right"])
+
+
+class Anything(Pair):
+    """Takes keywords, whatever they are."""
+
+    def forward(self, **both: Tensor) -> Tensor:  # type: ignore[override]
+        return self.left(both["left"]) + self.right(both["right"])
+
+
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        (Pair, None),
+        (OneTuple, None),
+        (Pair, ("left", "right")),
+        (Pair, ("right", "left")),
+        (OneDict, ("left", "right")),
+        (Anything, ("left", "right")),
+    ],
+)
+def test_inputs_reach_the_model_the_way_it_wants_them(
+    model: type[nn.Module], keys: tuple[str, str] | None
+) -> None:
+    x, y = numbers()
+    both = (x, x[:, ::-1].copy())
+    inputs: Any = both if keys is None else dict(zip(keys, both, strict=True))
+    problem = problem_of(Task(data=(inputs, y), model=model))
+    predicted = check_trains(problem)
+    assert predicted.shape == (2, len(ALL_ROWS), 2)
+
+
+def test_a_table_reaches_the_model_as_one_float_tensor() -> None:
+    seen = []
+
+    class Watching(Functional):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((tuple(x.shape), x.dtype))
+            return super().forward(x)
+
+    sizes = []
+
+    def model(spec: ModelSpec) -> nn.Module:
+        sizes.append(spec.num_features)
+        return Watching(spec)
+
+    problem = problem_of(Task(data=frame(), model=model))
+    assert seen == [((4, sizes[0]), torch.float32)]
+    # Three numbers, an indicator, and one-hot codes of three colors and two shapes, 0 included.
+    assert sizes[0] == 3 + 1 + 4 + 3
+    check_trains(problem, plain())
+
+
+@pytest.mark.parametrize("squeeze", [False, True])
+def test_one_logit_stands_for_the_second_class(squeeze: bool) -> None:
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.layer(x)
+            return out.squeeze(-1) if squeeze else out
+
+    x, y = numbers()
+    problem = problem_of(Task(data=(x, y), model=One))
+    population = trained(problem, FusedStepper(), BARE.with_("momentum", learning_rate=0.2))
+    predicted = population.predict(problem.examples, ALL_ROWS)
+    assert predicted.shape == (2, len(ALL_ROWS), 2)
+    torch.testing.assert_close(predicted.sum(-1), torch.ones(2, len(ALL_ROWS)))
+    accuracy = (predicted.argmax(-1) == problem.targets[ALL_ROWS]).float().mean(-1)
+    assert (accuracy > 0.8).all()
+    weights = population.layout.views(population.state.weights)
+    logit = torch.einsum("nof,rf->nr", weights["module.layer.weight"], torch.from_numpy(x[:0]))
+    assert logit.shape == (2, 0)
+
+
+def test_functional_activations_are_not_found() -> None:
+    facts = problem_of(Task(data=frame(), model=Functional)).facts()
+    for name in ("batch_norm", "layer_norm", "activation"):
+        assert "functional activations cannot be found" in str(technique(name).fits(facts))
+
+
+def test_a_model_that_normalizes_is_left_alone() -> None:
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    problem = problem_of(Task(data=numbers(), model=model))
+    assert "normalization layers already" in str(technique("layer_norm").fits(problem.facts()))
+    check_trains(problem)
+
+
+def test_the_users_dropout_draws_each_members_own_mask() -> None:
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 2))
+
+    problem = problem_of(Task(data=numbers(), model=model))
+    layers = dropouts(problem.builder(0))
+    assert [float(layer.rate) for _, layer in layers] == [0.5]
+    check_trains(problem)  # equal both ways only if the masks are
+    changed = BARE.with_("dropout", rate=0.2)
+    _, body, _ = problem.build(changed, 0, ALL_ROWS)
+    assert [round(float(layer.rate), 6) for _, layer in dropouts(body)] == [0.2]
+
+
+def test_keyed_dropout_keeps_the_mean_and_drops_whole_channels() -> None:
+    layer = KeyedDropout(0.25, channels=True)
+    x = torch.ones(200, 50, 3, 3)
+    y = layer(x)
+    assert y.flatten(2).std(-1).max() == 0
+    assert abs(float(y.mean()) - 1) < 0.03
+    assert abs(float((y == 0).float().mean()) - 0.25) < 0.02
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_frozen_weights_stay_as_they_are() -> None:
+    def model() -> nn.Module:
+        first = nn.Linear(4, 8)
+        first.requires_grad_(False)
+        return nn.Sequential(first, nn.ReLU(), nn.Linear(8, 2))
+
+    problem = problem_of(Task(data=numbers(), model=model))
+    recipe = BARE.with_("adamw", learning_rate=0.01, weight_decay=1.0)
+    check_trains(problem, recipe)
+    for stepper in (FusedStepper(), SerialStepper()):
+        population = trained(problem, stepper, recipe)
+        for index, one in enumerate(population.members):
+            fresh = dict(problem.builder(one.seed).named_buffers())["module.0.weight"]
+            kept = population.state.buffers["module.0.weight"][index]
+            assert torch.equal(kept, fresh)
+
+
+def test_tied_weights_stay_tied() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.second(self.first(x).tanh()))
+
+    problem = problem_of(Task(data=numbers(), model=Tied))
+    check_trains(problem)
+    _, body, _ = problem.build(BARE, 0, ALL_ROWS)
+    assert sum("weight" in name for name, _ in body.named_parameters()) == 2
+
+
+def test_a_loss_of_the_users_own_gets_raw_outputs() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), targets.float())
+
+    problem = problem_of(Task(data=numbers(), model=lambda: nn.Linear(4, 1), loss=loss))
+    own = check_trains(problem)
+    default = check_trains(problem_of(Task(data=numbers(), model=lambda: nn.Linear(4, 1))))
+    torch.testing.assert_close(own, default, rtol=0, atol=1e-5)
+
+
+def test_regression_predicts_in_the_targets_units() -> None:
+    problem = problem_of(Task(data=frame(regression=True)))
+    predicted = check_trains(problem, plain(adam={"learning_rate": 0.01}))
+    assert predicted.shape == (2, len(ALL_ROWS))
+    residual = predicted - problem.targets[ALL_ROWS]
+    assert float(residual.std()) < float(problem.targets.std())
+    assert abs(float(predicted.mean() - problem.targets.mean())) < 5
+
+
+def raising(message: str) -> type[nn.Module]:
+    class Raises(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError(message)
+
+    return Raises
+
+
+class Several(nn.Module):
+    """Returns a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layer(x), x
+
+
+def broken_factory() -> nn.Module:
+    raise ValueError("no weights\nat all")
+
+
+def no_scalar(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+def no_tensor(outputs: Tensor, targets: Tensor) -> Any:
+    return 0.5
+
+
+def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(outputs, torch.zeros(3, 5))
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"model": lambda: nn.Linear(4, 3)}, "returned shape [4, 3]; for binary it must be [B, 2]"),
+        ({"model": lambda: nn.Linear(3, 2)}, "the model raised RuntimeError on inputs x (4, 4): "),
+        ({"model": raising("first\nsecond")}, "raised RuntimeError on inputs x (4, 4): first"),
+        ({"model": raising("")}, "raised RuntimeError on inputs x (4, 4): no message"),
+        ({"model": Several}, "the model returned tuple; it must return one tensor"),
+        ({"model": broken_factory}, "broken_factory raised ValueError: no weights; it is called"),
+        ({"model": lambda: 3}, "returned int; it must return a torch.nn.Module"),
+        ({"model": nn.Flatten}, "the model has no parameters to train"),
+        ({"loss": no_scalar}, "the loss no_scalar returned (4,); it must return one number"),
+        ({"loss": no_tensor}, "the loss no_tensor returned float; it must return one number"),
+        ({"loss": wrong_loss}, "the loss wrong_loss raised RuntimeError: "),
+        ({"metric": "rmse"}, "metric for regression only: 'rmse'"),
+    ],
+)
+def test_a_task_that_cannot_work_is_refused_at_the_start(
+    task: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TaskError) as caught:
+        problem_of(Task(data=numbers(), **task))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_shapes_of_other_kinds() -> None:
+    with pytest.raises(TaskError, match=r"for regression it must be \[B\] or \[B, 1\]"):
+        problem_of(Task(data=(numbers()[0], numbers()[0][:, 0]), model=lambda: nn.Linear(4, 2)))
+    with pytest.raises(TaskError, match=r"for multiclass it must be \[B, 3\]"):
+        problem_of(Task(data=images(), model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 2))))
+
+
+class Moody(nn.Module):
+    """Decides by its data, which `vmap` cannot take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) if x.sum() > 0 else self.layer(-x)
+
+
+class Recurrent(nn.Module):
+    """A small LSTM over the features as a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 8, batch_first=True)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.lstm(x.unsqueeze(-1))[0][:, -1])
+
+
+@pytest.mark.parametrize(("model", "reason"), [(Moody, "vmap refuses the model"), (Recurrent, "")])
+def test_what_does_not_fuse_is_planned_serial_and_trains(
+    model: type[nn.Module], reason: str
+) -> None:
+    problem = problem_of(Task(data=numbers(), model=model))
+    chosen = plan(problem, BARE, member(BARE), timed=False)
+    assert chosen.mode == "serial"
+    assert reason in chosen.reason
+    assert chosen.width >= 1
+    population = trained(problem, chosen.stepper())
+    assert population.predict(problem.examples, ALL_ROWS).isfinite().all()
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_plans_of_plain_networks(timed: bool) -> None:
+    table = problem_of(Task(data=frame()))
+    chosen = plan(table, plain(), member(plain()), timed=timed)
+    assert timed or (chosen.mode, chosen.width) == ("fused", 64)
+    assert chosen.mode in ("fused", "serial")
+    assert chosen.reason
+    if not timed:
+        pictures = problem_of(Task(data=images()))
+        assert plan(pictures, plain(), member(plain()), timed=False).mode == "serial"
