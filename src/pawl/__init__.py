@@ -1,10 +1,10 @@
 """Pawl optimizes deep-learning models and keeps only what is shown to help.
 
-    import pawl
+import pawl
 
-    result = pawl.optimize("adult.csv", target="income", budget="10m")
-    result.summary.gain       # value, interval, p-value, n
-    result.predict("new.csv")
+result = pawl.optimize("adult.csv", target="income", budget="10m")
+result.summary.gain       # value, interval, p-value, n
+result.predict("new.csv")
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 # Threads that wait by spinning make PyTorch on a busy machine many times slower than on an idle one
 # (docs/decisions/0004). It must be set before torch is imported; a value of the user's own stays.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
     from pawl.api import Result, compare, load, optimize, train

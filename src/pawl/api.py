@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-
 from pawl import budget as budgets
 from pawl import pacing
 from pawl.campaign import Settings, export_graph, run_campaign, scores_of
@@ -19,7 +17,7 @@ from pawl.data import load as load_data
 from pawl.data import resolve_task
 from pawl.deployment import Bundle, write_bundle
 from pawl.errors import LedgerError, TaskError
-from pawl.evidence import ALPHA, Comparison, Pairs, final_test, sequential_p
+from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, sequential_p, spending
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -85,7 +83,7 @@ def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{interval[0]:+.3g} to {interval[1]:+.3g}"
 
 
-def optimize(  # noqa: PLR0913
+def optimize(
     source: Any = None,
     *,
     target: str | None = None,
@@ -112,7 +110,7 @@ def optimize(  # noqa: PLR0913
         budget: Seconds, or text such as `"10m"`; 10 minutes by default.
         trials: Number of search trials in place of a budget: nothing then depends on the clock.
         out: Folder for the results, new or empty; `runs/NAME-TIME` by default.
-        resume: Folder of a campaign to go on with; only a source given as an object is needed again.
+        resume: Folder of a campaign to go on with; a source given as an object is needed again.
         device: `auto`, `cpu` or `cuda`.
         seed: Decides splits, seeds and samples.
         listener: Told how it goes on.
@@ -166,9 +164,7 @@ def _resume(source: Any, folder: Path, listener: Listener | None, started: float
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
         known["command"],
     )  # fmt: skip
-    summary = run_campaign(
-        task, folder, settings, resume=True, listener=listener, started=started
-    )
+    summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
 
 
@@ -280,10 +276,19 @@ def recipe_reasons(session: Session, recipe: Recipe) -> list[tuple[str, str]]:
     return [(t.name, reason) for t, _ in recipe if (reason := t.fits(session.facts))]
 
 
-def compare(  # noqa: PLR0913
-    source: Any, first: Recipe, second: Recipe, *, out: str | Path, target: str | None = None,
-    metric: Any = None, kind: Any = None, looks: Sequence[int] = (5, 10, 20), device: str = "auto",
-    seed: int = 0, listener: Listener | None = None,
+def compare(
+    source: Any,
+    first: Recipe,
+    second: Recipe,
+    *,
+    out: str | Path,
+    target: str | None = None,
+    metric: Any = None,
+    kind: Any = None,
+    looks: Sequence[int] = LOOKS,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
 ) -> Compared:
     """Compares two recipes on fresh resplits, paired on split and seed, as a campaign does.
 
@@ -302,13 +307,14 @@ def compare(  # noqa: PLR0913
     with session.ledger:
         arms = {"first": _check_fit(session, first), "second": _check_fit(session, second)}
         pairs = Pairs(session, "compare")
-        p_by_look: dict[int, float] = {}
+        shares = spending(looks)
+        p_values: list[float] = []
         for look in looks:
             session.listener.phase("compare", f"{look} pairs")
             pairs.run(f"compare/{look}", arms, range(look))
             comparison = pairs.compare(second, first)
-            p_by_look[look] = comparison.p_value
-            p_value = sequential_p(p_by_look, looks)
+            p_values.append(comparison.p_value)
+            p_value = sequential_p(p_values, list(shares.values())[: len(p_values)])
             if p_value <= ALPHA:
                 break
         verdict = "no difference shown"
@@ -337,9 +343,17 @@ class TrainedResult:
         )  # fmt: skip
 
 
-def train(  # noqa: PLR0913
-    source: Any, recipe: Recipe, *, out: str | Path, target: str | None = None, metric: Any = None,
-    test: Any = None, kind: Any = None, device: str = "auto", seed: int = 0,
+def train(
+    source: Any,
+    recipe: Recipe,
+    *,
+    out: str | Path,
+    target: str | None = None,
+    metric: Any = None,
+    test: Any = None,
+    kind: Any = None,
+    device: str = "auto",
+    seed: int = 0,
     listener: Listener | None = None,
 ) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
@@ -355,13 +369,22 @@ def train(  # noqa: PLR0913
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": graph})["final"]
         objective = session.problem.objective
-        task_json = {"name": data.name, "metric": objective.metric, "direction": objective.direction}
+        task_json = {
+            "name": data.name,
+            "metric": objective.metric,
+            "direction": objective.direction,
+        }
         card = (
             f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"
             f"```toml\n{recipe.to_toml()}```\n"
         )
         write_bundle(
-            ledger, schema=data.schema, graph=graph, trained=trained.final, task=task_json, card=card
+            ledger,
+            schema=data.schema,
+            graph=graph,
+            trained=trained.final,
+            task=task_json,
+            card=card,
         )
         ledger.write_file("recipe.toml", recipe.to_toml().encode())
         result = TrainedResult(Path(out), objective.metric, value, trained.result.final[1])

@@ -117,14 +117,14 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
         best = (ranked(trials, sign, 1) or [baseline])[0]
         deadline = session.ledger.decide(
             f"extension/{extension}",
-            lambda: pacing.extension(session, pace, baseline, best, trials),  # noqa: B023
+            lambda: pacing.extension(session, pace, baseline, best),  # noqa: B023
         )
         if deadline is None:
             break
         trials = search(session, baseline, replace(pace.search, deadline=deadline))
 
     count, pairs = session.ledger.decide(
-        "race", lambda: list(pacing.finalists(session, pace, baseline, trials))
+        "race", lambda: list(pacing.finalists(session, pace, trials))
     )
     recipes = ranked(trials, sign, count) or [baseline]
     candidate = race(session, baseline, recipes, pairs)
@@ -171,11 +171,16 @@ def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> d
     }
 
 
-def _leave(  # noqa: PLR0913
-    session: Session, data: LoadedData, baseline: Recipe, final: Recipe, test: FinalTest,
-    graph: bytes, summary: Summary,
+def _leave(
+    session: Session,
+    data: LoadedData,
+    baseline: Recipe,
+    final: Recipe,
+    test: FinalTest,
+    graph: bytes,
+    summary: Summary,
 ) -> None:
-    """Writes bundle, recipe, report and summary; the summary last, as the sign that all is there."""
+    """Writes bundle, recipe, report and summary; the summary last: all else is there."""
     session.listener.phase("report", "report.html")
     ledger = session.ledger
     described = {

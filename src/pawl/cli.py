@@ -36,10 +36,18 @@ Source = Annotated[
         "sample: digits, breast-cancer."
     ),
 ]
-Target = Annotated[str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")]
-Metric = Annotated[str | None, typer.Option(help="roc_auc, accuracy, f1, log_loss, rmse, mae, r2, ...")]
-Test = Annotated[str | None, typer.Option(help="Rows kept for the final claim. Default: a fifth of the data.")]
-KindOption = Annotated[str | None, typer.Option(help="binary, multiclass or regression. Default: inferred.")]
+Target = Annotated[
+    str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")
+]
+Metric = Annotated[
+    str | None, typer.Option(help="roc_auc, accuracy, f1, log_loss, rmse, mae, r2, ...")
+]
+Test = Annotated[
+    str | None, typer.Option(help="Rows kept for the final claim. Default: a fifth of the data.")
+]
+KindOption = Annotated[
+    str | None, typer.Option(help="binary, multiclass or regression. Default: inferred.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Decides splits, seeds and samples.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -55,19 +63,33 @@ def _progress() -> Iterator[Any]:
 
 
 @app.command()
-def optimize(  # noqa: PLR0913
+def optimize(
     source: Annotated[
         str | None,
-        typer.Argument(help="Data: a file, folder, archive, module.py[:task] or sample. See `pawl train -h`."),
+        typer.Argument(
+            help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
+            "sample: digits, breast-cancer."
+        ),
     ] = None,
     target: Target = None,
     metric: Metric = None,
     test: Test = None,
     kind: KindOption = None,
-    budget: Annotated[str | None, typer.Option(help="Time from start to finished report: 90s, 10m, 1h. Default: 10m.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Number of search trials in place of a budget; repeatable to the digit.")] = None,
-    out: Annotated[Path | None, typer.Option(help="New folder for report, bundle and ledger. Default: runs/NAME-TIME.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time from start to finished report: 90s, 10m, 1h. Default: 10m."),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Number of search trials in place of a budget; repeatable to the digit."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="New folder for report, bundle and ledger. Default: runs/NAME-TIME."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")
+    ] = None,
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -111,7 +133,7 @@ def _show(result: Any) -> None:
 
 
 @app.command()
-def train(  # noqa: PLR0913
+def train(
     source: Source,
     recipe: Annotated[Path, typer.Option(help="TOML file with one table per technique.")],
     out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
@@ -141,15 +163,19 @@ def train(  # noqa: PLR0913
 
 
 @app.command()
-def compare(  # noqa: PLR0913
+def compare(
     source: Source,
     first: Annotated[Path, typer.Argument(help="TOML file of a recipe.")],
-    second: Annotated[Path, typer.Argument(help="TOML file of the recipe that a positive effect favors.")],
+    second: Annotated[
+        Path, typer.Argument(help="TOML file of the recipe that a positive effect favors.")
+    ],
     target: Target = None,
     metric: Metric = None,
     kind: KindOption = None,
     pairs: Annotated[int, typer.Option(help="Most pairs: 5, 10 or 20.", min=5, max=20)] = 20,
-    out: Annotated[Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")
+    ] = None,
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -180,8 +206,13 @@ def compare(  # noqa: PLR0913
 @app.command()
 def predict(
     bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
-    data: Annotated[str, typer.Argument(help="Rows in the form of the training data; the target may be missing.")],
-    out: Annotated[Path, typer.Option(help="CSV or Parquet file to write: prediction, and p_CLASS per class.")],
+    data: Annotated[
+        str,
+        typer.Argument(help="Rows in the form of the training data; the target may be missing."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="CSV or Parquet file to write: prediction, and p_CLASS per class.")
+    ],
 ) -> None:
     """Predict with a bundle: one row per input row."""
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
@@ -210,7 +241,9 @@ def report(
 @app.command()
 def techniques(
     name: Annotated[str | None, typer.Argument(help="Show this one with its settings.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Only of this stage: data, model, batch, loss, ...")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Only of this stage: data, model, batch, loss, ...")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the techniques, or show one with its settings."""
@@ -234,7 +267,9 @@ def techniques(
 def _show_technique(record: dict[str, Any]) -> None:
     _out.print(record["name"], style="bold")
     _out.print(f"{record['summary']}\n{record['reference']}")
-    _out.print(f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else ""))
+    _out.print(
+        f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
+    )
     for setting in record["settings"]:
         member = ", may differ in a population" if setting["memberwise"] else ""
         _out.print(
@@ -256,7 +291,9 @@ def doctor(as_json: AsJson = False) -> None:
         for key, value in {**found["hardware"], **found["versions"]}.items():
             _out.print(f"{key:>14}  {value}")
         for check in found["checks"]:
-            _out.print(f"{'ok' if check['ok'] else 'FAILS':>14}  {check['name']}: {check['detail']}")
+            _out.print(
+                f"{'ok' if check['ok'] else 'FAILS':>14}  {check['name']}: {check['detail']}"
+            )
     if not all(check["ok"] for check in found["checks"] if check["needed"]):
         raise typer.Exit(1)
 

@@ -31,9 +31,7 @@ def hardware(device: torch.device | str = "cpu") -> dict[str, str | int]:
         "cpu": _processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
-        "memory_gib": round(
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        ),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.system(),
         "device": str(device),
     }

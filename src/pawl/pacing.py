@@ -12,25 +12,26 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pawl.errors import BudgetError
-from pawl.evidence import Effort
+from pawl.evidence import LOOKS, Effort
 from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan
 
-END_SECONDS = 9.0
+END_SECONDS = 8.0
 """Export of two models, latency, report; measured at 5 to 8 on two cores."""
 _STEPS = 3000
 _MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
 _LARGE_ROW = 1024
-_WANTED_TRAININGS, _FEWEST_TRAININGS = 70, 26
+_WANTED_TRAININGS, _FEWEST_TRAININGS = 90, 26
 _SEARCH_SHARE = 0.42
 _GENERATIONS = 6
+_TEST_SHARE = 0.15
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _SLOWER_FINAL = 1.6  # how much longer a final recipe trains than a baseline, as planned for
 _PAIRS = 5
+_RESPLIT_ROWS = 0.85  # training rows of a resplit, relative to the search's
 _WORTHWHILE = 0.08
-_ALL = 1000
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
             f"--budget {math.ceil(need)}s or more"
         )
     per_trial = epochs * per_epoch
-    seeds = 5 if left > _WANTED_TRAININGS * per_trial / 2 else 3
+    seeds = 5 if 5 * per_trial * (1 + _SLOWER_FINAL) < _TEST_SHARE * left else 3
     searching = _SEARCH_SHARE * (left - seeds * per_trial * (1 + _SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
@@ -106,15 +107,12 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
     return asdict(Pace(epochs, per_trial, plan, seeds))
 
 
-def finalists(
-    session: Session, pace_: Pace, baseline: Recipe, trials: Sequence[TrialRecord]
-) -> tuple[int, int]:
+def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
     """Returns how many recipes go into the race, and on how many pairs (one recipe: no race)."""
     if pace_.seconds_per_trial is None:
         return (3, 3) if len(trials) >= 16 else (2, 2)
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
-    # Recipes of a race differ in structure and so train in populations as narrow as its pairs.
-    per_trial = pace_.seconds_per_trial * _SLOWER_FINAL * 1.3
+    per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
     for count, pairs in ((4, 4), (3, 3), (2, 3)):
         if (count + 1) * pairs * per_trial < 0.25 * left:
             return count, pairs
@@ -139,48 +137,31 @@ def depth(
     """Returns the deepest confirmation that fits the time left, by a timing of the candidate."""
     if pace_.seconds_per_trial is None:
         looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
-        return Depth(Effort(screen=True, ablate=_ALL, looks=looks), 0.0)
-    mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
-    after = END_SECONDS + 1.1 * pace_.seeds * (mine + pace_.seconds_per_trial)
-    left = _for_evidence(session, pace_, mine)
+        return Depth(Effort(screen=True, looks=looks), 0.0)
+    base = _RESPLIT_ROWS * pace_.seconds_per_trial
+    mine = _RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
+    after = END_SECONDS + pace_.seeds * (mine + base) / _RESPLIT_ROWS
+    assert session.left is not None
+    left = session.left - after
     changes = len(candidate.changes(baseline))
-    half = math.ceil(changes / 2)
-    for screen, ablate, looks in (
-        (True, _ALL, (5, 10, 20)),
-        (True, _ALL, (5, 10)),
-        (True, _ALL, (5,)),
-        (False, _ALL, (5, 10)),
-        (False, _ALL, (5,)),
-        (False, half, (5,)),
-        (False, 0, (5, 10)),
-        (False, 0, (5,)),
-        (False, 0, (3,)),
-    ):
-        remaining = math.ceil(0.7 * changes) if screen else changes
-        trainings = looks[-1] * (1 + min(ablate, remaining)) + (5 * (changes + 2) if screen else 0)
-        rounds = looks[-1] + (5 if screen else 0)
-        if 1.1 * (trainings * mine + rounds * pace_.seconds_per_trial) < left:
-            return Depth(Effort(screen, ablate, looks), after)
-    return Depth(Effort(screen=False, ablate=0, looks=()), after)
+    headline, single = 5 * (mine + base), 5 * mine
+    if changes * single + base * 5 + single + headline + math.ceil(0.7 * changes) * single < left:
+        return Depth(Effort(screen=True, looks=LOOKS), after)
+    if headline < left:
+        return Depth(Effort(screen=False, looks=LOOKS), after)
+    return Depth(Effort(screen=False, looks=(3,) if 3 * (mine + base) < left else ()), after)
 
 
-def extension(
-    session: Session,
-    pace_: Pace,
-    baseline: Recipe,
-    candidate: Recipe,
-    trials: Sequence[TrialRecord],
-) -> float | None:
+def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
     """Returns a later deadline for the search if evidence on this candidate would leave time over."""
     if pace_.seconds_per_trial is None:
         return None
+    base = pace_.seconds_per_trial
     mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
     changes = len(candidate.changes(baseline))
-    race = 12 * 1.3 * pace_.seconds_per_trial * _SLOWER_FINAL
-    evidence = 1.1 * (
-        (5 * (changes + 2) + 10 * (changes + 1)) * mine + 15 * pace_.seconds_per_trial
-    )
-    spare = _for_evidence(session, pace_, mine) - evidence - race
+    race_ = 12 * base * _SLOWER_FINAL
+    evidence = (5 * (changes + 2) + 10 * (changes + 1)) * mine + 15 * base
+    spare = _for_evidence(session, pace_, mine) - evidence - race_
     assert session.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
 
@@ -189,4 +170,4 @@ def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     """Returns the seconds that are left for race and confirmation."""
     assert session.left is not None
     assert pace_.seconds_per_trial is not None
-    return session.left - END_SECONDS - 1.1 * pace_.seeds * (final + pace_.seconds_per_trial)
+    return session.left - END_SECONDS - pace_.seeds * (final + pace_.seconds_per_trial)

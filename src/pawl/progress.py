@@ -23,7 +23,9 @@ class TerminalProgress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stderr, highlight=False)
-        self._live = Live(console=self.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True)
+        self._live = Live(
+            console=self.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True
+        )
         self._started = time.monotonic()
         self._name = ""
         self._detail = ""
@@ -35,7 +37,10 @@ class TerminalProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         if self.console.is_terminal:
             self._live.stop()
@@ -61,7 +66,9 @@ class TerminalProgress:
         if not self.console.is_terminal:
             return
         row = Table.grid(padding=(0, 2))
-        row.add_row(f"{self._clock():>6}", f"{self._name}: {self._detail}", Text(self._state, "bold"))
+        row.add_row(
+            f"{self._clock():>6}", f"{self._name}: {self._detail}", Text(self._state, "bold")
+        )
         self._live.update(row)
 
     def _clock(self) -> str:

@@ -105,12 +105,12 @@ def test_spending_sums_to_one_and_rises(looks: list[int]) -> None:
 
 
 def test_sequential_p() -> None:
-    shares = spending(LOOKS)
-    assert sequential_p({5: 0.001}, LOOKS) == pytest.approx(0.001 / shares[5])
-    both = sequential_p({5: 0.2, 10: 0.01}, LOOKS)
-    assert both == pytest.approx(min(0.2 / shares[5], 0.01 / shares[10]))
-    assert sequential_p({5: 0.9}, LOOKS) == 1.0
-    assert sequential_p({20: 0.03}, (20,)) == 0.03
+    shares = list(spending(LOOKS).values())
+    assert sequential_p([0.001], shares[:1]) == pytest.approx(0.001 / shares[0])
+    both = sequential_p([0.2, 0.01], shares[:2])
+    assert both == pytest.approx(min(0.2 / shares[0], 0.01 / shares[1]))
+    assert sequential_p([0.9], shares[:1]) == 1.0
+    assert sequential_p([0.03], [1.0]) == 0.03
 
 
 def test_non_inferior() -> None:
@@ -141,7 +141,10 @@ def test_the_whole_protocol_keeps_its_error_under_the_null() -> None:
     for campaign in draws.reshape(campaigns, comparisons, 20):
         adjusted = holm(
             [
-                sequential_p({n: corrected_t(d[:n], 0.25).p_value for n in LOOKS}, LOOKS)
+                sequential_p(
+                    [corrected_t(d[:n], 0.25).p_value for n in LOOKS],
+                    list(spending(LOOKS).values()),
+                )
                 for d in campaign
             ]
         )
@@ -155,7 +158,11 @@ def test_the_whole_protocol_keeps_its_error_under_the_null() -> None:
 def test_the_protocol_finds_what_is_there() -> None:
     draws = resplit_differences(np.random.default_rng(23), 100) + 3.0
     found = [
-        sequential_p({n: corrected_t(d[:n], 0.25).p_value for n in LOOKS}, LOOKS) <= ALPHA / 4
+        sequential_p(
+            [corrected_t(d[:n], 0.25).p_value for n in LOOKS],
+            list(spending(LOOKS).values()),
+        )
+        <= ALPHA / 4
         for d in draws
     ]
     assert np.mean(found) > 0.9

@@ -56,7 +56,7 @@ class Cells:
         return [str(text) for text in self.values]
 
 
-def read_cells(column: pd.Series[Any]) -> Cells:  # noqa: PLR0911
+def read_cells(column: pd.Series[Any]) -> Cells:
     """Reads a column of any dtype.
 
     Times with a zone keep the clock as written; durations become seconds.

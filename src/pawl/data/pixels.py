@@ -87,7 +87,7 @@ def _converted(image: Image.Image, mode: Mode) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         # PIL clips deep images to 255; keep their high byte, as for any 16-bit image.
         deep = np.asarray(image, dtype=np.float64)
-        scale = 256.0 if deep.max(initial=0) > 255 else 1.0  # noqa: PLR2004
+        scale = 256.0 if deep.max(initial=0) > 255 else 1.0
         image = Image.fromarray(np.clip(deep / scale, 0, 255).astype(np.uint8))
     return image if image.mode == mode else image.convert(mode)
 

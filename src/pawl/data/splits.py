@@ -45,7 +45,7 @@ def split_rows(
         raise DataError(f"got a share of {share}; allowed is a number between 0 and 1, such as 0.2")
     index = torch.arange(len(targets)) if rows is None else rows.detach().cpu().to(torch.int64)
     num_rows = len(index)
-    if num_rows < 2:  # noqa: PLR2004
+    if num_rows < 2:
         raise DataError(f"got {num_rows} row(s) to split; at least 2 are needed; add rows")
     size = min(max(round(share * num_rows), 1), num_rows - 1)
     values = targets.detach().cpu()[index].numpy()

@@ -113,8 +113,13 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
     return len(frame)
 
 
-def write_bundle(  # noqa: PLR0913
-    ledger: Ledger, *, schema: Schema, graph: bytes, trained: Trained, task: dict[str, Any],
+def write_bundle(
+    ledger: Ledger,
+    *,
+    schema: Schema,
+    graph: bytes,
+    trained: Trained,
+    task: dict[str, Any],
     card: str,
 ) -> Bundle:
     """Writes a bundle into a campaign's folder and opens it.
@@ -167,7 +172,9 @@ def _verified(folder: Path, name: str, digest: str) -> bytes:
     try:
         data = (folder / name).read_bytes()
     except OSError:
-        raise BundleError(f"the bundle {str(folder)!r} lacks {name}; take the bundle anew") from None
+        raise BundleError(
+            f"the bundle {str(folder)!r} lacks {name}; take the bundle anew"
+        ) from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise BundleError(
             f"{str(folder / name)!r} has changed since the bundle was written; take the bundle anew"

@@ -1,8 +1,9 @@
-"""What a difference is worth: paired tests, sequential looks, corrections, verdicts, the final test."""
+"""What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
-from pawl.evidence.confirmation import Confirmation, Effort, Verdict, confirm, race
+from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.pairs import Pairs
+from pawl.evidence.selection import race
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
@@ -14,9 +15,11 @@ from pawl.evidence.tests import (
     sequential_p,
     spending,
 )
+from pawl.evidence.verdicts import Verdict
 
 __all__ = [
     "ALPHA",
+    "LOOKS",
     "Comparison",
     "Confirmation",
     "Effort",

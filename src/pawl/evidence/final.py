@@ -52,9 +52,7 @@ def final_test(
     """
     session.listener.phase("test", f"{seeds} seeds of baseline and final on the test rows")
     arms = {"baseline": baseline, "final": final}
-    unit = session.ledger.compute(
-        "test", "test", lambda: ({}, _train(session, arms, test, seeds))
-    )
+    unit = session.ledger.compute("test", "test", lambda: ({}, _train(session, arms, test, seeds)))
     session.note(unit.trials)
     stored = load_file(session.ledger.folder / _PREDICTIONS)
     assert test.targets is not None
@@ -68,9 +66,7 @@ def final_test(
         )
         for name in arms
     }
-    return FinalTest(
-        result, models["baseline"], models["final"], unit.trials, len(stored["final"])
-    )
+    return FinalTest(result, models["baseline"], models["final"], unit.trials, len(stored["final"]))
 
 
 def _member(session: Session, recipe: Recipe, index: int) -> Member:
@@ -102,7 +98,11 @@ def _train(
         for index in range(seeds)
     }
     results = dict(
-        zip(jobs, session.train(list(jobs.values()), examples=examples, with_weights=True), strict=True)
+        zip(
+            jobs,
+            session.train(list(jobs.values()), examples=examples, with_weights=True),
+            strict=True,
+        )
     )
     usable = [
         index
@@ -125,6 +125,8 @@ def _train(
     }
     session.ledger.write_file("artifacts/kept.json", json.dumps(kept_json).encode())
     return [
-        record_of(result.outcome, "test", f"{distinct[id_][0]} #{index}", "test", holdout=result.score)
+        record_of(
+            result.outcome, "test", f"{distinct[id_][0]} #{index}", "test", holdout=result.score
+        )
         for (id_, index), result in results.items()
     ]

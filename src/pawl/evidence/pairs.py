@@ -23,7 +23,7 @@ class Pairs:
 
     Attributes:
         records: All trainings so far.
-        scores: By recipe id and pair: the holdout score, larger is better. Arms with the same recipe
+        scores: By recipe id and pair: the holdout score, larger is better. Arms of the same recipe
             share their trainings. A training that failed counts as the worst score of its pair.
     """
 
@@ -104,15 +104,21 @@ class Pairs:
         return corrected_t([mine[p] - theirs[p] for p in common], self.test_to_train)
 
     def correlation(self, first: Recipe, second: Recipe) -> float | None:
-        """Returns the correlation of two arms over pairs: what pairing buys; `None` below 3 pairs."""
+        """Returns the correlation of two arms over pairs: what pairing buys (`None` below 3)."""
         mine, theirs = self.of(first), self.of(second)
         common = sorted(set(mine) & set(theirs))
-        if len(common) < 3:  # noqa: PLR2004
+        if len(common) < 3:
             return None
         a, b = [mine[p] for p in common], [theirs[p] for p in common]
         if np.std(a) == 0 or np.std(b) == 0:
             return None
         return float(np.corrcoef(a, b)[0, 1])
+
+    def seconds(self, recipe: Recipe) -> float:
+        """Returns the mean seconds of an arm's trainings so far, or of all arms' if it has none."""
+        mine = [r.seconds for r in self.records if r.recipe_id == recipe.id and r.seconds > 0]
+        every = mine or [r.seconds for r in self.records]
+        return sum(every) / len(every) if every else 0.0
 
     def seconds_per_row(self, recipe: Recipe) -> float | None:
         """Returns an arm's seconds per training row and pass."""
@@ -124,7 +130,7 @@ class Pairs:
 
 
 def forward_flops(session: Session, recipe: Recipe) -> int:
-    """Counts the floating-point operations of one forward pass over 64 rows; the same everywhere."""
+    """Counts the floating-point operations of one forward pass over 64 rows."""
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  (slow to import)
 
     train, _ = session.search_rows

@@ -107,14 +107,18 @@ def spending(looks: Sequence[int]) -> dict[int, float]:
     return {n: w / sum(weights) for n, w in zip(looks, weights, strict=True)}
 
 
-def sequential_p(p_by_look: dict[int, float], looks: Sequence[int]) -> float:
+def sequential_p(p_values: Sequence[float], shares: Sequence[float]) -> float:
     """Combines the p-values of the looks taken so far into one that may be held against alpha.
 
     Weighted Bonferroni: the smallest of `p / share`. Valid however the looks depend on each other
-    and whenever the series is stopped.
+    and whenever the series is stopped, as long as the shares sum to at most one and do not follow
+    from the results.
+
+    Args:
+        p_values: One per look.
+        shares: Of alpha, one per look.
     """
-    shares = spending(looks)
-    return min(1.0, *(p / shares[n] for n, p in p_by_look.items()))
+    return min(1.0, *(p / share for p, share in zip(p_values, shares, strict=True)))
 
 
 def non_inferior(comparison: Comparison, margin: float) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from pawl import rng
@@ -28,6 +27,7 @@ HOLDOUT_SHARE = 0.2
 """Share of the development rows that the search validates on, and that a resplit holds out."""
 STOPPING_SHARE = 0.15
 """Share of a resplit's training rows that is kept for early stopping."""
+_TIMED_STEPS = 16
 
 
 class Listener(Protocol):
@@ -162,14 +162,20 @@ class Session:
         self.trained += len(trials)
         sign = self.problem.objective.sign
         for trial in trials:
-            if trial.phase == "search" and trial.score is not None and trial.status != "pruned":
-                if self.best is None or sign * trial.score > sign * self.best:
-                    self.best = trial.score
+            if trial.phase != "search" or trial.score is None or trial.status == "pruned":
+                continue
+            if self.best is None or sign * trial.score > sign * self.best:
+                self.best = trial.score
         self.heartbeat()
 
 
-def record_of(  # noqa: PLR0913
-    outcome: Outcome, phase: str, role: str, split: str, *, holdout: float | None = None,
+def record_of(
+    outcome: Outcome,
+    phase: str,
+    role: str,
+    split: str,
+    *,
+    holdout: float | None = None,
     extra: dict[str, object] | None = None,
 ) -> TrialRecord:
     """Returns an outcome as the ledger keeps it."""
@@ -206,7 +212,7 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
         Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
     run = Run(Population(session.problem, members, chosen.stepper()))
-    steps = max(1, min(8, run.interval))
+    steps = max(1, min(_TIMED_STEPS, run.interval))
     run.population.advance(min(2, steps))
     started = time.perf_counter()
     run.population.advance(steps)

@@ -51,9 +51,16 @@ def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
     )
 
 
-def summarize(  # noqa: PLR0913
-    session: Session, *, task: TaskSummary, baseline: Recipe, confirmation: Confirmation,
-    test: FinalTest, values: Mapping[str, float], costs: Mapping[str, Cost], command: str,
+def summarize(
+    session: Session,
+    *,
+    task: TaskSummary,
+    baseline: Recipe,
+    confirmation: Confirmation,
+    test: FinalTest,
+    values: Mapping[str, float],
+    costs: Mapping[str, Cost],
+    command: str,
 ) -> Summary:
     """Returns the summary.
 
@@ -113,7 +120,7 @@ def summarize(  # noqa: PLR0913
         ),
         trials=TrialCounts(**counts, trained=len(everything)),
         evidence=EvidenceSummary(
-            pairs=confirmation.pairs,
+            pairs=0 if confirmation.headline is None else confirmation.headline.n,
             looks=list(confirmation.effort.looks),
             alpha=ALPHA,
             comparisons=confirmation.comparisons,
@@ -179,13 +186,13 @@ def _technique(verdict: Verdict) -> TechniqueSummary:
 
 def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: int) -> str:
     gain, name = test.result.gain, metric.replace("_", " ")
-    if not confirmation.proven:
-        if confirmation.headline is None:
+    headline = confirmation.headline
+    if headline is None or not confirmation.proven:
+        if headline is None:
             return (
                 f"No recipe could be compared with the baseline within the budget; the bundle holds "
                 f"the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
             )
-        headline = confirmation.headline
         return (
             f"The best recipe found is not shown to beat the baseline ({headline.effect:+.3g} {name} "
             f"on {headline.n} fresh resplits, corrected p = {confirmation.p_value:.2g}); the bundle "
@@ -195,13 +202,16 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
     return (
         f"The final recipe improves {name} on {rows:,} test rows from {test.result.baseline[0]:.4g} "
         f"to {test.result.final[0]:.4g}: a gain of {gain.effect:.3g} (95% interval {low:.3g} to "
-        f"{high:.3g}, {test.seeds} paired seeds), confirmed on {confirmation.pairs} fresh resplits "
+        f"{high:.3g}, {test.seeds} paired seeds), confirmed on {headline.n} fresh resplits "
         f"(corrected p = {confirmation.p_value:.2g})."
     )
 
 
 def report_of(
-    ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe,
+    ledger: Ledger,
+    summary: Summary,
+    baseline: Recipe,
+    final: Recipe,
     test_records: Sequence[TrialRecord],
 ) -> Report:
     """Returns the page's material."""

@@ -120,7 +120,7 @@ def axis_values(domain: tuple[float, float]) -> list[float]:
     """Returns the powers of ten (and, where they are few, their halves) inside `domain`."""
     low, high = (math.log10(end) for end in domain)
     powers = range(math.floor(low), math.ceil(high) + 1)
-    factors = (1,) if high - low > 3 else (1, 3)  # noqa: PLR2004
+    factors = (1,) if high - low > 3 else (1, 3)
     ticks = (factor * 10.0**power for power in powers for factor in factors)
     return [tick for tick in ticks if domain[0] <= tick <= domain[1]]
 
@@ -151,7 +151,7 @@ def _thin(items: Sequence[T], limit: int) -> list[T]:
 def _domain(values: Sequence[float], direction: Direction) -> tuple[float, float]:
     """The range of `values`, cut on the worse side three interquartile ranges from the quartile."""
     low, high = min(values), max(values)
-    if len(values) >= 8:  # noqa: PLR2004
+    if len(values) >= 8:
         first, _, third = quantiles(values, n=4)
         spread = _FAR * (third - first)
         if spread > 0 and direction == "maximize":

@@ -121,7 +121,7 @@ def duration(seconds: float | None) -> str:
     """Returns seconds in the units that a person would use."""
     if seconds is None or not math.isfinite(seconds):
         return DASH
-    if seconds < 10:  # noqa: PLR2004
+    if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -134,7 +134,7 @@ def size(num_bytes: float) -> str:
     if not math.isfinite(num_bytes):
         return DASH
     for unit in ("bytes", "kB", "MB"):
-        if abs(num_bytes) < 1000:  # noqa: PLR2004
+        if abs(num_bytes) < 1000:
             return f"{number(num_bytes, 0 if unit == 'bytes' else None)} {unit}"
         num_bytes /= 1000
     return f"{number(num_bytes)} GB"
@@ -144,11 +144,11 @@ def ratio(baseline: float, final: float, less: str, more: str) -> str:
     """Returns how `final` compares, for example `2.1x faster`; `less` is said when it is lower."""
     if not (finite(baseline) and finite(final)) or baseline <= 0 or final <= 0:
         return DASH
-    if abs(final / baseline - 1) < 0.02:  # noqa: PLR2004
+    if abs(final / baseline - 1) < 0.02:
         return "the same"
     factor, word = (baseline / final, less) if final < baseline else (final / baseline, more)
     # Below double, "1.1x" would round most of the difference away.
-    shown = f"{factor:.2f}" if factor < 2 else f"{factor:,.1f}"  # noqa: PLR2004
+    shown = f"{factor:.2f}" if factor < 2 else f"{factor:,.1f}"
     return f"{shown}{TIMES} {word}"
 
 

@@ -61,7 +61,7 @@ class Searched:
     rungs: dict[int, float]
 
 
-def run_generation(  # noqa: PLR0913
+def run_generation(
     problem: Problem,
     plan: Plan,
     members: Iterator[tuple[Params, Member]],
@@ -147,7 +147,10 @@ def _ask(
 
 
 def _release(
-    run: Run, params: Sequence[Params], reached: Sequence[dict[int, float]], which: dict[int, Status]
+    run: Run,
+    params: Sequence[Params],
+    reached: Sequence[dict[int, float]],
+    which: dict[int, Status],
 ) -> list[Searched]:
     outcomes = run.release(which)
     return [

@@ -88,9 +88,15 @@ def _goes_on(session: Session, plan: SearchPlan) -> bool:
     return session.ledger.elapsed + need < plan.deadline
 
 
-def _generation(  # noqa: PLR0913
-    session: Session, space: Space, plan: SearchPlan, name: SamplerName, known: Sequence[Recipe],
-    trials: Sequence[TrialRecord], generation: int, count: int,
+def _generation(
+    session: Session,
+    space: Space,
+    plan: SearchPlan,
+    name: SamplerName,
+    known: Sequence[Recipe],
+    trials: Sequence[TrialRecord],
+    generation: int,
+    count: int,
 ) -> list[TrialRecord]:
     sign = session.problem.objective.sign
     sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
@@ -122,12 +128,18 @@ def _generation(  # noqa: PLR0913
 
 def _told(trial: TrialRecord, sign: float) -> Told:
     score = None if trial.score is None else sign * trial.score
-    return Told(trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None)
+    return Told(
+        trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
+    )
 
 
-def _structure(  # noqa: PLR0913
-    session: Session, space: Space, sampler: Sampler, known: Sequence[Recipe],
-    trials: Sequence[TrialRecord], generation: int,
+def _structure(
+    session: Session,
+    space: Space,
+    sampler: Sampler,
+    known: Sequence[Recipe],
+    trials: Sequence[TrialRecord],
+    generation: int,
 ) -> tuple[str, Params | None, Params]:
     """Returns where a generation's structure comes from, its first point if given, its structure."""
     if generation < len(known):
@@ -160,8 +172,12 @@ def _changed(space: Space, params: Params, generator: np.random.Generator) -> Pa
     return params
 
 
-def _points(  # noqa: PLR0913
-    session: Session, space: Space, sampler: Sampler, first: Params | None, structure: Params,
+def _points(
+    session: Session,
+    space: Space,
+    sampler: Sampler,
+    first: Params | None,
+    structure: Params,
     count: int,
 ) -> Iterator[Params]:
     """Yields a generation's points: the given one, some around it, then the sampler's."""

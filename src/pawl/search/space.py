@@ -129,14 +129,12 @@ def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
         return CategoricalDistribution(list(get_args(field.annotation)))
     if field.annotation is bool:
         return CategoricalDistribution([False, True])
-    low = next(m.ge for m in field.metadata if isinstance(m, annotated_types.Ge))
-    high = next(m.le for m in field.metadata if isinstance(m, annotated_types.Le))
+    low: Any = next(m.ge for m in field.metadata if isinstance(m, annotated_types.Ge))
+    high: Any = next(m.le for m in field.metadata if isinstance(m, annotated_types.Le))
     extra = field.json_schema_extra
     log = bool(extra.get("log")) if isinstance(extra, dict) else False
     if field.annotation is int:
-        return IntDistribution(int(low), int(high), log=log)  # type: ignore[arg-type, call-overload]
+        return IntDistribution(int(low), int(high), log=log)
     if field.annotation is float:
         return FloatDistribution(float(low), float(high), log=log)
     raise TypeError(f"setting {name} is of type {field.annotation}, which has no search space")
-
-

@@ -73,7 +73,9 @@ def _normalized_images(start: Recipe) -> Recipe:
 
 def _cropped_images(start: Recipe) -> Recipe:
     """The same with images shifted and mirrored, and smoothed labels."""
-    return _add(_normalized_images(start), random_crop={}, flip={}, label_smoothing={"amount": 0.05})
+    return _add(
+        _normalized_images(start), random_crop={}, flip={}, label_smoothing={"amount": 0.05}
+    )
 
 
 def _wide_images(start: Recipe) -> Recipe:

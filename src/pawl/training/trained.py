@@ -54,9 +54,7 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     member = outcome.member
     front, body, fitted = problem.build(member.recipe, member.seed, member.train)
     _load(body, outcome.weights, outcome.buffers)
-    model = Deployed(
-        problem.schema, front, body, fitted.target_mean, fitted.target_std
-    ).cpu()
+    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
     return Trained(member.recipe, member.seed, model)
 
 
@@ -88,7 +86,9 @@ def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> 
         recipe = Recipe.from_dict(json.loads(meta["recipe"]))
         seed = int(meta["seed"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise BundleError(f"{str(path)!r} cannot be read ({error}); start the campaign anew") from None
+        raise BundleError(
+            f"{str(path)!r} cannot be read ({error}); start the campaign anew"
+        ) from None
     front, body, fitted = problem.build(recipe, seed, rows)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
     model.load_state_dict(tensors)

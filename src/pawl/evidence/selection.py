@@ -1,0 +1,89 @@
+"""What happens between search and confirmation: a race of recipes, and backward elimination.
+
+Both use fresh resplits of the development rows. Both are selection: nothing they measure enters a
+verdict on what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pawl.evidence.pairs import Pairs
+from pawl.evidence.tests import Comparison, non_inferior
+from pawl.evidence.verdicts import Verdict, name_without
+from pawl.execution import Session
+from pawl.recipe import Change, Recipe
+
+MARGIN_SHARE = 0.25
+"""A smaller recipe is non-inferior if it loses less than this share of the gain over the baseline."""
+_SCREEN_PAIRS = 5
+
+
+def race(session: Session, baseline: Recipe, recipes: Sequence[Recipe], pairs: int) -> Recipe:
+    """Returns the recipe with the best mean over a few fresh resplits."""
+    if len(recipes) == 1:
+        return recipes[0]
+    session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
+    racing = Pairs(session, "race")
+    arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
+    racing.run("race", {"baseline": baseline, **arms}, range(pairs))
+    return max(recipes, key=racing.mean)
+
+
+def screen(
+    session: Session, baseline: Recipe, candidate: Recipe
+) -> tuple[Recipe, tuple[Verdict, ...]]:
+    """Drops changes that show no benefit.
+
+    The recipe is compared with itself without each change; all changes without a positive effect
+    are dropped together if the smaller recipe is not inferior, else the worst one alone.
+
+    Returns:
+        The smaller recipe, and the verdicts on what was dropped.
+    """
+    changes = candidate.changes(baseline)
+    if len(changes) < 2:
+        return candidate, ()
+    session.listener.phase("screen", f"{len(changes)} changes, one left out at a time")
+    pairs = Pairs(session, "screen")
+    without = {change: candidate.revert(change, baseline) for change in changes}
+    arms = {name_without(change): recipe for change, recipe in without.items()}
+    pairs.run(
+        "screen/each",
+        {"baseline": baseline, "candidate": candidate, **arms},
+        range(_SCREEN_PAIRS),
+    )
+    effects = {change: pairs.compare(candidate, recipe) for change, recipe in without.items()}
+    margin = max(0.0, MARGIN_SHARE * pairs.compare(candidate, baseline).effect)
+    losers = [change for change in changes if effects[change].effect <= 0]
+
+    def dispensable(dropped: Sequence[Change]) -> Recipe | None:
+        smaller = candidate
+        for change in dropped:
+            smaller = smaller.revert(change, baseline)
+        if not dropped or not smaller.changes(baseline):
+            return None
+        names = ", ".join(change.name for change in dropped)
+        pairs.run(f"screen/{names}", {f"without {names}": smaller}, range(_SCREEN_PAIRS))
+        return smaller if non_inferior(pairs.compare(smaller, candidate), margin) else None
+
+    for dropped in (losers, sorted(losers, key=lambda c: effects[c].effect)[:1]):
+        smaller = dispensable(dropped)
+        if smaller is not None:
+            return smaller, tuple(_rejected(candidate, c, effects, len(changes)) for c in dropped)
+    return candidate, ()
+
+
+def _rejected(
+    candidate: Recipe, change: Change, effects: dict[Change, Comparison], comparisons: int
+) -> Verdict:
+    return Verdict(
+        change=change,
+        recipe=candidate,
+        verdict="rejected",
+        in_final=False,
+        comparison=effects[change],
+        p_value=min(1.0, effects[change].p_value * comparisons),
+        reason=f"no benefit in {_SCREEN_PAIRS} screening pairs, and the recipe without it is not "
+        "inferior",
+    )
