@@ -21,6 +21,7 @@ from pawl.errors import TaskError
         ("180", 180),
         ("2d", 172_800),
         (" 1H 30M ", 5400),
+        ("10 m", 600),
         ("1.5m", 90),
         ("1h 5s", 3605),
         (45, 45),
@@ -33,7 +34,7 @@ def test_durations_are_read_as_people_write_them(text: str | float, seconds: flo
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "5x", "x", "m", "-5s", "1h-30m", "10 minutes", "1e3", "0", "0s", "0h0m", "nan", "inf"],
+    ["", " ", "5x", "x", "10 10", "1h30", "1.m", "m", "-5s", "1h-30m", "10 minutes", "1e3", "0", "0s", "0h0m", "nan", "inf"],
 )
 def test_what_is_no_duration_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(TaskError, match="budget") as caught:

@@ -16,7 +16,7 @@ from pawl.campaign import Settings, export_graph, run_campaign, scores_of
 from pawl.data import load as load_data
 from pawl.data import resolve_task
 from pawl.deployment import Bundle, write_bundle
-from pawl.errors import LedgerError, TaskError
+from pawl.errors import LedgerError, TaskError, first_line
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, sequential_p, spending
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
@@ -212,7 +212,10 @@ def load(folder: str | Path) -> Result:
             f"pawl optimize --resume {path}"
         ) from None
     except ValueError as error:
-        raise LedgerError(f"{str(path / 'summary.json')!r} cannot be read: {error}") from None
+        raise LedgerError(
+            f"{str(path / 'summary.json')!r} cannot be read ({first_line(error)}); write it anew "
+            f"with pawl optimize --resume {path}"
+        ) from None
     return Result(path, summary)
 
 

@@ -8,7 +8,8 @@ import re
 from pawl.errors import TaskError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_PART = re.compile(rf"({_NUMBER.pattern})\s*([smhd])\s*")
 
 
 def parse(text: str | float) -> float:
@@ -22,11 +23,13 @@ def parse(text: str | float) -> float:
         seconds = float(text)
     else:
         cleaned = text.strip().lower()
+        if _NUMBER.fullmatch(cleaned):
+            cleaned += "s"
         position = 0
         for match in _PART.finditer(cleaned):
             if match.start() != position:
                 break
-            seconds += float(match.group(1)) * _UNITS[match.group(2) or "s"]
+            seconds += float(match.group(1)) * _UNITS[match.group(2)]
             position = match.end()
         if position != len(cleaned) or not cleaned:
             raise TaskError(f"got the budget {text!r}; write it as 90s, 10m or 1h30m")

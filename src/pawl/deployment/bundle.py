@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pandas as pd
-from pydantic import ValidationError
 
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import run, session
-from pawl.errors import BundleError
+from pawl.errors import BundleError, first_line
 from pawl.ledger import Ledger
 from pawl.training.trained import Trained
 
@@ -60,9 +59,19 @@ class Bundle:
         try:
             task = json.loads(content["task.json"])
             schema = Schema.model_validate(task.pop("schema"))
-        except (ValueError, KeyError, ValidationError) as error:
-            raise BundleError(f"{str(path / 'task.json')!r} cannot be read: {error}") from None
-        return cls(path, schema, task, session(content["model.onnx"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                f"{str(path / 'task.json')!r} cannot be read ({first_line(error)}); take the bundle "
+                "anew"
+            ) from None
+        try:
+            running = session(content["model.onnx"])
+        except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
+            raise BundleError(
+                f"{str(path / 'model.onnx')!r} cannot be read ({first_line(error)}); take the bundle "
+                "anew"
+            ) from None
+        return cls(path, schema, task, running)
 
     def read(self, source: Any) -> Examples:
         """Reads rows as the model takes them; see `pawl.data.read_like`."""

@@ -113,7 +113,7 @@ class TabularNet(Net):
 
 
 class ImageNet(Net):
-    """A small convolutional network: stages at halving resolution, then a global mean."""
+    """A small convolutional network: stages at halving resolution down to 4 by 4, then one layer."""
 
     def __init__(self, spec: ModelSpec, shape: Shape | None = None) -> None:
         super().__init__(spec, shape or Shape(width=16))
@@ -132,12 +132,13 @@ class ImageNet(Net):
                 for _ in range(self.shape.depth - 1)
             ]
             current, size, first = target, (size + 1) // 2, False
+            height, width = (height + 1) // 2, (width + 1) // 2
         self.blocks = nn.Sequential(*layers)
-        self.out = nn.Linear(current, spec.num_outputs)
+        self.out = nn.Linear(current * height * width, spec.num_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Maps images to `[B, O]`."""
-        return self.out(self.blocks(inputs[self.name]).mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.out(self.blocks(inputs[self.name]).flatten(1))  # type: ignore[no-any-return]
 
 
 def _conv(channels_in: int, channels_out: int, *, stride: int) -> nn.Conv2d:

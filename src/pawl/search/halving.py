@@ -79,7 +79,7 @@ def run_generation(
         members: Configurations in the order in which they get a place.
         width: Places.
         heartbeat: Called between segments; when it raises `StopIteration`, members still in
-            training end as pruned.
+            training end as pruned. Those not evaluated even once are left out of the result.
     """
     rungs = Rungs()
     first = list(itertools.islice(members, width))
@@ -93,7 +93,8 @@ def run_generation(
             try:
                 heartbeat()
             except StopIteration:
-                done += _release(run, params, reached, dict.fromkeys(range(len(params)), "pruned"))
+                begun = [i for i, curve in enumerate(run.curves) if curve]
+                done += _release(run, params, reached, dict.fromkeys(begun, "pruned"))
                 break
             before = run.population.step / run.population.total
             run.segment()

@@ -54,7 +54,9 @@ def search(
     Called again with a later deadline, it goes on behind the generations in the ledger.
     """
     space = Space(baseline, session.facts)
-    known = (baseline, *starts(baseline, session.facts))
+    # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
+    first, *others = (*starts(baseline, session.facts), baseline)
+    known = (first, baseline, *(recipe for recipe in others if recipe != baseline))
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
         count = plan.quota

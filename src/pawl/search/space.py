@@ -20,7 +20,7 @@ from optuna.distributions import (
 from pydantic.fields import FieldInfo
 
 from pawl.recipe import Recipe
-from pawl.techniques import Facts, Technique, excludes, techniques
+from pawl.techniques import Facts, Stage, Technique, excludes, techniques
 
 Params = dict[str, Any]
 _NONE = "none"
@@ -29,7 +29,9 @@ _NONE = "none"
 class Space:
     """What a campaign searches.
 
-    What the baseline has is varied or swapped, never dropped; what it has not may come in.
+    What the baseline has is varied or swapped, never dropped; what it has not may come in. Only a stop
+    technique may be dropped as well: a schedule that falls to zero wants its last steps. A field whose
+    `json_schema_extra` says `{"searched": False}` keeps its value.
 
     Args:
         baseline: The recipe that the search starts from.
@@ -71,13 +73,12 @@ class Space:
             if len(choices) > 1:
                 self._add(f"choose:{group}", CategoricalDistribution(choices), structural=True)
         for t in self.techniques:
-            if t.group is None and t.name not in self.baseline:
+            if t.group is None and self._optional(t):
                 self._add(f"use:{t.name}", CategoricalDistribution([False, True]), structural=True)
-            if not t.searched:
-                continue
-            for key, field in t.settings.model_fields.items():
+            for key in _searched(t):
                 name = f"{t.name}.{key}"
-                self._add(name, _distribution(name, field), structural=key not in t.memberwise)
+                distribution = _distribution(name, t.settings.model_fields[key])
+                self._add(name, distribution, structural=key not in t.memberwise)
 
     def _add(self, name: str, distribution: BaseDistribution, *, structural: bool) -> None:
         self.distributions[name] = distribution
@@ -85,11 +86,11 @@ class Space:
             self.structural.add(name)
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
-        """Returns the recipe of a point; what clashes with an earlier technique is left out."""
+        """Returns the recipe of a point; of two techniques that clash the less needed is left out."""
         chosen: dict[str, Technique] = {}
-        for t in self.techniques:
+        for t in sorted(self.techniques, key=self._need):
             if t.group is None:
-                on = t.name in self.baseline or params.get(f"use:{t.name}", False)
+                on = params.get(f"use:{t.name}", t.name in self.baseline)
             else:
                 only = self.groups[t.group][0]
                 on = params.get(f"choose:{t.group}", only) == t.name
@@ -97,10 +98,18 @@ class Space:
                 chosen[t.name] = t
         return Recipe.from_dict({name: self._settings(t, params) for name, t in chosen.items()})
 
+    def _need(self, t: Technique) -> int:
+        """Returns a rank: groups that a recipe cannot be without, the baseline's, all others."""
+        if t.group is not None and any(name in self.baseline for name in self.groups[t.group]):
+            return 0
+        return 1 if t.name in self.baseline else 2
+
     def _settings(self, t: Technique, params: Mapping[str, Any]) -> dict[str, Any]:
-        if not t.searched:
-            return self.baseline.settings(t.name).model_dump()
-        return {key: params[f"{t.name}.{key}"] for key in t.settings.model_fields}
+        fixed = self.baseline.settings(t.name) if t.name in self.baseline else t.settings()
+        return fixed.model_dump() | {key: params[f"{t.name}.{key}"] for key in _searched(t)}
+
+    def _optional(self, t: Technique) -> bool:
+        return t.searched and (t.name not in self.baseline or t.stage is Stage.STOP)
 
     def params(self, recipe: Recipe) -> Params:
         """Returns the point of a recipe; settings of techniques that are off are their defaults."""
@@ -111,16 +120,26 @@ class Space:
         for t in self.techniques:
             if f"use:{t.name}" in self.distributions:
                 params[f"use:{t.name}"] = t.name in recipe
-            if not t.searched:
-                continue
             settings = recipe.settings(t.name) if t.name in recipe else t.settings()
-            for key in t.settings.model_fields:
+            for key in _searched(t):
                 params[f"{t.name}.{key}"] = getattr(settings, key)
         return params
 
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns the structural part of a point."""
         return {name: value for name, value in params.items() if name in self.structural}
+
+
+def _searched(t: Technique) -> list[str]:
+    """Returns the settings of a technique that a search varies."""
+    if not t.searched:
+        return []
+    fields = t.settings.model_fields.items()
+    return [key for key, f in fields if _extra(f).get("searched", True)]
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
@@ -131,8 +150,7 @@ def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
         return CategoricalDistribution([False, True])
     low: Any = next(m.ge for m in field.metadata if isinstance(m, annotated_types.Ge))
     high: Any = next(m.le for m in field.metadata if isinstance(m, annotated_types.Le))
-    extra = field.json_schema_extra
-    log = bool(extra.get("log")) if isinstance(extra, dict) else False
+    log = bool(_extra(field).get("log"))
     if field.annotation is int:
         return IntDistribution(int(low), int(high), log=log)
     if field.annotation is float:

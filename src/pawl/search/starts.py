@@ -27,12 +27,14 @@ def baseline(facts: Facts) -> Recipe:
 
 
 def _smooth_cycle(start: Recipe) -> Recipe:
-    """A higher learning rate that rises and falls, and averaged weights: cheap and rarely worse."""
-    return (
-        start.with_("adamw", learning_rate=4e-3, weight_decay=0.03)
-        .with_("one_cycle")
-        .with_("ema", horizon=60.0)
-    )
+    """A higher learning rate that rises and falls to zero, with nothing to stop it half-way."""
+    recipe = start.with_("adamw", learning_rate=4e-3, weight_decay=0.03).with_("one_cycle")
+    return recipe.without("early_stopping") if "early_stopping" in recipe else recipe
+
+
+def _averaged(start: Recipe) -> Recipe:
+    """The same with averaged weights: cheap and rarely worse."""
+    return _smooth_cycle(start).with_("ema", horizon=60.0)
 
 
 def _normalized_residual(start: Recipe) -> Recipe:
@@ -43,7 +45,7 @@ def _normalized_residual(start: Recipe) -> Recipe:
 def _wide_dropout(start: Recipe) -> Recipe:
     """Wider, and held back by dropout."""
     return _add(
-        start.with_("adamw", learning_rate=2e-3).with_("cosine"),
+        _smooth_cycle(start).with_("adamw", learning_rate=2e-3),
         width={"factor": 2.0},
         dropout={"rate": 0.15},
         activation={"function": "gelu"},
@@ -51,36 +53,30 @@ def _wide_dropout(start: Recipe) -> Recipe:
 
 
 def _mixed(start: Recipe) -> Recipe:
-    """Mixtures of rows and averaged weights."""
-    return _add(_smooth_cycle(start), mixup={"alpha": 0.2}, layer_norm={})
+    """Mixtures of rows, layer normalization, averaged weights."""
+    return _add(_averaged(start), mixup={"alpha": 0.2}, layer_norm={})
 
 
-def _small_batches(start: Recipe) -> Recipe:
-    """More steps for the same rows."""
-    return _smooth_cycle(start).with_("batch_size", size=32).with_("adamw", learning_rate=2e-3)
-
-
-def _normalized_images(start: Recipe) -> Recipe:
-    """Batch normalization, skip connections, one cycle and shifted images."""
+def _shifted_images(start: Recipe) -> Recipe:
+    """Batch normalization, skip connections, one cycle, smaller batches and shifted images."""
     return _add(
-        start.with_("adamw", learning_rate=8e-3, weight_decay=0.05)
-        .with_("one_cycle")
+        _smooth_cycle(start)
+        .with_("adamw", learning_rate=6e-3, weight_decay=0.05)
         .with_("batch_size", size=64),
         batch_norm={},
         residual={},
+        random_crop={},
     )
 
 
-def _cropped_images(start: Recipe) -> Recipe:
-    """The same with images shifted and mirrored, and smoothed labels."""
-    return _add(
-        _normalized_images(start), random_crop={}, flip={}, label_smoothing={"amount": 0.05}
-    )
+def _mirrored_images(start: Recipe) -> Recipe:
+    """The same with images mirrored and labels smoothed."""
+    return _add(_shifted_images(start), flip={}, label_smoothing={"amount": 0.05})
 
 
 def _wide_images(start: Recipe) -> Recipe:
-    """The same with twice the channels, and shifted images."""
-    return _add(_normalized_images(start), width={"factor": 2.0}, random_crop={})
+    """The same with twice the channels."""
+    return _add(_shifted_images(start), width={"factor": 2.0})
 
 
 def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
@@ -91,9 +87,9 @@ def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
     """
     images = any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs)
     if images:
-        makers = (_normalized_images, _cropped_images, _wide_images, _smooth_cycle)
+        makers = (_shifted_images, _mirrored_images, _wide_images, _averaged)
     else:
-        makers = (_normalized_residual, _wide_dropout, _small_batches, _mixed)
+        makers = (_normalized_residual, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
         recipe = fitting(make(start), facts)

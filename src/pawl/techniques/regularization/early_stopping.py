@@ -13,7 +13,13 @@ from pawl.techniques.record import Settings, Stage, Technique
 class EarlyStoppingSettings(Settings):
     """Settings of `early_stopping`."""
 
-    patience: int = Field(12, ge=3, le=50, description="evaluations without a new best")
+    patience: int = Field(
+        12,
+        ge=3,
+        le=50,
+        description="evaluations without a new best",
+        json_schema_extra={"searched": False},
+    )
 
 
 def early_stopping(stale: Tensor, evaluations: Tensor, settings: Any) -> Tensor:
@@ -40,5 +46,4 @@ TECHNIQUE = Technique(
     settings=EarlyStoppingSettings,
     memberwise=frozenset({"patience"}),
     writes=frozenset({"stop"}),
-    searched=False,
 )

@@ -1,0 +1,208 @@
+"""The bundle: whole or refused, and predictions as people read them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from problems import frame, member, plain
+
+from pawl.data import load
+from pawl.deployment import Bundle, to_onnx, write_bundle, write_predictions
+from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
+from pawl.errors import BundleError, DataError
+from pawl.execution import Job, Plan, train_all
+from pawl.ledger import Ledger
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.training.problem import Problem
+from pawl.training.trained import from_outcome
+
+
+def bundle_of(task: Task, folder: Path) -> Path:
+    """Trains a little, and leaves a bundle as a campaign does; returns the campaign's folder."""
+    data = load(task)
+    problem = Problem.of(task, data)
+    chosen = Plan("serial", 1, "for the test")
+    job = Job(member(plain(), epochs=8))
+    (result,) = train_all(problem, [job], lambda _: chosen, with_weights=True)
+    trained = from_outcome(problem, result.outcome)
+    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    with Ledger.create(folder, {}) as ledger:
+        write_bundle(
+            ledger, schema=data.schema, graph=graph, trained=trained,
+            task={"name": data.name, "metric": "roc_auc"}, card="# a card\n",
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of(Task(data=frame()), tmp_path_factory.mktemp("table") / "campaign")
+
+
+@pytest.fixture
+def copy(campaign: Path, tmp_path: Path) -> Path:
+    """A bundle of one's own, to damage."""
+    return Path(shutil.copytree(campaign / "bundle", tmp_path / "copy"))
+
+
+def refused(folder: Path, *words: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_bundle_opens_by_its_own_folder_and_by_its_campaigns(campaign: Path) -> None:
+    for folder in (campaign, campaign / "bundle", str(campaign)):
+        bundle = Bundle.open(folder)
+        assert bundle.folder == campaign / "bundle"
+        assert bundle.task == {"name": "table", "metric": "roc_auc"}
+        assert bundle.schema.classes == ("no", "yes")
+    assert {path.name for path in (campaign / "bundle").iterdir()} == {*FILES, MANIFEST}
+    assert Recipe.read(campaign / "bundle" / "recipe.toml") == plain()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    refused(copy, f"lacks {name}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_noticed(copy: Path, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    refused(copy, name, "has changed")
+
+
+def test_a_file_that_was_cut_short_is_noticed(copy: Path) -> None:
+    content = (copy / "model.onnx").read_bytes()
+    (copy / "model.onnx").write_bytes(content[: len(content) // 2])
+    refused(copy, "model.onnx", "has changed")
+
+
+def test_other_folders_are_not_bundles(tmp_path: Path) -> None:
+    refused(tmp_path, "is not a bundle")
+    refused(tmp_path / "nothing", "is not a bundle")
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path / "file", "is not a bundle")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"3",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 1, "sha256": null}',
+        b'{"format": 1, "sha256": 3}',
+        b"\xff\xfe\x00",
+    ],
+)
+def test_a_damaged_manifest_is_told(copy: Path, content: bytes) -> None:
+    (copy / MANIFEST).write_bytes(content)
+    refused(copy, MANIFEST, "damaged")
+
+
+def test_a_manifest_of_another_version_is_told(copy: Path) -> None:
+    manifest = json.loads((copy / MANIFEST).read_text())
+    (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 2}))
+    refused(copy, "another version")
+    more = manifest | {"sha256": manifest["sha256"] | {"../../etc/passwd": "0"}}
+    (copy / MANIFEST).write_text(json.dumps(more))
+    refused(copy, "another version")
+
+
+def test_a_bundle_with_a_bad_task_or_graph_is_told_in_one_line(copy: Path) -> None:
+    """Digests that fit do not make the content right."""
+    good = {name: (copy / name).read_bytes() for name in FILES}
+    for name, content in (
+        ("task.json", b"{}"),
+        ("task.json", b'{"schema": {"source": "table"}}'),
+        ("task.json", b"[]"),
+        ("model.onnx", b"no graph"),
+    ):
+        for each, data in (good | {name: content}).items():
+            (copy / each).write_bytes(data)
+        (copy / MANIFEST).write_bytes(manifest_of(good | {name: content}))
+        refused(copy, name)
+
+
+def test_predictions_have_a_column_for_the_class_and_one_per_probability(campaign: Path) -> None:
+    bundle, rows = Bundle.open(campaign), frame().drop(columns="target")
+    got = bundle.predict(rows)
+    assert list(got.columns) == ["prediction", "p_no", "p_yes"]
+    assert len(got) == len(rows)
+    np.testing.assert_allclose(got["p_no"] + got["p_yes"], 1, atol=1e-5)
+    assert (got["prediction"] == np.where(got["p_yes"] > got["p_no"], "yes", "no")).all()
+    assert (got["prediction"] == frame()["target"]).mean() > 0.7
+    # In the order of the rows, whatever the order of the columns; other columns do not matter.
+    shuffled = rows.sample(frac=1, random_state=1)
+    other = bundle.predict(shuffled[shuffled.columns[::-1]].assign(more="x", target="?"))
+    expected = got.iloc[shuffled.index].reset_index(drop=True)
+    pd.testing.assert_frame_equal(other, expected, rtol=0, atol=1e-6)
+
+
+def test_a_new_category_counts_as_unknown(campaign: Path) -> None:
+    bundle, rows = Bundle.open(campaign), frame().drop(columns="target").head(5)
+    new = bundle.predict(rows.assign(color="ultraviolet"))
+    missing = bundle.predict(rows.assign(color=None))
+    pd.testing.assert_frame_equal(new, missing)
+    assert new.notna().all(axis=None)
+
+
+def test_missing_numbers_are_filled_even_where_training_rows_had_none(campaign: Path) -> None:
+    rows = frame().drop(columns="target").head(5)
+    got = Bundle.open(campaign).predict(rows.assign(age=np.nan, size=np.nan, noise=np.nan))
+    assert got.notna().all(axis=None)
+
+
+def test_a_missing_column_is_named(campaign: Path) -> None:
+    rows = frame().drop(columns=["target", "age"])
+    with pytest.raises(DataError, match="age") as caught:
+        Bundle.open(campaign).predict(rows)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_predictions_are_written_as_they_are_returned(
+    campaign: Path, tmp_path: Path, suffix: str
+) -> None:
+    bundle = Bundle.open(campaign)
+    source, out = tmp_path / "rows.csv", tmp_path / f"out{suffix}"
+    frame().to_csv(source, index=False)
+    assert write_predictions(bundle, source, out) == len(frame())
+    read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    pd.testing.assert_frame_equal(read, bundle.predict(source), check_dtype=False, rtol=1e-6)
+
+
+def test_predictions_go_to_csv_or_parquet_only(campaign: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(campaign)
+    with pytest.raises(BundleError, match=r"\.csv or \.parquet"):
+        write_predictions(bundle, frame(), tmp_path / "out.xlsx")
+    for suffix in (".csv", ".parquet"):
+        with pytest.raises(BundleError, match="cannot write"):
+            write_predictions(bundle, frame(), tmp_path / "no" / "folder" / f"out{suffix}")
+
+
+def test_a_regression_gives_one_column_in_the_targets_units(tmp_path: Path) -> None:
+    rows = frame(regression=True)
+    bundle = Bundle.open(bundle_of(Task(data=rows), tmp_path / "campaign"))
+    got = bundle.predict(rows.drop(columns="target"))
+    assert list(got.columns) == ["prediction"]
+    assert np.corrcoef(got["prediction"], rows["target"])[0, 1] > 0.7
+    assert abs(got["prediction"].mean() - rows["target"].mean()) < 5

@@ -1,0 +1,197 @@
+"""Export: the graph takes raw rows and says what PyTorch says; costs are measured on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from problems import frame, images, member, plain
+from torch import Tensor, nn
+
+from pawl.data import ModelSpec, load
+from pawl.data.types import Examples, LoadedData
+from pawl.deployment import BATCH_ROWS, check_parity, measure, predict, to_onnx
+from pawl.errors import BundleError
+from pawl.execution import Job, Plan, train_all
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.training.problem import Problem
+from pawl.training.trained import Trained, from_outcome
+
+SERIAL = Plan("serial", 1, "for the test")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model that was trained a little, its data, and its graph."""
+
+    data: LoadedData
+    trained: Trained
+    graph: bytes
+    torch_predictions: Tensor
+
+
+def exported(task: Task, recipe: Recipe) -> Exported:
+    data = load(task)
+    problem = Problem.of(task, data)
+    one = member(recipe, epochs=8)
+    job = Job(one, torch.arange(len(data.test)))
+    (result,) = train_all(
+        problem, [job], lambda _: SERIAL, examples=data.test, with_weights=True
+    )
+    trained = from_outcome(problem, result.outcome)
+    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    assert result.predictions is not None
+    return Exported(data, trained, graph, result.predictions)
+
+
+@pytest.fixture(scope="module")
+def table() -> Exported:
+    recipe = plain(depth={"layers": 3}, residual={}, batch_norm={}, dropout={"rate": 0.3}, ema={})
+    return exported(Task(data=frame()), recipe)
+
+
+@pytest.fixture(scope="module")
+def regression() -> Exported:
+    rate = {"learning_rate": 0.005}
+    recipe = plain(layer_norm={}, activation={"function": "prelu"}, noise={}, momentum=rate)
+    return exported(Task(data=frame(regression=True)), recipe)
+
+
+def check(one: Exported, shape: tuple[int, ...]) -> np.ndarray:
+    """Holds the graph, the rebuilt model and the population's own predictions equal."""
+    onnx.checker.check_model(onnx.load_from_string(one.graph))
+    assert check_parity(one.trained.model, one.graph, one.data.test) < 1e-5
+    got = predict(one.graph, one.data.test)
+    assert got.shape == shape
+    assert got.dtype == np.float32
+    scale = max(1.0, float(one.torch_predictions.abs().max()))
+    np.testing.assert_allclose(got, one.torch_predictions.numpy(), rtol=0, atol=1e-5 * scale)
+    # The batch axis is free: rows alone, a chunk, and more rows than were traced.
+    for size in (1, 2, 7):
+        rows = one.data.test.take(torch.arange(size))
+        np.testing.assert_allclose(predict(one.graph, rows), got[:size], rtol=0, atol=1e-5 * scale)
+    return got
+
+
+def test_a_table_with_gaps_and_categories(table: Exported) -> None:
+    rows = len(table.data.test)
+    assert bool(table.data.test.inputs["numeric"].isnan().any())
+    got = check(table, (rows, 2))
+    np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+
+
+def test_rows_all_missing_and_unknown_give_finite_probabilities(table: Exported) -> None:
+    inputs = {
+        name: torch.full_like(tensor[:3], torch.nan if tensor.is_floating_point() else 0)
+        for name, tensor in table.data.test.inputs.items()
+    }
+    got = predict(table.graph, Examples(inputs, None))
+    assert np.isfinite(got).all()
+    np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_regression_predicts_in_the_targets_own_units(regression: Exported) -> None:
+    got = check(regression, (len(regression.data.test),))
+    assert regression.data.test.targets is not None
+    targets = regression.data.test.targets.numpy()
+    # Targets are around 115 with a deviation of about 13: standardized values would be far off.
+    assert abs(got.mean() - targets.mean()) < 15
+    assert np.abs(got - targets).mean() < np.abs(targets - targets.mean()).mean()
+
+
+def test_images_enter_as_they_are() -> None:
+    recipe = plain(random_crop={}, flip={}, batch_norm={})
+    one = exported(Task(data=images()), recipe)
+    assert [x.dtype for x in one.data.test.inputs.values()] == [torch.uint8]
+    check(one, (len(one.data.test), 3))
+
+
+class OneTuple(nn.Module):
+    """Takes one tuple, and gives one logit."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        sizes = [one.shape[0] for one in spec.inputs]
+        self.parts = nn.ModuleList(nn.Linear(size, 8) for size in sizes)
+        self.last = nn.Linear(8, 1)
+
+    def forward(self, both: tuple[Tensor, Tensor]) -> Tensor:
+        hidden = sum(part(x) for part, x in zip(self.parts, both, strict=True))
+        return self.last(torch.relu(hidden)).squeeze(-1)  # type: ignore[arg-type]
+
+
+class Named(nn.Module):
+    """Takes its inputs by name, and gives two logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.right, self.left = nn.Linear(2, 2), nn.Linear(4, 2)
+
+    def forward(self, *, right: Tensor, left: Tensor) -> Tensor:
+        return self.left(left) + self.right(right)
+
+
+def arrays(rows: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(2)
+    left = generator.normal(size=(rows, 4)).astype(np.float32)
+    right = generator.normal(size=(rows, 2)).astype(np.float32)
+    return left, right, (left[:, 0] + right[:, 0] > 0).astype(np.int64)
+
+
+@pytest.mark.parametrize("style", ["tuple", "dict"])
+def test_models_of_the_users_own_with_several_inputs(style: str) -> None:
+    left, right, targets = arrays()
+    inputs: Any = (left, right) if style == "tuple" else {"left": left, "right": right}
+    model: Any = OneTuple if style == "tuple" else Named
+    one = exported(Task(data=(inputs, targets), model=model), plain())
+    got = check(one, (len(one.data.test), 2))
+    assert len({item.name for item in onnx.load_from_string(one.graph).graph.input}) == 2
+    assert one.data.test.targets is not None
+    assert (got.argmax(axis=1) == one.data.test.targets.numpy()).mean() > 0.7
+
+
+def test_graphs_that_disagree_are_refused(table: Exported) -> None:
+    wrong = onnx.load_from_string(table.graph)
+    for weights in wrong.graph.initializer:
+        if weights.data_type == onnx.TensorProto.FLOAT and len(weights.dims) == 2:
+            values = onnx.numpy_helper.to_array(weights)
+            weights.CopyFrom(onnx.numpy_helper.from_array(-values, weights.name))
+    with pytest.raises(BundleError, match="differ by"):
+        check_parity(table.trained.model, wrong.SerializeToString(), table.data.test)
+
+
+class Loops(nn.Module):
+    """Does as many steps as its data say: no graph can hold it."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.layer = nn.Linear(spec.num_features, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        while float(x.abs().max()) > 1:
+            x = x / 2
+        return self.layer(x)
+
+
+def test_a_model_that_cannot_be_exported_is_told_in_one_line() -> None:
+    with pytest.raises(BundleError, match="cannot be exported to ONNX") as caught:
+        exported(Task(data=frame(), model=Loops), plain())
+    assert "\n" not in str(caught.value)
+
+
+def test_costs_are_positive_and_per_graph(table: Exported) -> None:
+    graphs = {"baseline": table.graph, "final": table.graph}
+    costs = measure(graphs, table.data.test)
+    assert set(costs) == {"baseline", "final"}
+    for cost in costs.values():
+        assert cost.latency_ms > 0
+        assert cost.batch_latency_ms > 0
+        assert cost.size_bytes == len(table.graph)
+    few = measure({"one": table.graph}, table.data.test.take(torch.arange(3)))
+    assert few["one"].latency_ms > 0
+    assert BATCH_ROWS > 3
