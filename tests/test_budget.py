@@ -34,7 +34,25 @@ def test_durations_are_read_as_people_write_them(text: str | float, seconds: flo
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "5x", "x", "10 10", "1h30", "1.m", "m", "-5s", "1h-30m", "10 minutes", "1e3", "0", "0s", "0h0m", "nan", "inf"],
+    [
+        "",
+        " ",
+        "5x",
+        "x",
+        "10 10",
+        "1h30",
+        "1.m",
+        "m",
+        "-5s",
+        "1h-30m",
+        "10 minutes",
+        "1e3",
+        "0",
+        "0s",
+        "0h0m",
+        "nan",
+        "inf",
+    ],
 )
 def test_what_is_no_duration_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(TaskError, match="budget") as caught:

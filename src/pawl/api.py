@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from pawl import budget as budgets
@@ -121,8 +123,9 @@ def optimize(
         BudgetError: No result within the budget.
     """
     started = time.monotonic() if started is None else started
+    overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
     if resume is not None:
-        return _resume(source, Path(resume), listener, started)
+        return _resume(source, overrides, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
@@ -131,15 +134,15 @@ def optimize(
     if trials is not None and trials < 1:
         raise TaskError(f"got {trials} trials; give 1 or more")
     seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
-    overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
     task = resolve_task(source, **overrides)
     name = _source_name(source)
     command = _command(name, overrides, budget, trials, seed)
-    folder = Path(out) if out is not None else _new_folder(name)
+    folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
         "overrides": {k: str(_absolute(v)) if k == "test" else v
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
+        "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
         "command": command,
     }  # fmt: skip
@@ -150,16 +153,32 @@ def optimize(
     return Result(folder, summary)
 
 
-def _resume(source: Any, folder: Path, listener: Listener | None, started: float) -> Result:
+def _resume(
+    source: Any,
+    overrides: dict[str, Any],
+    folder: Path,
+    listener: Listener | None,
+    started: float,
+) -> Result:
     with Ledger.open(folder) as ledger:
         known = ledger.identity
+    if "command" not in known:
+        raise LedgerError(
+            f"{str(folder)!r} was left by pawl {known.get('what', '')} and holds no campaign; give "
+            "the folder of a pawl optimize"
+        )
+    if (folder / "summary.json").is_file():  # written last: nothing is left to do
+        return load(folder)
+    given = {name: value for name, value in overrides.items() if value is not None}
     source = known["source"] if source is None else source
-    if source is None:
+    missing = [name for name in known["objects"] if name not in given]
+    if source is None or missing:
+        more = "".join(f", {name}={name}" for name in missing)
         raise LedgerError(
             f"the campaign in {str(folder)!r} was started from Python objects; call "
-            "pawl.optimize(task, resume=folder) with the same task"
+            f"pawl.optimize(task{more}, resume=folder) with the same ones"
         )
-    task = resolve_task(source, **known["overrides"])
+    task = resolve_task(source, **{**known["overrides"], **given})
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
         known["command"],
@@ -182,7 +201,8 @@ def _source_name(source: Any) -> str:
     return type(source).__name__
 
 
-def _new_folder(name: str) -> Path:
+def new_folder(name: str) -> Path:
+    """Returns where the results on a source go by default."""
     stem = Path(name.partition(".py:")[0]).name.split(".")[0] or "campaign"
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
@@ -190,11 +210,12 @@ def _new_folder(name: str) -> Path:
 def _command(
     name: str, overrides: dict[str, Any], budget: str | float | None, trials: int | None, seed: int
 ) -> str:
-    parts = ["pawl optimize", name]
-    parts += [f"--{key} {value}" for key, value in overrides.items() if value is not None]
-    parts.append(f"--trials {trials}" if trials is not None else f"--budget {budget or '10m'}")
-    parts.append(f"--seed {seed}")
-    return " ".join(parts)
+    parts = ["pawl", "optimize", name]
+    for key, value in overrides.items():
+        if value is not None:
+            parts += [f"--{key}", str(value)]
+    parts += ["--budget", str(budget or "10m")] if trials is None else ["--trials", str(trials)]
+    return shlex.join([*parts, "--seed", str(seed)])
 
 
 def load(folder: str | Path) -> Result:
@@ -213,8 +234,8 @@ def load(folder: str | Path) -> Result:
         ) from None
     except ValueError as error:
         raise LedgerError(
-            f"{str(path / 'summary.json')!r} cannot be read ({first_line(error)}); write it anew "
-            f"with pawl optimize --resume {path}"
+            f"{str(path / 'summary.json')!r} cannot be read ({first_line(error)}); delete it and "
+            f"write it anew with pawl optimize --resume {path}"
         ) from None
     return Result(path, summary)
 

@@ -133,7 +133,8 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     )
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort)
-    test = final_test(session, baseline, confirmation.final, data.test, pace.seeds)
+    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace))
+    test = final_test(session, baseline, confirmation.final, data.test, seeds)
 
     session.listener.phase("deploy", "export, parity, latency, bundle")
     models = {"baseline": test.baseline, "final": test.final}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import sys
 import tempfile
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_out = Console(highlight=False)
+_out = Console(highlight=False, markup=False)
 
 Source = Annotated[
     str,
@@ -60,6 +61,22 @@ def _progress() -> Iterator[Any]:
     warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
     with TerminalProgress() as listener:
         yield listener
+
+
+class Interrupted(BaseException):
+    """Raised by signals; not a `KeyboardInterrupt`, which typer would turn into a silent exit."""
+
+
+@contextlib.contextmanager
+def _resumable(folder: Path | None) -> Iterator[None]:
+    """Says on an interrupt how to go on, if there is something to go on with."""
+    try:
+        yield
+    except Interrupted:
+        if folder is None or not (folder / "ledger.sqlite").is_file():
+            raise
+        how = f"pawl optimize --resume {shlex.quote(str(folder))}"
+        raise Interrupted(f"; what was finished is kept, go on with {how}") from None
 
 
 @app.command()
@@ -100,7 +117,9 @@ def optimize(
     """
     from pawl import api  # noqa: PLC0415
 
-    with _progress() as listener:
+    if out is None and resume is None and source is not None:
+        out = api.new_folder(source)
+    with _resumable(resume or out), _progress() as listener:
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, device=device, seed=seed, listener=listener,
@@ -127,9 +146,15 @@ def _show(result: Any) -> None:
         _out.print()
         _out.print(table)
     _out.print()
-    _out.print(f"report   {result.report}")
-    _out.print(f"bundle   {result.folder / 'bundle'}")
-    _out.print(f"predict  pawl predict {result.folder / 'bundle'} DATA --out predictions.csv")
+    bundle = result.folder / "bundle"
+    _line(f"report   {result.report}")
+    _line(f"bundle   {bundle}")
+    _line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
+
+
+def _line(text: str) -> None:
+    """Prints without breaking the line, so that paths can be copied."""
+    _out.print(text, soft_wrap=True)
 
 
 @app.command()
@@ -159,7 +184,7 @@ def train(
         return
     low, high = result.interval
     _out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
-    _out.print(f"bundle   {out / 'bundle'}")
+    _line(f"bundle   {out / 'bundle'}")
 
 
 @app.command()
@@ -218,7 +243,7 @@ def predict(
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
     rows = write_predictions(Bundle.open(bundle), data, out)
-    _out.print(f"{rows} predictions in {out}")
+    _line(f"{rows} predictions in {out}")
 
 
 @app.command()
@@ -270,12 +295,21 @@ def _show_technique(record: dict[str, Any]) -> None:
     _out.print(
         f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
     )
+    if not record["settings"]:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("setting", "default", "range", "what it is", "per member"):
+        table.add_column(column)
     for setting in record["settings"]:
-        member = ", may differ in a population" if setting["memberwise"] else ""
-        _out.print(
-            f"  {setting['name']} = {setting['default']}  {setting['range']}: "
-            f"{setting['description']}{member}"
+        table.add_row(
+            setting["name"],
+            str(setting["default"]),
+            setting["range"],
+            setting["description"],
+            "yes" if setting["memberwise"] else "no",
         )
+    _out.print()
+    _out.print(table)
 
 
 @app.command()
@@ -291,30 +325,29 @@ def doctor(as_json: AsJson = False) -> None:
         for key, value in {**found["hardware"], **found["versions"]}.items():
             _out.print(f"{key:>14}  {value}")
         for check in found["checks"]:
-            _out.print(
-                f"{'ok' if check['ok'] else 'FAILS':>14}  {check['name']}: {check['detail']}"
-            )
+            state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
+            _out.print(f"{state:>14}  {check['name']}: {check['detail']}")
     if not all(check["ok"] for check in found["checks"] if check["needed"]):
         raise typer.Exit(1)
 
 
 def main() -> None:
     """Runs the command line; ends with 0, 2 (wrong input), 3 (budget too short) or 130 (interrupted)."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app(standalone_mode=True)
     except PawlError as error:
         sys.stderr.write(f"pawl: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write(
-            "pawl: interrupted; what was finished is kept, go on with pawl optimize --resume FOLDER\n"
-        )
+    except Interrupted as interrupted:
+        sys.stderr.write(f"pawl: interrupted{interrupted}\n")
         sys.exit(130)
 
 
-def _terminate(*_: object) -> None:
-    raise KeyboardInterrupt
+def _interrupt(*_: object) -> None:
+    raise Interrupted
 
 
 if __name__ == "__main__":

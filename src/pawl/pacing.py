@@ -166,6 +166,17 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
 
 
+def seeds(session: Session, pace_: Pace) -> int:
+    """Returns the seeds of the final test: those planned, or fewer (2 at least) if time is short."""
+    if session.left is None:
+        return pace_.seeds
+    recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
+    if not recent:
+        return pace_.seeds
+    per_pair = 2 * sum(recent) / len(recent) / _RESPLIT_ROWS
+    return max(2, min(pace_.seeds, int((session.left - END_SECONDS) / per_pair)))
+
+
 def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     """Returns the seconds that are left for race and confirmation."""
     assert session.left is not None

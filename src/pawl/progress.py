@@ -22,14 +22,17 @@ class TerminalProgress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(file=sys.stderr, highlight=False)
-        self._live = Live(
-            console=self.console, refresh_per_second=_REFRESH_PER_SECOND, transient=True
-        )
+        self.console = console or Console(file=sys.stderr, highlight=False, markup=False)
         self._started = time.monotonic()
         self._name = ""
         self._detail = ""
         self._state = ""
+        self._live = Live(
+            console=self.console,
+            refresh_per_second=_REFRESH_PER_SECOND,
+            transient=True,
+            get_renderable=self._row,
+        )
 
     def __enter__(self) -> TerminalProgress:
         if self.console.is_terminal:
@@ -50,7 +53,6 @@ class TerminalProgress:
         if name != self._name or not self.console.is_terminal:
             self.console.print(Text.assemble((f"{self._clock():>6}  ", "dim"), f"{name}: {detail}"))
         self._name, self._detail = name, detail
-        self._show()
 
     def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
         """Shows how far it is."""
@@ -60,16 +62,14 @@ class TerminalProgress:
         if left is not None:
             parts.append(f"{max(0.0, left):.0f}s left")
         self._state = "  ".join(parts)
-        self._show()
 
-    def _show(self) -> None:
-        if not self.console.is_terminal:
-            return
+    def _row(self) -> Table:
         row = Table.grid(padding=(0, 2))
-        row.add_row(
-            f"{self._clock():>6}", f"{self._name}: {self._detail}", Text(self._state, "bold")
-        )
-        self._live.update(row)
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ellipsis")
+        row.add_column(no_wrap=True, style="bold")
+        row.add_row(f"{self._clock():>6}", f"{self._name}: {self._detail}", self._state)
+        return row
 
     def _clock(self) -> str:
         spent = int(time.monotonic() - self._started)

@@ -40,9 +40,7 @@ def exported(task: Task, recipe: Recipe) -> Exported:
     problem = Problem.of(task, data)
     one = member(recipe, epochs=8)
     job = Job(one, torch.arange(len(data.test)))
-    (result,) = train_all(
-        problem, [job], lambda _: SERIAL, examples=data.test, with_weights=True
-    )
+    (result,) = train_all(problem, [job], lambda _: SERIAL, examples=data.test, with_weights=True)
     trained = from_outcome(problem, result.outcome)
     graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
     assert result.predictions is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from problems import problem
@@ -78,8 +80,6 @@ def test_one_generation_does_not_repeat_itself(space: Space, name: SamplerName) 
 
 
 def test_points_of_the_ledger_are_taken_after_json(space: Space) -> None:
-    import json
-
     points = [json.loads(json.dumps(space.params(space.baseline)))]
     sampler = Sampler(space, "tpe", 1, 0, [Told(point, 0.5, None) for point in points])
     assert sampler.study.trials[0].params == points[0]

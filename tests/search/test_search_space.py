@@ -76,12 +76,19 @@ def test_every_technique_that_fits_is_in_and_the_others_are_out_with_the_reason(
             chosen = space.distributions.get(f"choose:{t.group}") if t.group else None
             if isinstance(chosen, CategoricalDistribution):
                 assert t.name in chosen.choices
-            else:
-                assert t.name in space.baseline or t.group or f"use:{t.name}" in space.distributions
+            elif t.group is None:
+                # Only what the baseline has and is no stop technique can not be done without.
+                needed = t.name in space.baseline and t.stage is not Stage.STOP
+                assert (f"use:{t.name}" in space.distributions) != needed
             for key in t.settings.model_fields:
                 name = f"{t.name}.{key}"
-                assert name in space.distributions
-                assert (name in space.structural) == (key not in t.memberwise)
+                assert (name in space.distributions) == searched(t, key)
+                assert (name in space.structural) == (searched(t, key) and key not in t.memberwise)
+
+
+def searched(t: Technique, key: str) -> bool:
+    extra = t.settings.model_fields[key].json_schema_extra
+    return not isinstance(extra, dict) or bool(extra.get("searched", True))
 
 
 def test_bounds_scales_and_choices_come_from_the_settings() -> None:
@@ -122,10 +129,13 @@ def test_any_point_is_a_valid_fitting_recipe(kind: str, data: st.DataObject) -> 
     recipe = space.recipe(point)  # a recipe that clashes would raise
     assert fitting(recipe, facts(kind)) == recipe
     assert Recipe.from_toml(recipe.to_toml()) == recipe
-    # What the baseline has is varied or swapped, never dropped.
+    # What the baseline has is varied or swapped, never dropped, but for when to stop.
     for name, _ in space.baseline.entries:
+        if technique(name).stage is Stage.STOP:
+            continue
         group = technique(name).group
-        assert name in recipe or (group and any(technique(n).group == group for n in dict(recipe.entries)))
+        peers = [n for n, _ in recipe.entries if group and technique(n).group == group]
+        assert name in recipe or peers
     assert space.recipe(space.params(recipe)) == recipe
     # Members that share the structural part share a population.
     other = {**data.draw(points(space)), **space.structure(point)}
@@ -146,6 +156,9 @@ class _One(Settings):
     share: float = number(0.1, 0.01, 1.0, "a share", log=True)
     count: int = Field(2, ge=1, le=4, description="a count")
     sharp: bool = Field(False, description="a switch")
+    fixed: int = Field(
+        7, ge=1, le=9, description="not searched", json_schema_extra={"searched": False}
+    )
 
 
 def _made(name: str, **more: Any) -> Technique:
@@ -176,14 +189,17 @@ def test_what_clashes_with_an_earlier_technique_is_left_out(registered: list[Tec
     assert "test_second" in space.recipe(point | {"use:test_second": True})
     assert isinstance(space.distributions["test_first.sharp"], CategoricalDistribution)
     assert isinstance(space.distributions["test_first.count"], IntDistribution)
+    assert "test_first.fixed" not in space.distributions
+    assert both.settings("test_first").model_dump()["fixed"] == 7
 
 
 @pytest.mark.parametrize("registered", [CLASHING], indirect=True)
 def test_the_baselines_techniques_win_a_clash(registered: list[Technique]) -> None:
-    start = baseline(facts("table")).with_("test_second", share=0.5)
+    start = baseline(facts("table")).with_("test_second", share=0.5, fixed=3)
     space = Space(start, facts("table"))
     recipe = space.recipe(space.params(start) | {"use:test_first": True})
     assert "test_second" in recipe
+    assert recipe.settings("test_second") == start.settings("test_second")
 
 
 @pytest.mark.parametrize("registered", [[_made("test_fixed", searched=False)]], indirect=True)
@@ -207,7 +223,7 @@ def test_a_baseline_of_the_users_own_is_the_center_of_the_space() -> None:
     schedule = space.distributions["choose:schedule"]
     assert isinstance(schedule, CategoricalDistribution)
     assert "none" not in schedule.choices
-    assert "use:dropout" not in space.distributions
+    assert "use:dropout" not in space.distributions  # it may differ, but stays
     assert "dropout.rate" in space.distributions
 
 
@@ -217,7 +233,7 @@ def test_starts_are_valid_fitting_and_distinct(kind: str) -> None:
     assert fitting(start, facts(kind)) == start
     found = starts(start, facts(kind))
     assert len(found) >= 2
-    assert len({recipe.structure for recipe in (start, *found)}) == len(found) + 1
+    assert len({recipe.id for recipe in (start, *found)}) == len(found) + 1
     for recipe in found:
         assert fitting(recipe, facts(kind)) == recipe
         assert recipe.changes(start)

@@ -12,6 +12,7 @@ from pawl.environment import hardware, versions
 from pawl.evidence import ALPHA, Comparison, Confirmation, FinalTest, Verdict
 from pawl.execution import HOLDOUT_SHARE, Session
 from pawl.ledger import Ledger, TrialRecord
+from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
 from pawl.report.page import render
 from pawl.report.records import CurvePoint, Report, TrialPoint
@@ -20,6 +21,7 @@ from pawl.report.summary import (
     CostSummary,
     Effect,
     EvidenceSummary,
+    FindingSummary,
     GainSummary,
     Pair,
     Summary,
@@ -108,7 +110,7 @@ def summarize(
         ),
         confirmation=_effect(confirmation.headline, confirmation.p_value),
         techniques=[_technique(verdict) for verdict in confirmation.verdicts],
-        findings=[],
+        findings=_findings(session, test),
         cost=CostSummary(
             latency_ms=_pair(costs, "latency_ms"),
             batch_latency_ms=_pair(costs, "batch_latency_ms"),
@@ -136,6 +138,24 @@ def summarize(
         hardware=hardware(session.problem.device),
         command=command,
     )  # fmt: skip
+
+
+def _findings(session: Session, test: FinalTest) -> list[FindingSummary]:
+    """Returns what a reader must know to judge the gain: a baseline that was cut short is weak."""
+    baselines = [t for t in test.records if t.role.startswith("baseline")]
+    unfinished = sum(t.status == "completed" for t in baselines)
+    if session.epochs >= natural_epochs(session) or 2 * unfinished <= len(baselines):
+        return []
+    return [
+        FindingSummary(
+            rule="short_trainings",
+            severity="warning",
+            evidence=f"{unfinished} of {len(baselines)} baseline trainings had not leveled off after "
+            f"{session.epochs} epochs, the longest that the budget allowed: part of the gain may be "
+            "faster learning rather than a better end",
+            suggests=["a larger --budget"],
+        )
+    ]
 
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:
@@ -189,9 +209,15 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
     headline = confirmation.headline
     if headline is None or not confirmation.proven:
         if headline is None:
+            # Without looks there was no time; otherwise there was no other recipe to look at.
+            why = (
+                "No recipe did better than the baseline in the search"
+                if confirmation.effort.looks
+                else "No recipe could be compared with the baseline within the budget"
+            )
             return (
-                f"No recipe could be compared with the baseline within the budget; the bundle holds "
-                f"the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
+                f"{why}; the bundle holds the baseline ({name} {test.result.baseline[0]:.4g} on "
+                f"{rows:,} test rows)."
             )
         return (
             f"The best recipe found is not shown to beat the baseline ({headline.effect:+.3g} {name} "

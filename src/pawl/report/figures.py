@@ -32,6 +32,7 @@ class Figure:
 
 
 def effect_row(label: str, effect: Effect, tone: Tone, *, new_group: bool = False) -> Row:
+    """Returns an effect as a row of a forest plot."""
     value, span, _, _ = effect_cells(effect)
     return Row(
         label=label,
@@ -44,6 +45,7 @@ def effect_row(label: str, effect: Effect, tone: Tone, *, new_group: bool = Fals
 
 
 def effect_cells(effect: Effect) -> tuple[str, str, str, str]:
+    """Returns an effect's value, interval, p-value and number of pairs as text."""
     digits = places(effect.interval, effect.value)
     value = number(effect.value, digits, signed=True)
     span = interval_text(effect.interval, digits, signed=True)
@@ -51,4 +53,5 @@ def effect_cells(effect: Effect) -> tuple[str, str, str, str]:
 
 
 def drawable(value: float, interval: tuple[float, float]) -> bool:
+    """Tells whether a value and its interval can be drawn."""
     return finite(value) and finite(interval[0]) and finite(interval[1])

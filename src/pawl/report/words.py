@@ -78,10 +78,11 @@ def protocol(summary: Summary) -> list[Note]:
         ),
         Note(
             title="The correction",
-            text=f"{count(evidence.comparisons, 'comparison')} in all: p-values are corrected with "
-            f"Holm's method, so that the chance of even one false claim stays within "
-            f"{evidence.alpha:.0%}. Resplits share rows; the test widens its intervals for that "
-            "(Nadeau and Bengio's correction).",
+            text=f"{count(evidence.comparisons, 'comparison')} in all. The recipe against the "
+            "baseline comes first; only if it is shown to be better are its changes tested, with "
+            "Holm's correction among them. The looks share alpha. So the chance of even one false "
+            f"claim stays within {evidence.alpha:.0%}. Resplits share rows; the test widens its "
+            "intervals for that (Nadeau and Bengio's correction).",
         ),
     ]
     if finite(evidence.pairing_correlation):

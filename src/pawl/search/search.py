@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -68,14 +70,10 @@ def search(
         if not done and not _goes_on(session, plan):
             break
         session.listener.phase("search", f"generation {generation + 1}")
-        unit = session.ledger.compute(
-            f"search/{generation}",
-            _PHASE,
-            lambda g=generation, c=count: (  # type: ignore[misc]
-                {},
-                _generation(session, space, plan, sampler, known, trials, g, c),
-            ),
+        work = partial(
+            _generation, session, space, plan, sampler, known, tuple(trials), generation, count
         )
+        unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
         trials += unit.trials
         session.note(unit.trials)
     return trials
@@ -99,7 +97,7 @@ def _generation(
     trials: Sequence[TrialRecord],
     generation: int,
     count: int,
-) -> list[TrialRecord]:
+) -> tuple[dict[str, Any], list[TrialRecord]]:
     sign = session.problem.objective.sign
     sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
     source, first, structure = _structure(session, space, sampler, known, trials, generation)
@@ -119,7 +117,7 @@ def _generation(
     chosen = session.plan(representative)
     width = min(plan.width, chosen.width, count)
     found = run_generation(session.problem, chosen, members(), width, heartbeat=heartbeat)
-    return [
+    return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",
             extra={"params": item.params, "rungs": {str(k): v for k, v in item.rungs.items()}},
