@@ -8,7 +8,6 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 _REFRESH_PER_SECOND = 4
@@ -63,13 +62,13 @@ class TerminalProgress:
             parts.append(f"{max(0.0, left):.0f}s left")
         self._state = "  ".join(parts)
 
-    def _row(self) -> Table:
-        row = Table.grid(padding=(0, 2))
-        row.add_column(no_wrap=True)
-        row.add_column(no_wrap=True, overflow="ellipsis")
-        row.add_column(no_wrap=True, style="bold")
-        row.add_row(f"{self._clock():>6}", f"{self._name}: {self._detail}", self._state)
-        return row
+    def _row(self) -> Text:
+        if not self._name:
+            return Text()
+        text = Text(f"{self._clock():>6}  ", no_wrap=True, overflow="ellipsis")
+        if self._state:
+            text.append(self._state, "bold").append("  ")
+        return text.append(f"{self._name}: {self._detail}")
 
     def _clock(self) -> str:
         spent = int(time.monotonic() - self._started)

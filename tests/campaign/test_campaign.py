@@ -96,9 +96,10 @@ def check_same(folder: Path, other: Path) -> None:
     """Holds two campaigns equal: what they say, what they recorded, and what they deploy."""
     assert timeless(summary_of(folder)) == timeless(summary_of(other))
     assert record_of(folder) == record_of(other)
-    assert (folder / "recipe.toml").read_bytes() == (other / "recipe.toml").read_bytes()
-    weights = "bundle/model.safetensors"
-    assert (folder / weights).read_bytes() == (other / weights).read_bytes()
+    names = ["recipe.toml", *(f"bundle/{n}" for n in FILES if n != "card.md")]
+    names += [str(p.relative_to(folder)) for p in (folder / "artifacts").iterdir()]
+    for name in names:  # the card holds latencies
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
 def test_the_summary_is_as_its_schema_says(done: Result) -> None:

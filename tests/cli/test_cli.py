@@ -304,12 +304,11 @@ def test_a_campaign_is_shown_and_its_report_is_written_anew(
 
 def test_a_terminal_sees_one_line_that_is_rewritten_and_a_line_per_phase() -> None:
     screen, log = io.StringIO(), io.StringIO()
-    with TerminalProgress(Console(file=screen, force_terminal=True, width=40)) as shown:
+    with TerminalProgress(Console(file=screen, force_terminal=True, width=60)) as shown:
         shown.phase("search", "generation [1]")
         shown.progress(trials=3, best=0.98765432, left=-2.0)
         shown.phase("search", "generation [2]")
         shown.phase("test", "a detail that is much too long for a narrow terminal")
-        shown._live.refresh()
     assert "generation [1]" in screen.getvalue()
     assert "3 trained  best 0.98765  0s left" in screen.getvalue()
     with TerminalProgress(Console(file=log, width=40)) as shown:

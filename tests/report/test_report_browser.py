@@ -74,13 +74,13 @@ def test_page_reads_without_scripts(
     assert headline.is_visible()
     assert headline.inner_text().startswith("Proven:")
     drawings = [box for box in page.locator("svg").all() if box.is_visible()]
-    assert len(drawings) == 6  # noqa: PLR2004 - one of each pair, and both curves
+    assert len(drawings) == 6
     for drawing in drawings:
         box = drawing.bounding_box()
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
-        assert box["height"] > 40  # noqa: PLR2004
+        assert box["height"] > 40
     page.locator("summary").first.click()
     assert page.locator("details table").first.is_visible()
     assert requests == [file.as_uri()]

@@ -196,7 +196,7 @@ def test_many_trials_stay_light(make: Callable[..., Report]) -> None:
             number=i,
             generation=0,
             status="completed",
-            score=0.5 + i * 1e-5 - (1e9 if i == 7 else 0),  # noqa: PLR2004
+            score=0.5 + i * 1e-5 - (1e9 if i == 7 else 0),
             steps=10,
             recipe="depth 2",
             seconds=float(i),
@@ -204,7 +204,7 @@ def test_many_trials_stay_light(make: Callable[..., Report]) -> None:
         for i in range(8000)
     )
     html = render(make(trials=trials))
-    assert len(html) < 1_500_000  # noqa: PLR2004
+    assert len(html) < 1_500_000
     text = Page(html).text
     assert "The best 300 of 8,000" in text
     assert "1 score beyond the axis" in text

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pawl.evidence.pairs import Pairs
+from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
 from pawl.evidence.tests import ALPHA, Comparison, holm, sequential_p, spending
 from pawl.evidence.verdicts import Verdict, name_without, verdict_of
@@ -51,6 +52,7 @@ class Confirmation:
         effort: What was planned.
         comparisons: How many comparisons were made.
         correlation: Between candidate and baseline over pairs.
+        retuned: Whether the ablations' learning rates were re-tuned.
     """
 
     final: Recipe
@@ -62,6 +64,7 @@ class Confirmation:
     effort: Effort
     comparisons: int
     correlation: float | None = None
+    retuned: bool = False
 
 
 def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effort) -> Confirmation:
@@ -80,13 +83,14 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     headline = pairs.compare(candidate, baseline)
     proven = gate["baseline"] <= ALPHA and headline.effect > 0
     adjusted: dict[str, float] = {}
+    arms: dict[str, Recipe] = {}
     verdicts = _unproven(candidate, changes, "its recipe is not shown to beat the baseline")
     if proven:
         arms, looks = _ablations(session, pairs, baseline, candidate, changes)
         found = _look(session, pairs, candidate, arms, looks, "its changes")
         corrected = holm(list(found.values()))
         adjusted = {n: max(gate["baseline"], p) for n, p in zip(found, corrected, strict=True)}
-        verdicts = [verdict_of(session, pairs, candidate, baseline, c, adjusted) for c in changes]
+        verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
     return Confirmation(
         final=candidate if proven else baseline,
         candidate=candidate,
@@ -97,6 +101,7 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
         effort=effort,
         comparisons=1 + len(adjusted),
         correlation=pairs.correlation(candidate, baseline),
+        retuned=session.ledger.unit("retune") is not None,
     )
 
 
@@ -167,6 +172,16 @@ def _ablations(
     else:
         count = session.ledger.decide("confirm/changes", choose)
     arms = {name_without(c): candidate.revert(c, baseline) for c in ranked[:count]}
+
+    def affordable() -> bool:
+        if session.left is None:
+            return True
+        trainings = num_trainings(len(arms)) + looks[0] * len(arms)
+        return session.left - session.reserve > trainings * pairs.seconds(candidate)
+
+    worthwhile = session.ledger.decide("confirm/retune", affordable)
+    if arms and worthwhile:
+        arms = retuned(session, arms)
     return arms, looks
 
 

@@ -52,8 +52,8 @@ def verdict_of(
     session: Session,
     pairs: Pairs,
     candidate: Recipe,
-    baseline: Recipe,
     change: Change,
+    arms: Mapping[str, Recipe],
     adjusted: Mapping[str, float],
 ) -> Verdict:
     """Returns the verdict on a change of a candidate that is shown to beat the baseline.
@@ -62,15 +62,15 @@ def verdict_of(
         session: The campaign's.
         pairs: The confirmation's trainings.
         candidate: The recipe.
-        baseline: What it was compared with.
         change: One of its differences from the baseline.
+        arms: The recipes that it was compared with, by the arms' names.
         adjusted: Corrected p-values by the arms' names; a change that is not there was not compared.
     """
     name = name_without(change)
     if name not in adjusted:
         reason = "not compared on its own within the budget"
         return Verdict(change, candidate, "unproven", True, None, None, reason)
-    without = candidate.revert(change, baseline)
+    without = arms[name]
     comparison, p_value = pairs.compare(candidate, without), adjusted[name]
     verdict: VerdictName = "unproven"
     reason = f"no difference shown in {comparison.n} pairs; not shown to be dispensable either"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +23,7 @@ Mode = Literal["fused", "serial"]
 _MEMORY_BYTES = 2 << 30
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
 _PROBE_STEPS = 4
+_COMPILE_SECONDS, _COMPILED_SAVES, _STRUCTURE_SHARE = 45.0, 0.5, 0.08
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -33,18 +36,27 @@ class Plan:
         mode: `fused` or `serial`.
         width: Most members at once.
         reason: Why, in a few words.
+        compiled: Whether fused steps are compiled.
     """
 
     mode: Mode
     width: int
     reason: str
+    compiled: bool = False
 
     def stepper(self) -> Stepper:
         """Returns a fresh stepper of this mode."""
-        return FusedStepper() if self.mode == "fused" else SerialStepper()
+        return FusedStepper(compiled=self.compiled) if self.mode == "fused" else SerialStepper()
 
 
-def plan(problem: Problem, recipe: Recipe, member: Member, *, timed: bool) -> Plan:
+def plan(
+    problem: Problem,
+    recipe: Recipe,
+    member: Member,
+    *,
+    timed: bool,
+    seconds_left: float | None = None,
+) -> Plan:
     """Chooses how to train a structure.
 
     A structure that `vmap` cannot take runs serially. Otherwise, with `timed`, both modes take a
@@ -57,6 +69,7 @@ def plan(problem: Problem, recipe: Recipe, member: Member, *, timed: bool) -> Pl
         recipe: Any recipe of the structure.
         member: A member to probe with (its recipe is replaced).
         timed: Whether clocks may decide.
+        seconds_left: Of the campaign's budget; with enough of them a fused structure is compiled.
     """
     probe = Member(recipe, member.seed, member.train, member.valid, member.epochs)
     _, body, _ = problem.build(recipe, probe.seed, probe.train)
@@ -65,13 +78,26 @@ def plan(problem: Problem, recipe: Recipe, member: Member, *, timed: bool) -> Pl
     if refusal:
         return Plan("serial", width, refusal)
     if timed and problem.device.type == "cpu":
-        return _timed(problem, probe, width)
+        chosen = _timed(problem, probe, width)
+        compiled = chosen.mode == "fused" and _compiling_pays(seconds_left)
+        return dataclasses.replace(chosen, compiled=compiled)
     modules = list(body.modules())
     if any(isinstance(m, _SERIAL_TYPES) for m in modules):
         return Plan("serial", width, "recurrent layers gain nothing from fusing")
     if problem.device.type == "cpu" and any(isinstance(m, _SERIAL_ON_CPU) for m in modules):
         return Plan("serial", width, "convolutions on a CPU")
     return Plan("fused", width, "vmap takes the model")
+
+
+def _compiling_pays(seconds_left: float | None) -> bool:
+    """Tells whether a structure's share of the time left is worth compiling its step.
+
+    Compiling takes 15 to 30 seconds on two cores, twice where the population shrinks, and at best
+    halves a step; without a C++ compiler it cannot be done.
+    """
+    if seconds_left is None or shutil.which("c++") is None:
+        return False
+    return _STRUCTURE_SHARE * seconds_left * _COMPILED_SAVES > _COMPILE_SECONDS
 
 
 def _width(layout: Layout) -> int:

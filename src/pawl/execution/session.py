@@ -140,7 +140,9 @@ class Session:
         def choose() -> dict[str, object]:
             train, valid = self.search_rows
             probe = Member(recipe, self.derive("probe"), train, valid, self.epochs)
-            return asdict(plan(self.problem, recipe, probe, timed=self.timed))
+            return asdict(
+                plan(self.problem, recipe, probe, timed=self.timed, seconds_left=self.left)
+            )
 
         return Plan(**self.ledger.decide(f"plan/{digest}", choose))  # type: ignore[arg-type]
 

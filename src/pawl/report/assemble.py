@@ -127,7 +127,7 @@ def summarize(
             alpha=ALPHA,
             comparisons=confirmation.comparisons,
             pairing_correlation=confirmation.correlation,
-            learning_rate_retuned=False,
+            learning_rate_retuned=confirmation.retuned,
             holdout_share=HOLDOUT_SHARE,
         ),
         test_touches=session.ledger.test_touches,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -88,9 +87,19 @@ class Program:
         return base
 
 
-def namespace(values: Values) -> SimpleNamespace:
+class Namespace:
+    """Settings as attributes (a class of our own because `torch.compile` cannot trace the stock one)."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        return self._values[name]
+
+
+def namespace(values: Values) -> Namespace:
     """Returns settings as attributes."""
-    return SimpleNamespace(**values)
+    return Namespace(values)
 
 
 def stack_values(

@@ -39,8 +39,9 @@ class Trained:
             name: tensor.detach().contiguous().clone()
             for name, tensor in self.model.state_dict().items()
         }
-        meta = {"recipe": json.dumps(self.recipe.to_dict()), "seed": str(self.seed)}
-        return save(tensors, metadata=meta)
+        # One entry: safetensors writes several in any order, and equal models should be equal bytes.
+        meta = {"recipe": self.recipe.to_dict(), "seed": self.seed}
+        return save(tensors, metadata={"trial": json.dumps(meta)})
 
     @property
     def num_parameters(self) -> int:
@@ -81,11 +82,11 @@ def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> 
     path = ledger.folder / name
     try:
         with safe_open(path, framework="pt") as file:
-            meta = file.metadata()
+            meta = json.loads(file.metadata()["trial"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        recipe = Recipe.from_dict(json.loads(meta["recipe"]))
+        recipe = Recipe.from_dict(meta["recipe"])
         seed = int(meta["seed"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{str(path)!r} cannot be read ({error}); start the campaign anew"
         ) from None
