@@ -58,7 +58,9 @@ def main() -> int:
         if room == "__init__":
             continue
         if room not in ROOMS:
-            wrong.append(f"{relative}: room {room!r} is not in the list of scripts/check_imports.py")
+            wrong.append(
+                f"{relative}: room {room!r} is not in the list of scripts/check_imports.py"
+            )
             continue
         for line, other in imported(path):
             if other in ROOMS and ROOMS.index(other) > ROOMS.index(room):

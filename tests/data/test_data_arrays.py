@@ -158,7 +158,7 @@ def test_a_tensor_dataset():
     ("make", "style", "shapes"),
     [
         (lambda row: X[row], "single", [(5,)]),
-        (lambda row: float(row), "single", [()]),
+        (float, "single", [()]),
         (lambda row: {"a": X[row], "b": row}, "dict", [(5,), ()]),
         (lambda row: (torch.ones(2, 3), X[row]), "tuple", [(2, 3), (5,)]),
     ],
