@@ -6,7 +6,7 @@ import html
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -136,7 +136,9 @@ def optimize(
     seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
     task = resolve_task(source, **overrides)
     name = _source_name(source)
-    command = _command(name, overrides, budget, trials, seed)
+    length = {"trials": trials} if trials is not None else {"budget": budget or "10m"}
+    chosen = None if device == "auto" else device
+    command = _command(source, {**overrides, **length, "seed": seed, "device": chosen})
     folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
@@ -207,15 +209,17 @@ def new_folder(name: str) -> Path:
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _command(
-    name: str, overrides: dict[str, Any], budget: str | float | None, trials: int | None, seed: int
-) -> str:
-    parts = ["pawl", "optimize", name]
-    for key, value in overrides.items():
-        if value is not None:
-            parts += [f"--{key}", str(value)]
-    parts += ["--budget", str(budget or "10m")] if trials is None else ["--trials", str(trials)]
-    return shlex.join([*parts, "--seed", str(seed)])
+def _command(source: Any, given: Mapping[str, Any]) -> str:
+    """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
+    set_ = {name: value for name, value in given.items() if value is not None}
+    if all(isinstance(value, str | Path | int | float) for value in (source, *set_.values())):
+        flags = [text for name, value in set_.items() for text in (f"--{name}", str(value))]
+        return shlex.join(["pawl", "optimize", str(source), *flags])
+    arguments = [
+        f"{name}={value!r}" if isinstance(value, str | int | float) else f"{name}={name}"
+        for name, value in set_.items()
+    ]
+    return f"pawl.optimize({', '.join(['source', *arguments])})"
 
 
 def load(folder: str | Path) -> Result:

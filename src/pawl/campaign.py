@@ -102,6 +102,13 @@ def _ledger(
             f"the data is not what the campaign in {str(folder)!r} was started with; give the same "
             "data, or start anew with another --out"
         )
+    written, present = ledger.identity["versions"].get("pawl"), versions().get("pawl")
+    if written != present:
+        ledger.close()
+        raise LedgerError(
+            f"the campaign in {str(folder)!r} was started with pawl {written} and this is {present}; "
+            "finish it with the version that started it, or start anew with another --out"
+        )
     return ledger
 
 

@@ -135,7 +135,11 @@ def _show(result: Any) -> None:
     summary = result.summary
     _out.print()
     _out.print(summary.gain.statement, style="bold")
-    if summary.techniques:
+    measured = any(t.effect is not None for t in summary.techniques)
+    if summary.techniques and not measured:
+        names = ", ".join(t.name for t in summary.techniques)
+        _out.print(f"\nIts changes were not compared one by one: {names}.")
+    elif summary.techniques:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("technique", "verdict", "effect", "95% interval", "pairs"):
             table.add_column(column)

@@ -58,3 +58,30 @@ def _range(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     log = isinstance(extra, dict) and bool(extra.get("log"))
     return f"{low} to {high}" + (" (log scale)" if log else "")
+
+
+def markdown() -> str:
+    """Returns the reference page of all techniques (`docs/techniques.md` is this)."""
+    lines = [
+        "# Techniques",
+        "Generated from the records by `python -m pawl.listing > docs/techniques.md`. Settings marked *",
+        "may differ between the members of one fused population.",
+    ]
+    for stage in STAGES:
+        lines += ["", f"## Stage: {stage.value}"]
+        for t in select(stage=stage.value):
+            record = describe(t)
+            group = f" Group: {t.group}." if t.group else ""
+            conflicts = f" Not with: {', '.join(record['conflicts'])}." if t.conflicts else ""
+            lines += ["", f"### {t.name}", f"{t.summary}{group}{conflicts}", f"*{t.reference}*"]
+            if record["settings"]:
+                lines += ["", "| setting | default | range | meaning |", "|---|---|---|---|"]
+            for s in record["settings"]:
+                star = "\\*" if s["memberwise"] else ""
+                name, default = s["name"] + star, s["default"]
+                lines.append(f"| {name} | {default} | {s['range']} | {s['description']} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

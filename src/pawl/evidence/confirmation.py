@@ -132,7 +132,7 @@ def _look(
         undecided = {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}
         if not undecided:
             break
-        session.listener.phase("confirm", f"{what}, {len(undecided)} comparisons, {look} pairs")
+        session.listener.phase("confirm", f"{what}, {look} pairs of {1 + len(undecided)} recipes")
         pairs.run(key, {**undecided, "candidate": candidate}, range(look))
         further = index + 1 < len(looks) and session.ledger.decide(
             f"{key}/further",

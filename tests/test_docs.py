@@ -1,0 +1,38 @@
+"""Documentation that is generated or executed stays true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pawl
+from pawl.listing import markdown
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_page_of_techniques_is_generated_from_the_records() -> None:
+    page = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
+    assert page == markdown(), "run: python -m pawl.listing > docs/techniques.md"
+
+
+def test_every_name_of_the_public_face_is_there() -> None:
+    for name in pawl.__all__:
+        assert getattr(pawl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pawl.nothing  # type: ignore[attr-defined]
+
+
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pawl import pacing
+
+    monkeypatch.setattr(pacing, "_STEPS", 20)
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    inputs, targets = [[0.0]], [0]
+    names = {"inputs": inputs, "targets": targets, "MyModule": object, "my_metric": len}
+    exec(compile(code, "README.md", "exec"), names)
+    assert len(names["predictions"]) == 569
