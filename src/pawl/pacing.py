@@ -24,7 +24,7 @@ _STEPS = 3000
 _MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
 _LARGE_ROW = 1024
 _WANTED_TRAININGS, _FEWEST_TRAININGS = 90, 26
-_SEARCH_SHARE = 0.42
+_SEARCH_SHARE = 0.5
 _GENERATIONS = 6
 _TEST_SHARE = 0.15
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
@@ -114,7 +114,7 @@ def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> t
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
     per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
     for count, pairs in ((4, 4), (3, 3), (2, 3)):
-        if (count + 1) * pairs * per_trial < 0.25 * left:
+        if (count + 1) * pairs * per_trial < 0.3 * left:
             return count, pairs
     return 1, 0
 
@@ -159,8 +159,8 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     base = pace_.seconds_per_trial
     mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
     changes = len(candidate.changes(baseline))
-    race_ = 12 * base * _SLOWER_FINAL
-    evidence = (5 * (changes + 2) + 10 * (changes + 1)) * mine + 15 * base
+    race_ = 9 * base * _SLOWER_FINAL
+    evidence = (5 * changes + 10) * mine + 10 * base
     spare = _for_evidence(session, pace_, mine) - evidence - race_
     assert session.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None

@@ -23,6 +23,7 @@ from pawl.recipe import Change, Recipe
 
 LOOKS: tuple[int, ...] = (5, 10, 20)
 """Numbers of pairs after which results are looked at."""
+_FEWEST_MORE = 3
 
 
 @dataclass(frozen=True)
@@ -127,24 +128,41 @@ def _look(
     shares: list[float] = []
     p_values: dict[str, list[float]] = {name: [] for name in others}
     combined = dict.fromkeys(others, 1.0)
-    for index, look in enumerate(looks):
+    look: int = looks[0]
+    while undecided := {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}:
         key = f"confirm/{what}/{look}"
-        undecided = {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}
-        if not undecided:
-            break
         session.listener.phase("confirm", f"{what}, {look} pairs of {1 + len(undecided)} recipes")
         pairs.run(key, {**undecided, "candidate": candidate}, range(look))
-        further = index + 1 < len(looks) and session.ledger.decide(
-            f"{key}/further",
-            partial(_affordable, session, pairs, [candidate, *others.values()], looks[index + 1]),
+        following = session.ledger.decide(
+            f"{key}/next",
+            partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),
         )
-        shares.append(planned[look] if further else 1.0 - sum(shares))
+        shares.append(planned[look] if following else 1.0 - sum(shares))
         for name, arm in undecided.items():
             p_values[name].append(pairs.compare(candidate, arm).p_value)
             combined[name] = sequential_p(p_values[name], shares)
-        if not further:
+        if not following:
             break
+        look = following
     return combined
+
+
+def _next_look(
+    session: Session, pairs: Pairs, arms: Sequence[Recipe], look: int, looks: Sequence[int]
+) -> int:
+    """Returns the number of pairs of the next look, 0 if this one is the last.
+
+    Where there is no time for all pairs of the next planned look, it is taken with those there is time
+    for, if they are a few, and is the last. Looks at the clock and the number of arms, not at results.
+    """
+    planned = [n for n in looks if n > look]
+    if not planned or look not in looks:
+        return 0
+    if session.left is None:
+        return planned[0]
+    per_pair = sum(pairs.seconds(arm) for arm in arms)
+    affordable = look + int((session.left - session.reserve) / max(per_pair, 1e-9))
+    return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 
 def _ablations(
@@ -183,11 +201,3 @@ def _ablations(
     if arms and worthwhile:
         arms = retuned(session, arms)
     return arms, looks
-
-
-def _affordable(session: Session, pairs: Pairs, arms: Sequence[Recipe], look: int) -> bool:
-    """Tells whether there is time to train these arms up to a look, the test phase set aside."""
-    if session.left is None:
-        return True
-    need = sum(pairs.seconds(arm) * max(0, look - len(pairs.of(arm))) for arm in arms)
-    return session.left - session.reserve > need
