@@ -33,6 +33,7 @@ from pawl.task import Task
 from pawl.techniques import technique
 
 _MAX_CURVE_SEEDS = 5
+_LAST_SHARE = 0.8
 
 
 def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
@@ -143,7 +144,8 @@ def summarize(
 def _findings(session: Session, test: FinalTest) -> list[FindingSummary]:
     """Returns what a reader must know to judge the gain: a baseline that was cut short is weak."""
     baselines = [t for t in test.records if t.role.startswith("baseline")]
-    unfinished = sum(t.status == "completed" for t in baselines)
+    sign = session.problem.objective.sign
+    unfinished = sum(_still_improving(t, sign) for t in baselines)
     if session.epochs >= natural_epochs(session) or 2 * unfinished <= len(baselines):
         return []
     return [
@@ -156,6 +158,14 @@ def _findings(session: Session, test: FinalTest) -> list[FindingSummary]:
             suggests=["a larger --budget"],
         )
     ]
+
+
+def _still_improving(trial: TrialRecord, sign: float) -> bool:
+    """Tells whether a training's best evaluation lies in the last fifth of its planned length."""
+    scores = [sign * score for _, _, score in trial.curve if score is not None]
+    if trial.status != "completed" or not scores:
+        return False
+    return scores.index(max(scores)) + 1 > _LAST_SHARE * len(scores)
 
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:

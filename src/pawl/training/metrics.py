@@ -112,11 +112,11 @@ def _average_precision(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
 
 
 def _rmse(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    return _mean((p - t).double() ** 2, w.double()).sqrt()
+    return _mean((p.double() - t.double()) ** 2, w.double()).sqrt()
 
 
 def _mae(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    return _mean((p - t).double().abs(), w.double())
+    return _mean((p.double() - t.double()).abs(), w.double())
 
 
 def _r2(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
