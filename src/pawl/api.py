@@ -19,12 +19,11 @@ from pawl.data import load as load_data
 from pawl.data import resolve_task
 from pawl.deployment import Bundle, write_bundle
 from pawl.errors import LedgerError, TaskError, first_line
-from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, sequential_p, spending
+from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
-from pawl.search import fitting
 from pawl.task import Task
 from pawl.training.problem import Problem
 
@@ -291,17 +290,11 @@ def _session(
 
 
 def _check_fit(session: Session, recipe: Recipe) -> Recipe:
-    smaller = fitting(recipe, session.facts)
-    for name, _ in recipe.entries:
-        if name not in smaller:
-            reason = dict(recipe_reasons(session, recipe))[name]
-            raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")
+    for t, _ in recipe:
+        reason = t.fits(session.facts)
+        if reason:
+            raise TaskError(f"technique {t.name!r} does not fit this task: {reason}; leave it out")
     return recipe
-
-
-def recipe_reasons(session: Session, recipe: Recipe) -> list[tuple[str, str]]:
-    """Returns the recipe's techniques that do not fit the task, with the reasons."""
-    return [(t.name, reason) for t, _ in recipe if (reason := t.fits(session.facts))]
 
 
 def compare(
@@ -333,18 +326,12 @@ def compare(
     task = resolve_task(source, target=target, metric=metric, kind=kind)
     session, _ = _session(task, Path(out), seed, device, listener, "compare")
     with session.ledger:
-        arms = {"first": _check_fit(session, first), "second": _check_fit(session, second)}
+        others = {"first": _check_fit(session, first)}
         pairs = Pairs(session, "compare")
-        shares = spending(looks)
-        p_values: list[float] = []
-        for look in looks:
-            session.listener.phase("compare", f"{look} pairs")
-            pairs.run(f"compare/{look}", arms, range(look))
-            comparison = pairs.compare(second, first)
-            p_values.append(comparison.p_value)
-            p_value = sequential_p(p_values, list(shares.values())[: len(p_values)])
-            if p_value <= ALPHA:
-                break
+        found = look_by_look(
+            session, pairs, _check_fit(session, second), others, looks, "two recipes"
+        )
+        p_value, comparison = found["first"], pairs.compare(second, first)
         verdict = "no difference shown"
         if p_value <= ALPHA:
             verdict = "better" if comparison.effect > 0 else "worse"

@@ -144,8 +144,12 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     test = final_test(session, baseline, confirmation.final, data.test, seeds)
 
     session.listener.phase("deploy", "export, parity, latency, bundle")
-    models = {"baseline": test.baseline, "final": test.final}
-    graphs = {name: export_graph(model, data) for name, model in models.items()}
+    graph = export_graph(test.final, data)
+    unchanged = confirmation.final == baseline
+    graphs = {
+        "baseline": graph if unchanged else export_graph(test.baseline, data),
+        "final": graph,
+    }
     costs = measure(graphs, data.test)
     values = scores_of(session, data, graphs)
     part = task_summary(task, data, settings.source)

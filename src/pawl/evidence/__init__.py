@@ -1,6 +1,6 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
-from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm
+from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, look_by_look
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
@@ -32,6 +32,7 @@ __all__ = [
     "final_test",
     "gain_on_test",
     "holm",
+    "look_by_look",
     "non_inferior",
     "race",
     "sequential_p",

@@ -80,7 +80,9 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
             baseline, candidate, False, None, None, (*unproven, *screened), effort, 0
         )
     pairs = Pairs(session, "confirm")
-    gate = _look(session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe")
+    gate = look_by_look(
+        session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe"
+    )
     headline = pairs.compare(candidate, baseline)
     proven = gate["baseline"] <= ALPHA and headline.effect > 0
     adjusted: dict[str, float] = {}
@@ -88,7 +90,7 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     verdicts = _unproven(candidate, changes, "its recipe is not shown to beat the baseline")
     if proven:
         arms, looks = _ablations(session, pairs, baseline, candidate, changes)
-        found = _look(session, pairs, candidate, arms, looks, "its changes")
+        found = look_by_look(session, pairs, candidate, arms, looks, "its changes")
         corrected = holm(list(found.values()))
         adjusted = {n: max(gate["baseline"], p) for n, p in zip(found, corrected, strict=True)}
         verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
@@ -110,7 +112,7 @@ def _unproven(candidate: Recipe, changes: Sequence[Change], reason: str) -> list
     return [Verdict(c, candidate, "unproven", False, None, None, reason) for c in changes]
 
 
-def _look(
+def look_by_look(
     session: Session,
     pairs: Pairs,
     candidate: Recipe,
@@ -130,8 +132,10 @@ def _look(
     combined = dict.fromkeys(others, 1.0)
     look: int = looks[0]
     while undecided := {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}:
-        key = f"confirm/{what}/{look}"
-        session.listener.phase("confirm", f"{what}, {look} pairs of {1 + len(undecided)} recipes")
+        key = f"{pairs.purpose}/{what}/{look}"
+        session.listener.phase(
+            pairs.purpose, f"{what}, {look} pairs of {1 + len(undecided)} recipes"
+        )
         pairs.run(key, {**undecided, "candidate": candidate}, range(look))
         following = session.ledger.decide(
             f"{key}/next",

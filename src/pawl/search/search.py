@@ -215,18 +215,21 @@ def _jittered(space: Space, params: Params, generator: np.random.Generator) -> P
 
 def best_trial(trials: Sequence[TrialRecord], sign: float) -> TrialRecord | None:
     """Returns the trial with the best validation score among those that were not pruned."""
-    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
-    return max(ended, key=lambda t: sign * (t.score or 0.0), default=None)
+    return next(iter(_best_first(trials, sign)), None)
 
 
 def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:
     """Returns the best recipes, best first, at most `count`, each structure's best only."""
-    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
-    ended.sort(key=lambda t: -sign * (t.score or 0.0))
     found: dict[str, Recipe] = {}
-    for trial in ended:
+    for trial in _best_first(trials, sign):
         recipe = Recipe.from_dict(trial.recipe)
         found.setdefault(recipe.structure, recipe)
         if len(found) == count:
             break
     return list(found.values())
+
+
+def _best_first(trials: Sequence[TrialRecord], sign: float) -> list[TrialRecord]:
+    """Returns the trials that were not pruned and have a score, best first; ties keep their order."""
+    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
+    return sorted(ended, key=lambda t: -sign * (t.score or 0.0))

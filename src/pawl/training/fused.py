@@ -13,7 +13,7 @@ from pawl.data.types import Examples, Inputs
 from pawl.models import outputs, predictions
 from pawl.techniques import AVERAGE_INTERVAL, Batch
 from pawl.training.population import Buffers, Kept, Population
-from pawl.training.program import namespace
+from pawl.training.program import Namespace
 
 
 class FusedStepper:
@@ -81,12 +81,12 @@ class FusedStepper:
                 total_loss += losses.detach()
                 gradients = torch.cat([g.reshape(len(population), -1) for g in pieces], dim=1)
                 for call in program.gradient:
-                    settings = namespace(values[call.name])
+                    settings = Namespace(values[call.name])
                     gradients = call.technique.apply(gradients, state.weights, settings)
                 update = program.update
                 update.technique.apply(
                     state.weights, gradients, state.slots, rates[k], ahead[k] + 1.0,
-                    namespace(values[update.name]),
+                    Namespace(values[update.name]),
                 )  # fmt: skip
                 if program.average:
                     due = averaging_due(population.step + k + 1, population.total)
@@ -179,7 +179,7 @@ def average(population: Population, members: slice | Tensor, step: Tensor) -> No
     state = population.state
     assert state.average is not None
     for call in population.program.average:
-        settings = namespace(
+        settings = Namespace(
             {
                 k: v[members] if isinstance(v, Tensor) else v
                 for k, v in population.values[call.name].items()

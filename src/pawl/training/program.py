@@ -70,20 +70,20 @@ class Program:
         """Returns learning rates for steps `[..., N]` (taken before) of `total` `[N]`."""
         rate: Tensor = values[self.update.name]["learning_rate"].expand(step.shape)
         for call in self.schedule:
-            rate = rate * call.technique.apply(step, total, namespace(values[call.name]))
+            rate = rate * call.technique.apply(step, total, Namespace(values[call.name]))
         return rate
 
     def transform(self, batch: Batch, values: Mapping[str, Values], key: Tensor) -> Batch:
         """Runs the batch stage; `key` is `[N]`."""
         for call in self.batch:
-            settings = namespace(values[call.name])
+            settings = Namespace(values[call.name])
             batch = call.technique.apply(batch, settings, rng.fold(key, call.salt))
         return batch
 
     def loss_term(self, base: LossTerm, values: Mapping[str, Values]) -> LossTerm:
         """Returns the loss of one member whose settings are these (scalars)."""
         for call in self.loss:
-            base = call.technique.apply(base, namespace(values[call.name]))
+            base = call.technique.apply(base, Namespace(values[call.name]))
         return base
 
 
@@ -95,11 +95,6 @@ class Namespace:
 
     def __getattr__(self, name: str) -> Any:
         return self._values[name]
-
-
-def namespace(values: Values) -> Namespace:
-    """Returns settings as attributes."""
-    return Namespace(values)
 
 
 def stack_values(

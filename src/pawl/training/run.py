@@ -17,7 +17,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.training.metrics import score
 from pawl.training.population import Buffers, Member, Population
-from pawl.training.program import namespace
+from pawl.training.program import Namespace
 
 Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
@@ -172,7 +172,7 @@ class Run:
         stale = torch.tensor(since, dtype=torch.float32, device=device)
         evaluations = torch.tensor(counts, dtype=torch.float32, device=device)
         for call in population.program.stop:
-            settings = namespace(population.values[call.name])
+            settings = Namespace(population.values[call.name])
             stop |= call.technique.apply(stale, evaluations, settings).cpu()
         return stop
 

@@ -15,7 +15,7 @@ from pawl.models import outputs, predictions
 from pawl.techniques import Batch
 from pawl.training.fused import average, averaging_due, scaled_targets
 from pawl.training.population import Buffers, Kept, Population
-from pawl.training.program import namespace, select_values
+from pawl.training.program import Namespace, select_values
 
 
 class SerialStepper:
@@ -72,7 +72,7 @@ class SerialStepper:
                 total_loss += loss.detach()
                 flat = gradient.unsqueeze(0)
                 for call in program.gradient:
-                    settings = namespace(values[call.name])
+                    settings = Namespace(values[call.name])
                     flat = call.technique.apply(flat, weights.unsqueeze(0), settings)
                 optimizer.param_groups[0]["params"][0].grad = flat[0]
                 optimizer.param_groups[0]["lr"] = rates[k]
