@@ -16,10 +16,21 @@ from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
-def test_compiled_equals_fused() -> None:
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "eager",
+        pytest.param(
+            "inductor",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.filterwarnings("default"),
+                pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler"),
+            ],
+        ),
+    ],
+)
+def test_compiled_equals_fused(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(300, 6, generator=generator)
     y = (x.sum(1) > 0).long()
@@ -43,9 +54,9 @@ def test_compiled_equals_fused() -> None:
     )
     rows = torch.arange(300)
     results = []
-    for compiled in (False, True):
+    for each in (None, backend):
         members = [Member(recipe, seed, rows[:200], rows[200:], 5) for seed in range(4)]
-        population = Population(problem, members, FusedStepper(compiled=compiled))
+        population = Population(problem, members, FusedStepper(backend=each))
         population.advance(6)
         population.keep([0, 2])
         population.advance(6)

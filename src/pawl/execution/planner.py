@@ -46,7 +46,7 @@ class Plan:
 
     def stepper(self) -> Stepper:
         """Returns a fresh stepper of this mode."""
-        return FusedStepper(compiled=self.compiled) if self.mode == "fused" else SerialStepper()
+        return FusedStepper(backend="inductor" if self.compiled else None) if self.mode == "fused" else SerialStepper()
 
 
 def plan(

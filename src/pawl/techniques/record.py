@@ -157,6 +157,10 @@ class Technique:
         after: Names of techniques of its stage that come first.
         fits: Says why it does not fit a task; `None` if it does.
         slots: For the update stage: names of its state tensors (`[N, P]`, zero at the start).
+        coefficients: For the update stage: what depends on `(rate [K, N], step [K, N], settings)`
+            alone, as tensors `[K, N]` by name. They are computed for many steps at once and reach
+            `apply` as further attributes of the settings, `[N]`: inside a compiled step, a power
+            would be taken again for every few weights.
         reference_optimizer: For the update stage: the `torch.optim` class that does the same for
             one model, and the settings it takes, by its own names.
         searched: Whether campaigns add it and vary its settings; what is not searched but is in the
@@ -177,6 +181,7 @@ class Technique:
     after: frozenset[str] = frozenset()
     fits: Callable[[Facts], str | None] = _always_fits
     slots: tuple[str, ...] = ()
+    coefficients: Callable[[Tensor, Tensor, Any], dict[str, Tensor]] | None = None
     reference_optimizer: Callable[[list[Tensor], Any], torch.optim.Optimizer] | None = None
     searched: bool = True
     family: str = field(default="", compare=False)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from pawl import rng
 from pawl.data.types import Examples, Inputs
 from pawl.models import outputs, predictions
 from pawl.techniques import AVERAGE_INTERVAL, Batch
-from pawl.training.population import Buffers, Kept, Population
+from pawl.training.compiled import CompiledStep
+from pawl.training.population import DROPOUT_SALT, Buffers, Kept, Population
 from pawl.training.program import Namespace
+
+Arguments = dict[str, Any]
+"""All that a step reads and writes, by name: tensors, and dicts of tensors."""
+StepFunction = Callable[[Arguments], None]
 
 
 class FusedStepper:
@@ -24,25 +30,23 @@ class FusedStepper:
     inside `vmap(grad(...))`.
 
     Args:
-        compiled: Compile the forward pass with `torch.compile` (dynamic shapes, so that a shrinking
-            population does not compile anew).
+        backend: A backend of `torch.compile` that runs the whole step, from the rows of the batch
+            to the new weights, as one graph; `None` runs it operation by operation.
     """
 
     name = "fused"
 
-    def __init__(self, *, compiled: bool = False) -> None:
-        self.compiled = compiled
-        self._leaves: dict[str, Tensor] = {}
-        self._losses: Callable[..., Tensor] | None = None
+    def __init__(self, *, backend: str | None = None) -> None:
+        self.backend = backend
+        self._take: StepFunction | None = None
+        self._width = 0
 
     def rebind(self, population: Population) -> None:
-        """Makes leaf views into the weight matrix, from which gradients are taken."""
-        views = population.layout.views(population.state.weights)
-        self._leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        if self._losses is None:
-            self._losses = vmap(_member_loss(population), randomness="different")
-            if self.compiled:
-                self._losses = torch.compile(self._losses, dynamic=True)
+        """Builds the step before its first use; it holds for all populations of the structure."""
+        if self._take is None or (self.backend and len(population) > self._width):
+            take = _step(population)
+            self._take = CompiledStep(take, self.backend) if self.backend else take
+            self._width = len(population)
 
     def chunk(self, members: int, values: int) -> int:
         """Returns how many rows of `values` numbers each are best predicted at once.
@@ -53,47 +57,58 @@ class FusedStepper:
 
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+        count = len(population)
+        if self.backend is None or count == self._width:
+            return self._advance(population, rows)
+        # A compiled step has a fixed width: copies of the first member fill the empty places.
+        filled = [*range(count), *[0] * (self._width - count)]
+        population.keep(filled)
+        losses = self._advance(population, rows[torch.tensor(filled)])
+        population.keep(range(count))
+        return losses[:count]
+
+    def _advance(self, population: Population, rows: Tensor) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
         steps = rows.shape[1]
         taken = population.step.to(population.device, torch.float32)
         ahead = taken + torch.arange(steps, device=rows.device).unsqueeze(1)
         total = population.total.to(population.device, torch.float32)
+        keys = rng.fold(population.seed_key, ahead.to(torch.int32))
+        torch.manual_seed(int(population.seed_key[0]) + int(population.step[0]))
+        assert self._take is not None
         with torch.no_grad():
             rates = program.rates(values, ahead, total)
-        loss_values = {call.name: values[call.name] for call in program.loss}
-        total_loss = torch.zeros(len(population), device=population.device)
-        torch.manual_seed(int(population.seed_key[0]) + int(population.step[0]))
-        for k in range(steps):
-            key = population.step_keys(k)
-            population.set_dropout_keys(key)
-            with torch.no_grad():
-                batch = program.transform(_gather(population, rows[:, k]), values, key)
-            assert self._losses is not None
-            losses = self._losses(
-                self._leaves, state.buffers, batch.inputs, batch.targets, _mixture(batch),
-                loss_values,
-            )  # fmt: skip
-            pieces = torch.autograd.grad(
-                losses.sum(), list(self._leaves.values()), allow_unused=True, materialize_grads=True
-            )
-            with torch.no_grad():
-                total_loss += losses.detach()
-                gradients = torch.cat([g.reshape(len(population), -1) for g in pieces], dim=1)
-                for call in program.gradient:
-                    settings = Namespace(values[call.name])
-                    gradients = call.technique.apply(gradients, state.weights, settings)
-                update = program.update
-                update.technique.apply(
-                    state.weights, gradients, state.slots, rates[k], ahead[k] + 1.0,
-                    Namespace(values[update.name]),
-                )  # fmt: skip
+            done = ahead + 1.0
+            ahead_of = program.coefficients(values, rates, done)
+            batches = rows.transpose(0, 1).contiguous()
+            arguments: Arguments = {
+                "weights": state.weights,
+                "slots": state.slots,
+                "buffers": state.buffers,
+                "front": state.front,
+                "values": {name: _tensors(settings) for name, settings in values.items()},
+                "inputs": population.problem.examples.inputs,
+                "targets": population.problem.targets,
+                "mean": population.target_mean,
+                "std": population.target_std,
+                "loss": torch.zeros(len(population), device=population.device),
+            }
+            for k in range(steps):
+                arguments |= {
+                    "rows": batches[k],
+                    "key": keys[k],
+                    "rate": rates[k],
+                    "step": done[k],
+                    "coefficients": {name: each[k] for name, each in ahead_of.items()},
+                }
+                self._take(arguments)
                 if program.average:
                     due = averaging_due(population.step + k + 1, population.total)
                     if bool(due.any()):
                         members = due.nonzero().flatten().to(population.device)
-                        average(population, members, ahead[k][members] + 1.0)
-        return total_loss / steps
+                        average(population, members, done[k][members])
+        return arguments["loss"] / steps
 
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
@@ -117,11 +132,52 @@ class FusedStepper:
         )  # fmt: skip
 
 
+def _step(population: Population) -> StepFunction:
+    """Returns what takes one step, in place, as a function of all that it depends on."""
+    program, problem, front = population.program, population.problem, population.front
+    layout, dropouts = population.layout, tuple(population.dropouts)
+    losses_of = vmap(_member_loss(population), randomness="different")
+    static = {name: _plain(settings) for name, settings in population.values.items()}
+
+    def take(a: Arguments) -> None:
+        weights, key = a["weights"], a["key"]
+        members = len(weights)
+        values = {name: {**plain, **a["values"][name]} for name, plain in static.items()}
+        inputs = {name: x[a["rows"]] for name, x in a["inputs"].items()}
+        inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], inputs)
+        targets = scaled_targets(a["targets"][a["rows"]], a["mean"], a["std"])
+        batch = program.transform(Batch(inputs, targets), values, key)
+        keys = {
+            f"{name}.key": rng.fold(key, DROPOUT_SALT + index)
+            for index, name in enumerate(dropouts)
+        }
+        views = layout.views(weights)
+        leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
+        with torch.enable_grad():
+            losses = losses_of(
+                leaves, {**a["buffers"], **keys}, batch.inputs, batch.targets, _mixture(batch),
+                {call.name: a["values"][call.name] for call in program.loss},
+            )  # fmt: skip
+            pieces = torch.autograd.grad(
+                losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
+            )
+        a["loss"].add_(losses.detach())
+        gradients = torch.cat([g.reshape(members, -1) for g in pieces], dim=1)
+        for call in program.gradient:
+            gradients = call.technique.apply(gradients, weights, Namespace(values[call.name]))
+        update = program.update
+        settings = Namespace({**values[update.name], **a["coefficients"]})
+        update.technique.apply(weights, gradients, a["slots"], a["rate"], a["step"], settings)
+
+    return take
+
+
 def _member_loss(population: Population) -> Callable[..., Tensor]:
     """Returns the loss of one member as a function of all it depends on."""
     problem, program, body = population.problem, population.program, population.body
     schema, base = problem.schema, problem.base_loss()
     convert = problem.loss is None
+    static = {call.name: _plain(population.values[call.name]) for call in program.loss}
 
     def loss(
         weights: Buffers,
@@ -129,11 +185,12 @@ def _member_loss(population: Population) -> Callable[..., Tensor]:
         inputs: Inputs,
         targets: Tensor,
         mixture: dict[str, Tensor],
-        values: dict[str, dict[str, Any]],
+        values: dict[str, Buffers],
     ) -> Tensor:
         raw = functional_call(body, (weights, buffers), (inputs,))
         out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
-        term = program.loss_term(base, values)
+        settings = {name: {**plain, **values[name]} for name, plain in static.items()}
+        term = program.loss_term(base, settings)
         value = term(out, targets, weights)
         if mixture:
             share = mixture["share"]
@@ -143,6 +200,14 @@ def _member_loss(population: Population) -> Callable[..., Tensor]:
     return loss
 
 
+def _tensors(settings: Mapping[str, Any]) -> Buffers:
+    return {key: value for key, value in settings.items() if isinstance(value, Tensor)}
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if not isinstance(value, Tensor)}
+
+
 def _mixture(batch: Batch) -> dict[str, Tensor]:
     # vmap takes no None; an empty dict stands for "not mixed".
     if batch.partners is None or batch.share is None:
@@ -150,22 +215,10 @@ def _mixture(batch: Batch) -> dict[str, Tensor]:
     return {"partners": batch.partners, "share": batch.share}
 
 
-def _gather(population: Population, rows: Tensor) -> Batch:
-    """Returns the batch of rows `[N, B]`, front layers applied and targets scaled."""
-    examples = population.problem.examples
-    inputs = {name: x[rows] for name, x in examples.inputs.items()}
-    inputs = vmap(lambda f, x: functional_call(population.front, f, (x,)))(
-        population.state.front, inputs
-    )
-    return Batch(inputs, scaled_targets(population, rows, slice(None)))
-
-
-def scaled_targets(population: Population, rows: Tensor, members: slice) -> Tensor:
-    """Returns the targets of rows `[N, B]`; values are in units of the training rows' deviation."""
-    targets = population.problem.targets[rows]
+def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Returns targets `[N, B]`; values are put in units of the training rows' deviation."""
     if not targets.is_floating_point():
         return targets
-    mean, std = population.target_mean[members], population.target_std[members]
     return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
 
 

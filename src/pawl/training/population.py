@@ -26,7 +26,7 @@ from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
 
 Buffers = dict[str, Tensor]
-_DROPOUT_SALT = 1000
+DROPOUT_SALT = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +262,7 @@ class Population:
     def set_dropout_keys(self, key: Tensor) -> None:
         """Gives each dropout layer of each member its key for a step; `key` is `[N]`."""
         for index, name in enumerate(self.dropouts):
-            self.state.buffers[f"{name}.key"] = rng.fold(key, _DROPOUT_SALT + index)
+            self.state.buffers[f"{name}.key"] = rng.fold(key, DROPOUT_SALT + index)
 
     def evaluated(self) -> tuple[Tensor, Buffers]:
         """Returns the weights and buffers that evaluations use: averages where there are any."""

@@ -73,6 +73,13 @@ class Program:
             rate = rate * call.technique.apply(step, total, Namespace(values[call.name]))
         return rate
 
+    def coefficients(
+        self, values: Mapping[str, Values], rate: Tensor, step: Tensor
+    ) -> dict[str, Tensor]:
+        """Returns what the update computes ahead for steps `[K, N]` (this one included)."""
+        compute = self.update.technique.coefficients
+        return compute(rate, step, Namespace(values[self.update.name])) if compute else {}
+
     def transform(self, batch: Batch, values: Mapping[str, Values], key: Tensor) -> Batch:
         """Runs the batch stage; `key` is `[N]`."""
         for call in self.batch:

@@ -93,7 +93,9 @@ class SerialStepper:
         with torch.no_grad():
             inputs = {n: x[rows[0]] for n, x in population.problem.examples.inputs.items()}
             inputs = {n: x.unsqueeze(0) for n, x in population.front(inputs).items()}
-            batch = Batch(inputs, scaled_targets(population, rows, one))
+            targets = population.problem.targets[rows]
+            mean, std = population.target_mean[one], population.target_std[one]
+            batch = Batch(inputs, scaled_targets(targets, mean, std))
             key = population.step_keys(offset)
             if population.dropouts:
                 population.set_dropout_keys(key)

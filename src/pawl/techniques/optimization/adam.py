@@ -20,6 +20,20 @@ class AdamSettings(Settings):
     beta2: float = number(0.999, 0.95, 0.9999, "decay of the squared gradient's average")
 
 
+def corrections(rate: Tensor, step: Tensor, settings: Any) -> dict[str, Tensor]:
+    """Returns the step size and the second moment's scale with their bias corrections.
+
+    Args:
+        rate: Learning rates, schedule included, `[K, N]`.
+        step: Steps taken, the one of each row included, `[K, N]`.
+        settings: `beta1`, `beta2` `[N]`.
+    """
+    return {
+        "size": rate / (settings.beta1**step - 1.0),
+        "scale": (1.0 - settings.beta2**step).rsqrt(),
+    }
+
+
 def adam(
     weights: Tensor,
     gradients: Tensor,
@@ -36,15 +50,13 @@ def adam(
         slots: `exp_avg` and `exp_avg_sq`, `[N, P]`.
         rate: Learning rates, schedule included, `[N]`.
         step: Steps taken, this one included, `[N]`.
-        settings: `beta1`, `beta2` `[N]`.
+        settings: `beta1`, `beta2`, and by `corrections` `size` and `scale`, `[N]`.
     """
     first, second = slots["exp_avg"], slots["exp_avg_sq"]
     first.lerp_(gradients, (1.0 - settings.beta1).unsqueeze(1))
     second.lerp_(gradients * gradients, (1.0 - settings.beta2).unsqueeze(1))
-    size = rate / (1.0 - settings.beta1**step)
-    root = (1.0 - settings.beta2**step).sqrt()
-    denominator = second.sqrt().div_(root.unsqueeze(1)).add_(EPSILON)
-    weights.addcmul_(first / denominator, size.unsqueeze(1), value=-1.0)
+    denominator = second.sqrt().mul_(settings.scale.unsqueeze(1)).add_(EPSILON)
+    weights.addcmul_(first / denominator, settings.size.unsqueeze(1))
 
 
 TECHNIQUE = Technique(
@@ -58,6 +70,7 @@ TECHNIQUE = Technique(
     memberwise=frozenset({"learning_rate", "beta1", "beta2"}),
     writes=frozenset({"weights"}),
     slots=("exp_avg", "exp_avg_sq"),
+    coefficients=corrections,
     reference_optimizer=lambda weights, s: torch.optim.Adam(
         weights, lr=s.learning_rate, betas=(s.beta1, s.beta2), eps=EPSILON
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.optimization.adam import EPSILON, AdamSettings, adam
+from pawl.techniques.optimization.adam import EPSILON, AdamSettings, adam, corrections
 from pawl.techniques.record import Stage, Technique, number
 
 
@@ -44,6 +44,7 @@ TECHNIQUE = Technique(
     memberwise=frozenset({"learning_rate", "beta1", "beta2", "weight_decay"}),
     writes=frozenset({"weights"}),
     slots=("exp_avg", "exp_avg_sq"),
+    coefficients=corrections,
     reference_optimizer=lambda weights, s: torch.optim.AdamW(
         weights,
         lr=s.learning_rate,

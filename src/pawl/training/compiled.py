@@ -1,0 +1,101 @@
+"""A step as one compiled graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+
+from pawl.errors import TrialError
+
+
+_OPTIONS = {"max_pointwise_cat_inputs": 0}
+
+
+class CompiledStep:
+    """A function of nested dicts of tensors that is traced and compiled at its first call.
+
+    The gradients are inside the trace, so that the compiler sees forward, backward and update as
+    one graph and writes each intermediate result once. Shapes are fixed by the first call; the
+    graph serves every later call with the same shapes.
+
+    Args:
+        function: What to compile; it may change the tensors in place.
+        backend: A backend of `torch.compile`.
+    """
+
+    def __init__(self, function: Callable[[Any], None], backend: str) -> None:
+        self._function = function
+        self._backend = backend
+        self._compiled: Callable[..., object] | None = None
+
+    def __call__(self, arguments: Any) -> None:
+        """Runs the function.
+
+        Raises:
+            TrialError: The function draws random numbers other than by keys, which would come out
+                differently when compiled.
+        """
+        leaves, spec = pytree.tree_flatten(arguments)
+        if self._compiled is None:
+            self._compiled = self._compile(leaves, spec)
+        self._compiled(*leaves)
+
+    def _compile(self, leaves: list[Tensor], spec: pytree.TreeSpec) -> Callable[..., object]:
+        def flat(*leaves: Tensor) -> tuple[()]:
+            self._function(pytree.tree_unflatten(list(leaves), spec))
+            return ()
+
+        # Fake tensors: tracing computes nothing, and code that depends on values raises.
+        graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*leaves)
+        if any(_draws(node) for node in graph.graph.nodes):
+            raise TrialError("the model draws random numbers of its own and cannot be compiled")
+        _transpose_products(graph)
+        compiled: Callable[..., object] = torch.compile(
+            graph, backend=self._backend, dynamic=False, options=_OPTIONS if self._backend == "inductor" else None
+        )
+        return compiled
+
+
+def _draws(node: fx.Node) -> bool:
+    target = node.target
+    tags = target.tags if isinstance(target, torch._ops.OpOverload) else ()
+    return torch.Tag.nondeterministic_seeded in tags
+
+
+def _transpose_products(graph: fx.GraphModule) -> None:
+    """Turns `(a @ b)^T` into `b^T @ a^T`, which needs no copy where the transposed one is stored.
+
+    Gradients of linear layers arrive transposed when a batched product replaces them.
+    """
+    aten = torch.ops.aten
+    for node in list(graph.graph.nodes):
+        if node.target is not aten.transpose.int or set(node.args[1:]) not in ({1, 2}, {-1, -2}):
+            continue
+        product = node.args[0]
+        while product.target in _VIEWS and _shape(product) == _shape(product.args[0]):
+            product = product.args[0]
+        if product.target is not aten.bmm.default:
+            continue
+        with graph.graph.inserting_before(node):
+            swapped = [
+                graph.graph.call_function(aten.transpose.int, (factor, 1, 2))
+                for factor in reversed(product.args)
+            ]
+            node.replace_all_uses_with(
+                graph.graph.call_function(aten.bmm.default, (swapped[0], swapped[1]))
+            )
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+
+
+def _shape(node: fx.Node) -> torch.Size:
+    shape: torch.Size = node.meta["val"].shape
+    return shape
