@@ -56,7 +56,7 @@ def _train() -> str:
     (result,) = train_all(problem, [Job(member)], lambda _: chosen)
     if result.outcome.score is None:
         raise RuntimeError(f"a small model ended as {result.outcome.status}")
-    return f"a small model trains ({chosen.mode})"
+    return f"a small model trains ({chosen.way})"
 
 
 def _export() -> str:

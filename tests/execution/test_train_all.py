@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec
 from pawl.errors import BudgetError, TaskError
-from pawl.execution import Job, Plan, pick_device, train_all
+from pawl.execution import Job, Plan, Way, pick_device, train_all
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.metrics import score
 
-FUSED = Plan("fused", 3, "for the test")
+FUSED = Plan(Way("fused", 3), "for the test")
 
 
 def jobs_of(recipes: list[Recipe]) -> list[Job]:
@@ -51,7 +51,7 @@ def test_results_come_in_the_order_of_the_jobs_and_are_packed_by_structure() -> 
         assert job.judge is not None
         expected = score(one.objective, result.predictions, one.targets[job.judge])
         assert result.score == pytest.approx(float(expected))
-        (alone,) = train_all(one, [job], lambda _: Plan("serial", 1, ""))
+        (alone,) = train_all(one, [job], lambda _: Plan(Way("serial", 1), ""))
         assert alone.predictions is not None
         torch.testing.assert_close(result.predictions, alone.predictions, rtol=0, atol=1e-4)
 
@@ -82,7 +82,7 @@ class Fragile(nn.Module):
 def test_a_model_that_raises_in_training_is_a_failed_outcome() -> None:
     one = problem_of(Task(data=frame(), model=Fragile))
     jobs = jobs_of([plain()] * 8)
-    results = train_all(one, jobs, lambda _: Plan("serial", 4, ""))
+    results = train_all(one, jobs, lambda _: Plan(Way("serial", 4), ""))
     unlucky = [float(one.builder(job.member.seed).get_buffer("module.luck")) < 0.5 for job in jobs]
     assert 0 < sum(unlucky) < len(jobs)
     for bad, job, result in zip(unlucky, jobs, results, strict=True):
@@ -106,13 +106,13 @@ def test_a_population_too_large_for_memory_is_cut_in_half() -> None:
             self.layer = nn.Linear(spec.num_features, spec.num_outputs)
 
         def forward(self, x: Tensor) -> Tensor:
-            if self.training and len(widths) < 3:
+            if self.training and len(widths) < 4:
                 widths.append(len(x))
                 raise torch.OutOfMemoryError("too much")
             return self.layer(x)
 
     one = problem_of(Task(data=frame(), model=Greedy))
-    results = train_all(one, jobs_of([plain()] * 4), lambda _: Plan("serial", 4, ""))
+    results = train_all(one, jobs_of([plain()] * 4), lambda _: Plan(Way("serial", 4), ""))
     statuses = [r.outcome.status for r in results]
     assert statuses == ["failed", "completed", "completed", "completed"]
     assert results[0].outcome.reason == "out of memory"

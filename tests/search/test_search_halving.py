@@ -11,7 +11,7 @@ from problems import frame, member, plain, problem, problem_of
 from torch import Tensor, nn
 
 from pawl.data import ModelSpec
-from pawl.execution import Plan
+from pawl.execution import Plan, Way
 from pawl.recipe import Recipe
 from pawl.search.halving import Rungs, Searched, run_generation
 from pawl.search.space import Params
@@ -48,7 +48,7 @@ def generation(
         if next(left, None) is None:
             raise StopIteration
 
-    chosen = Plan(mode, width, "for the test")  # type: ignore[arg-type]
+    chosen = Plan(Way(mode, width), "for the test")  # type: ignore[arg-type]
     return run_generation(problem("table"), chosen, members, width, heartbeat=heartbeat)
 
 
@@ -169,7 +169,7 @@ class Unlucky(nn.Module):
 def test_members_that_diverge_end_as_such_and_the_others_go_on() -> None:
     one = problem_of(Task(data=frame(), model=Unlucky))
     members = configurations([plain()] * 8)
-    plan = Plan("fused", 3, "for the test")
+    plan = Plan(Way("fused", 3), "for the test")
     done = run_generation(one, plan, members, 3, heartbeat=lambda: None)
     assert sorted(item.params["index"] for item in done) == list(range(8))
     diverged = [item for item in done if item.outcome.status == "diverged"]

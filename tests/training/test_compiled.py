@@ -56,7 +56,7 @@ def test_compiled_equals_fused(backend: str) -> None:
     results = []
     for each in (None, backend):
         members = [Member(recipe, seed, rows[:200], rows[200:], 5) for seed in range(4)]
-        population = Population(problem, members, FusedStepper(backend=each))
+        population = Population(problem, members, FusedStepper(backend=each, width=4))
         population.advance(6)
         population.keep([0, 2])
         population.advance(6)

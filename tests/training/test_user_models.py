@@ -340,7 +340,7 @@ def test_what_does_not_fuse_is_planned_serial_and_trains(
 ) -> None:
     problem = problem_of(Task(data=numbers(), model=model))
     chosen = plan(problem, BARE, member(BARE), timed=False)
-    assert chosen.mode == "serial"
+    assert chosen.way.mode == "serial"
     assert reason in chosen.reason
     assert chosen.width >= 1
     population = trained(problem, chosen.stepper())
@@ -351,9 +351,9 @@ def test_what_does_not_fuse_is_planned_serial_and_trains(
 def test_plans_of_plain_networks(timed: bool) -> None:
     table = problem_of(Task(data=frame()))
     chosen = plan(table, plain(), member(plain()), timed=timed)
-    assert timed or (chosen.mode, chosen.width) == ("fused", 64)
-    assert chosen.mode in ("fused", "serial")
+    assert timed or (chosen.way.mode, chosen.width) == ("fused", 64)
+    assert chosen.way.mode in ("fused", "serial")
     assert chosen.reason
     if not timed:
         pictures = problem_of(Task(data=images()))
-        assert plan(pictures, plain(), member(plain()), timed=False).mode == "serial"
+        assert plan(pictures, plain(), member(plain()), timed=False).way.mode == "serial"

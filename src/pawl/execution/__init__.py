@@ -1,7 +1,8 @@
-"""Where and how members are trained: planner, executor, and what a session's phases share."""
+"""Where and how members are trained: planner, executors, and what a session's phases share."""
 
-from pawl.execution.inline import Heartbeat, Job, Planner, Result, train_all
-from pawl.execution.planner import Plan, pick_device, plan
+from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.packing import Job, Planner, Result, failed, train_all
+from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, plan
 from pawl.execution.session import (
     HOLDOUT_SHARE,
     Listener,
@@ -11,18 +12,25 @@ from pawl.execution.session import (
     record_of,
     seconds_per_epoch,
 )
+from pawl.execution.ways import Way
 
 __all__ = [
+    "EXECUTORS",
     "HOLDOUT_SHARE",
+    "ExecutorName",
     "Heartbeat",
     "Job",
     "Listener",
+    "Lost",
     "Plan",
     "Planner",
     "Resplit",
     "Result",
     "Session",
     "Silent",
+    "Way",
+    "Work",
+    "failed",
     "pick_device",
     "plan",
     "record_of",

@@ -1,29 +1,36 @@
-"""How a structure is best trained here: fused or one by one, and how many members at once."""
+"""How a structure is best trained here: fused or one by one, compiled or not, in how many processes."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import shutil
-import time
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from pawl.errors import PawlError
+from pawl.execution.executors import can_fork
+from pawl.execution.measuring import Measured, Memory, measure, probes
+from pawl.execution.ways import Way
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Layout, Member, Population, Stepper
 from pawl.training.problem import Problem
-from pawl.training.serial import SerialStepper
 
-Mode = Literal["fused", "serial"]
+ExecutorName = Literal["auto", "inline", "processes"]
+EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
+Ahead = Callable[[float], float]
+"""Tells how many seconds a structure will train, given seconds per step and member."""
 
-_MEMORY_BYTES = 2 << 30
+_MEMORY_SHARE = 0.25  # of what is free, for weights and optimizer states; activations need the rest
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
-_PROBE_STEPS = 4
-_COMPILE_SECONDS, _COMPILED_SAVES, _STRUCTURE_SHARE = 45.0, 0.5, 0.08
+_WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (16, 64)
+_PROBING_SHARE = 0.03
+_PROBING_STEPS = 6
+_COMPILE_SECONDS, _COMPILED_SAVES = 25.0, 0.5  # before anything was measured
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -33,20 +40,39 @@ class Plan:
     """How to train members of one structure.
 
     Attributes:
-        mode: `fused` or `serial`.
-        width: Most members at once.
+        way: The way.
         reason: Why, in a few words.
-        compiled: Whether fused steps are compiled.
     """
 
-    mode: Mode
-    width: int
+    way: Way
     reason: str
-    compiled: bool = False
+
+    @property
+    def width(self) -> int:
+        """Most members of a population."""
+        return self.way.width
+
+    @property
+    def workers(self) -> int:
+        """Processes that train at once; 1 is this one."""
+        return self.way.workers
 
     def stepper(self) -> Stepper:
-        """Returns a fresh stepper of this mode."""
-        return FusedStepper(backend="inductor" if self.compiled else None) if self.mode == "fused" else SerialStepper()
+        """Returns a fresh stepper."""
+        return self.way.stepper()
+
+    def narrowed(self, width: int) -> Plan:
+        """Returns the plan for narrower populations."""
+        return replace(self, way=replace(self.way, width=width))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plan as the ledger keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Plan:
+        """Returns the plan that `to_dict` wrote."""
+        return cls(Way(**given["way"]), given["reason"])
 
 
 def plan(
@@ -55,54 +81,64 @@ def plan(
     member: Member,
     *,
     timed: bool,
-    seconds_left: float | None = None,
+    ahead: Ahead = lambda _: 0.0,
+    executor: ExecutorName = "auto",
 ) -> Plan:
     """Chooses how to train a structure.
 
-    A structure that `vmap` cannot take runs serially. Otherwise, with `timed`, both modes take a
-    few steps and the faster one is chosen; without, fixed rules decide, so that the same command
-    gives the same plan: recurrent networks, and convolutions on a CPU, run serially, all else
-    fused.
+    A structure that `vmap` cannot take runs serially. Otherwise, with `timed`, the ways take a few
+    steps each, as far as that is little beside the training ahead, and the one is chosen that ends
+    first, compiling included; without, fixed rules decide, so that the same command gives the same
+    plan: recurrent networks, and convolutions on a CPU, run serially, all else fused; on a CPU in
+    as many processes as there are threads.
 
     Args:
         problem: The task.
         recipe: Any recipe of the structure.
         member: A member to probe with (its recipe is replaced).
         timed: Whether clocks may decide.
-        seconds_left: Of the campaign's budget; with enough of them a fused structure is compiled.
+        ahead: How long the structure will train.
+        executor: Where steps may run: `inline`, `processes`, or `auto` for whichever is faster.
     """
-    probe = Member(recipe, member.seed, member.train, member.valid, member.epochs)
-    _, body, _ = problem.build(recipe, probe.seed, probe.train)
-    width = _width(Layout.of(body))
+    _, body, _ = problem.build(recipe, member.seed, member.train)
+    workers = worker_counts(problem.device, executor)
+    width = _width(Layout.of(body), max(workers))
+    (probe,) = probes(recipe, member, 1)
     refusal = _refusal(problem, probe)
-    if refusal:
-        return Plan("serial", width, refusal)
     if timed and problem.device.type == "cpu":
-        chosen = _timed(problem, probe, width)
-        compiled = chosen.mode == "fused" and _compiling_pays(seconds_left)
-        return dataclasses.replace(chosen, compiled=compiled)
+        return _timed(problem, probe, workers, width, ahead, refusal)
+    if refusal:
+        return Plan(Way("serial", width, workers=max(workers)), refusal)
     modules = list(body.modules())
     if any(isinstance(m, _SERIAL_TYPES) for m in modules):
-        return Plan("serial", width, "recurrent layers gain nothing from fusing")
+        way = Way("serial", width, workers=max(workers))
+        return Plan(way, "recurrent layers gain nothing from fusing")
     if problem.device.type == "cpu" and any(isinstance(m, _SERIAL_ON_CPU) for m in modules):
-        return Plan("serial", width, "convolutions on a CPU")
-    return Plan("fused", width, "vmap takes the model")
+        return Plan(Way("serial", width, workers=max(workers)), "convolutions on a CPU")
+    return Plan(Way("fused", width, workers=max(workers)), "vmap takes the model")
 
 
-def _compiling_pays(seconds_left: float | None) -> bool:
-    """Tells whether a structure's share of the time left is worth compiling its step.
+def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ...]:
+    """Returns how many processes may be tried: one for each of PyTorch's threads, on a CPU.
 
-    Compiling takes 15 to 30 seconds on two cores, twice where the population shrinks, and at best
-    halves a step; without a C++ compiler it cannot be done.
+    Raises:
+        PawlError: The executor is unknown or not available here.
     """
-    if seconds_left is None or shutil.which("c++") is None:
-        return False
-    return _STRUCTURE_SHARE * seconds_left * _COMPILED_SAVES > _COMPILE_SECONDS
+    if executor not in EXECUTORS:
+        raise PawlError(f"unknown executor {executor!r}; use {', '.join(EXECUTORS)}")
+    possible = device.type == "cpu" and can_fork()
+    if executor == "processes" and not possible:
+        raise PawlError("executor 'processes' needs Linux and a CPU; use --executor inline or auto")
+    threads = torch.get_num_threads()
+    if executor == "inline" or not possible or threads == 1:
+        return (1,)
+    return (threads,) if executor == "processes" else (1, threads)
 
 
-def _width(layout: Layout) -> int:
+def _width(layout: Layout, workers: int) -> int:
     weights = max(1, sum(layout.sizes))
-    return max(1, min(64, _MEMORY_BYTES // (4 * _COPIES * weights)))
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return max(1, min(_WIDEST, int(_MEMORY_SHARE * free / workers / (4 * _COPIES * weights))))
 
 
 def _refusal(problem: Problem, probe: Member) -> str | None:
@@ -119,18 +155,74 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
     return None
 
 
-def _timed(problem: Problem, probe: Member, width: int) -> Plan:
-    members = [probe] * min(8, width)
-    seconds: dict[Mode, float] = {}
-    for mode in ("fused", "serial"):
-        population = Population(problem, members, Plan(mode, width, "").stepper())
-        population.advance(1)
-        started = time.perf_counter()
-        population.advance(_PROBE_STEPS)
-        seconds[mode] = (time.perf_counter() - started) / _PROBE_STEPS / len(members)
-    best: Mode = min(seconds, key=lambda mode: seconds[mode])
-    reason = ", ".join(f"{mode} {1e3 * s:.2f} ms" for mode, s in seconds.items())
-    return Plan(best, width, f"{reason} per step and member")
+def _timed(
+    problem: Problem,
+    probe: Member,
+    workers: tuple[int, ...],
+    width: int,
+    ahead: Ahead,
+    refusal: str | None,
+) -> Plan:
+    memory = Memory(problem, probe.recipe, probe)
+    timings: dict[Way, Measured] = {}
+
+    def total(way: Way) -> float:
+        measured = timings[way]
+        return measured.setup + ahead(measured.seconds)
+
+    for way in _candidates(workers, width, refusal, timings):
+        if way not in memory.known:
+            if timings and not _worthwhile(way, timings[min(timings, key=total)], ahead):
+                continue
+            try:
+                measured = measure(problem, probes(probe.recipe, probe, way.width), way)
+            except PawlError:
+                raise
+            except Exception:  # out of memory, or a compiler that gives up: not a way to go
+                measured = Measured(float("inf"))
+            memory.add(way, measured)
+        timings[way] = memory.known[way]
+    best = min(timings, key=total)
+    told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
+    reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
+    # A width that was not timed is as good as the widest that was.
+    widest = max(min(width, w.width) for w in timings if w.mode == best.mode)
+    if not best.compiled and best.width == widest:
+        best = Way(best.mode, width, False, best.workers)
+    return Plan(best, reason)
+
+
+def _candidates(
+    workers: tuple[int, ...], width: int, refusal: str | None, timings: dict[Way, Measured]
+) -> Iterator[Way]:
+    """Yields the ways to time; later ones build on the best of those before."""
+
+    def best() -> Way:
+        return min(timings, key=lambda way: timings[way].seconds)
+
+    for count in reversed(workers):
+        if not refusal:
+            yield Way("fused", min(_WIDTHS[0], width), workers=count)
+        yield Way("serial", min(2, width), workers=count)
+    if refusal or best().mode == "serial":
+        return
+    count = best().workers
+    for each in _WIDTHS[1:]:
+        if each <= width:
+            yield Way("fused", each, workers=count)
+    if shutil.which("c++") is None:
+        return
+    for each in _COMPILED_WIDTHS:
+        if each <= width:
+            yield Way("fused", each, compiled=True, workers=count)
+
+
+def _worthwhile(way: Way, best: Measured, ahead: Ahead) -> bool:
+    """Tells whether timing a way is little beside the training that it may shorten."""
+    left = ahead(best.seconds)
+    if way.compiled:
+        return _COMPILED_SAVES * left > _COMPILE_SECONDS
+    return _PROBING_STEPS * way.width * way.workers * best.seconds < _PROBING_SHARE * left
 
 
 def pick_device(name: str) -> torch.device:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from pawl import rng
 from pawl.data import split_rows
 from pawl.data.types import Examples
-from pawl.execution.inline import Job, Result, train_all
-from pawl.execution.planner import Plan, plan
+from pawl.errors import TrialError
+from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.packing import Job, Result, executor_of, prepare, train_all
+from pawl.execution.planner import ExecutorName, Plan, plan
 from pawl.ledger import Ledger, TrialRecord
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
@@ -27,6 +30,7 @@ HOLDOUT_SHARE = 0.2
 """Share of the development rows that the search validates on, and that a resplit holds out."""
 STOPPING_SHARE = 0.15
 """Share of a resplit's training rows that is kept for early stopping."""
+_STRUCTURE_SHARE = 0.08
 _TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
 
 
@@ -84,6 +88,7 @@ class Session:
         reserve: Seconds to leave for the test phase, export and report.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
+        executor: Where members may train; see `plan`.
     """
 
     problem: Problem
@@ -95,6 +100,7 @@ class Session:
     reserve: float = 0.0
     trained: int = 0
     best: float | None = None
+    executor: ExecutorName = "auto"
 
     @functools.cached_property
     def facts(self) -> Facts:
@@ -140,11 +146,22 @@ class Session:
         def choose() -> dict[str, object]:
             train, valid = self.search_rows
             probe = Member(recipe, self.derive("probe"), train, valid, self.epochs)
-            return asdict(
-                plan(self.problem, recipe, probe, timed=self.timed, seconds_left=self.left)
-            )
+            left = 0.0 if self.left is None else _STRUCTURE_SHARE * self.left
+            return plan(
+                self.problem, recipe, probe, timed=self.timed, ahead=lambda _: left,
+                executor=self.executor,
+            ).to_dict()  # fmt: skip
 
-        return Plan(**self.ledger.decide(f"plan/{digest}", choose))  # type: ignore[arg-type]
+        return Plan.from_dict(self.ledger.decide(f"plan/{digest}", choose))
+
+    def run(self, work: Sequence[Work], chosen: Plan, member: Member) -> list[Any]:
+        """Runs pieces of work where the plan of the member's structure says.
+
+        Returns:
+            Their results in order; `Lost` for a piece whose worker died.
+        """
+        prepare(self.problem, chosen, member)
+        return executor_of(chosen).run(work, self.heartbeat)
 
     def train(
         self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
@@ -206,26 +223,34 @@ def _finite(value: float) -> float | None:
 
 
 def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
-    """Measures a member's seconds per epoch, evaluation included, in a population of `width`."""
+    """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
     train, valid = session.search_rows
     chosen = session.plan(recipe)
-    width = min(width, chosen.width)
+    width = max(1, min(math.ceil(width / chosen.workers), chosen.width))
     members = [
         Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
-    run = Run(Population(session.problem, members, chosen.stepper()))
-    steps = max(1, min(_TIMED_STEPS, run.interval))
-    run.population.advance(min(3, steps))
-    # The fastest of a few repeats: what a busy machine adds is not the model's.
-    per_step, begun = float("inf"), time.perf_counter()
-    for _ in range(_REPEATS):
+
+    def time_epoch(_: Heartbeat) -> float:
+        run = Run(Population(session.problem, members, chosen.stepper()))
+        steps = max(1, min(_TIMED_STEPS, run.interval))
+        run.population.advance(min(3, steps))
+        # The fastest of a few repeats: what a busy machine adds is not the model's.
+        per_step, begun = float("inf"), time.perf_counter()
+        for _repeat in range(_REPEATS):
+            started = time.perf_counter()
+            run.population.advance(steps)
+            per_step = min(per_step, (time.perf_counter() - started) / steps)
+            if time.perf_counter() - begun > _LONG_ENOUGH:
+                break
         started = time.perf_counter()
-        run.population.advance(steps)
-        per_step = min(per_step, (time.perf_counter() - started) / steps)
-        if time.perf_counter() - begun > _LONG_ENOUGH:
-            break
-    started = time.perf_counter()
-    run.validate()
-    evaluation = time.perf_counter() - started
-    epochs = run.interval / run.population.steps_per_epoch
-    return (per_step * run.interval + evaluation) / epochs / width
+        run.validate()
+        evaluation = time.perf_counter() - started
+        epochs = run.interval / run.population.steps_per_epoch
+        return (per_step * run.interval + evaluation) / epochs / width
+
+    timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
+    seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]
+    if not seconds:
+        raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")
+    return sum(seconds) / len(seconds) / chosen.workers

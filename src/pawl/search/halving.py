@@ -96,16 +96,13 @@ def run_generation(
                 begun = [i for i, curve in enumerate(run.curves) if curve]
                 done += _release(run, params, reached, dict.fromkeys(begun, "pruned"))
                 break
-            before = run.population.step / run.population.total
-            run.segment()
-            after = run.population.step / run.population.total
+            evaluated = run.segment()
             leaving = run.finished()
             scores = run.scores()
             at_rung = {
                 i: rung
-                for i in range(len(params))
-                if i not in leaving
-                and (rung := rungs.due(float(before[i]), float(after[i]))) is not None
+                for i in evaluated
+                if i not in leaving and (rung := rungs.due(*_shares(run, i))) is not None
             }
             for i, rung in at_rung.items():
                 rungs.add(rung, scores[i])
@@ -128,6 +125,13 @@ def run_generation(
             params += [point for point, _ in fresh]
             reached += [{} for _ in fresh]
     return done
+
+
+def _shares(run: Run, member: int) -> tuple[float, float]:
+    """Returns which shares of its trial a member had done at its last two evaluations."""
+    total, curve = int(run.population.total[member]), run.curves[member]
+    before = curve[-2].step if len(curve) > 1 else 0
+    return before / total, curve[-1].step / total
 
 
 def _ask(

@@ -7,19 +7,20 @@ structural parameter changed. Inside a generation the sampler proposes the membe
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pawl.execution import Session, record_of
+from pawl.execution import Heartbeat, Lost, Session, failed, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.halving import run_generation
+from pawl.search.halving import Searched, run_generation
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
@@ -70,7 +71,7 @@ def search(
         if not done and not _goes_on(session, plan):
             break
         session.listener.phase("search", f"generation {generation + 1}")
-        work = partial(
+        work = functools.partial(
             _generation, session, space, plan, sampler, known, tuple(trials), generation, count
         )
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
@@ -108,15 +109,27 @@ def _generation(
             seed = session.derive("trial", generation, index)
             yield params, Member(space.recipe(params), seed, train, valid, session.epochs)
 
-    def heartbeat() -> None:
-        session.heartbeat()
-        if plan.deadline is not None and session.ledger.elapsed > plan.deadline:
-            raise StopIteration
+    def work(share: int, heartbeat: Heartbeat) -> list[Searched]:
+        def check() -> None:
+            heartbeat()
+            if plan.deadline is not None and session.ledger.elapsed > plan.deadline:
+                raise StopIteration
+
+        own = itertools.islice(members(), share, None, chosen.workers)
+        return run_generation(session.problem, chosen, own, width, heartbeat=check)
 
     representative = space.recipe({**space.params(space.baseline), **structure})
     chosen = session.plan(representative)
-    width = min(plan.width, chosen.width, count)
-    found = run_generation(session.problem, chosen, members(), width, heartbeat=heartbeat)
+    width = max(1, min(plan.width // chosen.workers, chosen.width, count // chosen.workers))
+    shares = [functools.partial(work, share) for share in range(min(chosen.workers, count))]
+    probe = Member(representative, session.derive("probe"), train, valid, session.epochs)
+    found: list[Searched] = []
+    for share, ended in enumerate(session.run(shares, chosen, probe)):
+        if isinstance(ended, Lost):
+            lost = itertools.islice(members(), share, None, chosen.workers)
+            found += [Searched(params, failed(m, ended.reason), {}) for params, m in lost]
+        else:
+            found += ended
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",

@@ -12,8 +12,9 @@ from torch.utils import _pytree as pytree
 
 from pawl.errors import TrialError
 
-
-_OPTIONS = {"max_pointwise_cat_inputs": 0}
+# The gradients' concatenation is written once and then read in long rows, in place of branches on
+# where each weight comes from.
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"max_pointwise_cat_inputs": 0}
 
 
 class CompiledStep:
@@ -34,12 +35,7 @@ class CompiledStep:
         self._compiled: Callable[..., object] | None = None
 
     def __call__(self, arguments: Any) -> None:
-        """Runs the function.
-
-        Raises:
-            TrialError: The function draws random numbers other than by keys, which would come out
-                differently when compiled.
-        """
+        """Runs the function."""
         leaves, spec = pytree.tree_flatten(arguments)
         if self._compiled is None:
             self._compiled = self._compile(leaves, spec)
@@ -53,10 +49,14 @@ class CompiledStep:
         # Fake tensors: tracing computes nothing, and code that depends on values raises.
         graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*leaves)
         if any(_draws(node) for node in graph.graph.nodes):
+            # They would come out differently when compiled.
             raise TrialError("the model draws random numbers of its own and cannot be compiled")
         _transpose_products(graph)
         compiled: Callable[..., object] = torch.compile(
-            graph, backend=self._backend, dynamic=False, options=_OPTIONS if self._backend == "inductor" else None
+            graph,
+            backend=self._backend,
+            dynamic=False,
+            options=_OPTIONS if self._backend == "inductor" else None,
         )
         return compiled
 

@@ -29,24 +29,36 @@ class FusedStepper:
     own gradient, and batch normalization may update its statistics in place, which it may not
     inside `vmap(grad(...))`.
 
+    A compiled step has a fixed width. Copies of the first member fill empty places; populations of
+    less than half the width take their steps operation by operation.
+
     Args:
         backend: A backend of `torch.compile` that runs the whole step, from the rows of the batch
             to the new weights, as one graph; `None` runs it operation by operation.
+        width: Members of a compiled step; needed with a backend.
     """
 
     name = "fused"
 
-    def __init__(self, *, backend: str | None = None) -> None:
+    def __init__(self, *, backend: str | None = None, width: int = 0) -> None:
         self.backend = backend
+        self.width = width
         self._take: StepFunction | None = None
-        self._width = 0
 
     def rebind(self, population: Population) -> None:
         """Builds the step before its first use; it holds for all populations of the structure."""
-        if self._take is None or (self.backend and len(population) > self._width):
-            take = _step(population)
-            self._take = CompiledStep(take, self.backend) if self.backend else take
-            self._width = len(population)
+        if self._take is None:
+            self._take = _step(population)
+
+    def _compiled(self, population: Population) -> StepFunction:
+        """Returns the structure's compiled step; the problem keeps it for other populations."""
+        structure = population.members[0].recipe.structure
+        key = (structure, self.width, self.backend, torch.get_num_threads())
+        steps = population.problem.compiled_steps
+        if key not in steps:
+            assert self.backend is not None
+            steps[key] = CompiledStep(_step(population), self.backend)
+        return steps[key]
 
     def chunk(self, members: int, values: int) -> int:
         """Returns how many rows of `values` numbers each are best predicted at once.
@@ -58,16 +70,19 @@ class FusedStepper:
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
         count = len(population)
-        if self.backend is None or count == self._width:
-            return self._advance(population, rows)
-        # A compiled step has a fixed width: copies of the first member fill the empty places.
-        filled = [*range(count), *[0] * (self._width - count)]
+        assert self._take is not None
+        if self.backend is None or not self.width // 2 <= count <= self.width:
+            return self._advance(population, rows, self._take)
+        take = self._compiled(population)
+        if count == self.width:
+            return self._advance(population, rows, take)
+        filled = [*range(count), *[0] * (self.width - count)]
         population.keep(filled)
-        losses = self._advance(population, rows[torch.tensor(filled)])
+        losses = self._advance(population, rows[torch.tensor(filled)], take)
         population.keep(range(count))
         return losses[:count]
 
-    def _advance(self, population: Population, rows: Tensor) -> Tensor:
+    def _advance(self, population: Population, rows: Tensor, take: StepFunction) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
         steps = rows.shape[1]
@@ -76,7 +91,6 @@ class FusedStepper:
         total = population.total.to(population.device, torch.float32)
         keys = rng.fold(population.seed_key, ahead.to(torch.int32))
         torch.manual_seed(int(population.seed_key[0]) + int(population.step[0]))
-        assert self._take is not None
         with torch.no_grad():
             rates = program.rates(values, ahead, total)
             done = ahead + 1.0
@@ -102,13 +116,14 @@ class FusedStepper:
                     "step": done[k],
                     "coefficients": {name: each[k] for name, each in ahead_of.items()},
                 }
-                self._take(arguments)
+                take(arguments)
                 if program.average:
                     due = averaging_due(population.step + k + 1, population.total)
                     if bool(due.any()):
                         members = due.nonzero().flatten().to(population.device)
                         average(population, members, done[k][members])
-        return arguments["loss"] / steps
+        loss: Tensor = arguments["loss"]
+        return loss / steps
 
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
@@ -134,7 +149,7 @@ class FusedStepper:
 
 def _step(population: Population) -> StepFunction:
     """Returns what takes one step, in place, as a function of all that it depends on."""
-    program, problem, front = population.program, population.problem, population.front
+    program, front = population.program, population.front
     layout, dropouts = population.layout, tuple(population.dropouts)
     losses_of = vmap(_member_loss(population), randomness="different")
     static = {name: _plain(settings) for name, settings in population.values.items()}

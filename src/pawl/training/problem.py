@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class Problem:
         builder: Builds the model before any technique.
         loss: The user's loss, or `None`.
         own_model: Whether the user gave the model.
+        compiled_steps: Steps that were compiled, by the stepper's key.
     """
 
     schema: Schema
@@ -51,6 +53,7 @@ class Problem:
     builder: Builder
     loss: LossFunction | None = None
     own_model: bool = False
+    compiled_steps: dict[object, Callable[[Any], None]] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
 
     @classmethod

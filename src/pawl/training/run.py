@@ -66,6 +66,9 @@ class Run:
     The score that counts for a member is its best evaluation if its recipe has a stop technique
     (whose weights are then kept), else its last.
 
+    A member is evaluated after the same steps whether it trains alone or with others: every
+    `interval` steps of its own, and at its end.
+
     Args:
         population: The population; the run owns it.
     """
@@ -78,6 +81,7 @@ class Run:
         self.tracks_best = bool(population.program.stop)
         self.curves: list[list[Point]] = []
         self.seconds: list[float] = []
+        self._losses = torch.empty(0)
         self.best = torch.empty(0)
         self.best_weights: Tensor | None = None
         self.best_buffers: Buffers = {}
@@ -88,6 +92,7 @@ class Run:
         old, new = len(self.curves), len(self.population)
         self.curves += [[] for _ in range(new - old)]
         self.seconds += [0.0] * (new - old)
+        self._losses = torch.cat([self._losses, torch.zeros(new - old)])
         self.best = torch.cat([self.best, torch.full((new - old,), -math.inf)])
         if self.tracks_best:
             weights, buffers = self.population.evaluated()
@@ -100,33 +105,54 @@ class Run:
                     k: torch.cat([v, buffers[k][old:]]) for k, v in self.best_buffers.items()
                 }
 
-    def segment(self) -> None:
-        """Takes the steps up to the next evaluation, and evaluates every member."""
+    def segment(self) -> list[int]:
+        """Takes the steps up to the next evaluation of any member, and evaluates who is due.
+
+        Returns:
+            The members that were evaluated.
+        """
         started = time.perf_counter()
         population = self.population
-        left = int((population.total - population.step).min())
-        losses = population.advance(max(1, min(self.interval, left)))
-        scores = self.validate()
+        steps = max(1, int(self._until_due().min()))
+        self._losses += population.advance(steps).cpu() * steps
+        ended = population.step >= population.total
+        due = ((population.step % self.interval == 0) | ended).nonzero().flatten().tolist()
+        scores = torch.full((len(population),), -math.inf)
+        scores[due] = self.validate(due)
         improved = scores > self.best
         self.best = torch.where(improved, scores, self.best)
         if self.tracks_best and bool(improved.any()):
             self._keep_best(improved)
         spent = (time.perf_counter() - started) / len(population)
         sign = population.problem.objective.sign
-        for i, curve in enumerate(self.curves):
-            curve.append(Point(int(population.step[i]), float(losses[i]), sign * float(scores[i])))
-            self.seconds[i] += spent
+        self.seconds = [seconds + spent for seconds in self.seconds]
+        for i in due:
+            curve, step = self.curves[i], int(population.step[i])
+            loss = float(self._losses[i]) / (step - (curve[-1].step if curve else 0))
+            curve.append(Point(step, loss, sign * float(scores[i])))
+        self._losses[due] = 0.0
+        return due
 
-    def validate(self) -> Tensor:
-        """Returns validation scores, larger is better, `[N]`; NaN for what is not finite."""
+    def _until_due(self) -> Tensor:
+        """Returns each member's steps to its next evaluation, `[N]`."""
+        population = self.population
+        left = population.total - population.step
+        return torch.minimum(self.interval - population.step % self.interval, left)
+
+    def validate(self, members: Sequence[int] | None = None) -> Tensor:
+        """Returns validation scores of some members (all by default), larger is better.
+
+        NaN stands for what is not finite.
+        """
         population, problem = self.population, self.population.problem
-        valid = [m.valid for m in population.members]
+        chosen = range(len(population)) if members is None else members
+        valid = [population.members[i].valid for i in chosen]
         shared = all(rows is valid[0] for rows in valid)
         rows = valid[0] if shared else torch.stack(valid)
-        predictions = population.predict(problem.examples, rows)
+        predictions = population.predict(problem.examples, rows, members=chosen)
         targets = problem.targets[rows.to(population.device)]
         if shared:
-            targets = targets.expand(len(population), -1)
+            targets = targets.expand(len(chosen), -1)
         scores = score(problem.objective, predictions, targets)
         return (problem.objective.sign * scores).float().cpu()
 
@@ -220,7 +246,7 @@ class Run:
         self.population.keep(indices)
         self.curves = [self.curves[i] for i in indices]
         self.seconds = [self.seconds[i] for i in indices]
-        self.best = self.best[index]
+        self.best, self._losses = self.best[index], self._losses[index]
         if self.best_weights is not None:
             on_device = index.to(self.best_weights.device)
             self.best_weights = self.best_weights[on_device]

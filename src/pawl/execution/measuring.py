@@ -1,0 +1,138 @@
+"""How long a step takes, by way of training: measured on a few steps, remembered between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pawl.environment import hardware, versions
+from pawl.execution.executors import Heartbeat, Inline, Lost, Processes
+from pawl.execution.ways import Way
+from pawl.recipe import Recipe
+from pawl.training.population import Member, Population
+from pawl.training.problem import Problem
+
+_STEPS, _BLOCKS, _LONG_SECONDS = 4, 3, 0.4
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a way of training costs.
+
+    Attributes:
+        seconds: Per step and member, all workers at work.
+        setup: Seconds before the first step: the compiler's.
+    """
+
+    seconds: float
+    setup: float = 0.0
+
+
+def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
+    """Times a few steps of a way of training, with as many populations at once as it has workers.
+
+    Args:
+        problem: The task.
+        probes: Members to train, as many as the way's width.
+        way: The way.
+
+    Raises:
+        Exception: What the model raised; `MemoryError` when a worker died.
+    """
+    stepper, setup = way.stepper(), 0.0
+    if way.compiled:
+        # Here and with one thread, so that workers inherit code for one thread.
+        setup = _compile(Population(problem, probes, stepper), way.workers)
+    # A compiled stepper serves other populations of its structure and width.
+    make = functools.partial(Population, problem, probes, stepper)
+    executor = Processes(way.workers) if way.workers > 1 else Inline()
+    results = executor.run([functools.partial(_time, make)] * way.workers, lambda: None)
+    lost = [result for result in results if isinstance(result, Lost)]
+    if lost:
+        raise MemoryError(lost[0].reason)
+    return Measured(sum(results) / way.workers / way.workers / len(probes), setup)
+
+
+def _compile(population: Population, workers: int) -> float:
+    threads = torch.get_num_threads()
+    started = time.perf_counter()
+    try:
+        if workers > 1:
+            torch.set_num_threads(1)
+        population.advance(1)
+    finally:
+        torch.set_num_threads(threads)
+    return time.perf_counter() - started
+
+
+def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
+    """Returns the seconds of one step of a population, the least of a few blocks."""
+    population = make()
+    population.advance(1)
+    best, begun = float("inf"), time.perf_counter()
+    for _ in range(_BLOCKS):
+        heartbeat()
+        started = time.perf_counter()
+        population.advance(_STEPS)
+        best = min(best, (time.perf_counter() - started) / _STEPS)
+        if time.perf_counter() - begun > _LONG_SECONDS:
+            break
+    return best
+
+
+class Memory:
+    """Measurements of one structure on this machine, kept in the user's cache.
+
+    The key covers the structure, the model as printed, the shapes of the inputs, processor, threads
+    and versions; a file that cannot be read or written is treated as empty.
+
+    Args:
+        problem: The task.
+        recipe: A recipe of the structure.
+        probe: A member to build the model with.
+    """
+
+    def __init__(self, problem: Problem, recipe: Recipe, probe: Member) -> None:
+        _, body, _ = problem.build(recipe, probe.seed, probe.train)
+        shapes = {name: [*x.shape[1:]] for name, x in problem.examples.inputs.items()}
+        told = [
+            recipe.structure, str(body), sum(p.numel() for p in body.parameters()), str(shapes),
+            len(probe.train).bit_length(), hardware(problem.device), versions(),
+        ]  # fmt: skip
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        self._path = cache_folder() / "plans" / f"{digest[:32]}.json"
+        self.known: dict[Way, Measured] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            for entry in json.loads(self._path.read_text(encoding="utf-8")):
+                self.known[Way(**entry["way"])] = Measured(**entry["measured"])
+
+    def add(self, way: Way, measured: Measured) -> None:
+        """Notes a measurement."""
+        self.known[way] = measured
+        entries = [{"way": vars(w), "measured": vars(m)} for w, m in self.known.items()]
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps(entries), encoding="utf-8")
+            temporary.replace(self._path)
+
+
+def cache_folder() -> Path:
+    """Returns the user's cache for pawl: `$PAWL_CACHE`, or `pawl` in the system's place for it."""
+    given = os.environ.get("PAWL_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(given) if given else Path(base or Path.home() / ".cache") / "pawl"
+
+
+def probes(recipe: Recipe, member: Member, count: int) -> list[Member]:
+    """Returns members of different seeds to time a structure with."""
+    return [replace(member, recipe=recipe, seed=member.seed + i) for i in range(count)]

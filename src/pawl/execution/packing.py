@@ -1,0 +1,279 @@
+"""Trains members to their end: packed by structure into the fewest populations."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pawl.data.types import Examples
+from pawl.errors import TaskError, first_line
+from pawl.execution.executors import Executor, Heartbeat, Inline, Lost, Processes
+from pawl.execution.planner import Plan
+from pawl.recipe import Recipe
+from pawl.training.metrics import score
+from pawl.training.population import Member, Population
+from pawl.training.problem import Problem
+from pawl.training.run import Outcome, Run
+
+Planner = Callable[[Recipe], Plan]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A member to train, and the rows to judge it by afterwards.
+
+    Attributes:
+        member: The member.
+        judge: Rows that it is scored on when done, `[R]`, or `None`.
+    """
+
+    member: Member
+    judge: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A trained member: how it ended, and its predictions and score on the rows to judge it by.
+
+    Both are `None` without such rows, or when it has no usable weights.
+    """
+
+    outcome: Outcome
+    predictions: Tensor | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class _Pack:
+    """Jobs of one structure that one worker trains, at most `plan.width` at a time."""
+
+    indices: tuple[int, ...]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Why a pack could not be trained; narrower packs may fare better."""
+
+    reason: str
+    memory: bool = False
+
+
+def train_all(
+    problem: Problem,
+    jobs: Sequence[Job],
+    planner: Planner,
+    *,
+    examples: Examples | None = None,
+    with_weights: bool = False,
+    heartbeat: Heartbeat = lambda: None,
+) -> list[Result]:
+    """Trains every job to its end and returns the results in the order of the jobs.
+
+    Members of one structure train together, and the next takes the place of one that has ended. A
+    pack that runs out of memory, or whose worker dies, is tried again at half its width; one that
+    raises, member by member; what fails alone becomes an outcome of status `failed`.
+
+    Args:
+        problem: The task.
+        jobs: What to train.
+        planner: Chooses mode, width and workers for a structure.
+        examples: Where `Job.judge` points into; the development rows by default.
+        with_weights: Keep weights in the outcomes.
+        heartbeat: Called every now and then; what it raises ends the work and is passed on.
+    """
+
+    def beat() -> None:
+        try:
+            heartbeat()
+        except Exception as error:
+            raise _Stop(error) from error
+
+    results: dict[int, Result] = {}
+    waiting = _packs(jobs, planner)
+    try:
+        while waiting:
+            again: list[_Pack] = []
+            for workers in sorted({pack.plan.workers for pack in waiting}):
+                group = [pack for pack in waiting if pack.plan.workers == workers]
+                for pack in group:
+                    prepare(problem, pack.plan, jobs[pack.indices[0]].member)
+                work = [
+                    functools.partial(
+                        _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
+                        examples or problem.examples, with_weights,
+                    )
+                    for pack in group
+                ]  # fmt: skip
+                for pack, done in zip(
+                    group, executor_of(group[0].plan).run(work, beat), strict=True
+                ):
+                    if isinstance(done, list):
+                        for index, result in zip(pack.indices, done, strict=True):
+                            # From a worker it comes with a copy of the member.
+                            outcome = replace(result.outcome, member=jobs[index].member)
+                            results[index] = replace(result, outcome=outcome)
+                        continue
+                    refused = _Refused(done.reason, memory=True) if isinstance(done, Lost) else done
+                    if len(pack.indices) == 1:
+                        index = pack.indices[0]
+                        results[index] = Result(
+                            failed(jobs[index].member, refused.reason), None, None
+                        )
+                    else:
+                        again += _narrower(pack, refused)
+            waiting = again
+    except _Stop as stop:
+        raise stop.reason from None
+    return [results[i] for i in range(len(jobs))]
+
+
+def executor_of(plan: Plan) -> Executor:
+    """Returns what runs a plan's pieces of work."""
+    return Processes(plan.workers) if plan.workers > 1 else Inline()
+
+
+def prepare(problem: Problem, plan: Plan, member: Member) -> None:
+    """Compiles what a plan needs compiled, once, so that the workers inherit it."""
+    if not plan.way.compiled:
+        return
+    threads = torch.get_num_threads()
+    try:
+        if plan.workers > 1:
+            torch.set_num_threads(1)
+        Population(problem, [member] * plan.width, plan.stepper()).advance(1)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
+    """Returns one pack per structure and worker, the longest first."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for index, job in enumerate(jobs):
+        groups.setdefault((job.member.recipe.structure, len(job.member.train)), []).append(index)
+    packs = []
+    for indices in groups.values():
+        plan = planner(jobs[indices[0]].member.recipe)
+        # Interleaved, so that every worker gets as many of each arm and of each length.
+        shares = [indices[start :: plan.workers] for start in range(plan.workers)]
+        packs += [_Pack(tuple(share), plan) for share in shares if share]
+    work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in packs}
+    return sorted(packs, key=lambda pack: -work[pack])
+
+
+def _narrower(pack: _Pack, refused: _Refused) -> list[_Pack]:
+    """Returns what to try in place of a pack that was refused."""
+    width = min(pack.plan.width, len(pack.indices))
+    if refused.memory and width > 1:
+        return [replace(pack, plan=pack.plan.narrowed(width // 2))]
+    return [_Pack((index,), pack.plan) for index in pack.indices]
+
+
+class _Stop(BaseException):
+    """Carries what a heartbeat raised past the handlers of what trials raise."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def _attempt(
+    problem: Problem,
+    jobs: Sequence[Job],
+    plan: Plan,
+    examples: Examples,
+    with_weights: bool,
+    heartbeat: Heartbeat,
+) -> list[Result] | _Refused:
+    try:
+        return _train_pack(problem, jobs, plan, examples, with_weights, heartbeat)
+    except TaskError:
+        raise
+    except Exception as error:  # the user's model or a technique raised
+        if out_of_memory(error):
+            return _Refused("out of memory", memory=True)
+        return _Refused(f"{type(error).__name__}: {first_line(error)}")
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tells whether memory ran out; on a CPU, PyTorch says so by a plain `RuntimeError`."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    )
+
+
+def _train_pack(
+    problem: Problem,
+    jobs: Sequence[Job],
+    plan: Plan,
+    examples: Examples,
+    with_weights: bool,
+    heartbeat: Heartbeat,
+) -> list[Result]:
+    waiting = iter(range(len(jobs)))
+    places = list(itertools.islice(waiting, plan.width))
+    run = Run(Population(problem, [jobs[i].member for i in places], plan.stepper()))
+    results: dict[int, Result] = {}
+    while places:
+        heartbeat()
+        run.segment()
+        finished = run.finished()
+        if not finished:
+            continue
+        order = sorted(finished)
+        judged = _judge(problem, run, [jobs[places[i]] for i in order], order, examples)
+        outcomes = run.release(finished, with_weights=with_weights)
+        for i, outcome, predictions in zip(order, outcomes, judged, strict=True):
+            results[places[i]] = _result(problem, jobs[places[i]], outcome, predictions, examples)
+        places = [place for i, place in enumerate(places) if i not in finished]
+        fresh = list(itertools.islice(waiting, len(finished)))
+        if fresh:
+            run.admit([jobs[i].member for i in fresh])
+            places += fresh
+    return [results[i] for i in range(len(jobs))]
+
+
+def _judge(
+    problem: Problem, run: Run, jobs: Sequence[Job], members: Sequence[int], examples: Examples
+) -> list[Tensor | None]:
+    """Returns the finished members' predictions on their rows."""
+    judged: list[Tensor | None] = [None] * len(jobs)
+    places = {i: job.judge for i, job in enumerate(jobs) if job.judge is not None}
+    for size in {len(rows) for rows in places.values()}:
+        group = {i: rows for i, rows in places.items() if len(rows) == size}
+        stacked = torch.stack(list(group.values()))
+        predicted = run.predict(examples, stacked, [members[i] for i in group]).cpu()
+        for i, one in zip(group, predicted, strict=True):
+            judged[i] = one
+    return judged
+
+
+def _result(
+    problem: Problem, job: Job, outcome: Outcome, predictions: Tensor | None, examples: Examples
+) -> Result:
+    usable = outcome.status in ("completed", "stopped")
+    if predictions is None or job.judge is None or not usable:
+        return Result(outcome, None, None)
+    assert examples.targets is not None
+    targets = examples.targets[job.judge.to(examples.targets.device)].cpu()
+    value = float(score(problem.objective, predictions, targets))
+    return Result(outcome, predictions, value if math.isfinite(value) else None)
+
+
+def failed(member: Member, reason: str) -> Outcome:
+    """Returns the outcome of a member that could not be trained."""
+    return Outcome(
+        member=member,
+        status="failed",
+        score=None,
+        steps=0,
+        curve=(),
+        seconds=0.0,
+        reason=reason,
+    )

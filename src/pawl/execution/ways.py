@@ -1,0 +1,43 @@
+"""The ways in which members of one structure can be trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pawl.training.fused import FusedStepper
+from pawl.training.population import Stepper
+from pawl.training.serial import SerialStepper
+
+Mode = Literal["fused", "serial"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train members of a structure.
+
+    Attributes:
+        mode: `fused` (all members of a population at once) or `serial` (one after the other).
+        width: Most members of a population.
+        compiled: Whether fused steps are compiled.
+        workers: Processes that train at once, with one thread each; 1 is this process with all its
+            threads.
+    """
+
+    mode: Mode
+    width: int
+    compiled: bool = False
+    workers: int = 1
+
+    def stepper(self) -> Stepper:
+        """Returns a fresh stepper."""
+        if self.mode == "serial":
+            return SerialStepper()
+        if self.compiled:
+            return FusedStepper(backend="inductor", width=self.width)
+        return FusedStepper()
+
+    def __str__(self) -> str:
+        compiled = " and compiled" if self.compiled else ""
+        where = f" in {self.workers} processes" if self.workers > 1 else ""
+        return f"{self.mode}{compiled}, {self.width} at once{where}"
