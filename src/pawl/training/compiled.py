@@ -25,38 +25,55 @@ class CompiledStep:
     graph serves every later call with the same shapes.
 
     Args:
-        function: What to compile; it may change the tensors in place.
-        backend: A backend of `torch.compile`.
+        function: What to compile: `(fixed, changing)`; it may change the tensors in place.
+        backend: `inductor`, or `eager` to run the traced graph operation by operation.
     """
 
-    def __init__(self, function: Callable[[Any], None], backend: str) -> None:
+    def __init__(self, function: Callable[[Any, Any], None], backend: str) -> None:
         self._function = function
         self._backend = backend
         self._compiled: Callable[..., object] | None = None
 
-    def __call__(self, arguments: Any) -> None:
-        """Runs the function."""
-        leaves, spec = pytree.tree_flatten(arguments)
-        if self._compiled is None:
-            self._compiled = self._compile(leaves, spec)
-        self._compiled(*leaves)
+    def bind(self, fixed: Any) -> Callable[[Any], None]:
+        """Returns the function for tensors that stay the same objects over many calls.
 
-    def _compile(self, leaves: list[Tensor], spec: pytree.TreeSpec) -> Callable[..., object]:
-        def flat(*leaves: Tensor) -> tuple[()]:
-            self._function(pytree.tree_unflatten(list(leaves), spec))
+        Raises:
+            TrialError: At the first call, if the function draws random numbers other than by keys.
+        """
+        leaves, spec = pytree.tree_flatten(fixed)
+
+        def run(changing: Any) -> None:
+            more, other = pytree.tree_flatten(changing)
+            if self._compiled is None:
+                self._compiled = self._compile(leaves, spec, more, other)
+            self._compiled(*leaves, *more)
+
+        return run
+
+    def _compile(
+        self,
+        leaves: list[Tensor],
+        spec: pytree.TreeSpec,
+        more: list[Tensor],
+        other: pytree.TreeSpec,
+    ) -> Callable[..., object]:
+        def flat(*given: Tensor) -> tuple[()]:
+            fixed = pytree.tree_unflatten(list(given[: len(leaves)]), spec)
+            self._function(fixed, pytree.tree_unflatten(list(given[len(leaves) :]), other))
             return ()
 
+        arguments: list[Any] = [*leaves, *more]
         # Fake tensors: tracing computes nothing, and code that depends on values raises.
-        graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*leaves)
+        graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         if any(_draws(node) for node in graph.graph.nodes):
             # They would come out differently when compiled.
             raise TrialError("the model draws random numbers of its own and cannot be compiled")
         _transpose_products(graph)
-        compiled: Callable[..., object] = torch.compile(
-            graph,
-            backend=self._backend,
-            dynamic=False,
-            options=_OPTIONS if self._backend == "inductor" else None,
+        if self._backend == "eager":
+            return graph
+        # Without `torch.compile` around it: its guards would be checked at every step.
+        compiled: Callable[..., object] = torch._inductor.compile(
+            graph, arguments, options=_OPTIONS
         )
         return compiled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from pawl.training.program import Namespace
 
 Arguments = dict[str, Any]
 """All that a step reads and writes, by name: tensors, and dicts of tensors."""
-StepFunction = Callable[[Arguments], None]
+StepFunction = Callable[[Arguments, Arguments], None]
+"""Takes a step in place, given what stays the same for many steps and what is the step's own."""
 
 
 class FusedStepper:
@@ -33,8 +35,8 @@ class FusedStepper:
     less than half the width take their steps operation by operation.
 
     Args:
-        backend: A backend of `torch.compile` that runs the whole step, from the rows of the batch
-            to the new weights, as one graph; `None` runs it operation by operation.
+        backend: What runs the whole step, from the rows of the batch to the new weights, as one
+            graph; see `CompiledStep`. `None` runs it operation by operation.
         width: Members of a compiled step; needed with a backend.
     """
 
@@ -50,7 +52,7 @@ class FusedStepper:
         if self._take is None:
             self._take = _step(population)
 
-    def _compiled(self, population: Population) -> StepFunction:
+    def _compiled(self, population: Population) -> CompiledStep:
         """Returns the structure's compiled step; the problem keeps it for other populations."""
         structure = population.members[0].recipe.structure
         key = (structure, self.width, self.backend, torch.get_num_threads())
@@ -58,7 +60,8 @@ class FusedStepper:
         if key not in steps:
             assert self.backend is not None
             steps[key] = CompiledStep(_step(population), self.backend)
-        return steps[key]
+        step: CompiledStep = steps[key]
+        return step
 
     def chunk(self, members: int, values: int) -> int:
         """Returns how many rows of `values` numbers each are best predicted at once.
@@ -70,19 +73,25 @@ class FusedStepper:
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
         count = len(population)
-        assert self._take is not None
+        step = self._take
+        assert step is not None
         if self.backend is None or not self.width // 2 <= count <= self.width:
-            return self._advance(population, rows, self._take)
-        take = self._compiled(population)
+            return self._advance(population, rows, lambda fixed: partial(step, fixed))
+        bind = self._compiled(population).bind
         if count == self.width:
-            return self._advance(population, rows, take)
+            return self._advance(population, rows, bind)
         filled = [*range(count), *[0] * (self.width - count)]
         population.keep(filled)
-        losses = self._advance(population, rows[torch.tensor(filled)], take)
+        losses = self._advance(population, rows[torch.tensor(filled)], bind)
         population.keep(range(count))
         return losses[:count]
 
-    def _advance(self, population: Population, rows: Tensor, take: StepFunction) -> Tensor:
+    def _advance(
+        self,
+        population: Population,
+        rows: Tensor,
+        bind: Callable[[Arguments], Callable[[Arguments], None]],
+    ) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
         steps = rows.shape[1]
@@ -108,15 +117,16 @@ class FusedStepper:
                 "std": population.target_std,
                 "loss": torch.zeros(len(population), device=population.device),
             }
+            take = bind(arguments)
             for k in range(steps):
-                arguments |= {
+                own: Arguments = {
                     "rows": batches[k],
                     "key": keys[k],
                     "rate": rates[k],
                     "step": done[k],
                     "coefficients": {name: each[k] for name, each in ahead_of.items()},
                 }
-                take(arguments)
+                take(own)
                 if program.average:
                     due = averaging_due(population.step + k + 1, population.total)
                     if bool(due.any()):
@@ -154,11 +164,12 @@ def _step(population: Population) -> StepFunction:
     losses_of = vmap(_member_loss(population), randomness="different")
     static = {name: _plain(settings) for name, settings in population.values.items()}
 
-    def take(a: Arguments) -> None:
+    def take(fixed: Arguments, own: Arguments) -> None:
+        a = {**fixed, **own}
         weights, key = a["weights"], a["key"]
         members = len(weights)
         values = {name: {**plain, **a["values"][name]} for name, plain in static.items()}
-        inputs = {name: x[a["rows"]] for name, x in a["inputs"].items()}
+        inputs = {name: _rows(x, a["rows"]) for name, x in a["inputs"].items()}
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], inputs)
         targets = scaled_targets(a["targets"][a["rows"]], a["mean"], a["std"])
         batch = program.transform(Batch(inputs, targets), values, key)
@@ -213,6 +224,11 @@ def _member_loss(population: Population) -> Callable[..., Tensor]:
         return value
 
     return loss
+
+
+def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Returns rows `[N, B]` of a tensor `[R, ...]`; faster than indexing with a matrix."""
+    return tensor.index_select(0, rows.flatten()).view(*rows.shape, *tensor.shape[1:])
 
 
 def _tensors(settings: Mapping[str, Any]) -> Buffers:

@@ -243,16 +243,17 @@ class Population:
     def _take_rows(self, index: int, steps: int) -> Tensor:
         """Returns the rows of a member's next steps, `[K, B]`, in an order its seed decides."""
         member, rows = self.members[index], self._rows[index]
-        first = int(self.step[index])
-        batches = []
-        for step in range(first, first + steps):
-            epoch, position = divmod(step, self.steps_per_epoch)
+        first, pieces = int(self.step[index]), []
+        while steps:
+            epoch, position = divmod(first, self.steps_per_epoch)
             if self._orders[index][0] != epoch:
                 order = rng.permutation(member.seed, epoch, len(rows))
                 self._orders[index] = (epoch, rows[torch.from_numpy(order)])
+            count = min(steps, self.steps_per_epoch - position)
             start = position * self.batch_size
-            batches.append(self._orders[index][1][start : start + self.batch_size])
-        return torch.stack(batches)
+            pieces.append(self._orders[index][1][start : start + count * self.batch_size])
+            first, steps = first + count, steps - count
+        return torch.cat(pieces).view(-1, self.batch_size)
 
     def step_keys(self, offset: int) -> Tensor:
         """Returns the random keys `[N]` of the step that is `offset` steps ahead."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class Problem:
     builder: Builder
     loss: LossFunction | None = None
     own_model: bool = False
-    compiled_steps: dict[object, Callable[[Any], None]] = field(default_factory=dict, repr=False)
+    compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
 
     @classmethod
