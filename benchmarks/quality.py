@@ -6,7 +6,8 @@
         > benchmarks/results/quality.json
 
 Every tool gets the same CSV files, the target's name, the kind of task, the metric and the seconds, and
-writes its predictions for the test file; one scorer scores them all. Tools run one after another on all
+writes its predictions for the test file; one scorer scores them all. The test file has no target
+(pawl's final claim needs it: see `quality_tools.pawl`). Tools run one after another on all
 cores that this process may use. Each cell is appended to --out as soon as it is known, and a run that
 was stopped goes on behind what is there.
 
@@ -17,8 +18,10 @@ official one, its other splits are drawn from both files together in the officia
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,19 +160,15 @@ def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         folder = Path(scratch)
         train.to_csv(folder / "train.csv", index=False)
-        # The tools get the test rows without their answers.
         test.drop(columns=table.target).to_csv(folder / "test.csv", index=False)
+        if tool == "pawl":  # for its final claim; the others never see these targets
+            test.to_csv(folder / "labeled.csv", index=False)
         started = time.monotonic()
         try:
-            done = subprocess.run(
-                command(tool, python, folder, table, seconds),
-                capture_output=True, text=True, timeout=3 * seconds + SLACK_SECONDS, check=False,
-                cwd=folder,
-            )  # fmt: skip
+            code, said = _ended(command(tool, python, folder, table, seconds), folder, seconds)
             spent = time.monotonic() - started
-            if done.returncode:
-                lines = (done.stderr or done.stdout).strip().splitlines()
-                error = lines[-1][:300] if lines else f"exit code {done.returncode}"
+            if code:
+                error = said.splitlines()[-1][:300] if said else f"exit code {code}"
             else:
                 told = json.loads((folder / "told.json").read_text())
                 notes, used = told["notes"], told["versions"]
@@ -178,6 +177,7 @@ def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
         except subprocess.TimeoutExpired:
             spent, error = time.monotonic() - started, "did not end in time"
         except (OSError, KeyError, ValueError) as problem:
+            spent = time.monotonic() - started
             error = f"{type(problem).__name__}: {problem}"
     return Cell(
         name, index, tool, table.metric, seconds, value, round(spent, 2), len(train), len(test),
@@ -185,17 +185,36 @@ def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
     )  # fmt: skip
 
 
+def _ended(arguments: list[str], folder: Path, seconds: float) -> tuple[int, str]:
+    """Runs a command to its end; returns its exit code and the last of what it said.
+
+    Raises:
+        subprocess.TimeoutExpired: It took far longer than it was given.
+    """
+    with subprocess.Popen(
+        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, errors = process.communicate(timeout=3 * seconds + SLACK_SECONDS)
+        finally:  # what it started must not run on beside the next tool
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, (errors or out).strip()
+
+
 def read_cells(path: Path) -> list[Cell]:
-    """Returns the cells known so far; the last of equal ones counts, failed ones are run again."""
+    """Returns the cells known so far; the last of equal ones counts."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     found = [Cell(**json.loads(line)) for line in lines if line.strip()]
-    return list({cell.key: cell for cell in found if cell.value is not None}.values())
+    return list({cell.key: cell for cell in found}.values())
 
 
-def summary(cells: list[Cell], absent: list[str]) -> dict[str, Any]:
+def summary(every: list[Cell], absent: list[str]) -> dict[str, Any]:
     """Returns values, means, spreads and mean ranks (over the cells that all tools have)."""
+    cells = [cell for cell in every if cell.value is not None]
     tools = [tool for tool in TOOLS if any(cell.tool == tool for cell in cells)]
     values = {(cell.data, cell.split, cell.tool): cell.value for cell in cells}
     places = sorted({(cell.data, cell.split) for cell in cells})
@@ -214,6 +233,11 @@ def summary(cells: list[Cell], absent: list[str]) -> dict[str, Any]:
         "rank_n": len(complete),
         "seconds": {tool: _spread([c.seconds for c in cells if c.tool == tool]) for tool in tools},
         "not_run": absent,
+        "failed": [
+            f"{cell.data} {cell.split} {cell.tool}: {cell.error}"
+            for cell in every
+            if cell.value is None
+        ],
         "cores": sorted({cell.cores for cell in cells}),
         "versions": {
             tool: next(c.versions for c in reversed(cells) if c.tool == tool) for tool in tools
@@ -265,8 +289,9 @@ def main() -> None:
     if "autogluon" in tools and not given.autogluon_python:
         tools.remove("autogluon")
         absent.append("autogluon: no --autogluon-python given")
-    known = read_cells(given.out)
-    done = {cell.key for cell in known}
+    # Failed cells are run again.
+    done = {cell.key for cell in read_cells(given.out) if cell.value is not None}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a tool is ended, too
     for index in range(given.splits):
         for name in names:
             for tool in tools:
