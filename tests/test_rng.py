@@ -126,3 +126,10 @@ def test_seeds_depend_on_every_part_and_stay_the_same() -> None:
     assert all(0 <= seed < 2**31 for seed in seeds)
     # Written down: a ledger of an earlier version must be repeatable.
     assert rng.derive_seed("noise", 0) == 894811288
+
+
+def test_seeding_stock_layers_gives_what_torch_gives() -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(5)
+    rng.seed_stock(11, torch.device("cpu"))
+    assert torch.equal(torch.rand(5), expected)

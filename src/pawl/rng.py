@@ -83,3 +83,14 @@ def beta(key: Tensor, alpha: Tensor) -> Tensor:
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     """Returns the order in which a member sees its `count` training rows in an epoch (int64)."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(count)
+
+
+def seed_stock(seed: int, device: torch.device) -> None:
+    """Seeds PyTorch's own generators, which layers and losses that know no keys draw from.
+
+    Only those a member on `device` can reach: `torch.manual_seed` takes over a millisecond where
+    other backends are not there, and keeps a note of each call for when they are.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

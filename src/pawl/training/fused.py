@@ -99,7 +99,7 @@ class FusedStepper:
         ahead = taken + torch.arange(steps, device=rows.device).unsqueeze(1)
         total = population.total.to(population.device, torch.float32)
         keys = rng.fold(population.seed_key, ahead.to(torch.int32))
-        torch.manual_seed(int(population.seed_key[0]) + int(population.step[0]))
+        rng.seed_stock(int(population.seed_key[0]) + int(population.step[0]), population.device)
         with torch.no_grad():
             rates = program.rates(values, ahead, total)
             done = ahead + 1.0

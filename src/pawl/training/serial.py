@@ -3,19 +3,30 @@
 The module's parameters are views into the population's weight matrix and the optimizer is the
 `torch.optim` class that the update technique names, so this is also what the fused stepper is
 checked against.
+
+What does not depend on the weights is not done step by step: keys, rates and averaging are worked out
+for all steps, rows are gathered and sent through the front layers (which treat each row alone) for
+as many steps as fit a few megabytes. A step is then what a hand-written loop does, with one flat
+tensor to update (`benchmarks/loop.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from pawl import rng
 from pawl.data.types import Examples
 from pawl.models import outputs, predictions
 from pawl.techniques import Batch
 from pawl.training.fused import average, averaging_due, scaled_targets
 from pawl.training.population import Buffers, Kept, Population
 from pawl.training.program import Namespace, select_values
+
+_GATHERED_VALUES = 1 << 19
 
 
 class SerialStepper:
@@ -32,91 +43,90 @@ class SerialStepper:
 
     def advance(self, population: Population, rows: Tensor) -> Tensor:
         """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+        random = bool(population.program.batch or population.dropouts)
+        keys = [population.step_keys(k) for k in range(rows.shape[1])] if random else []
         return torch.stack(
-            [self._advance_one(population, i, rows[i : i + 1]) for i in range(len(population))]
+            [
+                self._advance_one(population, i, rows[i : i + 1], keys)
+                for i in range(len(population))
+            ]
         )
 
-    def _advance_one(self, population: Population, index: int, rows: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _advance_one(
+        self, population: Population, index: int, rows: Tensor, keys: list[Tensor]
+    ) -> Tensor:
+        """Takes the steps of one member; `keys` `[N]` per step, none if nothing is random."""
         problem, program, state = population.problem, population.program, population.state
         body, one = population.body, slice(index, index + 1)
         values = select_values(population.values, one)
-        scalars = select_values(population.values, index)
-        term = program.loss_term(problem.base_loss(), scalars)
+        term = program.loss_term(problem.base_loss(), select_values(population.values, index))
         weights = state.weights[index]
         gradient = torch.zeros_like(weights)
         _bind(body, population, weights, {k: v[index] for k, v in state.buffers.items()}, gradient)
         _bind(population.front, population, None, {k: v[index] for k, v in state.front.items()})
         parameters = dict(body.named_parameters())
         optimizer = self._optimizer(population, index, weights)
+        group = optimizer.param_groups[0]
+        flat = group["params"][0]
+        flat.grad = gradient
+        gradient_stage = [
+            (call.technique.apply, Namespace(values[call.name])) for call in program.gradient
+        ]
         steps = rows.shape[1]
-        taken = population.step[one].to(population.device, torch.float32)
-        ahead = taken + torch.arange(steps, device=rows.device).unsqueeze(1)
-        total = population.total[one].to(population.device, torch.float32)
-        rates = program.rates(values, ahead, total).flatten().tolist()
-        total_loss = torch.zeros((), device=population.device)
-        torch.manual_seed(int(population.seed_key[index]) + int(population.step[index]))
+        step = population.step[one] + torch.arange(steps).unsqueeze(1)
+        total = population.total[one]
+        ahead = step.to(population.device, torch.float32)
+        rates = program.rates(values, ahead, total.to(ahead)).flatten().tolist()
+        due = averaging_due(step + 1, total).flatten().tolist() if program.average else []
+        seed = int(population.seed_key[index]) + int(population.step[index])
+        rng.seed_stock(seed, population.device)
         body.train()
         schema, convert = problem.schema, problem.loss is None
-        for k in range(steps):
-            batch = self._batch(population, one, rows[:, k], k, values)
+        losses = []
+        for k, batch in enumerate(_batches(population, index, rows, values, keys)):
             inputs = {name: x[0] for name, x in batch.inputs.items()}
-            raw = body(inputs)
-            out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
-            loss = term(out, batch.targets[0], parameters)
-            if batch.partners is not None and batch.share is not None:
-                other = term(out, batch.partners[0], parameters)
-                loss = batch.share[0] * loss + (1.0 - batch.share[0]) * other
-            gradient.zero_()
-            loss.backward()  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                total_loss += loss.detach()
-                flat = gradient.unsqueeze(0)
-                for call in program.gradient:
-                    settings = Namespace(values[call.name])
-                    flat = call.technique.apply(flat, weights.unsqueeze(0), settings)
-                optimizer.param_groups[0]["params"][0].grad = flat[0]
-                optimizer.param_groups[0]["lr"] = rates[k]
-                optimizer.step()
-                step = population.step[one] + k + 1
-                if program.average and bool(averaging_due(step, population.total[one])):
-                    average(population, one, ahead[k] + 1.0)
-        return total_loss / steps
-
-    def _batch(
-        self,
-        population: Population,
-        one: slice,
-        rows: Tensor,
-        offset: int,
-        values: dict[str, dict[str, object]],
-    ) -> Batch:
-        with torch.no_grad():
-            inputs = {n: x[rows[0]] for n, x in population.problem.examples.inputs.items()}
-            inputs = {n: x.unsqueeze(0) for n, x in population.front(inputs).items()}
-            targets = population.problem.targets[rows]
-            mean, std = population.target_mean[one], population.target_std[one]
-            batch = Batch(inputs, scaled_targets(targets, mean, std))
-            key = population.step_keys(offset)
-            if population.dropouts:
-                population.set_dropout_keys(key)
-                for name in population.dropouts:
-                    layer = population.body.get_submodule(name)
-                    layer.key = population.state.buffers[f"{name}.key"][one][0]
-            return population.program.transform(batch, values, key[one])
+            with torch.enable_grad():
+                raw = body(inputs)
+                out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
+                loss = term(out, batch.targets[0], parameters)
+                if batch.partners is not None and batch.share is not None:
+                    other = term(out, batch.partners[0], parameters)
+                    loss = batch.share[0] * loss + (1.0 - batch.share[0]) * other
+                gradient.zero_()
+                loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            if gradient_stage:
+                changed = gradient.unsqueeze(0)
+                for apply, settings in gradient_stage:
+                    changed = apply(changed, weights.unsqueeze(0), settings)
+                flat.grad = changed[0]
+            group["lr"] = rates[k]
+            optimizer.step()
+            if program.average and due[k]:
+                average(population, one, ahead[k] + 1.0)
+        return torch.stack(losses).mean()
 
     def _optimizer(
         self, population: Population, index: int, weights: Tensor
     ) -> torch.optim.Optimizer:
-        """Returns the reference optimizer over the flat weights, its state views into `slots`."""
+        """Returns the reference optimizer over the flat weights, its state views into `slots`.
+
+        Where PyTorch has a kernel that updates a tensor in one pass (`fused`), it is used.
+        """
         update = population.program.update
         make = update.technique.reference_optimizer
         assert make is not None
         leaf = nn.Parameter(weights, requires_grad=False)
         optimizer = make([leaf], population.members[index].recipe.settings(update.name))
+        fused = "fused" in optimizer.defaults and population.device.type in ("cpu", "cuda")
+        if fused:
+            optimizer.param_groups[0]["fused"] = True
         slots = population.state.slots
         if slots:
+            step = torch.tensor(float(population.step[index]))
             optimizer.state[leaf] = {
-                "step": torch.tensor(float(population.step[index])),
+                "step": step.to(population.device) if fused else step,
                 **{name: slots[name][index] for name in update.technique.slots},
             }
         return optimizer
@@ -137,6 +147,45 @@ class SerialStepper:
             mean, std = kept.target_mean[i], kept.target_std[i]
             results.append(predictions(raw, schema.kind, schema.num_outputs, mean, std))
         return torch.stack(results)
+
+
+def _batches(
+    population: Population,
+    index: int,
+    rows: Tensor,
+    values: dict[str, dict[str, Any]],
+    keys: list[Tensor],
+) -> Iterator[Batch]:
+    """Yields a member's batches of rows `[1, K, B]`, ready for the model.
+
+    When a batch is yielded, the dropout layers have their keys for its step.
+    """
+    examples, size, one = population.problem.examples, rows.shape[2], slice(index, index + 1)
+    per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
+    k = 0
+    for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step), dim=1):
+        flat = chosen.flatten(1)
+        inputs = population.front({name: x[flat[0]] for name, x in examples.inputs.items()})
+        pieces = {name: torch.split(x.unsqueeze(0), size, dim=1) for name, x in inputs.items()}
+        targets_of = population.problem.targets[flat]
+        mean, std = population.target_mean[one], population.target_std[one]
+        scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
+        for i, targets in enumerate(scaled):
+            batch = Batch({name: piece[i] for name, piece in pieces.items()}, targets)
+            if keys:
+                _set_dropout_keys(population, index, keys[k])
+                batch = population.program.transform(batch, values, keys[k][one])
+            yield batch
+            k += 1
+
+
+def _set_dropout_keys(population: Population, index: int, key: Tensor) -> None:
+    """Gives a member's dropout layers their keys for a step; `key` is `[N]`."""
+    if population.dropouts:
+        population.set_dropout_keys(key)
+    for name in population.dropouts:
+        layer = population.body.get_submodule(name)
+        layer.key = population.state.buffers[f"{name}.key"][index]
 
 
 def _bind(

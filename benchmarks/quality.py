@@ -1,0 +1,318 @@
+"""Test metrics at equal time on real tables: pawl, Optuna with PyTorch, LightGBM, AutoGluon.
+
+    pip install -e .[bench] -c constraints.txt
+    python -m venv AG && AG/bin/pip install torch==2.13.0 "autogluon.tabular[lightgbm,catboost,xgboost,fastai]==1.6.3"
+    python benchmarks/quality.py --out quality.jsonl --autogluon-python AG/bin/python \
+        > benchmarks/results/quality.json
+
+Every tool gets the same CSV files, the target's name, the kind of task, the metric and the seconds, and
+writes its predictions for the test file; one scorer scores them all. The test file has no target
+(pawl's final claim needs it: see `quality_tools.pawl`). Tools run one after another on all
+cores that this process may use. Each cell is appended to --out as soon as it is known, and a run that
+was stopped goes on behind what is there.
+
+Splits: stratified by class (at random for a regression), a fifth for the test. Adult's split 0 is the
+official one, its other splits are drawn from both files together in the official proportion.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+FILES = HERE.parent.parent / "shared" / "data"
+SLACK_SECONDS = 120
+TOOLS = ("pawl", "optuna", "lightgbm", "autogluon")
+DIRECTIONS = {"roc_auc": 1.0, "log_loss": -1.0, "rmse": -1.0}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set: how it is read, its target, kind and metric."""
+
+    read: Callable[[], pd.DataFrame]
+    target: str
+    kind: str
+    metric: str
+
+
+def _csv(name: str) -> Callable[[], pd.DataFrame]:
+    return lambda: pd.read_csv(FILES / name)
+
+
+def _adult() -> pd.DataFrame:
+    return pd.concat([_csv("adult-train.csv")(), _csv("adult-test.csv")()], ignore_index=True)
+
+
+def _breast_cancer() -> pd.DataFrame:
+    from sklearn.datasets import load_breast_cancer
+
+    frame = load_breast_cancer(as_frame=True).frame
+    names = {0: "malignant", 1: "benign"}
+    return frame.assign(target=[names[code] for code in frame["target"]])
+
+
+def _digits() -> pd.DataFrame:
+    from sklearn.datasets import load_digits
+
+    return load_digits(as_frame=True).frame
+
+
+DATA = {
+    "adult": Table(_adult, "income", "binary", "roc_auc"),
+    "wine-red": Table(_csv("wine-red.csv"), "quality", "regression", "rmse"),
+    "boston-housing": Table(_csv("boston-housing.csv"), "medv", "regression", "rmse"),
+    "horse-colic": Table(_csv("horse-colic.csv"), "c27", "binary", "roc_auc"),
+    "breast-cancer": Table(_breast_cancer, "target", "binary", "roc_auc"),
+    "digits": Table(_digits, "target", "multiclass", "log_loss"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One tool on one split of one data set: its test metric, or why there is none."""
+
+    data: str
+    split: int
+    tool: str
+    metric: str
+    budget_seconds: float
+    value: float | None
+    seconds: float
+    train_rows: int
+    test_rows: int
+    cores: int
+    versions: dict[str, str]
+    notes: dict[str, Any]
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, str, float]:
+        """What makes a cell the same work."""
+        return (self.data, self.split, self.tool, self.budget_seconds)
+
+
+def split_of(name: str, index: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns training and test rows of a split."""
+    from sklearn.model_selection import train_test_split
+
+    table, frame = DATA[name], DATA[name].read()
+    share = 0.2
+    if name == "adult":
+        official = len(_csv("adult-train.csv")())
+        if index == 0:
+            return frame.iloc[:official], frame.iloc[official:]
+        share = 1.0 - official / len(frame)
+    classes = None if table.kind == "regression" else frame[table.target]
+    train, test = train_test_split(frame, test_size=share, random_state=index, stratify=classes)
+    return train, test
+
+
+def score(table: Table, predicted: pd.DataFrame, truth: pd.Series) -> float:
+    """Returns the metric of predictions: a column per class, or `prediction` for values."""
+    from sklearn import metrics
+
+    if len(predicted) != len(truth):
+        raise ValueError(f"{len(predicted)} predictions for {len(truth)} rows")
+    if table.kind == "regression":
+        errors = predicted["prediction"].to_numpy(float) - truth.to_numpy(float)
+        return float(np.sqrt(np.mean(errors**2)))
+    classes = sorted(truth.astype(str).unique())
+    p = predicted[classes].to_numpy(float)
+    if not np.isfinite(p).all():
+        raise ValueError("predictions that are not finite")
+    if table.metric == "roc_auc":
+        return float(metrics.roc_auc_score(truth.astype(str) == classes[1], p[:, 1]))
+    p = p.clip(1e-7, 1.0)
+    return float(metrics.log_loss(truth.astype(str), p / p.sum(1, keepdims=True), labels=classes))
+
+
+def command(tool: str, python: str, folder: Path, table: Table, seconds: float) -> list[str]:
+    """Returns what runs a tool: it reads `train.csv`, `test.csv`, writes `predictions.csv`."""
+    script = "quality_autogluon.py" if tool == "autogluon" else "quality_tools.py"
+    return [
+        python, str(HERE / script), tool, str(folder), table.target, table.kind, table.metric,
+        str(seconds),
+    ]  # fmt: skip
+
+
+def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
+    """Runs a tool on a split and scores it."""
+    table = DATA[name]
+    train, test = split_of(name, index)
+    cores = len(os.sched_getaffinity(0))
+    value, error, notes, used = None, "", {}, {}
+    with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
+        folder = Path(scratch)
+        train.to_csv(folder / "train.csv", index=False)
+        test.drop(columns=table.target).to_csv(folder / "test.csv", index=False)
+        if tool == "pawl":  # for its final claim; the others never see these targets
+            test.to_csv(folder / "labeled.csv", index=False)
+        started = time.monotonic()
+        try:
+            code, said = _ended(command(tool, python, folder, table, seconds), folder, seconds)
+            spent = time.monotonic() - started
+            if code:
+                error = said.splitlines()[-1][:300] if said else f"exit code {code}"
+            else:
+                told = json.loads((folder / "told.json").read_text())
+                notes, used = told["notes"], told["versions"]
+                predicted = pd.read_csv(folder / "predictions.csv")
+                value = score(table, predicted, test[table.target])
+        except subprocess.TimeoutExpired:
+            spent, error = time.monotonic() - started, "did not end in time"
+        except (OSError, KeyError, ValueError) as problem:
+            spent = time.monotonic() - started
+            error = f"{type(problem).__name__}: {problem}"
+    return Cell(
+        name, index, tool, table.metric, seconds, value, round(spent, 2), len(train), len(test),
+        cores, used, notes, error,
+    )  # fmt: skip
+
+
+def _ended(arguments: list[str], folder: Path, seconds: float) -> tuple[int, str]:
+    """Runs a command to its end; returns its exit code and the last of what it said.
+
+    Raises:
+        subprocess.TimeoutExpired: It took far longer than it was given.
+    """
+    with subprocess.Popen(
+        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            out, errors = process.communicate(timeout=3 * seconds + SLACK_SECONDS)
+        finally:  # what it started must not run on beside the next tool
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, (errors or out).strip()
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """Returns the cells known so far; the last of equal ones counts."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [Cell(**json.loads(line)) for line in lines if line.strip()]
+    return list({cell.key: cell for cell in found}.values())
+
+
+def summary(every: list[Cell], absent: list[str]) -> dict[str, Any]:
+    """Returns values, means, spreads and mean ranks (over the cells that all tools have)."""
+    cells = [cell for cell in every if cell.value is not None]
+    tools = [tool for tool in TOOLS if any(cell.tool == tool for cell in cells)]
+    values = {(cell.data, cell.split, cell.tool): cell.value for cell in cells}
+    places = sorted({(cell.data, cell.split) for cell in cells})
+    complete = [p for p in places if all((*p, tool) in values for tool in tools)]
+    ranks: dict[str, list[float]] = {tool: [] for tool in tools}
+    for name, index in complete:
+        row = pd.Series({tool: values[name, index, tool] for tool in tools})
+        better_first = row.rank(ascending=DIRECTIONS[DATA[name].metric] < 0)
+        for tool, rank in better_first.items():
+            ranks[str(tool)].append(float(rank))
+    return {
+        "data": {
+            name: dict(_rows(cells, name)) for name in DATA if any(c.data == name for c in cells)
+        },
+        "mean_rank": {tool: round(float(np.mean(r)), 3) for tool, r in ranks.items() if r},
+        "rank_n": len(complete),
+        "seconds": {tool: _spread([c.seconds for c in cells if c.tool == tool]) for tool in tools},
+        "not_run": absent,
+        "failed": [
+            f"{cell.data} {cell.split} {cell.tool}: {cell.error}"
+            for cell in every
+            if cell.value is None
+        ],
+        "cores": sorted({cell.cores for cell in cells}),
+        "versions": {
+            tool: next(c.versions for c in reversed(cells) if c.tool == tool) for tool in tools
+        },
+    }
+
+
+def _rows(cells: list[Cell], name: str) -> Iterator[tuple[str, Any]]:
+    yield "metric", DATA[name].metric
+    for tool in TOOLS:
+        mine = sorted((c for c in cells if (c.data, c.tool) == (name, tool)), key=lambda c: c.split)
+        if mine:
+            each = {str(c.split): round(c.value, 6) for c in mine if c.value is not None}
+            yield tool, {**_spread(list(each.values())), "splits": each}
+
+
+def _spread(values: list[float]) -> dict[str, float | int]:
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    found: dict[str, float | int] = {"n": len(values), "mean": round(float(np.mean(values)), 6)}
+    return found if np.isnan(deviation) else {**found, "deviation": round(deviation, 6)}
+
+
+def _named(text: str, allowed: tuple[str, ...], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in allowed]
+    if wrong or not names:
+        sys.exit(f"got --{what} {text!r}; allowed are {', '.join(allowed)}, separated by commas")
+    return names
+
+
+def main() -> None:
+    """Runs the missing cells and prints the summary as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file to append cells to")
+    parser.add_argument("--tools", default=",".join(TOOLS))
+    parser.add_argument("--data", default=",".join(DATA))
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="budget of a tool for a split")
+    parser.add_argument(
+        "--autogluon-python", default=os.environ.get("AUTOGLUON_PYTHON"),
+        help="Python of AutoGluon's own environment (or $AUTOGLUON_PYTHON)",
+    )  # fmt: skip
+    given = parser.parse_args()
+    tools = _named(given.tools, TOOLS, "tools")
+    names = _named(given.data, tuple(DATA), "data")
+    if not FILES.is_dir():
+        sys.exit(f"no data at {FILES}; this benchmark needs the tables that lie beside the project")
+    absent = []
+    if "autogluon" in tools and not given.autogluon_python:
+        tools.remove("autogluon")
+        absent.append("autogluon: no --autogluon-python given")
+    # Failed cells are run again.
+    done = {cell.key for cell in read_cells(given.out) if cell.value is not None}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a tool is ended, too
+    for index in range(given.splits):
+        for name in names:
+            for tool in tools:
+                if (name, index, tool, given.seconds) in done:
+                    continue
+                python = given.autogluon_python if tool == "autogluon" else sys.executable
+                cell = run(name, index, tool, python, given.seconds)
+                with given.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(cell)) + "\n")
+                shown = cell.error if cell.value is None else f"{cell.value:.5f}"
+                print(f"{name} {index} {tool}: {shown} ({cell.seconds:.0f} s)", file=sys.stderr)
+    from pawl.environment import hardware
+
+    cells = [cell for cell in read_cells(given.out) if cell.budget_seconds == given.seconds]
+    result = {
+        "what": f"test metric at {given.seconds:g} s per tool and split; a rank of 1 is best",
+        **summary(cells, absent),
+        "hardware": hardware(),
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
