@@ -107,6 +107,16 @@ def optimize(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")
     ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="TOML file of the recipe to start from and to beat.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Techniques that may come in or be varied, as in adamw,dropout."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most passes of a training. Default: by the rows.")
+    ] = None,
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -122,8 +132,9 @@ def optimize(
     with _resumable(resume or out), _progress() as listener:
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
-            trials=trials, out=out, resume=resume, device=device, seed=seed, listener=listener,
-            started=_STARTED,
+            trials=trials, out=out, resume=resume, baseline=baseline,
+            only=None if only is None else [name.strip() for name in only.split(",")],
+            epochs=epochs, device=device, seed=seed, listener=listener, started=_STARTED,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(result.summary.to_json())

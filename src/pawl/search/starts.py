@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pawl.errors import RecipeError
 from pawl.recipe import Recipe
 from pawl.techniques import Facts, technique
@@ -79,11 +81,13 @@ def _wide_images(start: Recipe) -> Recipe:
     return _add(_shifted_images(start), width={"factor": 2.0})
 
 
-def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
+def starts(
+    start: Recipe, facts: Facts, only: Collection[str] | None = None
+) -> tuple[Recipe, ...]:
     """Returns recipes known to be good for such a task, the given one left out.
 
-    Techniques that do not fit the task are taken out of them; what is then equal to another recipe
-    is left out.
+    Techniques that do not fit the task or are not among `only` are taken out of them; what is then
+    equal to another recipe is left out.
     """
     images = any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs)
     if images:
@@ -93,6 +97,9 @@ def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
     found: list[Recipe] = []
     for make in makers:
         recipe = fitting(make(start), facts)
+        for change in recipe.changes(start):
+            if only is not None and change.name not in only:
+                recipe = recipe.revert(change, start)
         if recipe != start and recipe not in found:
             found.append(recipe)
     return tuple(found)
