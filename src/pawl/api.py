@@ -141,8 +141,6 @@ def optimize(
     if trials is not None and trials < 1:
         raise TaskError(f"got {trials} trials; give 1 or more")
     seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
-    if epochs is not None and epochs < 1:
-        raise TaskError(f"got {epochs} epochs; give 1 or more")
     start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
     allowed = None if only is None else _names(only)
     task = resolve_task(source, **overrides)
@@ -150,9 +148,7 @@ def optimize(
     length = {"trials": trials} if trials is not None else {"budget": budget or "10m"}
     chosen = None if device == "auto" else device
     narrowed = {"baseline": baseline, "only": ",".join(allowed or ()) or None, "epochs": epochs}
-    command = _command(
-        source, {**overrides, **narrowed, **length, "seed": seed, "device": chosen}
-    )
+    command = _command(source, {**overrides, **narrowed, **length, "seed": seed, "device": chosen})
     folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
@@ -163,7 +159,9 @@ def optimize(
         "command": command, "baseline": start.to_dict() if start else None, "only": allowed,
         "epochs": epochs,
     }  # fmt: skip
-    settings = Settings(seconds, trials, seed, device, name, command, start, allowed, epochs)
+    settings = Settings(
+        seconds, trials, seed, device, name, command, start, allowed, _checked(epochs)
+    )
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
     )
@@ -203,6 +201,12 @@ def _resume(
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
+
+
+def _checked(epochs: int | None) -> int | None:
+    if epochs is not None and epochs < 1:
+        raise TaskError(f"got {epochs} epochs; give 1 or more")
+    return epochs
 
 
 def _names(only: Iterable[str]) -> tuple[str, ...]:
@@ -303,12 +307,19 @@ class Compared:
 
 
 def _session(
-    task: Task, folder: Path, seed: int, device: str, listener: Listener | None, what: str
+    task: Task,
+    folder: Path,
+    seed: int,
+    device: str,
+    listener: Listener | None,
+    what: str,
+    epochs: int | None = None,
 ) -> tuple[Session, Any]:
     data = load_data(task, seed=seed)
     problem = Problem.of(task, data, pick_device(device))
     ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
     session = Session(problem, ledger, seed, None, listener or Silent())
+    session.longest = _checked(epochs)
     session.epochs = pacing.natural_epochs(session)
     return session, data
 
@@ -328,6 +339,7 @@ def compare(
     metric: Any = None,
     kind: Any = None,
     looks: Sequence[int] = LOOKS,
+    epochs: int | None = None,
     device: str = "auto",
     seed: int = 0,
     listener: Listener | None = None,
@@ -340,12 +352,13 @@ def compare(
         second: The recipe that a positive effect favors.
         out: Folder for the ledger, new or empty.
         looks: Numbers of pairs after which to look; it ends when a difference is shown.
+        epochs: Passes of a training over its rows; by their number by default.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, kind=kind)
-    session, _ = _session(task, Path(out), seed, device, listener, "compare")
+    session, _ = _session(task, Path(out), seed, device, listener, "compare", epochs)
     with session.ledger:
         others = {"first": _check_fit(session, first)}
         pairs = Pairs(session, "compare")

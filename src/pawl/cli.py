@@ -213,6 +213,9 @@ def compare(
     metric: Metric = None,
     kind: KindOption = None,
     pairs: Annotated[int, typer.Option(help="Most pairs: 5, 10 or 20.", min=5, max=20)] = 20,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes of a training. Default: by the rows.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")
     ] = None,
@@ -229,7 +232,7 @@ def compare(
     with _progress() as listener, tempfile.TemporaryDirectory() as scratch:
         result = api.compare(
             source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
-            kind=kind, looks=looks, device=device, seed=seed, listener=listener,
+            kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
         )  # fmt: skip
     if as_json:
         _out.print_json(result.to_json())

@@ -45,9 +45,7 @@ class Space:
         left_out: Techniques that do not fit, with the reason.
     """
 
-    def __init__(
-        self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None) -> None:
         self.baseline = baseline
         self.left_out: dict[str, str] = {}
         self.techniques: list[Technique] = []

@@ -28,6 +28,14 @@ def baseline(facts: Facts) -> Recipe:
     return Recipe.from_dict(tables)
 
 
+def _scaled(recipe: Recipe) -> Recipe:
+    """Adds standardization where nothing scales the inputs."""
+    scaling = technique("standardize").group
+    if any(t.group == scaling for t, _ in recipe):
+        return recipe
+    return recipe.with_("standardize")
+
+
 def _smooth_cycle(start: Recipe) -> Recipe:
     """A higher learning rate that rises and falls to zero, with nothing to stop it half-way."""
     recipe = start.with_("adamw", learning_rate=4e-3, weight_decay=0.03).with_("one_cycle")
@@ -81,9 +89,7 @@ def _wide_images(start: Recipe) -> Recipe:
     return _add(_shifted_images(start), width={"factor": 2.0})
 
 
-def starts(
-    start: Recipe, facts: Facts, only: Collection[str] | None = None
-) -> tuple[Recipe, ...]:
+def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> tuple[Recipe, ...]:
     """Returns recipes known to be good for such a task, the given one left out.
 
     Techniques that do not fit the task or are not among `only` are taken out of them; what is then
@@ -96,7 +102,7 @@ def starts(
         makers = (_normalized_residual, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
-        recipe = fitting(make(start), facts)
+        recipe = fitting(_scaled(make(start)), facts)
         for change in recipe.changes(start):
             if only is not None and change.name not in only:
                 recipe = recipe.revert(change, start)
