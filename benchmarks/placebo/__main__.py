@@ -10,59 +10,17 @@ clock: a campaign's length is given in trials.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import torch
-from campaigns import CASES, run
-from pairing import PAIRINGS, measure
 from tally import tally
-from techniques import join
+from work import jobs, prepare, work
 
-import pawl
 from pawl.environment import hardware, versions
-
-CAMPAIGNS = {"placebo": 25, "planted": 20, "coverage": 35}
-"""Campaigns of each case, by part."""
-Job = tuple[str, int, int]
-
-
-def jobs() -> Iterator[Job]:
-    """Yields all jobs, the cases in turn, so that what was stopped early holds some of each."""
-    for number in range(max(CAMPAIGNS.values())):
-        for index, case in enumerate(CASES):
-            if number < CAMPAIGNS[case.part]:
-                yield case.part, index, number
-        if number < len(PAIRINGS):
-            yield "pairing", number, 0
-
-
-def work(job: Job) -> dict[str, Any]:
-    """Runs one job in a worker process."""
-    part, index, number = job
-    record = measure(PAIRINGS[index]) if part == "pairing" else run(CASES[index], number)
-    return {"job": list(job), "sources": sources(), **record}
-
-
-def prepare() -> None:
-    """Sets a worker process up."""
-    torch.set_num_threads(1)
-    join()
-
-
-def sources() -> str:
-    """Returns a digest of the code that decides what is kept."""
-    digest = hashlib.sha256()
-    for room in ("evidence", "search"):
-        for path in sorted((Path(pawl.__file__).parent / room).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

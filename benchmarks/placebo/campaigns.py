@@ -80,12 +80,12 @@ CASES = (
         for table, trials in (("adult", 10), ("beijing", 16), ("wine", 10))
     ),
     *(
-        Case("planted", "unscaled inputs", table, 600, 10, 8, _start().without("standardize"),
+        Case("planted", "unscaled inputs", table, 600, 16, 8, _start().without("standardize"),
              ("standardize",), ("standardize",))
         for table in ("adult", "beijing")
     ),
     *(
-        Case("planted", "learning rate far too low", table, 600, 10, 8,
+        Case("planted", "learning rate far too low", table, 600, 16, 8,
              _start(adamw={"learning_rate": 2e-5}), _RATE, _RATE)
         for table in ("adult", "wine")
     ),

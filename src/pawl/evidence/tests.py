@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from pawl.training.metrics import score
 
 ALPHA = 0.05
 """Family-wise error of a campaign's verdicts."""
+_LARGEST = 700.0  # exponents beyond it overflow
 _SAME = 1e-9
 """Differences that spread by less, relative to their mean, differ by floating-point rounding."""
 
@@ -32,6 +33,7 @@ class Comparison:
         n: Number of pairs.
         standard_error: Of the effect.
         degrees: Degrees of freedom of the t distribution used.
+        lower: One-sided 95% lower confidence bound of the effect.
     """
 
     effect: float
@@ -40,12 +42,7 @@ class Comparison:
     n: int
     standard_error: float
     degrees: float
-
-    def lower_bound(self, level: float = 0.95) -> float:
-        """Returns the one-sided lower confidence bound of the effect."""
-        if self.standard_error == 0:
-            return self.effect
-        return self.effect - float(stats.t.ppf(level, self.degrees)) * self.standard_error
+    lower: float
 
 
 def corrected_t(differences: Sequence[float], test_to_train: float) -> Comparison:
@@ -80,17 +77,53 @@ def corrected_t(differences: Sequence[float], test_to_train: float) -> Compariso
     return _comparison(mean, error, n, max(1, n - 1))
 
 
+def corrected_ratio_t(
+    first: Sequence[float], second: Sequence[float], test_to_train: float
+) -> Comparison:
+    """Compares the losses of two arms by their ratio; see `corrected_t`.
+
+    A loss without an upper bound (a squared error, a log loss) that is ten times as large on one
+    split and fifty times on another has differences that spread as widely as their mean, and no number
+    of pairs would show that the second arm is worse on all of them. The logarithms of the ratios do.
+    Where losses differ by a few percent, ratios and differences say the same.
+
+    Args:
+        first: Losses of the first arm, one per pair, > 0.
+        second: Losses of the second.
+        test_to_train: As in `corrected_t`.
+
+    Returns:
+        The comparison in units of the loss, positive if the first arm's is smaller: what the mean ratio,
+        and the ends of its interval, make of the second arm's geometric mean.
+    """
+    logs = np.log(np.asarray(second, dtype=np.float64)), np.log(np.asarray(first, dtype=np.float64))
+    ratio = corrected_t(list(logs[0] - logs[1]), test_to_train)
+    reference = math.exp(float(logs[0].mean()))
+
+    def saved(log_ratio: float) -> float:
+        return reference * -math.expm1(min(-log_ratio, _LARGEST))
+
+    effect = saved(ratio.effect)
+    return replace(
+        ratio,
+        effect=effect,
+        interval=(saved(ratio.interval[0]), saved(ratio.interval[1])),
+        standard_error=ratio.standard_error * (reference - effect),
+        lower=saved(ratio.lower),
+    )
+
+
 def _comparison(effect: float, error: float, n: int, degrees: float) -> Comparison:
     if error == 0.0:
-        # Without any spread (arms that do the same thing) there is nothing to test.
-        p_value = 1.0 if effect == 0.0 else 0.0
-        half = 0.0
+        p_value, half, one_sided = (1.0 if effect == 0.0 else 0.0), 0.0, 0.0
     elif not math.isfinite(error):
-        p_value, half = 1.0, math.inf
+        p_value, half, one_sided = 1.0, math.inf, math.inf
     else:
         p_value = float(2.0 * stats.t.sf(abs(effect) / error, degrees))
         half = float(stats.t.ppf(0.975, degrees)) * error
-    return Comparison(effect, (effect - half, effect + half), p_value, n, error, degrees)
+        one_sided = float(stats.t.ppf(0.95, degrees)) * error
+    interval = effect - half, effect + half
+    return Comparison(effect, interval, p_value, n, error, degrees, effect - one_sided)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -132,7 +165,7 @@ def sequential_p(p_values: Sequence[float], shares: Sequence[float]) -> float:
 
 def non_inferior(comparison: Comparison, margin: float) -> bool:
     """Tells whether the first arm is worse by less than `margin` (one-sided, 95%)."""
-    return comparison.lower_bound() > -margin
+    return comparison.lower > -margin
 
 
 @dataclass(frozen=True)
@@ -199,7 +232,7 @@ def gain_on_test(
         )
         left -= size
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
-    error, degrees = _crossed_error(differences, sign * (bootstrap_f - bootstrap_b), rows)
+    error, degrees = crossed_error(differences, sign * (bootstrap_f - bootstrap_b), rows)
     return TestGain(
         gain=_comparison(float(differences.mean()), error, seeds, degrees),
         baseline=(float(score(objective, baseline, targets).mean()), _percentiles(bootstrap_b[0])),
@@ -207,7 +240,7 @@ def gain_on_test(
     )
 
 
-def _crossed_error(differences: Tensor, bootstrap: Tensor, rows: int) -> tuple[float, float]:
+def crossed_error(differences: Tensor, bootstrap: Tensor, rows: int) -> tuple[float, float]:
     """Returns the standard error of a mean over seeds and rows, and its degrees of freedom.
 
     Args:
