@@ -6,7 +6,7 @@ import html
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -14,7 +14,7 @@ from typing import Any
 
 from pawl import budget as budgets
 from pawl import pacing
-from pawl.campaign import Settings, export_graph, run_campaign, scores_of
+from pawl.campaign import Settings, check_fit, export_graph, run_campaign, scores_of
 from pawl.data import load as load_data
 from pawl.data import resolve_task
 from pawl.deployment import Bundle, write_bundle
@@ -25,6 +25,7 @@ from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.task import Task
+from pawl.techniques import technique
 from pawl.training.problem import Problem
 
 _RESUMABLE = (str, Path)
@@ -95,6 +96,9 @@ def optimize(
     trials: int | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    baseline: Recipe | str | Path | None = None,
+    only: Iterable[str] | None = None,
+    epochs: int | None = None,
     device: str = "auto",
     seed: int = 0,
     listener: Listener | None = None,
@@ -112,6 +116,10 @@ def optimize(
         trials: Number of search trials in place of a budget: nothing then depends on the clock.
         out: Folder for the results, new or empty; `runs/NAME-TIME` by default.
         resume: Folder of a campaign to go on with; a source given as an object is needed again.
+        baseline: The recipe to start from and to beat, or its TOML file; by default what a competent
+            person writes first.
+        only: Names of the techniques that the search may bring in or vary; all by default.
+        epochs: Most passes of a training over its rows; by their number by default.
         device: `auto`, `cpu` or `cuda`.
         seed: Decides splits, seeds and samples.
         listener: Told how it goes on.
@@ -133,11 +141,14 @@ def optimize(
     if trials is not None and trials < 1:
         raise TaskError(f"got {trials} trials; give 1 or more")
     seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
+    start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
+    allowed = None if only is None else _names(only)
     task = resolve_task(source, **overrides)
     name = _source_name(source)
     length = {"trials": trials} if trials is not None else {"budget": budget or "10m"}
     chosen = None if device == "auto" else device
-    command = _command(source, {**overrides, **length, "seed": seed, "device": chosen})
+    narrowed = {"baseline": baseline, "only": ",".join(allowed or ()) or None, "epochs": epochs}
+    command = _command(source, {**overrides, **narrowed, **length, "seed": seed, "device": chosen})
     folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
@@ -145,9 +156,12 @@ def optimize(
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
-        "command": command,
+        "command": command, "baseline": start.to_dict() if start else None, "only": allowed,
+        "epochs": epochs,
     }  # fmt: skip
-    settings = Settings(seconds, trials, seed, device, name, command)
+    settings = Settings(
+        seconds, trials, seed, device, name, command, start, allowed, _checked(epochs)
+    )
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
     )
@@ -182,10 +196,24 @@ def _resume(
     task = resolve_task(source, **{**known["overrides"], **given})
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
-        known["command"],
+        known["command"], Recipe.from_dict(known["baseline"]) if known.get("baseline") else None,
+        tuple(known["only"]) if known.get("only") else None, known.get("epochs"),
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
+
+
+def _checked(epochs: int | None) -> int | None:
+    if epochs is not None and epochs < 1:
+        raise TaskError(f"got {epochs} epochs; give 1 or more")
+    return epochs
+
+
+def _names(only: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(only))
+    if isinstance(only, str) or not names:
+        raise TaskError(f"got only={only!r}; give a list of technique names")
+    return tuple(technique(name).name for name in names)
 
 
 def _absolute(source: str | Path) -> str | Path:
@@ -279,21 +307,25 @@ class Compared:
 
 
 def _session(
-    task: Task, folder: Path, seed: int, device: str, listener: Listener | None, what: str
+    task: Task,
+    folder: Path,
+    seed: int,
+    device: str,
+    listener: Listener | None,
+    what: str,
+    epochs: int | None = None,
 ) -> tuple[Session, Any]:
     data = load_data(task, seed=seed)
     problem = Problem.of(task, data, pick_device(device))
     ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
     session = Session(problem, ledger, seed, None, listener or Silent())
+    session.longest = _checked(epochs)
     session.epochs = pacing.natural_epochs(session)
     return session, data
 
 
 def _check_fit(session: Session, recipe: Recipe) -> Recipe:
-    for t, _ in recipe:
-        reason = t.fits(session.facts)
-        if reason:
-            raise TaskError(f"technique {t.name!r} does not fit this task: {reason}; leave it out")
+    check_fit(session.facts, [t.name for t, _ in recipe])
     return recipe
 
 
@@ -307,6 +339,7 @@ def compare(
     metric: Any = None,
     kind: Any = None,
     looks: Sequence[int] = LOOKS,
+    epochs: int | None = None,
     device: str = "auto",
     seed: int = 0,
     listener: Listener | None = None,
@@ -319,12 +352,13 @@ def compare(
         second: The recipe that a positive effect favors.
         out: Folder for the ledger, new or empty.
         looks: Numbers of pairs after which to look; it ends when a difference is shown.
+        epochs: Passes of a training over its rows; by their number by default.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, kind=kind)
-    session, _ = _session(task, Path(out), seed, device, listener, "compare")
+    session, _ = _session(task, Path(out), seed, device, listener, "compare", epochs)
     with session.ledger:
         others = {"first": _check_fit(session, first)}
         pairs = Pairs(session, "compare")

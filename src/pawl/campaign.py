@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
 from pawl.environment import versions
-from pawl.errors import LedgerError
-from pawl.evidence import Effort, FinalTest, confirm, final_test, race
+from pawl.errors import LedgerError, TaskError
+from pawl.evidence import Confirmation, Effort, FinalTest, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -24,6 +25,7 @@ from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
 from pawl.search import ranked, search
 from pawl.task import Task
+from pawl.techniques import Facts, technique
 from pawl.training.metrics import score
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained
@@ -42,6 +44,9 @@ class Settings:
         device: `auto`, `cpu` or `cuda`.
         source: How reports name the data.
         command: The command that repeats the campaign.
+        baseline: The recipe to start from and to beat; what a competent person writes first if `None`.
+        only: Techniques that the search may bring in or vary; all if `None`.
+        epochs: Most passes of a training; by the number of rows if `None`.
     """
 
     budget: float | None
@@ -50,6 +55,9 @@ class Settings:
     device: str = "auto"
     source: str = ""
     command: str = ""
+    baseline: Recipe | None = None
+    only: tuple[str, ...] | None = None
+    epochs: int | None = None
 
 
 def run_campaign(
@@ -85,7 +93,8 @@ def run_campaign(
     with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(problem, ledger, settings.seed, settings.budget, listener)
-        return _campaign(session, task, data, settings)
+        found = search_and_prove(session, data, settings)
+        return _deliver(session, task, data, settings, found)
 
 
 def _ledger(
@@ -112,13 +121,30 @@ def _ledger(
     return ledger
 
 
-def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings) -> Summary:
-    baseline = default_baseline(session.facts)
+@dataclass(frozen=True)
+class Found:
+    """What a campaign found: the recipe to beat, what was shown, and what the test rows say."""
+
+    baseline: Recipe
+    confirmation: Confirmation
+    test: FinalTest
+
+
+def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> Found:
+    """Searches, confirms and tests; everything but export, bundle and report.
+
+    Raises:
+        PawlError: The recipe to start from does not fit, or the budget is too short.
+    """
+    baseline = settings.baseline or default_baseline(session.facts)
+    check_fit(session.facts, [*(t.name for t, _ in baseline), *(settings.only or ())])
+    session.longest = settings.epochs
     session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "a few steps of the baseline")
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs
-    trials = search(session, baseline, pace.search)
+    only = settings.only
+    trials = search(session, baseline, pace.search, only=only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
         best = (ranked(trials, sign, 1) or [baseline])[0]
@@ -128,7 +154,7 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
         )
         if deadline is None:
             break
-        trials = search(session, baseline, replace(pace.search, deadline=deadline))
+        trials = search(session, baseline, replace(pace.search, deadline=deadline), only=only)
 
     count, pairs = session.ledger.decide(
         "race", lambda: list(pacing.finalists(session, pace, trials))
@@ -142,7 +168,13 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     confirmation = confirm(session, baseline, candidate, effort)
     seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace))
     test = final_test(session, baseline, confirmation.final, data.test, seeds)
+    return Found(baseline, confirmation, test)
 
+
+def _deliver(
+    session: Session, task: Task, data: LoadedData, settings: Settings, found: Found
+) -> Summary:
+    baseline, confirmation, test = found.baseline, found.confirmation, found.test
     session.listener.phase("deploy", "export, parity, latency, bundle")
     graph = export_graph(test.final, data)
     unchanged = confirmation.final == baseline
@@ -159,6 +191,18 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     )  # fmt: skip
     _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
     return summary
+
+
+def check_fit(facts: Facts, names: Iterable[str]) -> None:
+    """Checks that techniques which the user named fit the task.
+
+    Raises:
+        TaskError: One does not; the message has the reason.
+    """
+    for name in names:
+        reason = technique(name).fits(facts)
+        if reason:
+            raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")
 
 
 def export_graph(trained: Trained, data: LoadedData) -> bytes:

@@ -107,6 +107,16 @@ def optimize(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")
     ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="TOML file of the recipe to start from and to beat.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Techniques that may come in or be varied, as in adamw,dropout."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most passes of a training. Default: by the rows.")
+    ] = None,
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -122,8 +132,9 @@ def optimize(
     with _resumable(resume or out), _progress() as listener:
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
-            trials=trials, out=out, resume=resume, device=device, seed=seed, listener=listener,
-            started=_STARTED,
+            trials=trials, out=out, resume=resume, baseline=baseline,
+            only=None if only is None else [name.strip() for name in only.split(",")],
+            epochs=epochs, device=device, seed=seed, listener=listener, started=_STARTED,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(result.summary.to_json())
@@ -202,6 +213,9 @@ def compare(
     metric: Metric = None,
     kind: KindOption = None,
     pairs: Annotated[int, typer.Option(help="Most pairs: 5, 10 or 20.", min=5, max=20)] = 20,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes of a training. Default: by the rows.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")
     ] = None,
@@ -218,7 +232,7 @@ def compare(
     with _progress() as listener, tempfile.TemporaryDirectory() as scratch:
         result = api.compare(
             source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
-            kind=kind, looks=looks, device=device, seed=seed, listener=listener,
+            kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
         )  # fmt: skip
     if as_json:
         _out.print_json(result.to_json())

@@ -52,7 +52,12 @@ class Pace:
 
 
 def natural_epochs(session: Session) -> int:
-    """Returns the passes that give about 3,000 steps at a batch of 128, within limits."""
+    """Returns the passes that give about 3,000 steps at a batch of 128, within limits.
+
+    What the user asked for comes first.
+    """
+    if session.longest is not None:
+        return session.longest
     train, _ = session.search_rows
     steps = max(1, len(train) // 128)
     epochs = max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / steps)))

@@ -16,6 +16,7 @@ from torch import Tensor
 from pawl.evidence import (
     ALPHA,
     Comparison,
+    corrected_ratio_t,
     corrected_t,
     gain_on_test,
     holm,
@@ -23,6 +24,7 @@ from pawl.evidence import (
     sequential_p,
     spending,
 )
+from pawl.evidence.tests import crossed_error
 from pawl.training.metrics import make_objective
 
 LOOKS = (5, 10, 20)
@@ -41,7 +43,7 @@ def test_corrected_t_by_hand() -> None:
     # The 97.5% point of t with 4 degrees is 2.776445, the 95% point 2.131847.
     half = 2.776445 * 0.0106066
     assert got.interval == pytest.approx((0.02 - half, 0.02 + half), rel=1e-5)
-    assert got.lower_bound() == pytest.approx(0.02 - 2.131847 * 0.0106066, rel=1e-4)
+    assert got.lower == pytest.approx(0.02 - 2.131847 * 0.0106066, rel=1e-4)
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,9 +64,39 @@ def test_without_a_correction_it_is_the_paired_t_test(differences: list[float]) 
 def test_arms_that_do_the_same_do_not_differ() -> None:
     same = corrected_t([0.0] * 5, 0.25)
     assert (same.effect, same.interval, same.p_value) == (0.0, (0.0, 0.0), 1.0)
-    assert same.lower_bound() == 0.0
-    always = corrected_t([0.5] * 5, 0.25)
-    assert (always.effect, always.interval, always.p_value) == (0.5, (0.5, 0.5), 0.0)
+    assert same.lower == 0.0
+
+
+@given(st.integers(2, 30), st.floats(1e-6, 1.0), st.booleans())
+def test_differences_without_a_spread_are_evidence_but_never_certain(
+    n: int, difference: float, noisy: bool
+) -> None:
+    # As a metric in steps leaves them, with and without what floating point adds.
+    same = [difference * (1 + 1e-14 * (i % 3) * noisy) for i in range(n)]
+    got, opposite = corrected_t(same, 0.25), corrected_t([-d for d in same], 0.25)
+    assert 0 < got.p_value < 0.16  # two pairs have one degree of freedom
+    assert got.interval[0] < difference < got.interval[1]
+    assert opposite.p_value == pytest.approx(got.p_value)
+    # Only their number counts, not their size.
+    assert got.p_value == pytest.approx(corrected_t([1.0] * n, 0.25).p_value, rel=1e-6)
+    more = corrected_t([*same, difference], 0.25)
+    assert more.p_value < got.p_value
+
+
+def test_steps_of_a_coarse_metric_do_not_raise_the_error() -> None:
+    # Holdouts so small that most differences are none, or one row: no spread is a common sight.
+    generator = np.random.default_rng(5)
+    runs, n = 4000, 5
+    share = math.sqrt(0.2)
+    latent = share * generator.normal(size=(runs, 1)) + math.sqrt(0.8) * generator.normal(
+        size=(runs, n)
+    )
+    for step in (0.5, 1.0, 2.0):
+        rounded = np.round(latent / step) * step
+        flat = np.ptp(rounded, axis=1) == 0
+        false = [corrected_t(d, 0.25).p_value <= ALPHA for d in rounded]
+        assert np.mean(false) <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
+        assert flat.any()
 
 
 @pytest.mark.parametrize("difference", [0.3, 0.0])
@@ -73,6 +105,51 @@ def test_one_pair_says_nothing(difference: float) -> None:
     assert (got.effect, got.p_value, got.n) == (difference, 1.0, 1)
     assert got.interval == (-math.inf, math.inf)
     assert not non_inferior(got, margin=10.0)
+
+
+losses = st.lists(st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)), min_size=2, max_size=20)
+
+
+@given(losses, st.floats(0.001, 1000))
+def test_a_ratio_does_not_depend_on_the_unit(pairs: list[tuple[float, float]], unit: float) -> None:
+    first, second = zip(*pairs, strict=True)
+    got = corrected_ratio_t(first, second, 0.25)
+    scaled = corrected_ratio_t([unit * x for x in first], [unit * x for x in second], 0.25)
+    assert scaled.p_value == pytest.approx(got.p_value, rel=1e-6, abs=1e-9)
+    assert scaled.effect == pytest.approx(unit * got.effect, rel=1e-6, abs=1e-6 * unit)
+    low, high = got.interval
+    assert low <= got.effect <= high
+    assert low <= got.lower <= got.effect
+    # No more can be gained than the whole loss.
+    assert high <= math.exp(np.mean(np.log(second))) * (1 + 1e-9)
+    # And the sign says the same the other way round.
+    swapped = corrected_ratio_t(second, first, 0.25)
+    assert swapped.p_value == pytest.approx(got.p_value, rel=1e-6, abs=1e-9)
+    assert swapped.effect * got.effect <= 0
+
+
+def test_small_differences_are_the_same_by_ratio() -> None:
+    generator = np.random.default_rng(2)
+    second = 50 + generator.normal(size=12)
+    first = second - 0.4 + 0.3 * generator.normal(size=12)
+    ratio = corrected_ratio_t(list(first), list(second), 0.25)
+    plain = corrected_t(list(second - first), 0.25)
+    assert ratio.effect == pytest.approx(plain.effect, rel=0.02)
+    assert ratio.interval == pytest.approx(plain.interval, rel=0.05)
+    assert ratio.standard_error == pytest.approx(plain.standard_error, rel=0.02)
+    assert ratio.p_value == pytest.approx(plain.p_value, rel=0.2)
+
+
+def test_an_arm_that_is_many_times_worse_on_every_split_is_shown_to_be() -> None:
+    # Errors as unscaled inputs leave them on 600 rows: 3 to 60 times as large, on all splits.
+    worse = [3011.0, 1503.0, 4629.0, 2030.0, 386.0, 947.0, 1956.0, 1207.0, 237.0, 1870.0]
+    better = [84.0, 76.4, 72.6, 83.6, 68.1, 72.5, 67.8, 75.7, 66.2, 78.7]
+    assert corrected_t([w - b for w, b in zip(worse, better, strict=True)], 0.25).p_value > 0.05
+    got = corrected_ratio_t(better, worse, 0.25)
+    assert got.p_value < 1e-3
+    assert 0 < got.interval[0] < got.effect < got.interval[1] < max(worse)
+    one = corrected_ratio_t(better[:1], worse[:1], 0.25)
+    assert (one.p_value, one.interval[0]) == (1.0, -math.inf)
 
 
 @settings(max_examples=100, deadline=None)
@@ -115,7 +192,7 @@ def test_sequential_p() -> None:
 
 def test_non_inferior() -> None:
     comparison = corrected_t([-0.01, 0.0, -0.02, 0.01, -0.005, 0.0], 0.25)
-    bound = comparison.lower_bound()
+    bound = comparison.lower
     assert bound < comparison.effect < 0
     assert non_inferior(comparison, -bound + 1e-9)
     assert not non_inferior(comparison, -bound - 1e-9)
@@ -178,22 +255,52 @@ def predictions_of(
     return torch.nn.functional.one_hot(chosen, 2).float()
 
 
-def test_the_gains_interval_covers_the_true_gain() -> None:
+@pytest.mark.parametrize(
+    ("spread", "noise"), [(0.0, 1.0), (0.1, 0.3), (0.3, 0.1)], ids=["by rows", "both", "by seeds"]
+)
+def test_the_gains_interval_covers_the_true_gain(spread: float, noise: float) -> None:
+    """Rows are hard or easy for all models, a seed shifts all rows, and noise is a seed's on a row."""
     objective = make_objective("accuracy", None, "binary")
-    runs, covered, found = 240, 0, 0
+    seeds, rows, runs, covered, width = 5, 250, 240, 0, 0.0
+    scale = math.sqrt(1 + spread**2 + noise**2)
+    truth = float(stats.norm.cdf(0.9 / scale) - stats.norm.cdf(0.7 / scale))
     for run in range(runs):
         generator = torch.Generator().manual_seed(run)
-        targets = torch.randint(2, (250,), generator=generator)
-        baseline = predictions_of(generator, targets, 0.70, 0.01, 4)
-        final = predictions_of(generator, targets, 0.76, 0.01, 4)
-        gain = gain_on_test(objective, baseline, final, targets, seed=run, draws=200).gain
-        assert gain.n == 4
-        covered += gain.interval[0] <= 0.06 <= gain.interval[1]
-        found += gain.p_value < 0.05
-    # At 95% the number covered has a standard deviation of 3.4; more is allowed above, as rows
-    # and seeds may count some chance twice.
-    assert covered >= 0.95 * runs - 4 * math.sqrt(0.95 * 0.05 * runs)
-    assert found > 0.3 * runs
+        targets = torch.randint(2, (rows,), generator=generator)
+        ease = torch.randn(rows, generator=generator)
+        arms = []
+        for skill in (0.7, 0.9):
+            shift = spread * torch.randn(seeds, 1, generator=generator)
+            margin = skill + ease + shift + noise * torch.randn(seeds, rows, generator=generator)
+            chosen = torch.where(margin > 0, targets, 1 - targets)
+            arms.append(torch.nn.functional.one_hot(chosen, 2).float())
+        gain = gain_on_test(objective, arms[0], arms[1], targets, seed=run, draws=200).gain
+        assert gain.n == seeds
+        covered += gain.interval[0] <= truth <= gain.interval[1]
+        width += gain.interval[1] - gain.interval[0]
+    deviation = math.sqrt(0.95 * 0.05 / runs)
+    assert 0.95 - 3 * deviation <= covered / runs <= 0.95 + 2.5 * deviation
+
+
+def test_a_gains_parts_are_told_apart() -> None:
+    """Rows, seeds and both together, each of known variance, are added once each."""
+    generator = torch.Generator().manual_seed(3)
+    seeds, rows, runs = 6, 400, 60
+    for of_rows, of_seeds, of_both in ((1.0, 0.0, 1.0), (0.0, 0.1, 1.0), (1.0, 0.05, 0.5)):
+        known = of_rows / rows + of_seeds / seeds + of_both / (rows * seeds)
+        estimates = []
+        for _ in range(runs):
+            cells = (
+                of_rows**0.5 * torch.randn(1, rows, generator=generator)
+                + of_seeds**0.5 * torch.randn(seeds, 1, generator=generator)
+                + of_both**0.5 * torch.randn(seeds, rows, generator=generator)
+            )
+            picked = torch.randint(rows, (200, rows), generator=generator)
+            bootstrap = torch.stack([cells[:, p].mean(1) for p in picked], 1)
+            error, degrees = crossed_error(cells.mean(1), bootstrap, rows)
+            estimates.append(error**2)
+            assert 1 <= degrees <= rows + seeds
+        assert np.mean(estimates) == pytest.approx(known, rel=0.25)
 
 
 def test_no_gain_is_seldom_called_one() -> None:

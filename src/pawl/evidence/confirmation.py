@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pawl.evidence.dropping import without_harm
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
@@ -44,15 +45,17 @@ class Confirmation:
     """The result: the recipe to go on with and what was shown.
 
     Attributes:
-        final: The recipe shown to beat the baseline, or the baseline.
+        final: The recipe shown to beat the baseline, or the baseline. The candidate, less what is
+            shown to harm it.
         candidate: The recipe that was compared.
         proven: Whether it was shown to beat the baseline.
-        headline: Candidate against baseline on resplits; `None` if there was no time.
+        headline: The final recipe (the candidate if unproven) against the baseline on resplits; `None`
+            if there was no time.
         p_value: Of the headline, corrected.
         verdicts: One per change that was looked at.
         effort: What was planned.
         comparisons: How many comparisons were made.
-        correlation: Between candidate and baseline over pairs.
+        correlation: Between the headline's arms over pairs.
         retuned: Whether the ablations' learning rates were re-tuned.
     """
 
@@ -83,8 +86,8 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     gate = look_by_look(
         session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe"
     )
-    headline = pairs.compare(candidate, baseline)
-    proven = gate["baseline"] <= ALPHA and headline.effect > 0
+    p_value, final = gate["baseline"], candidate
+    proven = p_value <= ALPHA and pairs.compare(candidate, baseline).effect > 0
     adjusted: dict[str, float] = {}
     arms: dict[str, Recipe] = {}
     verdicts = _unproven(candidate, changes, "its recipe is not shown to beat the baseline")
@@ -92,18 +95,24 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
         arms, looks = _ablations(session, pairs, baseline, candidate, changes)
         found = look_by_look(session, pairs, candidate, arms, looks, "its changes")
         corrected = holm(list(found.values()))
-        adjusted = {n: max(gate["baseline"], p) for n, p in zip(found, corrected, strict=True)}
+        adjusted = {n: max(p_value, p) for n, p in zip(found, corrected, strict=True)}
         verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
+        final, verdicts = without_harm(session, pairs, baseline, candidate, arms, verdicts)
+        # Better than the candidate, which is better than the baseline: shown if both are.
+        p_value = max([p_value, *(v.p_value or 0.0 for v in verdicts if v.verdict == "rejected")])
+        if final == baseline:  # more pairs have turned what a few have shown
+            proven, p_value = False, 1.0
+    shown = final if proven else candidate
     return Confirmation(
-        final=candidate if proven else baseline,
+        final=final if proven else baseline,
         candidate=candidate,
         proven=proven,
-        headline=headline,
-        p_value=gate["baseline"],
+        headline=pairs.compare(shown, baseline),
+        p_value=p_value,
         verdicts=(*verdicts, *screened),
         effort=effort,
         comparisons=1 + len(adjusted),
-        correlation=pairs.correlation(candidate, baseline),
+        correlation=pairs.correlation(shown, baseline),
         retuned=session.ledger.unit("retune") is not None,
     )
 

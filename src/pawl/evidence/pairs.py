@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from pawl.evidence.tests import Comparison, corrected_t
+from pawl.evidence.tests import Comparison, corrected_ratio_t, corrected_t
 from pawl.execution import Job, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
@@ -98,9 +98,17 @@ class Pairs:
         return float(np.mean(list(self.of(recipe).values())))
 
     def compare(self, first: Recipe, second: Recipe, second_epochs: float = 1.0) -> Comparison:
-        """Compares two arms over the pairs that both have; positive favors the first."""
+        """Compares two arms over the pairs that both have; positive favors the first.
+
+        Losses (all positive, smaller is better) are compared by their ratio, other metrics by their
+        difference.
+        """
         mine, theirs = self.of(first), self.of(second, second_epochs)
         common = sorted(set(mine) & set(theirs))
+        is_loss = self.session.problem.objective.sign < 0
+        if is_loss and all(scores[p] < 0 for scores in (mine, theirs) for p in common):
+            losses = ([-scores[p] for p in common] for scores in (mine, theirs))
+            return corrected_ratio_t(next(losses), next(losses), self.test_to_train)
         return corrected_t([mine[p] - theirs[p] for p in common], self.test_to_train)
 
     def correlation(self, first: Recipe, second: Recipe) -> float | None:

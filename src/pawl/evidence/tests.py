@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from pawl.training.metrics import score
 
 ALPHA = 0.05
 """Family-wise error of a campaign's verdicts."""
+_LARGEST = 700.0  # exponents beyond it overflow
+_SAME = 1e-9
+"""Differences that spread by less, relative to their mean, differ by floating-point rounding."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Comparison:
         n: Number of pairs.
         standard_error: Of the effect.
         degrees: Degrees of freedom of the t distribution used.
+        lower: One-sided 95% lower confidence bound of the effect.
     """
 
     effect: float
@@ -38,12 +42,7 @@ class Comparison:
     n: int
     standard_error: float
     degrees: float
-
-    def lower_bound(self, level: float = 0.95) -> float:
-        """Returns the one-sided lower confidence bound of the effect."""
-        if self.standard_error == 0:
-            return self.effect
-        return self.effect - float(stats.t.ppf(level, self.degrees)) * self.standard_error
+    lower: float
 
 
 def corrected_t(differences: Sequence[float], test_to_train: float) -> Comparison:
@@ -57,6 +56,10 @@ def corrected_t(differences: Sequence[float], test_to_train: float) -> Compariso
     of test rows, which is a heuristic (no unbiased estimate exists, Bengio and Grandvalet 2004).
     The population is that of training sets of this size from where these rows came.
 
+    Differences that are all the same, other than zero, have no spread to go by: a metric on so few
+    rows moves in steps that hide it. They get the variance that rounding to such a step has, `d^2 / 12`
+    (Sheppard), so that they never count as certain.
+
     Args:
         differences: First arm minus second arm, signed so that more is better, one per pair.
         test_to_train: Holdout rows over training rows of each split, > 0.
@@ -66,22 +69,61 @@ def corrected_t(differences: Sequence[float], test_to_train: float) -> Compariso
     """
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
+    mean = float(d.mean())
     variance = float(d.var(ddof=1)) if n > 1 else math.inf
+    if np.ptp(d) <= _SAME * abs(mean):
+        variance = mean * mean / 12 if n > 1 else math.inf
     error = math.sqrt((1.0 / n + test_to_train) * variance)
-    return _comparison(float(d.mean()), error, n, max(1, n - 1))
+    return _comparison(mean, error, n, max(1, n - 1))
+
+
+def corrected_ratio_t(
+    first: Sequence[float], second: Sequence[float], test_to_train: float
+) -> Comparison:
+    """Compares the losses of two arms by their ratio; see `corrected_t`.
+
+    A loss without an upper bound (a squared error, a log loss) that is ten times as large on one
+    split and fifty times on another has differences that spread as widely as their mean, and no number
+    of pairs would show that the second arm is worse on all of them. The logarithms of the ratios do.
+    Where losses differ by a few percent, ratios and differences say the same.
+
+    Args:
+        first: Losses of the first arm, one per pair, > 0.
+        second: Losses of the second.
+        test_to_train: As in `corrected_t`.
+
+    Returns:
+        The comparison in units of the loss, positive if the first arm's is smaller: what the mean ratio,
+        and the ends of its interval, make of the second arm's geometric mean.
+    """
+    logs = np.log(np.asarray(second, dtype=np.float64)), np.log(np.asarray(first, dtype=np.float64))
+    ratio = corrected_t(list(logs[0] - logs[1]), test_to_train)
+    reference = math.exp(float(logs[0].mean()))
+
+    def saved(log_ratio: float) -> float:
+        return reference * -math.expm1(min(-log_ratio, _LARGEST))
+
+    effect = saved(ratio.effect)
+    return replace(
+        ratio,
+        effect=effect,
+        interval=(saved(ratio.interval[0]), saved(ratio.interval[1])),
+        standard_error=ratio.standard_error * (reference - effect),
+        lower=saved(ratio.lower),
+    )
 
 
 def _comparison(effect: float, error: float, n: int, degrees: float) -> Comparison:
     if error == 0.0:
-        # Without any spread (arms that do the same thing) there is nothing to test.
-        p_value = 1.0 if effect == 0.0 else 0.0
-        half = 0.0
+        p_value, half, one_sided = (1.0 if effect == 0.0 else 0.0), 0.0, 0.0
     elif not math.isfinite(error):
-        p_value, half = 1.0, math.inf
+        p_value, half, one_sided = 1.0, math.inf, math.inf
     else:
         p_value = float(2.0 * stats.t.sf(abs(effect) / error, degrees))
         half = float(stats.t.ppf(0.975, degrees)) * error
-    return Comparison(effect, (effect - half, effect + half), p_value, n, error, degrees)
+        one_sided = float(stats.t.ppf(0.95, degrees)) * error
+    interval = effect - half, effect + half
+    return Comparison(effect, interval, p_value, n, error, degrees, effect - one_sided)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -123,7 +165,7 @@ def sequential_p(p_values: Sequence[float], shares: Sequence[float]) -> float:
 
 def non_inferior(comparison: Comparison, margin: float) -> bool:
     """Tells whether the first arm is worse by less than `margin` (one-sided, 95%)."""
-    return comparison.lower_bound() > -margin
+    return comparison.lower > -margin
 
 
 @dataclass(frozen=True)
@@ -154,10 +196,12 @@ def gain_on_test(
 ) -> TestGain:
     """Measures a gain on test rows that no choice has seen, over paired seeds.
 
-    Two sources of chance are added: the test rows (variance of the mean difference over a bootstrap
-    of rows, the same rows for all models) and the seeds (variance of the differences over seeds,
-    divided by their number). A resampling of so few seeds would understate the second, so it enters
-    by its sample variance; the degrees of freedom follow Welch and Satterthwaite.
+    Rows and seeds are crossed, so the variance of the mean has three parts: rows, seeds, and what a
+    seed does to single rows. The bootstrap over rows (the same rows for all models) measures the first
+    and the third, the sample variance over seeds, divided by their number, the second and the third;
+    their sum less the third is the error (Owen 2007, section 3, on resampling crossed effects). The
+    third is what one seed's bootstrap varies more than the mean's. The degrees of freedom follow Welch
+    and Satterthwaite.
 
     Assumptions: rows are independent draws; the mean difference is roughly normal. The interval is
     for these development rows: other training sets are not part of it.
@@ -188,22 +232,33 @@ def gain_on_test(
         )
         left -= size
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
-    by_rows = (sign * (bootstrap_f - bootstrap_b)).mean(0)
-    by_rows = by_rows[by_rows.isfinite()]
-    row_variance = float(by_rows.var())
-    seed_variance = float(differences.var()) / seeds if seeds > 1 else 0.0
-    error = math.sqrt(row_variance + seed_variance)
-    if seed_variance > 0:
-        degrees = (row_variance + seed_variance) ** 2 / (
-            row_variance**2 / max(1, rows - 1) + seed_variance**2 / (seeds - 1)
-        )
-    else:
-        degrees = max(1, rows - 1)
+    error, degrees = crossed_error(differences, sign * (bootstrap_f - bootstrap_b), rows)
     return TestGain(
         gain=_comparison(float(differences.mean()), error, seeds, degrees),
         baseline=(float(score(objective, baseline, targets).mean()), _percentiles(bootstrap_b[0])),
         final=(float(score(objective, final, targets).mean()), _percentiles(bootstrap_f[0])),
     )
+
+
+def crossed_error(differences: Tensor, bootstrap: Tensor, rows: int) -> tuple[float, float]:
+    """Returns the standard error of a mean over seeds and rows, and its degrees of freedom.
+
+    Args:
+        differences: Of each seed on all rows, `[S]`.
+        bootstrap: Of each seed on resampled rows, the same for all seeds, `[S, draws]`.
+        rows: Number of rows.
+    """
+    seeds = len(differences)
+    bootstrap = bootstrap[:, bootstrap.isfinite().all(0)].double()
+    by_rows = float(bootstrap.mean(0).var())
+    if seeds == 1:
+        return math.sqrt(by_rows), max(1, rows - 1)
+    by_seeds = float(differences.double().var()) / seeds
+    both = max(0.0, float(bootstrap.var(1).mean()) - by_rows) / (seeds - 1)
+    # What is counted twice cannot be more than either part.
+    variance = by_rows + by_seeds - min(both, by_rows, by_seeds)
+    spread = by_rows**2 / max(1, rows - 1) + by_seeds**2 / (seeds - 1)
+    return math.sqrt(variance), max(1.0, variance**2 / spread) if spread > 0 else max(1, rows - 1)
 
 
 def _spread(predictions: Tensor, size: int) -> list[Tensor]:

@@ -85,6 +85,7 @@ class Session:
         budget: Seconds from start to finished report; `None` when counted in trials.
         listener: Told how it goes on.
         epochs: Length of a full trial; set by the campaign.
+        longest: Most epochs of a trial, as the user wants it; by the rows if `None`.
         reserve: Seconds to leave for the test phase, export and report.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
@@ -97,6 +98,7 @@ class Session:
     budget: float | None = None
     listener: Listener = field(default_factory=Silent)
     epochs: int = 1
+    longest: int | None = None
     reserve: float = 0.0
     trained: int = 0
     best: float | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +50,21 @@ class SearchPlan:
 
 
 def search(
-    session: Session, baseline: Recipe, plan: SearchPlan, sampler: SamplerName = "tpe"
+    session: Session,
+    baseline: Recipe,
+    plan: SearchPlan,
+    sampler: SamplerName = "tpe",
+    only: Collection[str] | None = None,
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
 
-    Called again with a later deadline, it goes on behind the generations in the ledger.
+    Called again with a later deadline, it goes on behind the generations in the ledger. With `only`,
+    no other techniques come in and no others' settings are varied.
     """
-    space = Space(baseline, session.facts)
+    space = Space(baseline, session.facts, only)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
-    first, *others = (*starts(baseline, session.facts), baseline)
-    known = (first, baseline, *(recipe for recipe in others if recipe != baseline))
+    good = starts(baseline, session.facts, only)
+    known = (*good[:1], baseline, *good[1:])
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
         count = plan.quota

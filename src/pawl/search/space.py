@@ -6,8 +6,9 @@ all recipes. Names: `use:dropout`, `choose:optimizer`, `dropout.rate`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
@@ -36,6 +37,7 @@ class Space:
     Args:
         baseline: The recipe that the search starts from.
         facts: Of the task.
+        only: Names of the techniques that may come in and whose settings are varied; all by default.
 
     Attributes:
         distributions: Optuna's distributions by parameter.
@@ -43,11 +45,13 @@ class Space:
         left_out: Techniques that do not fit, with the reason.
     """
 
-    def __init__(self, baseline: Recipe, facts: Facts) -> None:
+    def __init__(self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None) -> None:
         self.baseline = baseline
         self.left_out: dict[str, str] = {}
         self.techniques: list[Technique] = []
-        for t in techniques():
+        for known in techniques():
+            wanted = known.searched and (only is None or known.name in only)
+            t = dataclasses.replace(known, searched=wanted)
             reason = t.fits(facts) or ("" if t.searched or t.name in baseline else "not searched")
             if reason:
                 self.left_out[t.name] = reason

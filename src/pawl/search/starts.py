@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pawl.errors import RecipeError
 from pawl.recipe import Recipe
 from pawl.techniques import Facts, technique
@@ -24,6 +26,14 @@ def baseline(facts: Facts) -> Recipe:
     if technique("standardize").fits(facts):
         del tables["standardize"]
     return Recipe.from_dict(tables)
+
+
+def _scaled(recipe: Recipe) -> Recipe:
+    """Adds standardization where nothing scales the inputs."""
+    scaling = technique("standardize").group
+    if any(t.group == scaling for t, _ in recipe):
+        return recipe
+    return recipe.with_("standardize")
 
 
 def _smooth_cycle(start: Recipe) -> Recipe:
@@ -79,11 +89,11 @@ def _wide_images(start: Recipe) -> Recipe:
     return _add(_shifted_images(start), width={"factor": 2.0})
 
 
-def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
+def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> tuple[Recipe, ...]:
     """Returns recipes known to be good for such a task, the given one left out.
 
-    Techniques that do not fit the task are taken out of them; what is then equal to another recipe
-    is left out.
+    Techniques that do not fit the task or are not among `only` are taken out of them; what is then
+    equal to another recipe is left out.
     """
     images = any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs)
     if images:
@@ -92,7 +102,10 @@ def starts(start: Recipe, facts: Facts) -> tuple[Recipe, ...]:
         makers = (_normalized_residual, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
-        recipe = fitting(make(start), facts)
+        recipe = fitting(_scaled(make(start)), facts)
+        for change in recipe.changes(start):
+            if only is not None and change.name not in only:
+                recipe = recipe.revert(change, start)
         if recipe != start and recipe not in found:
             found.append(recipe)
     return tuple(found)
