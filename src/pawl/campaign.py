@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _ledger(
 
 def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings) -> Summary:
     baseline = default_baseline(session.facts)
-    session.epochs = pacing.natural_epochs(session)
+    session.epochs, session.test_rows = pacing.natural_epochs(session), len(data.test)
     session.listener.phase("time", "a few steps of the baseline")
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs
@@ -130,6 +131,7 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
             break
         trials = search(session, baseline, replace(pace.search, deadline=deadline))
 
+    session.floor = pacing.floor(session, pace)
     count, pairs = session.ledger.decide(
         "race", lambda: list(pacing.finalists(session, pace, trials))
     )
@@ -140,12 +142,15 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
     )
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort)
-    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace))
-    test = final_test(session, baseline, confirmation.final, data.test, seeds)
+    final = confirmation.final
+    session.floor = None  # the end itself is not given up
+    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
+    more = partial(pacing.more_seeds, session, pace, final == baseline)
+    test = final_test(session, baseline, final, data.test, seeds, more)
 
     session.listener.phase("deploy", "export, parity, latency, bundle")
     graph = export_graph(test.final, data)
-    unchanged = confirmation.final == baseline
+    unchanged = final == baseline
     graphs = {
         "baseline": graph if unchanged else export_graph(test.baseline, data),
         "final": graph,
@@ -157,7 +162,7 @@ def _campaign(session: Session, task: Task, data: LoadedData, settings: Settings
         session, task=part, baseline=baseline, confirmation=confirmation, test=test,
         values=values, costs=costs, command=settings.command,
     )  # fmt: skip
-    _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
+    _leave(session, data, baseline, final, test, graphs["final"], summary)
     return summary
 
 

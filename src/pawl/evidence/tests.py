@@ -180,12 +180,14 @@ def gain_on_test(
         size = min(chunk, left)
         picked = torch.randint(rows, (size, rows), generator=generator)
         weights = torch.zeros(size, rows).scatter_add_(1, picked, torch.ones(size, rows))
-        boots_b.append(
-            torch.stack([score(objective, p, targets, weights) for p in _spread(baseline, size)])
-        )
-        boots_f.append(
-            torch.stack([score(objective, p, targets, weights) for p in _spread(final, size)])
-        )
+        # Built-in metrics broadcast, and so sort the rows once for all draws.
+        lead = 1 if objective.function is None else size
+        for boots, predictions in ((boots_b, baseline), (boots_f, final)):
+            boots.append(
+                torch.stack(
+                    [score(objective, p, targets, weights) for p in _spread(predictions, lead)]
+                )
+            )
         left -= size
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
     by_rows = (sign * (bootstrap_f - bootstrap_b)).mean(0)

@@ -131,8 +131,7 @@ def _train_pack(
     places = list(range(len(jobs)))
     results: dict[int, Result] = {}
     while places:
-        heartbeat()
-        run.segment()
+        run.segment(heartbeat)
         finished = run.finished()
         if not finished:
             continue

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.execution.inline import Job, Result, train_all
 from pawl.execution.planner import Plan, plan
-from pawl.ledger import Ledger, TrialRecord
+from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
 from pawl.training.population import Member, Population
@@ -38,6 +38,10 @@ class Listener(Protocol):
 
     def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
         """Trainings so far, best validation score, seconds left (`None` without a budget)."""
+
+
+class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
+    """The seconds that the campaign's end needs would be touched."""
 
 
 class Silent:
@@ -82,6 +86,8 @@ class Session:
         listener: Told how it goes on.
         epochs: Length of a full trial; set by the campaign.
         reserve: Seconds to leave for the test phase, export and report.
+        floor: Where fewer seconds are left than these, work in flight is given up; see `attempt`.
+        test_rows: How many rows the final claim is made on; set by the campaign.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
     """
@@ -93,6 +99,8 @@ class Session:
     listener: Listener = field(default_factory=Silent)
     epochs: int = 1
     reserve: float = 0.0
+    floor: float | None = None
+    test_rows: int = 0
     trained: int = 0
     best: float | None = None
 
@@ -155,8 +163,34 @@ class Session:
             heartbeat=self.heartbeat,
         )  # fmt: skip
 
+    def attempt(
+        self,
+        key: str,
+        phase: str,
+        work: Callable[[], tuple[dict[str, Any], Sequence[TrialRecord]]],
+    ) -> Unit | None:
+        """Returns a unit of the ledger, or `None` if the time for it ran out in its middle.
+
+        What is planned by timings may take longer: a machine can turn busy at any moment. A unit that
+        was given up is on record, and stays given up when the campaign is resumed.
+        """
+        given_up = f"{key}/given up"
+        if not self.ledger.decided(given_up):
+            try:
+                return self.ledger.compute(key, phase, work)
+            except OutOfTime:
+                self.ledger.decide(given_up, lambda: True)
+        return None
+
     def heartbeat(self) -> None:
-        """Tells the listener how it goes."""
+        """Tells the listener how it goes.
+
+        Raises:
+            OutOfTime: Fewer seconds are left than `floor`.
+        """
+        left = self.left
+        if left is not None and self.floor is not None and left < self.floor:
+            raise OutOfTime
         self.listener.progress(trials=self.trained, best=self.best, left=self.left)
 
     def note(self, trials: Sequence[TrialRecord]) -> None:

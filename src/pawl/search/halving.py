@@ -78,7 +78,7 @@ def run_generation(
         plan: How to train.
         members: Configurations in the order in which they get a place.
         width: Places.
-        heartbeat: Called between segments; when it raises `StopIteration`, members still in
+        heartbeat: Called every few steps; when it raises `StopIteration`, members still in
             training end as pruned. Those not evaluated even once are left out of the result.
     """
     rungs = Rungs()
@@ -90,14 +90,13 @@ def run_generation(
     with ThreadPoolExecutor(1) as pool:
         upcoming = _ask(pool, members, width)
         while len(run.population):
+            before = run.population.step / run.population.total
             try:
-                heartbeat()
+                run.segment(heartbeat)
             except StopIteration:
                 begun = [i for i, curve in enumerate(run.curves) if curve]
                 done += _release(run, params, reached, dict.fromkeys(begun, "pruned"))
                 break
-            before = run.population.step / run.population.total
-            run.segment()
             after = run.population.step / run.population.total
             leaving = run.finished()
             scores = run.scores()

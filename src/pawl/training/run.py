@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,7 @@ from pawl.training.program import Namespace
 
 Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
+_STEPS_BETWEEN_BEATS = 16
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,22 @@ class Run:
                     k: torch.cat([v, buffers[k][old:]]) for k, v in self.best_buffers.items()
                 }
 
-    def segment(self) -> None:
-        """Takes the steps up to the next evaluation, and evaluates every member."""
+    def segment(self, heartbeat: Callable[[], None] = lambda: None) -> None:
+        """Takes the steps up to the next evaluation, and evaluates every member.
+
+        Args:
+            heartbeat: Called every few steps; what it raises leaves the segment unevaluated.
+        """
         started = time.perf_counter()
         population = self.population
         left = int((population.total - population.step).min())
-        losses = population.advance(max(1, min(self.interval, left)))
+        steps = max(1, min(self.interval, left))
+        total = torch.zeros(len(population), device=population.device)
+        for taken in range(0, steps, _STEPS_BETWEEN_BEATS):
+            heartbeat()
+            few = min(_STEPS_BETWEEN_BEATS, steps - taken)
+            total += few * population.advance(few)
+        losses = total / steps
         scores = self.validate()
         improved = scores > self.best
         self.best = torch.where(improved, scores, self.best)
