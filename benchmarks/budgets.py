@@ -3,7 +3,7 @@
     python benchmarks/budgets.py ../shared/data > benchmarks/results/budgets.json
 
 Each measurement is the command in a process of its own, from its start to its exit: on a table (adult,
-with its test file) and on images (5,000 of CIFAR-10 with 1,000 to test on, by examples/extract_images.py).
+with its test file) and on images (5,000 of CIFAR-10, 1,000 to test on, by examples/extract_images.py).
 Ending with code 3, "too short", in time keeps a budget too, and is reported as such.
 """
 

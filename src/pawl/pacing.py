@@ -84,9 +84,15 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
 
 
 def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
-    per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
     end = ending(session, 3)
     assert session.left is not None
+    if session.left < end:  # already: no need to time anything
+        begun = session.ledger.elapsed
+        raise BudgetError(
+            f"a budget of {session.budget:.0f}s is too short here: reading took {begun:.0f}s, and the "
+            f"end (export, report) takes about {end:.0f}s; give --budget {math.ceil(3 * (begun + end))}s"
+        )
+    per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
     left = session.left - end
     epochs = 0
     for trainings in (_WANTED_TRAININGS, _FEWEST_TRAININGS):

@@ -23,6 +23,9 @@ Mode = Literal["fused", "serial"]
 _MEMORY_BYTES = 2 << 30
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
 _PROBE_STEPS = 4
+_LONG_STEP_SECONDS = (
+    0.03  # fusing saves a few milliseconds of overhead; probing it would take seconds
+)
 _COMPILE_SECONDS, _COMPILED_SAVES, _STRUCTURE_SHARE = 45.0, 0.5, 0.08
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -74,6 +77,10 @@ def plan(
     probe = Member(recipe, member.seed, member.train, member.valid, member.epochs)
     _, body, _ = problem.build(recipe, probe.seed, probe.train)
     width = _width(Layout.of(body))
+    if timed and problem.device.type == "cpu":
+        seconds = _seconds_alone(problem, probe)
+        if seconds > _LONG_STEP_SECONDS:
+            return Plan("serial", width, f"{1e3 * seconds:.0f} ms a step: nothing left to save")
     refusal = _refusal(problem, probe)
     if refusal:
         return Plan("serial", width, refusal)
@@ -117,6 +124,15 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
         first = str(error).strip().splitlines()
         return f"vmap refuses the model ({first[0][:120] if first else type(error).__name__})"
     return None
+
+
+def _seconds_alone(problem: Problem, probe: Member) -> float:
+    """Measures a serial step by the processor's clock, which a busy machine does not stretch."""
+    population = Population(problem, [probe], SerialStepper())
+    population.advance(1)
+    started = time.thread_time()
+    population.advance(1)
+    return time.thread_time() - started
 
 
 def _timed(problem: Problem, probe: Member, width: int) -> Plan:

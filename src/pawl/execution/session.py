@@ -243,13 +243,16 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     """Measures a member's seconds per epoch, evaluation included, in a population of `width`."""
     train, valid = session.search_rows
     chosen = session.plan(recipe)
-    width = min(width, chosen.width)
+    width = 1 if chosen.mode == "serial" else min(width, chosen.width)
     members = [
         Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
     run = Run(Population(session.problem, members, chosen.stepper()))
-    steps = max(1, min(_TIMED_STEPS, run.interval))
-    run.population.advance(min(3, steps))
+    run.population.advance(1)
+    started = time.perf_counter()
+    run.population.advance(1)
+    affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
+    steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
     # The fastest of a few repeats: what a busy machine adds is not the model's.
     per_step, begun = float("inf"), time.perf_counter()
     for _ in range(_REPEATS):
