@@ -18,7 +18,7 @@ from pawl.errors import BudgetError
 from pawl.evidence.tests import TestGain, gain_on_test
 from pawl.execution import Job, Session, record_of
 from pawl.execution.session import STOPPING_SHARE
-from pawl.ledger import TrialRecord
+from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 from pawl.training.trained import Trained, from_outcome, load_artifact, save_artifact
@@ -68,8 +68,8 @@ def final_test(
         BudgetError: No seed of both arms trained to a usable model.
     """
     arms = {"baseline": baseline, "final": final}
-    ledger, done, units = session.ledger, 0, []
-    count = seeds
+    ledger, units = session.ledger, list[Unit]()
+    done, count = 0, seeds
     while count:
         session.listener.phase(
             "test", f"seeds {done + 1} to {done + count} of baseline and final on the test rows"

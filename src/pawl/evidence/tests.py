@@ -173,7 +173,8 @@ def gain_on_test(
     sign, seeds, rows = objective.sign, len(baseline), len(targets)
     differences = sign * (score(objective, final, targets) - score(objective, baseline, targets))
     generator = torch.Generator().manual_seed(rng.derive_seed("bootstrap", seed))
-    boots_b, boots_f = [], []
+    boots_b: list[Tensor] = []
+    boots_f: list[Tensor] = []
     left = draws if objective.function is None else max(100, draws // 10)
     chunk = max(1, min(left, 2_000_000 // max(1, rows)))
     while left > 0:
