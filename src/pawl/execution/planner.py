@@ -23,9 +23,7 @@ Mode = Literal["fused", "serial"]
 _MEMORY_BYTES = 2 << 30
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
 _PROBE_STEPS = 4
-_LONG_STEP_SECONDS = (
-    0.03  # fusing saves a few milliseconds of overhead; probing it would take seconds
-)
+_LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
 _COMPILE_SECONDS, _COMPILED_SAVES, _STRUCTURE_SHARE = 45.0, 0.5, 0.08
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -191,6 +191,9 @@ class Session:
         left = self.left
         if left is not None and self.floor is not None and left < self.floor:
             raise OutOfTime
+        self._tell()
+
+    def _tell(self) -> None:
         self.listener.progress(trials=self.trained, best=self.best, left=self.left)
 
     def note(self, trials: Sequence[TrialRecord]) -> None:
@@ -202,7 +205,7 @@ class Session:
                 continue
             if self.best is None or sign * trial.score > sign * self.best:
                 self.best = trial.score
-        self.heartbeat()
+        self._tell()
 
 
 def record_of(
