@@ -29,6 +29,7 @@ ROOMS = (
     "campaign",
     "progress",
     "doctor",
+    "interrupts",
     "api",
     "cli",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     baseline = settings.baseline or default_baseline(session.facts)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(settings.only or ())])
     session.longest = settings.epochs
-    session.epochs = pacing.natural_epochs(session)
+    session.epochs, session.test_rows = pacing.natural_epochs(session), len(data.test)
     session.listener.phase("time", "a few steps of the baseline")
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs
@@ -156,6 +157,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
             break
         trials = search(session, baseline, replace(pace.search, deadline=deadline), only=only)
 
+    session.floor = pacing.floor(session, pace)
     count, pairs = session.ledger.decide(
         "race", lambda: list(pacing.finalists(session, pace, trials))
     )
@@ -166,8 +168,11 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     )
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort)
-    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace))
-    test = final_test(session, baseline, confirmation.final, data.test, seeds)
+    final = confirmation.final
+    session.floor = None  # the end itself is not given up
+    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
+    more = partial(pacing.more_seeds, session, pace, final == baseline)
+    test = final_test(session, baseline, final, data.test, seeds, more)
     return Found(baseline, confirmation, test)
 
 

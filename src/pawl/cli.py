@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shlex
-import signal
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pawl.errors import PawlError
+from pawl.interrupts import EXIT_CODE, Interrupted, Interrupts, watched
 
 _STARTED = time.monotonic()
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_interrupts = Interrupts()
 
 app = typer.Typer(
     help="Optimize deep-learning models, and keep only what is shown to help.",
@@ -61,22 +64,6 @@ def _progress() -> Iterator[Any]:
     warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
     with TerminalProgress() as listener:
         yield listener
-
-
-class Interrupted(BaseException):
-    """Raised by signals; not a `KeyboardInterrupt`, which typer would turn into a silent exit."""
-
-
-@contextlib.contextmanager
-def _resumable(folder: Path | None) -> Iterator[None]:
-    """Says on an interrupt how to go on, if there is something to go on with."""
-    try:
-        yield
-    except Interrupted:
-        if folder is None or not (folder / "ledger.sqlite").is_file():
-            raise
-        how = f"pawl optimize --resume {shlex.quote(str(folder))}"
-        raise Interrupted(f"; what was finished is kept, go on with {how}") from None
 
 
 @app.command()
@@ -129,7 +116,8 @@ def optimize(
 
     if out is None and resume is None and source is not None:
         out = api.new_folder(source)
-    with _resumable(resume or out), _progress() as listener:
+    _interrupts.folder = resume or out
+    with _progress() as listener:
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, baseline=baseline,
@@ -351,21 +339,25 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Runs the command line; ends with 0, 2 (wrong input), 3 (budget too short) or 130 (interrupted)."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _interrupt)
-    try:
-        app(standalone_mode=True)
-    except PawlError as error:
-        sys.stderr.write(f"pawl: {error}\n")
-        sys.exit(error.exit_code)
-    except Interrupted as interrupted:
-        sys.stderr.write(f"pawl: interrupted{interrupted}\n")
-        sys.exit(130)
+    global _interrupts  # commands are called by typer, which passes no state
+    with watched() as _interrupts:
+        try:
+            app(standalone_mode=True)
+        except (Interrupted, Exception) as error:
+            if _interrupts.asked:  # whatever an interrupted library made of it
+                _interrupts.tell()
+                sys.exit(EXIT_CODE)
+            if isinstance(error, PawlError):
+                _fail(str(error), error.exit_code)
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
+                _fail(f"{error}; free some space, then try again (a campaign: with --resume)", 2)
+            raise
 
 
-def _interrupt(*_: object) -> None:
-    raise Interrupted
+def _fail(message: str, code: int) -> NoReturn:
+    with contextlib.suppress(OSError):  # standard error may be a file on a full disk
+        sys.stderr.write(f"pawl: {message}\n")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ number of trials they follow from rules alone.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from pawl.search import SearchPlan
 
 END_SECONDS = 8.0
 """Export of two models, latency, report; measured at 5 to 8 on two cores."""
+_BOOTSTRAP_SECONDS = 1e-4
+"""Per test row and paired seed, for the interval of the gain: the slowest metric (roc_auc), one core."""
+_PROBE_SECONDS = 0.05
 _STEPS = 3000
 _MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
 _LARGE_ROW = 1024
@@ -30,6 +34,9 @@ _TEST_SHARE = 0.15
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _SLOWER_FINAL = 1.6  # how much longer a final recipe trains than a baseline, as planned for
 _PAIRS = 5
+_BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
+_MOST_SEEDS = 10
+_ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 _RESPLIT_ROWS = 0.85  # training rows of a resplit, relative to the search's
 _WORTHWHILE = 0.08
 
@@ -71,7 +78,7 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
     """Returns the campaign's sizes.
 
     Raises:
-        BudgetError: The budget does not hold a handful of the shortest trainings.
+        BudgetError: The budget does not hold one training of a single pass.
     """
     if trials is not None:
         quota = max(2, min(32, trials // 5))
@@ -82,9 +89,16 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
 
 
 def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
-    per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
+    end = ending(session, 3)
     assert session.left is not None
-    left = session.left - END_SECONDS
+    if session.left < end:  # already: no need to time anything
+        begun = session.ledger.elapsed
+        raise BudgetError(
+            f"a budget of {session.budget:.0f}s is too short here: reading took {begun:.0f}s, and the "
+            f"end (export, report) takes about {end:.0f}s; give --budget {math.ceil(3 * (begun + end))}s"
+        )
+    per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
+    left = session.left - end
     epochs = 0
     for trainings in (_WANTED_TRAININGS, _FEWEST_TRAININGS):
         epochs = int(left / (trainings * per_epoch))
@@ -92,12 +106,7 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
             break
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:
-        need = END_SECONDS + _FEWEST_TRAININGS * per_epoch + session.ledger.elapsed
-        raise BudgetError(
-            f"a budget of {session.budget:.0f}s is too short for this data: one pass over the rows "
-            f"takes {per_epoch:.1f}s, a campaign of the shortest trainings about {need:.0f}s; give "
-            f"--budget {math.ceil(need)}s or more"
-        )
+        return asdict(_bare_pace(session, per_epoch, end))
     per_trial = epochs * per_epoch
     seeds = 5 if 5 * per_trial * (1 + _SLOWER_FINAL) < _TEST_SHARE * left else 3
     searching = _SEARCH_SHARE * (left - seeds * per_trial * (1 + _SLOWER_FINAL))
@@ -110,6 +119,46 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
         deadline=session.ledger.elapsed + searching,
     )
     return asdict(Pace(epochs, per_trial, plan, seeds))
+
+
+def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
+    """Returns the sizes of a campaign that trains the baseline and says how good it is."""
+    assert session.left is not None
+    left = session.left - end
+    if left < per_epoch:
+        need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
+        raise BudgetError(
+            f"a budget of {session.budget:.0f}s is too short for this data: one pass over the rows "
+            f"takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give --budget "
+            f"{math.ceil(need)}s or more"
+        )
+    epochs = max(1, int(left / (_BARE_TRAININGS * per_epoch)))
+    plan = SearchPlan(width=1, quota=1, trials=None, deadline=0.0)
+    return Pace(epochs, epochs * per_epoch, plan, seeds=3 if left > 3.5 * per_epoch else 1)
+
+
+def ending(session: Session, seeds: int) -> float:
+    """Returns the seconds of what follows the last training: intervals, export, latency, report."""
+    return (END_SECONDS + seeds * _bootstrap(session)) * _slowdown()
+
+
+def _bootstrap(session: Session) -> float:
+    return session.test_rows * _BOOTSTRAP_SECONDS
+
+
+def _slowdown() -> float:
+    """Returns how much longer work takes by the clock than by the processor: above 1 if it is busy."""
+    wall, cpu = time.monotonic(), time.thread_time()
+    while time.thread_time() - cpu < _PROBE_SECONDS:
+        pass
+    return max(1.0, (time.monotonic() - wall) / (time.thread_time() - cpu))
+
+
+def floor(session: Session, pace_: Pace) -> float | None:
+    """Returns the seconds that race and confirmation must leave: the end, and one pair of models."""
+    if pace_.seconds_per_trial is None:
+        return None
+    return ending(session, 1) + (1 + _SLOWER_FINAL) * pace_.seconds_per_trial
 
 
 def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
@@ -143,9 +192,11 @@ def depth(
     if pace_.seconds_per_trial is None:
         looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
         return Depth(Effort(screen=True, looks=looks), 0.0)
+    if not trials:
+        return Depth(Effort(screen=False, looks=()), 0.0)
     base = _RESPLIT_ROWS * pace_.seconds_per_trial
     mine = _RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
-    after = END_SECONDS + pace_.seeds * (mine + base) / _RESPLIT_ROWS
+    after = ending(session, pace_.seeds) + pace_.seeds * (mine + base) / _RESPLIT_ROWS
     assert session.left is not None
     left = session.left - after
     changes = len(candidate.changes(baseline))
@@ -171,19 +222,44 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
 
 
-def seeds(session: Session, pace_: Pace) -> int:
-    """Returns the seeds of the final test: those planned, or fewer (2 at least) if time is short."""
-    if session.left is None:
+def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
+    """Returns the seeds of the final test that are trained first: those planned, or fewer.
+
+    What a pair takes is known from other splits and another number of members only, and a machine
+    can turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
+    """
+    if session.left is None or pace_.seconds_per_trial is None:
         return pace_.seeds
     recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
-    if not recent:
-        return pace_.seeds
-    per_pair = 2 * sum(recent) / len(recent) / _RESPLIT_ROWS
-    return max(2, min(pace_.seeds, int((session.left - END_SECONDS) / per_pair)))
+    each = pace_.seconds_per_trial * (1 + _SLOWER_FINAL) / 2
+    if recent:
+        each = sum(recent) / len(recent) / _RESPLIT_ROWS
+    if unchanged:
+        each = pace_.seconds_per_trial / 2
+    return max(1, min(pace_.seeds, _affordable(session, 0, 2 * each)))
+
+
+def more_seeds(session: Session, pace_: Pace, unchanged: bool, done: int, seconds: float) -> int:
+    """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
+    if session.left is None:
+        return 0
+    most = pace_.seeds if unchanged else _MOST_SEEDS
+    return max(0, min(most - done, _affordable(session, done, seconds)))
+
+
+def _affordable(session: Session, done: int, per_seed: float) -> int:
+    """Returns how many seeds fit a part of the time left; one if just one fits it all."""
+    assert session.left is not None
+    slowdown = _slowdown()
+    left = session.left - (END_SECONDS + done * _bootstrap(session)) * slowdown
+    per_seed += _bootstrap(session) * slowdown
+    count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
+    return 1 if count == 0 and per_seed < 0.9 * left else max(0, count)
 
 
 def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     """Returns the seconds that are left for race and confirmation."""
     assert session.left is not None
     assert pace_.seconds_per_trial is not None
-    return session.left - END_SECONDS - pace_.seeds * (final + pace_.seconds_per_trial)
+    test = pace_.seeds * (final + pace_.seconds_per_trial)
+    return session.left - ending(session, pace_.seeds) - test

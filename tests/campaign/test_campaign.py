@@ -5,101 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from campaigns import TRIALS, arguments, check_same, record_of, summary_of, units_in
 from problems import frame, problem_of
-from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import train_test_split
-from terminal import STEPS, pawl, start
+from terminal import pawl, start
 
 import pawl as package
-from pawl import Recipe, Result, Task, api, pacing
+from pawl import Recipe, Result, Task, api
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.errors import LedgerError
-from pawl.ledger import Ledger
 from pawl.report.summary import SCHEMA_FILE
 from pawl.search import baseline
-
-TRIALS, SEED = 6, 1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_trainings() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pacing, "_STEPS", STEPS)
-        yield
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Rows to develop on and rows to test on, as CSV files."""
-    folder = tmp_path_factory.mktemp("data")
-    cancer = load_breast_cancer()
-    table = pd.DataFrame(cancer.data, columns=cancer.feature_names)
-    table["diagnosis"] = cancer.target_names[cancer.target]
-    parts = train_test_split(table, test_size=150, random_state=4, stratify=table["diagnosis"])
-    paths = folder / "cancer.csv", folder / "cancer test.csv"
-    for path, part in zip(paths, parts, strict=True):
-        part.to_csv(path, index=False)
-    return paths
-
-
-def arguments(files: tuple[Path, Path]) -> tuple[object, ...]:
-    """The campaign's command line."""
-    return "optimize", files[0], "--test", files[1], "--trials", TRIALS, "--seed", SEED
-
-
-def optimize(files: tuple[Path, Path], out: Path) -> Result:
-    """The same campaign from Python."""
-    return api.optimize(str(files[0]), test=str(files[1]), trials=TRIALS, seed=SEED, out=out)
-
-
-@pytest.fixture(scope="module")
-def done(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return optimize(files, tmp_path_factory.mktemp("campaign") / "out")
-
-
-def timeless(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary without what a clock decides."""
-    kept = {k: v for k, v in summary.items() if k not in ("seconds", "hardware")}
-    timed = ("latency_ms", "batch_latency_ms")
-    kept["cost"] = {k: v for k, v in summary["cost"].items() if k not in timed}
-    return kept
-
-
-def summary_of(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "summary.json").read_text()))
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """Everything in a ledger that no clock decides: units, trials, decisions, claims."""
-    with Ledger.open(folder) as ledger:
-        trials = [trial.to_dict() | {"seconds": 0.0} for trial in ledger.trials()]
-        units = [(unit.key, unit.phase, unit.payload) for unit in ledger.units()]
-    with sqlite3.connect(folder / "ledger.sqlite") as db:
-        decisions = db.execute("SELECT key, value FROM decisions ORDER BY key").fetchall()
-        claims = db.execute("SELECT claim FROM touches").fetchall()
-    db.close()
-    return {"units": units, "trials": trials, "decisions": decisions, "claims": claims}
-
-
-def check_same(folder: Path, other: Path) -> None:
-    """Holds two campaigns equal: what they say, what they recorded, and what they deploy."""
-    assert timeless(summary_of(folder)) == timeless(summary_of(other))
-    assert record_of(folder) == record_of(other)
-    names = ["recipe.toml", *(f"bundle/{n}" for n in FILES if n != "card.md")]
-    names += [str(p.relative_to(folder)) for p in (folder / "artifacts").iterdir()]
-    for name in names:  # the card holds latencies
-        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
 def test_the_summary_is_as_its_schema_says(done: Result) -> None:
@@ -211,21 +134,6 @@ def test_a_folder_that_holds_a_campaign_is_not_overwritten(
     assert summary_of(done.folder) == before
 
 
-def units_in(folder: Path) -> list[str]:
-    """Keys of the units that a campaign has finished so far, read beside it."""
-    path = folder / "ledger.sqlite"
-    if not path.is_file():
-        return []
-    try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            return [row[0] for row in db.execute("SELECT key FROM units ORDER BY id")]
-        finally:
-            db.close()
-    except sqlite3.OperationalError:
-        return []
-
-
 def kill_after(unit: str, files: tuple[Path, Path], out: Path) -> list[str]:
     """Starts the campaign and kills it once a unit is there; returns the units it had finished."""
     process = start(*arguments(files), "--out", out)
@@ -236,18 +144,6 @@ def kill_after(unit: str, files: tuple[Path, Path], out: Path) -> list[str]:
     assert process.returncode == -signal.SIGKILL, error
     assert not (out / "summary.json").exists()
     return units_in(out)
-
-
-@pytest.mark.parametrize("unit", ["search/0", "confirm"])
-def test_killed_and_resumed_ends_as_if_nothing_had_happened(
-    done: Result, files: tuple[Path, Path], tmp_path: Path, unit: str
-) -> None:
-    folder = tmp_path / "killed"
-    finished = kill_after(unit, files, folder)
-    assert finished == units_in(done.folder)[: len(finished)]
-    result = api.optimize(resume=folder)
-    assert result.summary.test_touches == 1
-    check_same(folder, done.folder)
 
 
 def test_resuming_with_changed_data_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -292,9 +292,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(folder: Path) -> None:
     Ledger.create(folder, IDENTITY).close()
     with child(FULL, folder) as writer:
         out, err = writer.communicate(timeout=60)
-    assert out.startswith("cannot write the ledger in "), err
+    assert out.startswith("cannot write 'ledger.sqlite' in "), err
     assert out.count("\n") == 1
-    assert "what was written before is safe" in out
+    assert "what was finished is kept" in out
+    assert f"--resume {folder}" in out
     assert "no transaction" not in out
     with Ledger.open(folder) as ledger:
         units = ledger.units()

@@ -10,7 +10,7 @@ hide a large gain. Looks after 5, 10 and 20 pairs share alpha.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pawl.evidence.dropping import without_harm
@@ -77,6 +77,14 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     if effort.screen:
         candidate, screened = screen(session, baseline, candidate)
     changes = candidate.changes(baseline)
+    pairs = Pairs(session, "confirm")
+    gate = {}
+    if effort.looks and changes:
+        gate = look_by_look(
+            session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe"
+        )
+        if not pairs.of(candidate):  # given up in the middle of the first look
+            effort = replace(effort, looks=())
     if not effort.looks or not changes:
         unproven = _unproven(candidate, changes, "not compared within the budget")
         return Confirmation(
@@ -145,7 +153,8 @@ def look_by_look(
         session.listener.phase(
             pairs.purpose, f"{what}, {look} pairs of {1 + len(undecided)} recipes"
         )
-        pairs.run(key, {**undecided, "candidate": candidate}, range(look))
+        if not pairs.run(key, {**undecided, "candidate": candidate}, range(look)):
+            break
         following = session.ledger.decide(
             f"{key}/next",
             partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from pawl.data import split_rows
@@ -15,12 +18,12 @@ from pawl.errors import BudgetError
 from pawl.evidence.tests import TestGain, gain_on_test
 from pawl.execution import Job, Session, record_of
 from pawl.execution.session import STOPPING_SHARE
-from pawl.ledger import TrialRecord
+from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 from pawl.training.trained import Trained, from_outcome, load_artifact, save_artifact
 
-_PREDICTIONS = "artifacts/test-predictions.safetensors"
+_KEPT = "artifacts/kept.json"
 
 
 @dataclass(frozen=True)
@@ -43,30 +46,64 @@ class FinalTest:
 
 
 def final_test(
-    session: Session, baseline: Recipe, final: Recipe, test: Examples, seeds: int
+    session: Session,
+    baseline: Recipe,
+    final: Recipe,
+    test: Examples,
+    seeds: int,
+    more: Callable[[int, float], int] | None = None,
 ) -> FinalTest:
     """Trains both recipes on all development rows with paired seeds and scores the test rows.
+
+    Args:
+        session: The campaign's.
+        baseline: One arm.
+        final: The other; it may be the same recipe.
+        test: The test rows.
+        seeds: Paired seeds that are trained together.
+        more: Is told how many seeds are done and what the last ones took (seconds per seed), and
+            returns how many to train next; 0 ends the test. It sees the clock, not results.
 
     Raises:
         BudgetError: No seed of both arms trained to a usable model.
     """
-    session.listener.phase("test", f"{seeds} seeds of baseline and final on the test rows")
     arms = {"baseline": baseline, "final": final}
-    unit = session.ledger.compute("test", "test", lambda: ({}, _train(session, arms, test, seeds)))
-    session.note(unit.trials)
-    stored = load_file(session.ledger.folder / _PREDICTIONS)
+    ledger, units = session.ledger, list[Unit]()
+    done, count = 0, seeds
+    while count:
+        session.listener.phase(
+            "test", f"seeds {done + 1} to {done + count} of baseline and final on the test rows"
+        )
+        key = f"test/{len(units)}"
+        work = partial(_train, session, arms, test, key, range(done, done + count))
+        units.append(ledger.compute(key, "test", work))
+        session.note(units[-1].trials)
+        done, per_seed = done + count, units[-1].seconds / count
+        count = 0 if more is None else ledger.decide(f"{key}/more", partial(more, done, per_seed))
+    records = tuple(trial for unit in units for trial in unit.trials)
+    rounds = [load(ledger.read_file(_predictions(u.key))) for u in units if u.payload["usable"]]
+    if not rounds:
+        reasons = {trial.reason for trial in records if trial.reason}
+        raise BudgetError(f"no final model could be trained ({'; '.join(sorted(reasons))})")
+    stored = {name: torch.cat([each[name] for each in rounds]) for name in arms}
     assert test.targets is not None
     result = gain_on_test(
         session.problem.objective, stored["baseline"], stored["final"], test.targets.cpu(),
         seed=session.seed,
     )  # fmt: skip
     models = {
-        name: load_artifact(
-            session.ledger, f"artifacts/{name}.safetensors", session.problem, _rows(session, name)
-        )
+        name: load_artifact(ledger, _artifact(name), session.problem, _rows(session, name))
         for name in arms
     }
-    return FinalTest(result, models["baseline"], models["final"], unit.trials, len(stored["final"]))
+    return FinalTest(result, models["baseline"], models["final"], records, len(stored["final"]))
+
+
+def _predictions(key: str) -> str:
+    return f"artifacts/{key.replace('/', '-')}-predictions.safetensors"
+
+
+def _artifact(arm: str) -> str:
+    return f"artifacts/{arm}.safetensors"
 
 
 def _member(session: Session, recipe: Recipe, index: int) -> Member:
@@ -81,21 +118,23 @@ def _member(session: Session, recipe: Recipe, index: int) -> Member:
 
 def _rows(session: Session, arm: str) -> Tensor:
     """Returns the training rows of the model that was kept of an arm."""
-    kept = json.loads((session.ledger.folder / "artifacts/kept.json").read_text())
+    kept = json.loads(session.ledger.read_file(_KEPT))
     return _member(session, Recipe.from_dict(kept["recipes"][arm]), kept["seed_index"]).train
 
 
 def _train(
-    session: Session, arms: dict[str, Recipe], test: Examples, seeds: int
-) -> list[TrialRecord]:
-    session.ledger.touch_test("gain of the final recipe over the baseline")
+    session: Session, arms: dict[str, Recipe], test: Examples, key: str, seeds: range
+) -> tuple[dict[str, Any], list[TrialRecord]]:
+    """Trains some seeds of both arms, keeps predictions and, of the first usable seed, the models."""
+    ledger = session.ledger
+    ledger.touch_test("gain of the final recipe over the baseline")
     examples = test.to(session.problem.device)
     rows = torch.arange(len(test))
     distinct = {recipe.id: (name, recipe) for name, recipe in reversed(arms.items())}
     jobs = {
         (id_, index): Job(_member(session, recipe, index), rows)
         for id_, (_, recipe) in distinct.items()
-        for index in range(seeds)
+        for index in seeds
     }
     results = dict(
         zip(
@@ -106,25 +145,25 @@ def _train(
     )
     usable = [
         index
-        for index in range(seeds)
+        for index in seeds
         if all(results[id_, index].predictions is not None for id_ in distinct)
     ]
-    if not usable:
-        reasons = {r.outcome.reason for r in results.values() if r.outcome.reason}
-        raise BudgetError(f"no final model could be trained ({'; '.join(sorted(reasons))})")
-    predictions = {}
-    for name, recipe in arms.items():
-        each = [results[recipe.id, index].predictions for index in usable]
-        predictions[name] = torch.stack([p for p in each if p is not None]).contiguous()
-        kept = from_outcome(session.problem, results[recipe.id, usable[0]].outcome)
-        save_artifact(session.ledger, f"artifacts/{name}.safetensors", kept)
-    session.ledger.write_file(_PREDICTIONS, save(predictions))
-    kept_json = {
-        "seed_index": usable[0],
-        "recipes": {name: recipe.to_dict() for name, recipe in arms.items()},
-    }
-    session.ledger.write_file("artifacts/kept.json", json.dumps(kept_json).encode())
-    return [
+    if usable:
+        predictions = {}
+        for name, recipe in arms.items():
+            each = [results[recipe.id, index].predictions for index in usable]
+            predictions[name] = torch.stack([p for p in each if p is not None]).contiguous()
+        ledger.write_file(_predictions(key), save(predictions))
+    if usable and not any(unit.payload["usable"] for unit in ledger.units("test")):
+        for name, recipe in arms.items():
+            kept = from_outcome(session.problem, results[recipe.id, usable[0]].outcome)
+            save_artifact(ledger, _artifact(name), kept)
+        kept_json = {
+            "seed_index": usable[0],
+            "recipes": {name: recipe.to_dict() for name, recipe in arms.items()},
+        }
+        ledger.write_file(_KEPT, json.dumps(kept_json).encode())
+    return {"usable": usable}, [
         record_of(
             result.outcome, "test", f"{distinct[id_][0]} #{index}", "test", holdout=result.score
         )

@@ -37,8 +37,10 @@ class Pairs:
 
     def run(
         self, key: str, arms: Mapping[str, Recipe], pairs: Sequence[int], epochs: float = 1.0
-    ) -> None:
+    ) -> bool:
         """Trains what is missing of these arms on these pairs, as one unit of the ledger.
+
+        Returns whether they are all there; `False` if the time ran out in the middle.
 
         Args:
             key: The unit's name.
@@ -52,16 +54,17 @@ class Pairs:
                 if pair not in self.scores.get(self._id(recipe, epochs), {}):
                     wanted.setdefault((self._id(recipe, epochs), pair), (name, recipe))
         if not wanted:
-            return
-        unit = self.session.ledger.compute(
-            key, self.purpose, lambda: ({}, self._train(wanted, epochs))
-        )
+            return True
+        unit = self.session.attempt(key, self.purpose, lambda: ({}, self._train(wanted, epochs)))
+        if unit is None:
+            return False
         self.records += unit.trials
         self.session.note(unit.trials)
         for (arm, pair), record in zip(wanted, unit.trials, strict=True):
             sign = self.session.problem.objective.sign
             value = np.nan if record.holdout is None else sign * record.holdout
             self.scores.setdefault(arm, {})[pair] = value
+        return True
 
     def _train(
         self, wanted: Mapping[tuple[str, int], tuple[str, Recipe]], epochs: float

@@ -20,7 +20,9 @@ def retuned(session: Session, arms: Mapping[str, Recipe]) -> dict[str, Recipe]:
     that verdicts come from are not touched.
     """
     session.listener.phase("retune", f"learning rates of {len(arms)} arms")
-    unit = session.ledger.compute("retune", "retune", lambda: ({}, _train(session, arms)))
+    unit = session.attempt("retune", "retune", lambda: ({}, _train(session, arms)))
+    if unit is None:
+        return dict(arms)
     session.note(unit.trials)
     sign = session.problem.objective.sign
     best: dict[str, Recipe] = {}

@@ -26,7 +26,8 @@ def race(session: Session, baseline: Recipe, recipes: Sequence[Recipe], pairs: i
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
     racing = Pairs(session, "race")
     arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
-    racing.run("race", {"baseline": baseline, **arms}, range(pairs))
+    if not racing.run("race", {"baseline": baseline, **arms}, range(pairs)):
+        return recipes[0]
     return max(recipes, key=racing.mean)
 
 
@@ -48,11 +49,9 @@ def screen(
     pairs = Pairs(session, "screen")
     without = {change: candidate.revert(change, baseline) for change in changes}
     arms = {name_without(change): recipe for change, recipe in without.items()}
-    pairs.run(
-        "screen/each",
-        {"baseline": baseline, "candidate": candidate, **arms},
-        range(_SCREEN_PAIRS),
-    )
+    everyone = {"baseline": baseline, "candidate": candidate, **arms}
+    if not pairs.run("screen/each", everyone, range(_SCREEN_PAIRS)):
+        return candidate, ()
     effects = {change: pairs.compare(candidate, recipe) for change, recipe in without.items()}
     margin = max(0.0, MARGIN_SHARE * pairs.compare(candidate, baseline).effect)
     losers = [change for change in changes if effects[change].effect <= 0]
@@ -64,7 +63,9 @@ def screen(
         if not dropped or not smaller.changes(baseline):
             return None
         names = ", ".join(change.name for change in dropped)
-        pairs.run(f"screen/{names}", {f"without {names}": smaller}, range(_SCREEN_PAIRS))
+        arms = {f"without {names}": smaller}
+        if not pairs.run(f"screen/{names}", arms, range(_SCREEN_PAIRS)):
+            return None
         return smaller if non_inferior(pairs.compare(smaller, candidate), margin) else None
 
     for dropped in (losers, sorted(losers, key=lambda c: effects[c].effect)[:1]):

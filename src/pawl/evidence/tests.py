@@ -217,19 +217,22 @@ def gain_on_test(
     sign, seeds, rows = objective.sign, len(baseline), len(targets)
     differences = sign * (score(objective, final, targets) - score(objective, baseline, targets))
     generator = torch.Generator().manual_seed(rng.derive_seed("bootstrap", seed))
-    boots_b, boots_f = [], []
+    boots_b: list[Tensor] = []
+    boots_f: list[Tensor] = []
     left = draws if objective.function is None else max(100, draws // 10)
     chunk = max(1, min(left, 2_000_000 // max(1, rows)))
     while left > 0:
         size = min(chunk, left)
         picked = torch.randint(rows, (size, rows), generator=generator)
         weights = torch.zeros(size, rows).scatter_add_(1, picked, torch.ones(size, rows))
-        boots_b.append(
-            torch.stack([score(objective, p, targets, weights) for p in _spread(baseline, size)])
-        )
-        boots_f.append(
-            torch.stack([score(objective, p, targets, weights) for p in _spread(final, size)])
-        )
+        # Built-in metrics broadcast, and so sort the rows once for all draws.
+        lead = 1 if objective.function is None else size
+        for boots, predictions in ((boots_b, baseline), (boots_f, final)):
+            boots.append(
+                torch.stack(
+                    [score(objective, p, targets, weights) for p in _spread(predictions, lead)]
+                )
+            )
         left -= size
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
     error, degrees = crossed_error(differences, sign * (bootstrap_f - bootstrap_b), rows)

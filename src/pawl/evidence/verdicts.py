@@ -67,7 +67,7 @@ def verdict_of(
         adjusted: Corrected p-values by the arms' names; a change that is not there was not compared.
     """
     name = name_without(change)
-    if name not in adjusted:
+    if name not in adjusted or not pairs.of(arms[name]):
         reason = "not compared on its own within the budget"
         return Verdict(change, candidate, "unproven", True, None, None, reason)
     without = arms[name]
@@ -125,5 +125,6 @@ def _equal_time(
     session.listener.phase("equal time", f"{name_without(change)}, {longer:.2f} times as long")
     count = min(_EQUAL_TIME_PAIRS, len(pairs.of(without)))
     arms = {f"longer {name_without(change)}": without}
-    pairs.run(f"equal-time/{change.name}", arms, range(count), longer)
+    if not pairs.run(f"equal-time/{change.name}", arms, range(count), longer):
+        return None
     return pairs.compare(candidate, without, longer)

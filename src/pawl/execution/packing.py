@@ -221,8 +221,7 @@ def _train_pack(
     run = Run(Population(problem, [jobs[i].member for i in places], plan.stepper()))
     results: dict[int, Result] = {}
     while places:
-        heartbeat()
-        run.segment()
+        run.segment(heartbeat)
         finished = run.finished()
         if not finished:
             continue

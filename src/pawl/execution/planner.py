@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Layout, Member, Population, Stepper
 from pawl.training.problem import Problem
+from pawl.training.serial import SerialStepper
 
 ExecutorName = Literal["auto", "inline", "processes"]
 EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
@@ -30,6 +32,8 @@ _COPIES = 8  # weights, gradients, optimizer state, best and average weights, le
 _WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (16, 64)
 _PROBING_SHARE = 0.03
 _PROBING_STEPS = 6
+_LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
+_LONG_AHEAD = 1000
 _COMPILE_SECONDS, _COMPILED_SAVES = 25.0, 0.5  # before anything was measured
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -104,6 +108,11 @@ def plan(
     workers = worker_counts(problem.device, executor)
     width = _width(Layout.of(body), max(workers))
     (probe,) = probes(recipe, member, 1)
+    if timed and problem.device.type == "cpu":
+        seconds = _seconds_alone(problem, probe)
+        if seconds > _LONG_STEP_SECONDS and ahead(seconds) < _LONG_AHEAD * seconds:
+            way = Way("serial", width, workers=max(workers))
+            return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save")
     refusal = _refusal(problem, probe)
     if timed and problem.device.type == "cpu":
         return _timed(problem, probe, workers, width, ahead, refusal)
@@ -153,6 +162,15 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
         first = str(error).strip().splitlines()
         return f"vmap refuses the model ({first[0][:120] if first else type(error).__name__})"
     return None
+
+
+def _seconds_alone(problem: Problem, probe: Member) -> float:
+    """Measures a serial step by the processor's clock, which a busy machine does not stretch."""
+    population = Population(problem, [probe], SerialStepper())
+    population.advance(1)
+    started = time.thread_time()
+    population.advance(1)
+    return time.thread_time() - started
 
 
 def _timed(

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from pawl.errors import TrialError
 from pawl.execution.executors import Heartbeat, Lost, Work
 from pawl.execution.packing import Job, Result, executor_of, prepare, train_all
 from pawl.execution.planner import ExecutorName, Plan, plan
-from pawl.ledger import Ledger, TrialRecord
+from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
 from pawl.training.population import Member, Population
@@ -42,6 +42,10 @@ class Listener(Protocol):
 
     def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
         """Trainings so far, best validation score, seconds left (`None` without a budget)."""
+
+
+class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
+    """The seconds that the campaign's end needs would be touched."""
 
 
 class Silent:
@@ -87,6 +91,8 @@ class Session:
         epochs: Length of a full trial; set by the campaign.
         longest: Most epochs of a trial, as the user wants it; by the rows if `None`.
         reserve: Seconds to leave for the test phase, export and report.
+        floor: Where fewer seconds are left than these, work in flight is given up; see `attempt`.
+        test_rows: How many rows the final claim is made on; set by the campaign.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
         executor: Where members may train; see `plan`.
@@ -100,6 +106,8 @@ class Session:
     epochs: int = 1
     longest: int | None = None
     reserve: float = 0.0
+    floor: float | None = None
+    test_rows: int = 0
     trained: int = 0
     best: float | None = None
     executor: ExecutorName = "auto"
@@ -174,8 +182,37 @@ class Session:
             heartbeat=self.heartbeat,
         )  # fmt: skip
 
+    def attempt(
+        self,
+        key: str,
+        phase: str,
+        work: Callable[[], tuple[dict[str, Any], Sequence[TrialRecord]]],
+    ) -> Unit | None:
+        """Returns a unit of the ledger, or `None` if the time for it ran out in its middle.
+
+        What is planned by timings may take longer: a machine can turn busy at any moment. A unit that
+        was given up is on record, and stays given up when the campaign is resumed.
+        """
+        given_up = f"{key}/given up"
+        if not self.ledger.decided(given_up):
+            try:
+                return self.ledger.compute(key, phase, work)
+            except OutOfTime:
+                self.ledger.decide(given_up, lambda: True)
+        return None
+
     def heartbeat(self) -> None:
-        """Tells the listener how it goes."""
+        """Tells the listener how it goes.
+
+        Raises:
+            OutOfTime: Fewer seconds are left than `floor`.
+        """
+        left = self.left
+        if left is not None and self.floor is not None and left < self.floor:
+            raise OutOfTime
+        self._tell()
+
+    def _tell(self) -> None:
         self.listener.progress(trials=self.trained, best=self.best, left=self.left)
 
     def note(self, trials: Sequence[TrialRecord]) -> None:
@@ -187,7 +224,7 @@ class Session:
                 continue
             if self.best is None or sign * trial.score > sign * self.best:
                 self.best = trial.score
-        self.heartbeat()
+        self._tell()
 
 
 def record_of(
@@ -228,15 +265,19 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
     train, valid = session.search_rows
     chosen = session.plan(recipe)
-    width = max(1, min(math.ceil(width / chosen.workers), chosen.width))
+    width = 1 if chosen.way.mode == "serial" else math.ceil(width / chosen.workers)
+    width = min(width, chosen.width)
     members = [
         Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
 
     def time_epoch(_: Heartbeat) -> float:
         run = Run(Population(session.problem, members, chosen.stepper()))
-        steps = max(1, min(_TIMED_STEPS, run.interval))
-        run.population.advance(min(3, steps))
+        run.population.advance(1)
+        started = time.perf_counter()
+        run.population.advance(1)
+        affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
+        steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
         # The fastest of a few repeats: what a busy machine adds is not the model's.
         per_step, begun = float("inf"), time.perf_counter()
         for _repeat in range(_REPEATS):

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -60,9 +61,7 @@ class Ledger:
         self._db = connection
         self._lock = lock
         self._started = time.monotonic()
-        self._before = float(
-            self._db.execute("SELECT COALESCE(MAX(elapsed), 0) FROM units").fetchone()[0]
-        )
+        self._before = float(self._rows("SELECT COALESCE(MAX(elapsed), 0) FROM units")[0][0])
 
     @classmethod
     def create(cls, folder: Path, identity: dict[str, Any]) -> Ledger:
@@ -99,6 +98,7 @@ class Ledger:
                 db.execute("INSERT INTO campaign VALUES ('identity', ?)", (_dumps(identity),))
                 db.commit()
             temporary.rename(folder / LEDGER_FILE)
+            _sync(folder)
             return cls(folder, _connect(folder), lock)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
@@ -124,17 +124,25 @@ class Ledger:
         lock = _acquire(folder)
         try:
             return cls(folder, _connect(folder), lock)
+        except sqlite3.OperationalError as error:  # no space, no right to write, a failing disk
+            os.close(lock)
+            raise LedgerError(
+                f"cannot write the ledger in {str(folder)!r}: {error}; free some space or make the "
+                "folder writable, then try again: nothing was changed"
+            ) from None
         except sqlite3.Error as error:
             os.close(lock)
             raise LedgerError(f"{str(folder / LEDGER_FILE)!r} is not a ledger: {error}") from None
-        except LedgerError:
+        except BaseException:
             os.close(lock)
             raise
 
     def close(self) -> None:
         """Closes the database and lets go of the folder."""
-        self._db.close()
-        os.close(self._lock)
+        try:
+            self._db.close()
+        finally:
+            os.close(self._lock)
 
     def __enter__(self) -> Ledger:
         return self
@@ -145,8 +153,8 @@ class Ledger:
     @property
     def identity(self) -> dict[str, Any]:
         """What the campaign was started with."""
-        row = self._db.execute("SELECT value FROM campaign WHERE key = 'identity'").fetchone()
-        return dict(json.loads(row[0]))
+        rows = self._rows("SELECT value FROM campaign WHERE key = 'identity'")
+        return dict(json.loads(rows[0][0]))
 
     @property
     def elapsed(self) -> float:
@@ -159,12 +167,8 @@ class Ledger:
 
     def unit(self, key: str) -> Unit | None:
         """Returns a finished unit, or `None`."""
-        row = self._db.execute(
-            "SELECT id, phase, payload, seconds FROM units WHERE key = ?", (key,)
-        ).fetchone()
-        if row is None:
-            return None
-        return Unit(key, row[1], json.loads(row[2]), self._trials_of(row[0]), row[3])
+        rows = self._rows("SELECT id, phase, payload, seconds FROM units WHERE key = ?", key)
+        return None if not rows else self._unit(key, *rows[0])
 
     def record(
         self,
@@ -204,13 +208,17 @@ class Ledger:
 
     def decide(self, key: str, choose: Callable[[], T]) -> T:
         """Returns a choice (JSON-ready): as written, or made by `choose()` now and written."""
-        row = self._db.execute("SELECT value FROM decisions WHERE key = ?", (key,)).fetchone()
-        if row is not None:
-            return json.loads(row[0])  # type: ignore[no-any-return]
+        rows = self._rows("SELECT value FROM decisions WHERE key = ?", key)
+        if rows:
+            return json.loads(rows[0][0])  # type: ignore[no-any-return]
         value = choose()
         with self._writing():
             self._db.execute("INSERT INTO decisions VALUES (?, ?)", (key, _dumps(value)))
         return value
+
+    def decided(self, key: str) -> bool:
+        """Tells whether a choice was made."""
+        return bool(self._rows("SELECT 1 FROM decisions WHERE key = ?", key))
 
     def touch_test(self, claim: str) -> None:
         """Puts on record that the test rows are looked at for a claim, before they are."""
@@ -220,38 +228,61 @@ class Ledger:
     @property
     def test_touches(self) -> int:
         """For how many claims the test rows were looked at."""
-        return int(self._db.execute("SELECT COUNT(*) FROM touches").fetchone()[0])
+        return int(self._rows("SELECT COUNT(*) FROM touches")[0][0])
 
     def units(self, phase: str | None = None) -> list[Unit]:
         """Returns the finished units in order, of one phase or of all."""
-        rows = self._db.execute(
-            "SELECT id, key, phase, payload, seconds FROM units "
+        rows = self._rows(
+            "SELECT key, id, phase, payload, seconds FROM units "
             "WHERE ? IS NULL OR phase = ? ORDER BY id",
-            (phase, phase),
-        ).fetchall()
-        return [Unit(r[1], r[2], json.loads(r[3]), self._trials_of(r[0]), r[4]) for r in rows]
+            phase, phase,
+        )  # fmt: skip
+        return [self._unit(*row) for row in rows]
 
     def trials(self, phase: str | None = None) -> list[TrialRecord]:
         """Returns the trials in order, of one phase or of all."""
         return [trial for unit in self.units(phase) for trial in unit.trials]
 
-    def _trials_of(self, unit: int) -> tuple[TrialRecord, ...]:
-        rows = self._db.execute("SELECT record FROM trials WHERE unit = ? ORDER BY id", (unit,))
-        return tuple(TrialRecord(**json.loads(row[0])) for row in rows)
+    def digest(self) -> str:
+        """Returns the SHA-256, in hex, of what the campaign did and found, times aside.
+
+        Units in order with their results, trials with their ids, recipes and metrics, and the
+        claims that the test rows were looked at for. With a number of trials in place of a budget,
+        the same command on the same machine gives the same digest, killed and resumed or not.
+        """
+        digest = hashlib.sha256()
+        claims = [row[0] for row in self._rows("SELECT claim FROM touches ORDER BY claim")]
+        digest.update(_dumps(claims).encode())
+        for unit in self.units():
+            trials = [trial.to_dict() | {"seconds": None} for trial in unit.trials]
+            whole = [unit.key, unit.phase, unit.payload, trials]
+            digest.update(b"\n" + json.dumps(whole, allow_nan=False, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def _unit(self, key: str, row: int, phase: str, payload: str, seconds: float) -> Unit:
+        records = self._rows("SELECT record FROM trials WHERE unit = ? ORDER BY id", row)
+        trials = tuple(TrialRecord(**json.loads(record[0])) for record in records)
+        return Unit(key, phase, json.loads(payload), trials, seconds)
 
     def write_file(self, name: str, data: bytes) -> Path:
         """Writes a file of the campaign's folder whole or not at all, and records its digest."""
         path = self.folder / name
+        temporary = path.with_name(path.name + ".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".new")
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(path)
+                _sync(path.parent)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)  # half a file takes space that is short
+                raise
         except OSError as error:
-            raise LedgerError(f"cannot write {str(path)!r}: {error.strerror}") from None
+            raise self._unwritten(name, error.strerror or str(error)) from None
         with self._writing():
             self._db.execute(
                 "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?)",
@@ -259,18 +290,56 @@ class Ledger:
             )
         return path
 
+    def read_file(self, name: str) -> bytes:
+        """Returns a file that `write_file` wrote.
+
+        Raises:
+            LedgerError: It is missing, or not what was written.
+        """
+        rows = self._rows("SELECT sha256 FROM artifacts WHERE name = ?", name)
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise LedgerError(
+                f"cannot read {str(self.folder / name)!r}: {error.strerror}; put it back, or start "
+                "anew with another --out"
+            ) from None
+        if not rows or hashlib.sha256(data).hexdigest() != rows[0][0]:
+            raise LedgerError(
+                f"{str(self.folder / name)!r} is not what the campaign wrote; put it back, or start "
+                "anew with another --out"
+            )
+        return data
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        try:
+            return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:  # reading needs a little space too
+            raise self._unwritten(LEDGER_FILE, str(error)) from None
+
     def _writing(self) -> _Transaction:
-        return _Transaction(self._db, self.folder)
+        return _Transaction(self._db, self._unwritten)
+
+    def _unwritten(self, what: str, why: str) -> LedgerError:
+        return LedgerError(
+            f"cannot write {what!r} in {str(self.folder)!r}: {why}; what was finished is kept: free "
+            f"some space, then go on with --resume {shlex.quote(str(self.folder))}"
+        )
 
 
 class _Transaction:
     """Commits on success, rolls back on any exception, and turns database errors into one line."""
 
-    def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
-        self._db, self._folder = db, folder
+    def __init__(
+        self, db: sqlite3.Connection, unwritten: Callable[[str, str], LedgerError]
+    ) -> None:
+        self._db, self._unwritten = db, unwritten
 
     def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise self._unwritten(LEDGER_FILE, str(error)) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
@@ -281,14 +350,12 @@ class _Transaction:
             elif self._db.in_transaction:  # a full disk may have rolled back already
                 self._db.execute("ROLLBACK")
         except sqlite3.Error as failure:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
             error = failure
         if isinstance(error, sqlite3.OperationalError):
-            raise LedgerError(
-                f"cannot write the ledger in {str(self._folder)!r}: {error}; what was written "
-                "before is safe, go on with --resume when there is space"
-            ) from None
+            raise self._unwritten(LEDGER_FILE, str(error)) from None
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
@@ -312,7 +379,10 @@ def _acquire(folder: Path) -> int:
     try:
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise LedgerError(f"cannot write to {str(folder)!r}: {error.strerror}") from None
+        raise LedgerError(
+            f"cannot write to {str(folder)!r}: {error.strerror}; make it writable, or give another "
+            "folder"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -321,6 +391,15 @@ def _acquire(folder: Path) -> int:
             f"another process is working on the campaign in {str(folder)!r}; wait for it or stop it"
         ) from None
     return descriptor
+
+
+def _sync(folder: Path) -> None:
+    """Makes a rename in a folder survive a power cut, before anything that relies on it is written."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _dumps(value: Any) -> str:

@@ -34,6 +34,7 @@ from pawl.techniques import technique
 
 _MAX_CURVE_SEEDS = 5
 _LAST_SHARE = 0.8
+_CLAIMS = {"baseline", "final", "gain", "confirmation", "techniques", "evidence"}
 
 
 def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
@@ -65,7 +66,7 @@ def summarize(
     costs: Mapping[str, Cost],
     command: str,
 ) -> Summary:
-    """Returns the summary.
+    """Returns the summary, and writes what it claims to the ledger.
 
     Args:
         session: The campaign's.
@@ -88,7 +89,7 @@ def summarize(
         }.items()
     }
     gain = test.result.gain
-    return Summary(
+    summary = Summary(
         schema=1,
         task=task,
         metric=objective.metric,
@@ -138,7 +139,13 @@ def summarize(
         versions=versions(),
         hardware=hardware(session.problem.device),
         command=command,
+        ledger_digest="",
     )  # fmt: skip
+    claims = summary.model_dump(mode="json", include=_CLAIMS)
+    for part in claims["techniques"]:
+        del part["cost_ratio"]  # times
+    session.ledger.compute("claims", "claims", lambda: (claims, []))
+    return summary.model_copy(update={"ledger_digest": session.ledger.digest()})
 
 
 def _findings(session: Session, test: FinalTest) -> list[FindingSummary]:

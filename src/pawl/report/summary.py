@@ -169,6 +169,9 @@ class Summary(_Part):
     versions: dict[str, str]
     hardware: dict[str, str | int]
     command: str
+    ledger_digest: str = Field(
+        description="See `pawl.ledger.Ledger.digest`: the same for a repeat."
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 

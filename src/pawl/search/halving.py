@@ -78,7 +78,7 @@ def run_generation(
         plan: How to train.
         members: Configurations in the order in which they get a place.
         width: Places.
-        heartbeat: Called between segments; when it raises `StopIteration`, members still in
+        heartbeat: Called every few steps; when it raises `StopIteration`, members still in
             training end as pruned. Those not evaluated even once are left out of the result.
     """
     rungs = Rungs()
@@ -91,12 +91,11 @@ def run_generation(
         upcoming = _ask(pool, members, width)
         while len(run.population):
             try:
-                heartbeat()
+                evaluated = run.segment(heartbeat)
             except StopIteration:
                 begun = [i for i, curve in enumerate(run.curves) if curve]
                 done += _release(run, params, reached, dict.fromkeys(begun, "pruned"))
                 break
-            evaluated = run.segment()
             leaving = run.finished()
             scores = run.scores()
             at_rung = {

@@ -65,9 +65,19 @@ def _curve(score: Tensor, positive: Tensor, w: Tensor) -> tuple[Tensor, Tensor, 
     """Returns, by falling score, cumulated positive and negative weight and those before each tie.
 
     Only at the last row of a run of equal scores do the values count; elsewhere "before" equals
-    "after", so that differences vanish.
+    "after", so that differences vanish. Where all weights go with the same scores, as in a
+    bootstrap, the other rows are left out.
     """
     score, order = score.sort(dim=-1, descending=True)
+    if order.numel() == order.shape[-1]:
+        order, score = order.flatten(), score.flatten()
+        ends = torch.cat([score[1:] != score[:-1], score.new_ones(1, dtype=torch.bool)])
+        w, positive = w[..., order], positive[..., order].to(w.dtype)
+        both = []
+        for value in (w * positive, w * (1.0 - positive)):
+            after = value.cumsum(-1)[..., ends]
+            both += [after, torch.nn.functional.pad(after[..., :-1], (1, 0))]
+        return both[0], both[1], both[2], both[3]
     shape = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
         order.shape, positive.shape, w.shape
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,7 @@ from pawl.training.program import Namespace
 
 Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
+_STEPS_BETWEEN_BEATS = 16
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,11 @@ class Run:
                     k: torch.cat([v, buffers[k][old:]]) for k, v in self.best_buffers.items()
                 }
 
-    def segment(self) -> list[int]:
+    def segment(self, heartbeat: Callable[[], None] = lambda: None) -> list[int]:
         """Takes the steps up to the next evaluation of any member, and evaluates who is due.
+
+        Args:
+            heartbeat: Called every few steps; what it raises leaves the segment unevaluated.
 
         Returns:
             The members that were evaluated.
@@ -114,7 +118,10 @@ class Run:
         started = time.perf_counter()
         population = self.population
         steps = max(1, int(self._until_due().min()))
-        self._losses += population.advance(steps).cpu() * steps
+        for taken in range(0, steps, _STEPS_BETWEEN_BEATS):
+            heartbeat()
+            few = min(_STEPS_BETWEEN_BEATS, steps - taken)
+            self._losses += few * population.advance(few).cpu()
         ended = population.step >= population.total
         due = ((population.step % self.interval == 0) | ended).nonzero().flatten().tolist()
         scores = torch.full((len(population),), -math.inf)

@@ -1,0 +1,73 @@
+"""What happens where the time is not enough for what was planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from campaigns import summary_of
+from problems import frame, problem
+
+from pawl import api, pacing
+from pawl.execution import Session
+from pawl.ledger import Ledger, TrialRecord
+
+
+def test_a_budget_for_the_baseline_alone_leaves_the_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a search would not fit: whether it does depends on the machine."""
+    monkeypatch.setattr(pacing, "_WANTED_TRAININGS", 10**9)
+    monkeypatch.setattr(pacing, "_FEWEST_TRAININGS", 10**9)
+    monkeypatch.setattr(pacing, "_BARE_TRAININGS", 10**9)
+    frame(240).to_csv(tmp_path / "table.csv", index=False)
+    result = api.optimize(str(tmp_path / "table.csv"), budget=3600, out=tmp_path / "out")
+    summary = summary_of(tmp_path / "out")
+    assert summary["trials"] == {"completed": 0, "pruned": 0, "failed": 0, "trained": 3}
+    assert summary["techniques"] == []
+    assert summary["baseline"] == summary["final"]
+    assert summary["final"]["n"] == 3
+    assert "could be compared with the baseline within the budget" in summary["gain"]["statement"]
+    assert result.recipe.optimizer == "adamw"
+    assert "could be compared" in result.report.read_text(encoding="utf-8")
+    assert len(result.predict(str(tmp_path / "table.csv"))) == 240
+
+
+def test_a_unit_that_would_touch_the_end_is_given_up_for_good(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def session(ledger: Ledger, floor: float | None) -> Session:
+        return Session(problem("table"), ledger, 0, budget=100.0, floor=floor)
+
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        mine = session(ledger, None)
+
+        def work() -> tuple[dict[str, object], list[TrialRecord]]:
+            begun.append("work")
+            mine.heartbeat()
+            return {"done": True}, []
+
+        assert mine.attempt("first", "confirm", work) is not None
+        mine.floor = 200.0  # more than there is: the first look at the clock ends it
+        assert mine.attempt("second", "confirm", work) is None
+        assert mine.attempt("first", "confirm", work) is not None
+        mine.note([])  # counting is not stopped
+    with Ledger.open(tmp_path / "out") as ledger:
+        assert session(ledger, None).attempt("second", "confirm", work) is None
+        assert [unit.key for unit in ledger.units()] == ["first"]
+    assert begun == ["work", "work"]
+
+
+def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
+    pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        plenty = Session(problem("table"), ledger, 0, budget=1e7)
+        assert pacing.seeds(plenty, pace, unchanged=False) == 5
+        assert pacing.more_seeds(plenty, pace, False, 5, 1.0) == 5
+        assert pacing.more_seeds(plenty, pace, False, 10, 1.0) == 0
+        assert pacing.more_seeds(plenty, pace, True, 5, 1.0) == 0
+        over = Session(problem("table"), ledger, 0, budget=1e-3)
+        assert pacing.seeds(over, pace, unchanged=False) == 1
+        assert pacing.more_seeds(over, pace, False, 1, 1.0) == 0
+        untimed = Session(problem("table"), ledger, 0)
+        assert pacing.more_seeds(untimed, pace, False, 5, 1.0) == 0
