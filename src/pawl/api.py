@@ -24,10 +24,16 @@ from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
+from pawl.rng import check_seed
 from pawl.task import Task
+from pawl.training.checks import check_task
 from pawl.training.problem import Problem
 
 _RESUMABLE = (str, Path)
+_IDENTITY = {
+    "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
+    "fingerprint", "versions",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ def optimize(
     trials: int | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    device: str = "auto",
-    seed: int = 0,
+    device: str | None = None,
+    seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
 ) -> Result:
@@ -111,9 +117,10 @@ def optimize(
         budget: Seconds, or text such as `"10m"`; 10 minutes by default.
         trials: Number of search trials in place of a budget: nothing then depends on the clock.
         out: Folder for the results, new or empty; `runs/NAME-TIME` by default.
-        resume: Folder of a campaign to go on with; a source given as an object is needed again.
-        device: `auto`, `cpu` or `cuda`.
-        seed: Decides splits, seeds and samples.
+        resume: Folder of a campaign to go on with, as it was started: what is given beside it must
+            be the same; a source given as an object is needed again.
+        device: `auto`, `cpu` or `cuda`; `auto` by default.
+        seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
 
@@ -123,19 +130,24 @@ def optimize(
     """
     started = time.monotonic() if started is None else started
     overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
+    if budget is not None and trials is not None:
+        raise TaskError("got a budget and a number of trials; give one of them")
+    if trials is not None and (type(trials) is not int or trials < 1):
+        raise TaskError(f"got {trials!r} trials; give a whole number, 1 or more")
+    seconds = None if budget is None else budgets.parse(budget)
     if resume is not None:
-        return _resume(source, overrides, Path(resume), listener, started)
+        beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device, "out": out}
+        return _resume(source, overrides, beside, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
-    if budget is not None and trials is not None:
-        raise TaskError("got a budget and a number of trials; give one of them")
-    if trials is not None and trials < 1:
-        raise TaskError(f"got {trials} trials; give 1 or more")
-    seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
+    if trials is None and budget is None:
+        budget, seconds = "10m", budgets.parse("10m")
+    seed, device = check_seed(0 if seed is None else seed), device or "auto"
     task = resolve_task(source, **overrides)
+    check_task(task)
     name = _source_name(source)
-    length = {"trials": trials} if trials is not None else {"budget": budget or "10m"}
+    length = {"trials": trials} if trials is not None else {"budget": budget}
     chosen = None if device == "auto" else device
     command = _command(source, {**overrides, **length, "seed": seed, "device": chosen})
     folder = Path(out) if out is not None else new_folder(name)
@@ -157,17 +169,24 @@ def optimize(
 def _resume(
     source: Any,
     overrides: dict[str, Any],
+    beside: dict[str, Any],
     folder: Path,
     listener: Listener | None,
     started: float,
 ) -> Result:
     with Ledger.open(folder) as ledger:
         known = ledger.identity
-    if "command" not in known:
+    if "what" in known:
         raise LedgerError(
-            f"{str(folder)!r} was left by pawl {known.get('what', '')} and holds no campaign; give "
-            "the folder of a pawl optimize"
+            f"{str(folder)!r} was left by pawl {known['what']} and holds no campaign; give the "
+            "folder of a pawl optimize"
         )
+    if not known.keys() >= _IDENTITY:
+        raise LedgerError(
+            f"the campaign in {str(folder)!r} was written by another version of pawl; finish it "
+            "with that one, or start anew with another --out"
+        )
+    _check_same(known, folder, overrides, beside)
     if (folder / "summary.json").is_file():  # written last: nothing is left to do
         return load(folder)
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -186,6 +205,27 @@ def _resume(
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
+
+
+def _check_same(
+    known: dict[str, Any], folder: Path, overrides: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    """Refuses what is given beside a campaign's folder and is not what it was started with.
+
+    Data is not compared here: its content is, when it has been read.
+    """
+    was = {"target": None, "metric": None, "kind": None, **known["overrides"], **known}
+    was["out"] = str(folder.resolve())
+    given = {name: value for name, value in {**overrides, **beside}.items() if name != "test"}
+    for name, value in given.items():
+        if value is None or name in known["objects"]:
+            continue
+        if value != was[name] and not (name == "out" and Path(value).resolve() == folder.resolve()):
+            how = f"without a {name}" if was[name] is None else f"with the {name} {was[name]!r}"
+            raise LedgerError(
+                f"the campaign in {str(folder)!r} was started {how}, and got {value!r}; leave it out "
+                "to go on, or start anew with another --out"
+            )
 
 
 def _absolute(source: str | Path) -> str | Path:
@@ -237,7 +277,8 @@ def load(folder: str | Path) -> Result:
         ) from None
     except ValueError as error:
         raise LedgerError(
-            f"{str(path / 'summary.json')!r} cannot be read ({first_line(error)}); delete it and "
+            f"{str(path / 'summary.json')!r} is damaged or of another version of pawl "
+            f"({first_line(error)}); delete it and "
             f"write it anew with pawl optimize --resume {path}"
         ) from None
     return Result(path, summary)
@@ -281,8 +322,11 @@ class Compared:
 def _session(
     task: Task, folder: Path, seed: int, device: str, listener: Listener | None, what: str
 ) -> tuple[Session, Any]:
-    data = load_data(task, seed=seed)
-    problem = Problem.of(task, data, pick_device(device))
+    check_task(task)
+    on = pick_device(device)
+    Ledger.refuse_taken(folder)
+    data = load_data(task, seed=check_seed(seed))
+    problem = Problem.of(task, data, on)
     ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
     session = Session(problem, ledger, seed, None, listener or Silent())
     session.epochs = pacing.natural_epochs(session)

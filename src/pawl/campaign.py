@@ -13,7 +13,7 @@ from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
 from pawl.environment import versions
-from pawl.errors import LedgerError
+from pawl.errors import BudgetError, LedgerError
 from pawl.evidence import Effort, FinalTest, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
@@ -80,12 +80,19 @@ def run_campaign(
     listener = listener or Silent()
     listener.phase("read", "data")
     device = pick_device(settings.device)
+    if not resume:
+        Ledger.refuse_taken(folder)
     data = load(task, seed=settings.seed)
     problem = Problem.of(task, data, device)
     with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(problem, ledger, settings.seed, settings.budget, listener)
-        return _campaign(session, task, data, settings)
+        try:
+            return _campaign(session, task, data, settings)
+        except BudgetError:
+            if not ledger.units():  # nothing to go on with, and a longer budget may have the folder
+                ledger.discard()
+            raise
 
 
 def _ledger(

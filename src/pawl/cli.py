@@ -11,8 +11,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -21,6 +22,8 @@ from rich.table import Table
 from pawl.errors import PawlError
 
 _STARTED = time.monotonic()
+# Click's `UsageError`; typer brings its own copy of it or not, by its version.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     help="Optimize deep-learning models, and keep only what is shown to help.",
@@ -59,7 +62,8 @@ def _progress() -> Iterator[Any]:
     from pawl.progress import TerminalProgress  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
-    with TerminalProgress() as listener:
+    # What the user's own code prints must not end up in what is printed as the result.
+    with contextlib.redirect_stdout(sys.stderr), TerminalProgress() as listener:
         yield listener
 
 
@@ -107,8 +111,12 @@ def optimize(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")
     ] = None,
-    device: Device = "auto",
-    seed: Seed = 0,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
@@ -341,13 +349,28 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        _refuse_usage(error)
     except PawlError as error:
         sys.stderr.write(f"pawl: {error}\n")
         sys.exit(error.exit_code)
     except Interrupted as interrupted:
         sys.stderr.write(f"pawl: interrupted{interrupted}\n")
         sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _refuse_usage(error: Any) -> NoReturn:
+    """Says in one line what is wrong with the arguments; without any, the help has been shown."""
+    message = " ".join(error.format_message().split())
+    if len(sys.argv) > 1 and message:
+        names = getattr(getattr(error, "param", None), "opts", ())
+        given = [value for name, value in pairwise(sys.argv) if name in names]
+        got = f" (got {given[-1]!r})" if given else ""
+        command = error.ctx.command_path if error.ctx else "pawl"
+        sys.stderr.write(f"pawl: {message.rstrip('.')}{got}; {command} -h says what is allowed\n")
+    sys.exit(2)
 
 
 def _interrupt(*_: object) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
-from pawl.errors import BudgetError
+from pawl.errors import TrialError
 from pawl.evidence.tests import TestGain, gain_on_test
 from pawl.execution import Job, Session, record_of
 from pawl.execution.session import STOPPING_SHARE
@@ -48,7 +48,7 @@ def final_test(
     """Trains both recipes on all development rows with paired seeds and scores the test rows.
 
     Raises:
-        BudgetError: No seed of both arms trained to a usable model.
+        TrialError: No seed of both arms trained to a usable model.
     """
     session.listener.phase("test", f"{seeds} seeds of baseline and final on the test rows")
     arms = {"baseline": baseline, "final": final}
@@ -107,11 +107,12 @@ def _train(
     usable = [
         index
         for index in range(seeds)
-        if all(results[id_, index].predictions is not None for id_ in distinct)
+        if all(results[id_, index].score is not None for id_ in distinct)
     ]
     if not usable:
-        reasons = {r.outcome.reason for r in results.values() if r.outcome.reason}
-        raise BudgetError(f"no final model could be trained ({'; '.join(sorted(reasons))})")
+        reasons = {r.outcome.reason for r in results.values()} - {""}
+        found = "; ".join(sorted(reasons)) or "its predictions of the test rows are not finite"
+        raise TrialError(f"no final model could be trained ({found}); check the model and the data")
     predictions = {}
     for name, recipe in arms.items():
         each = [results[recipe.id, index].predictions for index in usable]

@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from pawl import rng
+from pawl.errors import TaskError
 from pawl.task import Objective
 from pawl.training.metrics import score
 
@@ -190,6 +191,11 @@ def gain_on_test(
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
     by_rows = (sign * (bootstrap_f - bootstrap_b)).mean(0)
     by_rows = by_rows[by_rows.isfinite()]
+    if len(by_rows) < 2:
+        raise TaskError(
+            f"the metric {objective.metric!r} is not a number on resamples of the {rows} test rows; "
+            "give more test rows"
+        )
     row_variance = float(by_rows.var())
     seed_variance = float(differences.var()) / seeds if seeds > 1 else 0.0
     error = math.sqrt(row_variance + seed_variance)

@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pawl.execution import Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.halving import run_generation
+from pawl.search.failures import run_or_record
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
@@ -114,9 +114,10 @@ def _generation(
             raise StopIteration
 
     representative = space.recipe({**space.params(space.baseline), **structure})
-    chosen = session.plan(representative)
-    width = min(plan.width, chosen.width, count)
-    found = run_generation(session.problem, chosen, members(), width, heartbeat=heartbeat)
+    found = run_or_record(
+        session.problem, lambda: session.plan(representative), members(), min(plan.width, count),
+        heartbeat=heartbeat,
+    )  # fmt: skip
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",
