@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from pawl.data.types import Examples, Inputs, Schema
 from pawl.errors import TaskError, TrialError, did_you_mean, first_line
-from pawl.models import outputs
+from pawl.models import Builder, outputs
 from pawl.task import KINDS, LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
 
 _FEW_ROWS = 4
+_STARTS = 8
 
 
 def check_task(task: Task) -> None:
@@ -41,12 +42,12 @@ def check_task(task: Task) -> None:
 
 
 def check_model(
-    body: nn.Module, schema: Schema, sample: Inputs, targets: Tensor, loss: LossFunction | None
+    builder: Builder, schema: Schema, sample: Inputs, targets: Tensor, loss: LossFunction | None
 ) -> None:
     """Runs a model as it predicts a few rows and as it trains on a batch, and the user's loss.
 
     Args:
-        body: A fresh module; it is changed.
+        builder: Builds the model.
         schema: The data's.
         sample: Rows as the model takes them.
         targets: Of the same rows.
@@ -56,6 +57,7 @@ def check_model(
         TaskError: The model or the loss raised, its output has the wrong shape or is not finite, or
             nothing could be learned by it.
     """
+    body = builder(0)
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in body.parameters()):
         raise TaskError(
             "the model has lazy layers, whose sizes are not known when it is built; give them "
@@ -68,6 +70,14 @@ def check_model(
         with torch.no_grad():
             _run(body.eval(), schema, few)
         raw = _run(body.train(), schema, sample)
+        finite = raw.isfinite().all() or not all(x.isfinite().all() for x in sample.values())
+        # An unlucky start is a trial's own matter; one that is always unlucky is the model's.
+        more = (_run(builder(seed).train(), schema, sample) for seed in range(1, _STARTS))
+        if not finite and not any(other.isfinite().all() for other in more):
+            raise TaskError(
+                f"the model, still untrained, returned values that are not finite for {len(raw)} "
+                "rows of finite inputs; check its initialization and its forward"
+            )
     if not raw.requires_grad:
         raise TaskError(
             "the model's outputs do not depend on its parameters by differentiable operations "
@@ -99,11 +109,6 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
         )
     if not out.is_floating_point():
         raise TaskError(f"the model returned {out.dtype}; it must return floating point")
-    if not out.isfinite().all() and all(x.isfinite().all() for x in sample.values()):
-        raise TaskError(
-            f"the model, still untrained, returned values that are not finite for {count} rows of "
-            "finite inputs; check its initialization and its forward"
-        )
     return raw  # type: ignore[no-any-return]
 
 
@@ -120,6 +125,11 @@ def _check_loss(loss: LossFunction, raw: Tensor, targets: Tensor) -> None:
     if not isinstance(value, Tensor) or value.dim() != 0:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
+    if not value.isfinite() and raw.isfinite().all():
+        raise TaskError(
+            f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "
+            "must be a finite number there"
+        )
     if not value.requires_grad:
         raise TaskError(
             f"the loss {name} does not depend on the outputs by differentiable operations "

@@ -147,9 +147,7 @@ class Problem:
         front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
         with torch.no_grad():
             sample = _to_cpu(front(self.examples.take(rows).inputs))
-        check_model(
-            self.builder(0), self.schema, sample, self.targets[: len(rows)].cpu(), self.loss
-        )
+        check_model(self.builder, self.schema, sample, self.targets[: len(rows)].cpu(), self.loss)
 
     def base_loss(self) -> LossTerm:
         """Returns one member's loss before any technique: user's, or by the kind."""
