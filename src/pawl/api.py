@@ -320,25 +320,28 @@ class Compared:
 
 
 def _session(
-    task: Task, folder: Path, seed: int, device: str, listener: Listener | None, what: str
+    task: Task,
+    recipes: Sequence[Recipe],
+    folder: Path,
+    seed: int,
+    device: str,
+    listener: Listener | None,
+    what: str,
 ) -> tuple[Session, Any]:
     check_task(task)
     on = pick_device(device)
     Ledger.refuse_taken(folder)
     data = load_data(task, seed=check_seed(seed))
     problem = Problem.of(task, data, on)
+    facts = problem.facts()
+    for t in (t for recipe in recipes for t, _ in recipe):
+        reason = t.fits(facts)
+        if reason:
+            raise TaskError(f"technique {t.name!r} does not fit this task: {reason}; leave it out")
     ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
     session = Session(problem, ledger, seed, None, listener or Silent())
     session.epochs = pacing.natural_epochs(session)
     return session, data
-
-
-def _check_fit(session: Session, recipe: Recipe) -> Recipe:
-    for t, _ in recipe:
-        reason = t.fits(session.facts)
-        if reason:
-            raise TaskError(f"technique {t.name!r} does not fit this task: {reason}; leave it out")
-    return recipe
 
 
 def compare(
@@ -368,13 +371,10 @@ def compare(
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, kind=kind)
-    session, _ = _session(task, Path(out), seed, device, listener, "compare")
+    session, _ = _session(task, (first, second), Path(out), seed, device, listener, "compare")
     with session.ledger:
-        others = {"first": _check_fit(session, first)}
         pairs = Pairs(session, "compare")
-        found = look_by_look(
-            session, pairs, _check_fit(session, second), others, looks, "two recipes"
-        )
+        found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
         p_value, comparison = found["first"], pairs.compare(second, first)
         verdict = "no difference shown"
         if p_value <= ALPHA:
@@ -421,9 +421,8 @@ def train(
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
-    session, data = _session(task, Path(out), seed, device, listener, "train")
+    session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
     with session.ledger as ledger:
-        recipe = _check_fit(session, recipe)
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": graph})["final"]
