@@ -69,10 +69,13 @@ def test_structure_is_what_members_share() -> None:
         ({"adamw": {}, "width": {"factor": 1.7}}, "'factor': got 1.7"),
         ({"adamw": 3}, "must be a table of settings, got 3"),
         ({"adamw": {}, "weight_decay": {}}, "'adamw' and 'weight_decay' exclude each other; keep"),
-        ({"adamw": {}, "adam": {}}, "exclude each other (both are a optimizer); keep one"),
+        (
+            {"adamw": {}, "adam": {}},
+            "exclude each other (a recipe has at most one optimizer); keep one",
+        ),
         (
             {"adam": {}, "batch_norm": {}, "layer_norm": {}},
-            "exclude each other (both are a normalization); keep one",
+            "exclude each other (a recipe has at most one normalization); keep one",
         ),
     ],
 )

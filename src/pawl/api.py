@@ -24,11 +24,17 @@ from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
+from pawl.rng import check_seed
 from pawl.task import Task
 from pawl.techniques import technique
+from pawl.training.checks import check_task
 from pawl.training.problem import Problem
 
 _RESUMABLE = (str, Path)
+_IDENTITY = {
+    "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
+    "fingerprint", "versions",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ def optimize(
     baseline: Recipe | str | Path | None = None,
     only: Iterable[str] | None = None,
     epochs: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
+    device: str | None = None,
+    seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
 ) -> Result:
@@ -115,13 +121,14 @@ def optimize(
         budget: Seconds, or text such as `"10m"`; 10 minutes by default.
         trials: Number of search trials in place of a budget: nothing then depends on the clock.
         out: Folder for the results, new or empty; `runs/NAME-TIME` by default.
-        resume: Folder of a campaign to go on with; a source given as an object is needed again.
+        resume: Folder of a campaign to go on with, as it was started: what is given beside it must
+            be the same; a source given as an object is needed again.
         baseline: The recipe to start from and to beat, or its TOML file; by default what a competent
             person writes first.
         only: Names of the techniques that the search may bring in or vary; all by default.
         epochs: Most passes of a training over its rows; by their number by default.
-        device: `auto`, `cpu` or `cuda`.
-        seed: Decides splits, seeds and samples.
+        device: `auto`, `cpu` or `cuda`; `auto` by default.
+        seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
 
@@ -131,21 +138,26 @@ def optimize(
     """
     started = time.monotonic() if started is None else started
     overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
+    if budget is not None and trials is not None:
+        raise TaskError("got a budget and a number of trials; give one of them")
+    if trials is not None and (type(trials) is not int or trials < 1):
+        raise TaskError(f"got {trials!r} trials; give a whole number, 1 or more")
+    seconds = None if budget is None else budgets.parse(budget)
     if resume is not None:
-        return _resume(source, overrides, Path(resume), listener, started)
+        beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device, "out": out}
+        return _resume(source, overrides, beside, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
-    if budget is not None and trials is not None:
-        raise TaskError("got a budget and a number of trials; give one of them")
-    if trials is not None and trials < 1:
-        raise TaskError(f"got {trials} trials; give 1 or more")
-    seconds = None if trials is not None else budgets.parse("10m" if budget is None else budget)
+    if trials is None and budget is None:
+        budget, seconds = "10m", budgets.parse("10m")
     start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
     allowed = None if only is None else _names(only)
+    seed, device = check_seed(0 if seed is None else seed), device or "auto"
     task = resolve_task(source, **overrides)
+    check_task(task)
     name = _source_name(source)
-    length = {"trials": trials} if trials is not None else {"budget": budget or "10m"}
+    length = {"trials": trials} if trials is not None else {"budget": budget}
     chosen = None if device == "auto" else device
     narrowed = {"baseline": baseline, "only": ",".join(allowed or ()) or None, "epochs": epochs}
     command = _command(source, {**overrides, **narrowed, **length, "seed": seed, "device": chosen})
@@ -171,17 +183,24 @@ def optimize(
 def _resume(
     source: Any,
     overrides: dict[str, Any],
+    beside: dict[str, Any],
     folder: Path,
     listener: Listener | None,
     started: float,
 ) -> Result:
     with Ledger.open(folder) as ledger:
         known = ledger.identity
-    if "command" not in known:
+    if "what" in known:
         raise LedgerError(
-            f"{str(folder)!r} was left by pawl {known.get('what', '')} and holds no campaign; give "
-            "the folder of a pawl optimize"
+            f"{str(folder)!r} was left by pawl {known['what']} and holds no campaign; give the "
+            "folder of a pawl optimize"
         )
+    if not known.keys() >= _IDENTITY:
+        raise LedgerError(
+            f"the campaign in {str(folder)!r} was written by another version of pawl; finish it "
+            "with that one, or start anew with another --out"
+        )
+    _check_same(known, folder, overrides, beside)
     if (folder / "summary.json").is_file():  # written last: nothing is left to do
         return load(folder)
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -214,6 +233,27 @@ def _names(only: Iterable[str]) -> tuple[str, ...]:
     if isinstance(only, str) or not names:
         raise TaskError(f"got only={only!r}; give a list of technique names")
     return tuple(technique(name).name for name in names)
+
+
+def _check_same(
+    known: dict[str, Any], folder: Path, overrides: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    """Refuses what is given beside a campaign's folder and is not what it was started with.
+
+    Data is not compared here: its content is, when it has been read.
+    """
+    was = {"target": None, "metric": None, "kind": None, **known["overrides"], **known}
+    was["out"] = str(folder.resolve())
+    given = {name: value for name, value in {**overrides, **beside}.items() if name != "test"}
+    for name, value in given.items():
+        if value is None or name in known["objects"]:
+            continue
+        if value != was[name] and not (name == "out" and Path(value).resolve() == folder.resolve()):
+            how = f"without a {name}" if was[name] is None else f"with the {name} {was[name]!r}"
+            raise LedgerError(
+                f"the campaign in {str(folder)!r} was started {how}, and got {value!r}; leave it out "
+                "to go on, or start anew with another --out"
+            )
 
 
 def _absolute(source: str | Path) -> str | Path:
@@ -265,7 +305,8 @@ def load(folder: str | Path) -> Result:
         ) from None
     except ValueError as error:
         raise LedgerError(
-            f"{str(path / 'summary.json')!r} cannot be read ({first_line(error)}); delete it and "
+            f"{str(path / 'summary.json')!r} is damaged or of another version of pawl "
+            f"({first_line(error)}); delete it and "
             f"write it anew with pawl optimize --resume {path}"
         ) from None
     return Result(path, summary)
@@ -308,6 +349,7 @@ class Compared:
 
 def _session(
     task: Task,
+    recipes: Sequence[Recipe],
     folder: Path,
     seed: int,
     device: str,
@@ -315,18 +357,18 @@ def _session(
     what: str,
     epochs: int | None = None,
 ) -> tuple[Session, Any]:
-    data = load_data(task, seed=seed)
-    problem = Problem.of(task, data, pick_device(device))
+    check_task(task)
+    on = pick_device(device)
+    Ledger.refuse_taken(folder)
+    data = load_data(task, seed=check_seed(seed))
+    problem = Problem.of(task, data, on)
+    facts = problem.facts()
+    check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
     ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
     session = Session(problem, ledger, seed, None, listener or Silent())
     session.longest = _checked(epochs)
     session.epochs = pacing.natural_epochs(session)
     return session, data
-
-
-def _check_fit(session: Session, recipe: Recipe) -> Recipe:
-    check_fit(session.facts, [t.name for t, _ in recipe])
-    return recipe
 
 
 def compare(
@@ -358,13 +400,12 @@ def compare(
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, kind=kind)
-    session, _ = _session(task, Path(out), seed, device, listener, "compare", epochs)
+    session, _ = _session(
+        task, (first, second), Path(out), seed, device, listener, "compare", epochs
+    )
     with session.ledger:
-        others = {"first": _check_fit(session, first)}
         pairs = Pairs(session, "compare")
-        found = look_by_look(
-            session, pairs, _check_fit(session, second), others, looks, "two recipes"
-        )
+        found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
         p_value, comparison = found["first"], pairs.compare(second, first)
         verdict = "no difference shown"
         if p_value <= ALPHA:
@@ -411,9 +452,8 @@ def train(
         PawlError: Any wrong input, in one line.
     """
     task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
-    session, data = _session(task, Path(out), seed, device, listener, "train")
+    session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
     with session.ledger as ledger:
-        recipe = _check_fit(session, recipe)
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": graph})["final"]

@@ -19,6 +19,8 @@ def parse(text: str | float) -> float:
         TaskError: It is not a duration, or not above zero.
     """
     seconds = 0.0
+    if not isinstance(text, str | int | float) or isinstance(text, bool):
+        raise TaskError(f"got the budget {text!r}; give seconds, or text such as 90s or 10m")
     if isinstance(text, int | float):
         seconds = float(text)
     else:

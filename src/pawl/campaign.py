@@ -15,7 +15,7 @@ from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
 from pawl.environment import versions
-from pawl.errors import LedgerError, TaskError
+from pawl.errors import BudgetError, LedgerError, TaskError
 from pawl.evidence import Confirmation, Effort, FinalTest, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, pick_device
 from pawl.ledger import Ledger
@@ -89,12 +89,19 @@ def run_campaign(
     listener = listener or Silent()
     listener.phase("read", "data")
     device = pick_device(settings.device)
+    if not resume:
+        Ledger.refuse_taken(folder)
     data = load(task, seed=settings.seed)
     problem = Problem.of(task, data, device)
     with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(problem, ledger, settings.seed, settings.budget, listener)
-        found = search_and_prove(session, data, settings)
+        try:
+            found = search_and_prove(session, data, settings)
+        except BudgetError:
+            if not ledger.units():  # nothing to go on with, and a longer budget may have the folder
+                ledger.discard()
+            raise
         return _deliver(session, task, data, settings, found)
 
 

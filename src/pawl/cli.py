@@ -11,8 +11,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -24,6 +25,8 @@ from pawl.interrupts import EXIT_CODE, Interrupted, Interrupts, watched
 _STARTED = time.monotonic()
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _interrupts = Interrupts()
+# Click's `UsageError`; typer brings its own copy of it or not, by its version.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     help="Optimize deep-learning models, and keep only what is shown to help.",
@@ -62,7 +65,8 @@ def _progress() -> Iterator[Any]:
     from pawl.progress import TerminalProgress  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
-    with TerminalProgress() as listener:
+    # What the user's own code prints must not end up in what is printed as the result.
+    with contextlib.redirect_stdout(sys.stderr), TerminalProgress() as listener:
         yield listener
 
 
@@ -104,8 +108,12 @@ def optimize(
     epochs: Annotated[
         int | None, typer.Option(help="Most passes of a training. Default: by the rows.")
     ] = None,
-    device: Device = "auto",
-    seed: Seed = 0,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
@@ -342,16 +350,31 @@ def main() -> None:
     global _interrupts  # commands are called by typer, which passes no state
     with watched() as _interrupts:
         try:
-            app(standalone_mode=True)
+            code = app(standalone_mode=False)
         except (Interrupted, Exception) as error:
             if _interrupts.asked:  # whatever an interrupted library made of it
                 _interrupts.tell()
                 sys.exit(EXIT_CODE)
+            if isinstance(error, _UsageError):
+                _refuse_usage(error)
             if isinstance(error, PawlError):
                 _fail(str(error), error.exit_code)
             if isinstance(error, OSError) and error.errno in _NO_SPACE:
                 _fail(f"{error}; free some space, then try again (a campaign: with --resume)", 2)
             raise
+    sys.exit(code or 0)
+
+
+def _refuse_usage(error: Any) -> NoReturn:
+    """Says in one line what is wrong with the arguments; without any, the help has been shown."""
+    message = " ".join(error.format_message().split())
+    if len(sys.argv) > 1 and message:
+        names = getattr(getattr(error, "param", None), "opts", ())
+        given = [value for name, value in pairwise(sys.argv) if name in names]
+        got = f" (got {given[-1]!r})" if given else ""
+        command = error.ctx.command_path if error.ctx else "pawl"
+        _fail(f"{message.rstrip('.')}{got}; {command} -h says what is allowed", 2)
+    sys.exit(2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

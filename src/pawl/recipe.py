@@ -85,9 +85,10 @@ class Recipe:
         """Returns the recipe in a TOML file."""
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
+            reason = "it is not UTF-8" if isinstance(error, ValueError) else error.strerror
             raise RecipeError(
-                f"cannot read the recipe {str(path)!r} ({error.__class__.__name__}); "
+                f"cannot read the recipe {str(path)!r} ({reason}); "
                 "give a TOML file with one table per technique"
             ) from None
         return cls.from_toml(text, source=str(path))
@@ -223,5 +224,6 @@ def _settings(name: str, values: Any) -> Settings:
             hint = did_you_mean(key, model.model_fields)
             message = f"technique {name!r} has no setting {key!r}{hint}; it has: {allowed}"
         else:
-            message = f"technique {name!r}, setting {key!r}: got {first['input']!r}; {first['msg']}"
+            wanted = first["msg"].replace("Input should", "it should", 1)
+            message = f"technique {name!r}, setting {key!r}: got {first['input']!r}; {wanted}"
         raise RecipeError(message) from None

@@ -117,7 +117,7 @@ def test_a_table_reaches_the_model_as_one_float_tensor() -> None:
         return Watching(spec)
 
     problem = problem_of(Task(data=frame(), model=model))
-    assert seen == [((4, sizes[0]), torch.float32)]
+    assert {(shape[1:], dtype) for shape, dtype in seen} == {((sizes[0],), torch.float32)}
     # Three numbers, an indicator, and one-hot codes of three colors and two shapes, 0 included.
     assert sizes[0] == 3 + 1 + 4 + 3
     check_trains(problem, plain())
@@ -289,7 +289,7 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": broken_factory}, "broken_factory raised ValueError: no weights; it is called"),
         ({"model": lambda: 3}, "returned int; it must return a torch.nn.Module"),
         ({"model": nn.Flatten}, "the model has no parameters to train"),
-        ({"loss": no_scalar}, "the loss no_scalar returned (4,); it must return one number"),
+        ({"loss": no_scalar}, "the loss no_scalar returned (32,); it must return one number"),
         ({"loss": no_tensor}, "the loss no_tensor returned float; it must return one number"),
         ({"loss": wrong_loss}, "the loss wrong_loss raised RuntimeError: "),
         ({"metric": "rmse"}, "metric for regression only: 'rmse'"),

@@ -34,7 +34,10 @@ IMAGE_SUFFIXES = (
     ".pbm",
 )
 MAX_ARCHIVE_BYTES = 8 * 2**30
+MAX_IMAGE_BYTES = 2**28
 MAX_ARCHIVE_FILES = 1_000_000
+
+_SLACK = 2**26  # headers and padding
 
 _Readable = gzip.GzipFile | lzma.LZMAFile | bz2.BZ2File | io.BufferedReader
 
@@ -132,16 +135,27 @@ class _Guard:
         self._num_files += 1
         self._num_bytes += size
         if self._num_files > MAX_ARCHIVE_FILES or self._num_bytes > MAX_ARCHIVE_BYTES:
+            raise too_large(self._archive)
+        path = "/".join(part for part in parts if part)
+        if is_image(path) and size > MAX_IMAGE_BYTES:
             raise DataError(
-                f"{self._archive} unpacks to more than is allowed ({MAX_ARCHIVE_BYTES / 2**30:g} "
-                f"GiB and {MAX_ARCHIVE_FILES:,} files); unpack it yourself and give the folder"
+                f"{self._archive} has an image of {size:,} bytes, {path!r}; allowed are "
+                f"{MAX_IMAGE_BYTES:,}; shrink or remove it"
             )
-        return "/".join(part for part in parts if part)
+        return path
+
+
+def too_large(name: str) -> DataError:
+    """The error for what unpacks to more than pawl reads."""
+    return DataError(
+        f"{name} unpacks to more than is allowed ({MAX_ARCHIVE_BYTES / 2**30:g} GiB and "
+        f"{MAX_ARCHIVE_FILES:,} files); unpack it yourself, check it, and give what is in it"
+    )
 
 
 def _from_tar(path: Path) -> Iterator[ImageFile]:
     guard = _Guard(path.name)
-    with _decompressed(path) as file, _open_tar(stream := _Stream(file)) as archive:
+    with _decompressed(path) as file, _open_tar(stream := _Stream(file, path.name)) as archive:
         for member in archive:
             is_regular = member.isfile() or member.isdir()
             name = guard.check(member.name, member.size, is_regular=is_regular)
@@ -157,16 +171,22 @@ def _from_tar(path: Path) -> Iterator[ImageFile]:
 
 
 class _Stream(io.RawIOBase):
-    """Remembers the last chunk: `tarfile` takes a cut or damaged member for the archive's end."""
+    """Remembers the last chunk: `tarfile` takes a cut or damaged member for the archive's end.
 
-    def __init__(self, file: _Readable) -> None:
+    It counts what it reads, as `tarfile` reads a header's own data before it shows the member.
+    """
+
+    def __init__(self, file: _Readable, archive: str) -> None:
         self._file = file
+        self._archive = archive
         self._chunk = b""
         self._end = 0
 
     def read(self, size: int = -1) -> bytes:
         self._chunk = self._file.read(size)
         self._end += len(self._chunk)
+        if self._end > MAX_ARCHIVE_BYTES + _SLACK:
+            raise too_large(self._archive)
         return self._chunk
 
     def block(self, offset: int) -> bytes:
@@ -193,7 +213,8 @@ def _decompressed(path: Path) -> _Readable:
 def _from_zip(path: Path) -> Iterator[ImageFile]:
     guard = _Guard(path.name)
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
+        images: list[tuple[str, zipfile.ZipInfo]] = []
+        for member in archive.infolist():  # all are checked before any is unpacked
             mode = member.external_attr >> 16
             is_regular = not stat.S_IFMT(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode)
             name = guard.check(member.filename, member.file_size, is_regular=is_regular)
@@ -203,4 +224,6 @@ def _from_zip(path: Path) -> Iterator[ImageFile]:
                         f"{path.name} is encrypted; allowed are archives without a password; "
                         f"unpack it and give the folder"
                     )
-                yield ImageFile(name, archive.read(member))
+                images.append((name, member))
+        for name, member in images:
+            yield ImageFile(name, archive.read(member))

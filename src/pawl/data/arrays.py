@@ -55,7 +55,7 @@ def load_arrays(
     """
     refuse_target(task.target, _TARGET, "arrays")
     inputs, style, labels, notes = _labeled(source, "rows")
-    if len(labels.present) and labels.present.any():
+    if not len(labels.present) or labels.present.any():
         check_rows(len(labels.present))
     test_inputs, test_labels = None, None
     if test is not None:
@@ -82,7 +82,8 @@ def load_arrays(
         test_rows = Examples(fit_inputs(test_inputs, schema), test_targets)
     assert development.targets is not None
     check_classes(development.targets, classes, _TARGET)
-    notes += _check_finite(development.inputs, own_model=task.model is not None)
+    for rows in (development, test_rows):
+        notes += _check_finite(rows.inputs, own_model=task.model is not None)
     return Parts(schema, development, test_rows, notes)
 
 

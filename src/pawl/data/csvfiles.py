@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pawl.data import archives
 from pawl.errors import DataError
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -84,11 +85,16 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.name.lower().endswith(".gz") else data
+        if not path.name.lower().endswith(".gz"):
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            data = file.read(archives.MAX_ARCHIVE_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path} cannot be read ({reason}); check the file") from error
+    if len(data) > archives.MAX_ARCHIVE_BYTES:
+        raise archives.too_large(path.name)
+    return data
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -41,9 +42,10 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
     """
     if not 0 < test_share < 1:
         raise DataError(f"got a test share of {test_share}; allowed is a number between 0 and 1")
-    source = identify(task.data)
-    test = None if task.test is None else identify(task.test)
-    parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
+    with _in_memory():
+        source = identify(task.data)
+        test = None if task.test is None else identify(task.test)
+        parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
     return LoadedData(
         schema=parts.schema,
         development=parts.development,
@@ -69,7 +71,18 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
         DataError: If the source cannot be read or does not fit the schema, or, with targets, if a
             row has none.
     """
-    return _READ[schema.source](schema, identify(source), with_targets=with_targets)
+    with _in_memory():
+        return _READ[schema.source](schema, identify(source), with_targets=with_targets)
+
+
+@contextmanager
+def _in_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise DataError(
+            "the data does not fit into this machine's memory; give fewer rows, or smaller images"
+        ) from None
 
 
 def _fingerprint(schema: Schema, *parts: Examples) -> str:

@@ -98,6 +98,8 @@ def refuse_target(target: str | None, own: str, form: str) -> None:
 
 
 def _from_path(data: str | Path) -> Source:
+    if not str(data).strip():
+        raise DataError(f"got an empty path as data; allowed are {_PATH_FORMS}")
     path = Path(data).expanduser()
     lowered = path.name.lower()
     try:
@@ -111,6 +113,8 @@ def _from_path(data: str | Path) -> Source:
         )
     if path.is_dir():
         return Source("images", path.resolve().name, path)
+    if path.is_fifo() or path.is_socket():
+        raise DataError(f"{str(data)!r} is a pipe or socket; write its content to a file first")
     for suffix in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES):
         if lowered.endswith(suffix):
             return Source("images", path.name[: -len(suffix)], path)

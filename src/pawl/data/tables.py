@@ -30,7 +30,7 @@ def load_table(
         DataError: If the table cannot be used.
     """
     frame: pd.DataFrame = source.value
-    target = _choose_target(source, task.target)
+    target = _choose_target(source, None if task.target is None else str(task.target))
     frame, labels, notes = _with_target(frame, target, "rows")
     test_frame, test_labels = None, None
     if test is not None:

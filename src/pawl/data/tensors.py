@@ -39,6 +39,13 @@ def as_tensor(value: Any, name: str) -> Tensor:
         with np.errstate(over="ignore"):
             value = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
     tensor: Tensor = value.detach().cpu()
+    if tensor.layout != torch.strided:
+        raise DataError(f"input {name!r} is sparse; allowed are dense arrays; use to_dense()")
+    if len(tensor.shape) > 1 and not tensor[:1].numel() and len(tensor):
+        raise DataError(
+            f"input {name!r} has rows of shape {list(tensor.shape[1:])}, which hold no value; at "
+            f"least one is needed; add features"
+        )
     if tensor.ndim == 0:
         raise DataError(f"input {name!r} is a single number; rows are needed on the first axis")
     if tensor.is_complex():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pandas as pd
+from safetensors import SafetensorError, deserialize
 
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
@@ -65,6 +66,13 @@ class Bundle:
                 "anew"
             ) from None
         try:
+            deserialize(content["model.safetensors"])  # type: ignore[no-untyped-call]
+        except SafetensorError as error:
+            raise BundleError(
+                f"{str(path / 'model.safetensors')!r} holds no plain weights ({first_line(error)}); "
+                "nothing of it was run; take the bundle anew"
+            ) from None
+        try:
             running = session(content["model.onnx"])
         except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
             raise BundleError(
@@ -111,6 +119,10 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
     """
     if out.suffix not in (".csv", ".parquet"):
         raise BundleError(f"got --out {str(out)!r}; it must end in .csv or .parquet")
+    if isinstance(source, str | Path) and out.exists() and out.resolve() == Path(source).resolve():
+        raise BundleError(f"--out {str(out)!r} is the data itself; give another file to write")
+    if not out.resolve().parent.is_dir():
+        raise BundleError(f"there is no folder {str(out.parent)!r} to write {out.name} in; make it")
     frame = bundle.predict(source)
     try:
         if out.suffix == ".csv":
@@ -118,7 +130,9 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
         else:
             frame.to_parquet(out, index=False)
     except OSError as error:
-        raise BundleError(f"cannot write {str(out)!r}: {error.strerror or error}") from None
+        raise BundleError(
+            f"cannot write {str(out)!r}: {error.strerror or error}; give another --out"
+        ) from None
     return len(frame)
 
 

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 
 from pawl.data.types import Examples
-from pawl.errors import BundleError
+from pawl.errors import BundleError, first_line
 from pawl.models import Deployed
 
 OUTPUT = "prediction"
@@ -46,9 +46,12 @@ def to_onnx(model: Deployed, sample: Examples) -> bytes:
                 dynamic_shapes=(tuple({0: batch} for _ in tensors),),
             )
     except Exception as error:
-        first = str(error).strip().splitlines() or ["no message"]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own words say little
+            cause = cause.__cause__
         raise BundleError(
-            f"the model cannot be exported to ONNX ({type(error).__name__}: {first[0]})"
+            f"the model cannot be exported to ONNX ({type(cause).__name__}: {first_line(cause)}); "
+            "its forward must be traceable: no branches on values, no conversions to numpy or float"
         ) from error
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
@@ -57,16 +60,13 @@ def to_onnx(model: Deployed, sample: Examples) -> bytes:
 @contextlib.contextmanager
 def _quiet():  # type: ignore[no-untyped-def]
     """Keeps the exporter's progress off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
 
 
 def session(graph: bytes, *, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
-from pawl.errors import BudgetError
+from pawl.errors import TrialError
 from pawl.evidence.tests import TestGain, gain_on_test
 from pawl.execution import Job, Session, record_of
 from pawl.execution.session import STOPPING_SHARE
@@ -65,7 +65,7 @@ def final_test(
             returns how many to train next; 0 ends the test. It sees the clock, not results.
 
     Raises:
-        BudgetError: No seed of both arms trained to a usable model.
+        TrialError: No seed of both arms trained to a usable model.
     """
     arms = {"baseline": baseline, "final": final}
     ledger, units = session.ledger, list[Unit]()
@@ -84,7 +84,8 @@ def final_test(
     rounds = [load(ledger.read_file(_predictions(u.key))) for u in units if u.payload["usable"]]
     if not rounds:
         reasons = {trial.reason for trial in records if trial.reason}
-        raise BudgetError(f"no final model could be trained ({'; '.join(sorted(reasons))})")
+        found = "; ".join(sorted(reasons)) or "its predictions of the test rows are not finite"
+        raise TrialError(f"no final model could be trained ({found}); check the model and the data")
     stored = {name: torch.cat([each[name] for each in rounds]) for name in arms}
     assert test.targets is not None
     result = gain_on_test(
@@ -144,9 +145,7 @@ def _train(
         )
     )
     usable = [
-        index
-        for index in seeds
-        if all(results[id_, index].predictions is not None for id_ in distinct)
+        index for index in seeds if all(results[id_, index].score is not None for id_ in distinct)
     ]
     if usable:
         predictions = {}

@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from pawl import rng
+from pawl.errors import TaskError
 from pawl.task import Objective
 from pawl.training.metrics import score
 
@@ -235,7 +236,13 @@ def gain_on_test(
             )
         left -= size
     bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
-    error, degrees = crossed_error(differences, sign * (bootstrap_f - bootstrap_b), rows)
+    by_rows = sign * (bootstrap_f - bootstrap_b)
+    if int(by_rows.mean(0).isfinite().sum()) < 2:
+        raise TaskError(
+            f"the metric {objective.metric!r} is not a number on resamples of the {rows} test rows; "
+            "give more test rows"
+        )
+    error, degrees = crossed_error(differences, by_rows, rows)
     return TestGain(
         gain=_comparison(float(differences.mean()), error, seeds, degrees),
         baseline=(float(score(objective, baseline, targets).mean()), _percentiles(bootstrap_b[0])),

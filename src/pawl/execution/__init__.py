@@ -1,7 +1,7 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
 from pawl.execution.executors import Heartbeat, Lost, Work
-from pawl.execution.packing import Job, Planner, Result, failed, train_all
+from pawl.execution.packing import Job, Planner, Result, failed, out_of_memory, train_all
 from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, plan
 from pawl.execution.session import (
     HOLDOUT_SHARE,
@@ -31,6 +31,7 @@ __all__ = [
     "Way",
     "Work",
     "failed",
+    "out_of_memory",
     "pick_device",
     "plan",
     "record_of",

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pawl.errors import LedgerError
+from pawl.errors import LedgerError, first_line
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
@@ -70,22 +70,13 @@ class Ledger:
         Raises:
             LedgerError: The folder holds something already, or cannot be written.
         """
+        cls.refuse_taken(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            entries = {entry.name for entry in folder.iterdir()} - _LEFT_BY_A_KILLED_START
         except OSError as error:
             raise LedgerError(
                 f"cannot write to {str(folder)!r}: {error.strerror}; give another --out"
             ) from None
-        if LEDGER_FILE in entries:
-            raise LedgerError(
-                f"{str(folder)!r} holds a campaign already; go on with it by --resume {folder}, or "
-                "give another --out"
-            )
-        if entries:
-            raise LedgerError(
-                f"{str(folder)!r} is not empty (it has {sorted(entries)[0]!r}); give a new folder"
-            )
         lock = _acquire(folder)
         try:
             # Tables come first under another name: a ledger file, once there, is whole.
@@ -109,6 +100,27 @@ class Ledger:
             os.close(lock)
             raise
 
+    @staticmethod
+    def refuse_taken(folder: Path) -> None:
+        """Raises `LedgerError` if a ledger cannot be started in a folder as it is something's."""
+        if not folder.exists():
+            return
+        try:
+            entries = {entry.name for entry in folder.iterdir()} - _LEFT_BY_A_KILLED_START
+        except OSError as error:
+            raise LedgerError(
+                f"cannot write to {str(folder)!r}: {error.strerror}; give another --out"
+            ) from None
+        if LEDGER_FILE in entries:
+            raise LedgerError(
+                f"{str(folder)!r} holds a campaign already; go on with it by --resume {folder}, or "
+                "give another --out"
+            )
+        if entries:
+            raise LedgerError(
+                f"{str(folder)!r} is not empty (it has {sorted(entries)[0]!r}); give a new folder"
+            )
+
     @classmethod
     def open(cls, folder: Path) -> Ledger:
         """Opens a campaign's ledger to go on with it.
@@ -123,7 +135,7 @@ class Ledger:
             )
         lock = _acquire(folder)
         try:
-            return cls(folder, _connect(folder), lock)
+            ledger = cls(folder, _connect(folder), lock)
         except sqlite3.OperationalError as error:  # no space, no right to write, a failing disk
             os.close(lock)
             raise LedgerError(
@@ -136,6 +148,39 @@ class Ledger:
         except BaseException:
             os.close(lock)
             raise
+        try:
+            ledger.check()
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def check(self) -> None:
+        """Reads all that is there once.
+
+        Raises:
+            LedgerError: It is damaged, or of the shape of another version.
+        """
+        try:
+            broken = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if broken != "ok":
+                raise ValueError(broken)
+            self.identity.items()
+            self.units()
+            for table in ("decisions", "touches", "artifacts"):
+                self._db.execute(f"SELECT * FROM {table}").fetchall()
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            raise LedgerError(
+                f"the ledger in {str(self.folder)!r} is damaged or of another version of pawl "
+                f"({first_line(error)}); go on with that version, or start anew with another --out"
+            ) from None
+
+    def discard(self) -> None:
+        """Deletes the ledger, and the folder if nothing else is in it."""
+        for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", _LOCK_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def close(self) -> None:
         """Closes the database and lets go of the folder."""

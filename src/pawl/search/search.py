@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from pawl.errors import PawlError
 from pawl.execution import Heartbeat, Lost, Session, failed, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.halving import Searched, run_generation
+from pawl.search.failures import refused, run_or_record
+from pawl.search.halving import Searched
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
@@ -121,20 +123,26 @@ def _generation(
                 raise StopIteration
 
         own = itertools.islice(members(), share, None, chosen.workers)
-        return run_generation(session.problem, chosen, own, width, heartbeat=check)
+        return run_or_record(session.problem, chosen, own, width, heartbeat=check)
 
     representative = space.recipe({**space.params(space.baseline), **structure})
-    chosen = session.plan(representative)
-    width = max(1, min(plan.width // chosen.workers, chosen.width, count // chosen.workers))
-    shares = [functools.partial(work, share) for share in range(min(chosen.workers, count))]
     probe = Member(representative, session.derive("probe"), train, valid, session.epochs)
-    found: list[Searched] = []
-    for share, ended in enumerate(session.run(shares, chosen, probe)):
-        if isinstance(ended, Lost):
-            lost = itertools.islice(members(), share, None, chosen.workers)
-            found += [Searched(params, failed(m, ended.reason), {}) for params, m in lost]
-        else:
-            found += ended
+    try:
+        chosen = session.plan(representative)
+    except PawlError:
+        raise
+    except Exception as error:  # so would every configuration
+        found = [refused(pair, error) for pair in members()]
+    else:
+        width = max(1, min(plan.width, count) // chosen.workers)
+        shares = [functools.partial(work, share) for share in range(min(chosen.workers, count))]
+        found = []
+        for share, ended in enumerate(session.run(shares, chosen, probe)):
+            if isinstance(ended, Lost):
+                lost = itertools.islice(members(), share, None, chosen.workers)
+                found += [Searched(params, failed(m, ended.reason), {}) for params, m in lost]
+            else:
+                found += ended
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",

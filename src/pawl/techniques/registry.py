@@ -125,7 +125,7 @@ def _check_pair(first: Technique, second: Technique) -> None:
         shared = first.group if first.group == second.group else None
         raise RecipeError(
             f"techniques {first.name!r} and {second.name!r} exclude each other"
-            + (f" (both are a {shared})" if shared else "")
+            + (f" (a recipe has at most one {shared.replace('_', ' ')})" if shared else "")
             + "; keep one of them"
         )
     both = first.writes & second.writes if first.stage is second.stage else frozenset()

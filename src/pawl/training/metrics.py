@@ -177,6 +177,40 @@ DEFAULT_METRICS: dict[Kind, str] = {
 assert set(DEFAULT_METRICS) == set(KINDS)
 
 
+def check_metric(
+    metric: str | MetricFunction | None, direction: Direction | None, kind: Kind | None = None
+) -> None:
+    """Refuses a metric that does not exist, is for another kind, or lacks its direction.
+
+    Raises:
+        TaskError: One of these.
+    """
+    if metric is None:
+        return
+    if not isinstance(metric, str):
+        if not callable(metric):
+            raise TaskError(
+                f"got the metric {metric!r}; give a function of targets and predictions, or one of "
+                f"{', '.join(METRICS)}"
+            )
+        if direction not in ("maximize", "minimize"):
+            raise TaskError(
+                "a metric of your own needs direction='maximize' or 'minimize'; "
+                f"got direction={direction!r}"
+            )
+        return
+    found = METRICS.get(metric)
+    fitting = [name for name, m in METRICS.items() if kind is None or kind in m.kinds]
+    if found is None or metric not in fitting:
+        what = "unknown metric" if found is None else f"metric for {' or '.join(found.kinds)} only:"
+        allowed = "allowed are" if kind is None else f"for {kind}:"
+        raise TaskError(
+            f"{what} {metric!r}{did_you_mean(metric, fitting)}; {allowed} {', '.join(fitting)}"
+        )
+    if direction not in (None, found.direction):
+        raise TaskError(f"metric {metric!r} is to {found.direction}, got direction={direction!r}")
+
+
 def make_objective(
     metric: str | MetricFunction | None, direction: Direction | None, kind: Kind
 ) -> Objective:
@@ -187,23 +221,12 @@ def make_objective(
     """
     if metric is None:
         metric = DEFAULT_METRICS[kind]
-    if not isinstance(metric, str):
-        if direction not in ("maximize", "minimize"):
-            raise TaskError(
-                "a metric of your own needs direction='maximize' or 'minimize'; "
-                f"got direction={direction!r}"
-            )
-        name = getattr(metric, "__name__", type(metric).__name__)
-        return Objective(metric=name, direction=direction, function=metric)
-    found = METRICS.get(metric)
-    fitting = [name for name, m in METRICS.items() if kind in m.kinds]
-    if found is None or kind not in found.kinds:
-        what = "unknown metric" if found is None else f"metric for {' or '.join(found.kinds)} only:"
-        hint = did_you_mean(metric, fitting)
-        raise TaskError(f"{what} {metric!r}{hint}; for {kind}: {', '.join(fitting)}")
-    if direction not in (None, found.direction):
-        raise TaskError(f"metric {metric!r} is to {found.direction}, got direction={direction!r}")
-    return Objective(metric=metric, direction=found.direction)
+    check_metric(metric, direction, kind)
+    if isinstance(metric, str):
+        return Objective(metric=metric, direction=METRICS[metric].direction)
+    assert direction is not None
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return Objective(metric=name, direction=direction, function=metric)
 
 
 def score(
@@ -245,13 +268,16 @@ def _user_score(
         counts = list(expanded.cpu().numpy().astype(np.int64))
     values = []
     for p, t, repeat in zip(flat_p, flat_t, counts, strict=True):
-        rows = slice(None) if repeat is None else np.repeat(np.arange(len(t)), repeat)
         if not np.isfinite(p).all():
             values.append(float("nan"))
             continue
+        rows = np.repeat(np.arange(len(t)), 1 if repeat is None else repeat)
         try:
             values.append(float(objective.function(t[rows], p[rows])))
         except Exception as error:
+            if repeat is not None:  # a draw may lack what the metric needs, such as a class
+                values.append(float("nan"))
+                continue
             raise TaskError(
                 f"the metric {objective.metric} raised {type(error).__name__}: "
                 f"{first_line(error)}; it is called with targets {t.shape} and predictions "

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
-from pawl.errors import TaskError, TrialError, first_line
-from pawl.models import Builder, Front, base_layers, make_builder, outputs
+from pawl.models import Builder, Front, base_layers, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import Facts, LossTerm, Split, Stage
+from pawl.training.checks import check_metric_works, check_model
 from pawl.training.metrics import make_objective
 
 _SAMPLE_ROWS = 4
+_CHECKED_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Problem:
             own_model=task.model is not None,
         )
         problem.check()
+        check_metric_works(problem.objective, data.schema, data.test)
         return problem
 
     @property
@@ -144,40 +146,11 @@ class Problem:
         Raises:
             TaskError: The model or the loss raised, or its output has the wrong shape.
         """
-        facts = self.facts()
-        if not any(True for _ in facts.module.parameters()):
-            raise TaskError("the model has no parameters to train; unfreeze or add some")
-        count = len(next(iter(facts.sample.values())))
-        facts.module.eval()
-        try:
-            with torch.no_grad():
-                raw = facts.module(facts.sample)
-        except Exception as error:
-            shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in facts.sample.items())
-            raise TaskError(
-                f"the model raised {type(error).__name__} on inputs {shapes}: {first_line(error)}"
-            ) from error
-        try:
-            outputs(raw, self.schema.kind, self.schema.num_outputs)
-        except TrialError as error:
-            raise TaskError(str(error)) from None
-        if self.loss is not None:
-            self._check_loss(raw, self.targets[:count].cpu())
-
-    def _check_loss(self, raw: Tensor, targets: Tensor) -> None:
-        assert self.loss is not None
-        name = getattr(self.loss, "__name__", type(self.loss).__name__)
-        try:
-            value = self.loss(raw, targets)
-        except Exception as error:
-            raise TaskError(
-                f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
-                f"with outputs {tuple(raw.shape)} and targets {tuple(targets.shape)} "
-                f"({targets.dtype})"
-            ) from error
-        if not isinstance(value, Tensor) or value.dim() != 0:
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
+        rows = torch.arange(min(_CHECKED_ROWS, len(self.examples)), device=self.device)
+        front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
+        with torch.no_grad():
+            sample = _to_cpu(front(self.examples.take(rows).inputs))
+        check_model(self.builder, self.schema, sample, self.targets[: len(rows)].cpu(), self.loss)
 
     def base_loss(self) -> LossTerm:
         """Returns one member's loss before any technique: user's, or by the kind."""

@@ -237,7 +237,7 @@ class Run:
                     steps=int(self.population.step[i]),
                     curve=tuple(self.curves[i]),
                     seconds=self.seconds[i],
-                    reason="" if usable else "loss or predictions are not finite",
+                    reason="" if usable else "loss, predictions or metric are not finite",
                     weights=weights[i].clone() if with_weights and usable else None,
                     buffers={k: v[i].clone() for k, v in buffers.items()}
                     if with_weights and usable

@@ -1,0 +1,163 @@
+"""What is checked of a task before any training, so that a wrong one is named at the start."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pawl.data.types import Examples, Inputs, Schema
+from pawl.errors import TaskError, TrialError, did_you_mean, first_line
+from pawl.models import Builder, outputs
+from pawl.task import KINDS, LossFunction, Objective, Task
+from pawl.training.metrics import check_metric, score
+
+_FEW_ROWS = 4
+_STARTS = 8
+
+
+def check_task(task: Task) -> None:
+    """Refuses what can be told to be wrong before any data is read.
+
+    Raises:
+        TaskError: An unknown kind, metric or direction, or a model, loss or metric that cannot be
+            called.
+    """
+    if task.kind is not None and task.kind not in KINDS:
+        raise TaskError(
+            f"got the kind {task.kind!r}{did_you_mean(str(task.kind), KINDS)}; allowed are "
+            f"{', '.join(KINDS)}"
+        )
+    check_metric(task.metric, task.direction, task.kind)
+    if isinstance(task.model, nn.Module):
+        raise TaskError(
+            f"the model is a {type(task.model).__name__}, which only one trial could train; give "
+            "its class, or a function that builds a fresh one: model() or model(spec)"
+        )
+    for role, given in (("model", task.model), ("loss", task.loss)):
+        if given is not None and not callable(given):
+            raise TaskError(f"got the {role} {given!r}; give a function, or leave it out")
+
+
+def check_model(
+    builder: Builder, schema: Schema, sample: Inputs, targets: Tensor, loss: LossFunction | None
+) -> None:
+    """Runs a model as it predicts a few rows and as it trains on a batch, and the user's loss.
+
+    Args:
+        builder: Builds the model.
+        schema: The data's.
+        sample: Rows as the model takes them.
+        targets: Of the same rows.
+        loss: The user's, or `None`.
+
+    Raises:
+        TaskError: The model or the loss raised, its output has the wrong shape or is not finite, or
+            nothing could be learned by it.
+    """
+    body = builder(0)
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in body.parameters()):
+        raise TaskError(
+            "the model has lazy layers, whose sizes are not known when it is built; give them "
+            "(model(spec) is told the sizes of the data)"
+        )
+    if not any(True for _ in body.parameters()):
+        raise TaskError("the model has no parameters to train; unfreeze or add some")
+    few = {name: x[:_FEW_ROWS] for name, x in sample.items()}
+    with torch.random.fork_rng(devices=[]):
+        with torch.no_grad():
+            _run(body.eval(), schema, few)
+        raw = _run(body.train(), schema, sample)
+        finite = raw.isfinite().all() or not all(x.isfinite().all() for x in sample.values())
+        # An unlucky start is a trial's own matter; one that is always unlucky is the model's.
+        more = (_run(builder(seed).train(), schema, sample) for seed in range(1, _STARTS))
+        if not finite and not any(other.isfinite().all() for other in more):
+            raise TaskError(
+                f"the model, still untrained, returned values that are not finite for {len(raw)} "
+                "rows of finite inputs; check its initialization and its forward"
+            )
+    if not raw.requires_grad:
+        raise TaskError(
+            "the model's outputs do not depend on its parameters by differentiable operations "
+            "(detached, rounded, or computed under no_grad), so nothing could be learned"
+        )
+    if loss is not None:
+        _check_loss(loss, raw, targets)
+
+
+def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
+    """Returns a module's raw outputs, if they are as they should be."""
+    count = len(next(iter(sample.values())))
+    try:
+        raw = body(sample)
+    except Exception as error:
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in sample.items())
+        mode = "training" if body.training else "evaluation"
+        raise TaskError(
+            f"the model raised {type(error).__name__} on inputs {shapes}: {first_line(error)} (in "
+            f"{mode} mode)"
+        ) from error
+    try:
+        out = outputs(raw, schema.kind, schema.num_outputs)
+    except TrialError as error:
+        raise TaskError(str(error)) from None
+    if len(out) != count:
+        raise TaskError(
+            f"the model returned {len(out)} row(s) for {count}; it must return one per row"
+        )
+    if not out.is_floating_point():
+        raise TaskError(f"the model returned {out.dtype}; it must return floating point")
+    return raw  # type: ignore[no-any-return]
+
+
+def _check_loss(loss: LossFunction, raw: Tensor, targets: Tensor) -> None:
+    name = getattr(loss, "__name__", type(loss).__name__)
+    try:
+        value = loss(raw, targets)
+    except Exception as error:
+        raise TaskError(
+            f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
+            f"with outputs {tuple(raw.shape)} and targets {tuple(targets.shape)} "
+            f"({targets.dtype})"
+        ) from error
+    if not isinstance(value, Tensor) or value.dim() != 0:
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
+    if not value.isfinite() and raw.isfinite().all():
+        raise TaskError(
+            f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "
+            "must be a finite number there"
+        )
+    if not value.requires_grad:
+        raise TaskError(
+            f"the loss {name} does not depend on the outputs by differentiable operations "
+            "(detached, rounded or constant), so nothing could be learned"
+        )
+
+
+def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> None:
+    """Scores made-up predictions of the test rows.
+
+    Raises:
+        TaskError: The user's metric raised, or the metric is never a finite number.
+    """
+    targets = test.targets
+    assert targets is not None
+    generator = torch.Generator().manual_seed(0)
+    if schema.kind == "regression":
+        order = torch.randperm(len(targets), generator=generator)
+        made_up = [targets[order] + 0.1 * targets.std(correction=0), targets]
+    else:
+        logits = torch.randn(len(targets), schema.num_outputs, generator=generator)
+        exact = F.one_hot(targets, schema.num_outputs).to(torch.float32)
+        made_up = [logits.softmax(-1), 0.9 * exact + 0.1 / schema.num_outputs]
+    values = [float(score(objective, predictions, targets)) for predictions in made_up]
+    if not any(map(math.isfinite, values)):
+        found = list(set(targets.tolist())) if schema.classes else []
+        alike = f", all of class {schema.classes[found[0]]!r}" if len(found) == 1 else ""
+        raise TaskError(
+            f"the metric {objective.metric!r} is {values[0]} on the {len(targets)} test "
+            f"rows{alike}, whatever is predicted; give other test rows or another metric"
+        )
