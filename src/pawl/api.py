@@ -33,7 +33,7 @@ from pawl.training.problem import Problem
 _RESUMABLE = (str, Path)
 _IDENTITY = {
     "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
-    "fingerprint", "versions",
+    "fingerprint", "versions", "baseline", "only", "epochs", "executor",
 }  # fmt: skip
 
 
@@ -106,6 +106,7 @@ def optimize(
     only: Iterable[str] | None = None,
     epochs: int | None = None,
     device: str | None = None,
+    executor: str | None = None,
     seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
@@ -128,6 +129,8 @@ def optimize(
         only: Names of the techniques that the search may bring in or vary; all by default.
         epochs: Most passes of a training over its rows; by their number by default.
         device: `auto`, `cpu` or `cuda`; `auto` by default.
+        executor: Where members train on a CPU: `inline` (this process, all threads), `processes`
+            (one per thread) or `auto`, the default: whichever is measured to be faster.
         seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
@@ -143,24 +146,31 @@ def optimize(
     if trials is not None and (type(trials) is not int or trials < 1):
         raise TaskError(f"got {trials!r} trials; give a whole number, 1 or more")
     seconds = None if budget is None else budgets.parse(budget)
+    start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
+    allowed = None if only is None else _names(only)
+    narrowed = {"baseline": start.to_dict() if start else None, "only": allowed,
+                "epochs": _checked(epochs)}  # fmt: skip
     if resume is not None:
-        beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device, "out": out}
+        beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
+                  "executor": executor, "out": out, **narrowed}  # fmt: skip
         return _resume(source, overrides, beside, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
     if trials is None and budget is None:
         budget, seconds = "10m", budgets.parse("10m")
-    start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
-    allowed = None if only is None else _names(only)
     seed, device = check_seed(0 if seed is None else seed), device or "auto"
+    executor = executor or "auto"
     task = resolve_task(source, **overrides)
     check_task(task)
     name = _source_name(source)
     length = {"trials": trials} if trials is not None else {"budget": budget}
-    chosen = None if device == "auto" else device
-    narrowed = {"baseline": baseline, "only": ",".join(allowed or ()) or None, "epochs": epochs}
-    command = _command(source, {**overrides, **narrowed, **length, "seed": seed, "device": chosen})
+    told = {
+        **overrides, "baseline": baseline, "only": ",".join(allowed or ()) or None,
+        "epochs": epochs, **length, "seed": seed, "device": None if device == "auto" else device,
+        "executor": None if executor == "auto" else executor,
+    }  # fmt: skip
+    command = _command(source, told)
     folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
@@ -168,11 +178,10 @@ def optimize(
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
-        "command": command, "baseline": start.to_dict() if start else None, "only": allowed,
-        "epochs": epochs,
+        "command": command, "executor": executor, **narrowed,
     }  # fmt: skip
     settings = Settings(
-        seconds, trials, seed, device, name, command, start, allowed, _checked(epochs)
+        seconds, trials, seed, device, name, command, start, allowed, epochs, executor
     )
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
@@ -215,8 +224,8 @@ def _resume(
     task = resolve_task(source, **{**known["overrides"], **given})
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
-        known["command"], Recipe.from_dict(known["baseline"]) if known.get("baseline") else None,
-        tuple(known["only"]) if known.get("only") else None, known.get("epochs"),
+        known["command"], Recipe.from_dict(known["baseline"]) if known["baseline"] else None,
+        known["only"], known["epochs"], known["executor"],
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
@@ -228,11 +237,11 @@ def _checked(epochs: int | None) -> int | None:
     return epochs
 
 
-def _names(only: Iterable[str]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(only))
+def _names(only: Iterable[str]) -> list[str]:
+    names = list(dict.fromkeys(only))
     if isinstance(only, str) or not names:
         raise TaskError(f"got only={only!r}; give a list of technique names")
-    return tuple(technique(name).name for name in names)
+    return [technique(name).name for name in names]
 
 
 def _check_same(

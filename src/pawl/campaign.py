@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundl
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
 from pawl.evidence import Confirmation, Effort, FinalTest, confirm, final_test, race
-from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.execution import Listener, Session, Silent, pick_device, pick_executor
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.assemble import card, report_of, summarize, task_summary
@@ -48,6 +48,7 @@ class Settings:
         baseline: The recipe to start from and to beat; what a competent person writes first if `None`.
         only: Techniques that the search may bring in or vary; all if `None`.
         epochs: Most passes of a training; by the number of rows if `None`.
+        executor: Where members train: `auto`, `inline` or `processes`.
     """
 
     budget: float | None
@@ -57,8 +58,9 @@ class Settings:
     source: str = ""
     command: str = ""
     baseline: Recipe | None = None
-    only: tuple[str, ...] | None = None
+    only: Sequence[str] | None = None
     epochs: int | None = None
+    executor: str = "auto"
 
 
 def run_campaign(
@@ -89,13 +91,16 @@ def run_campaign(
     listener = listener or Silent()
     listener.phase("read", "data")
     device = pick_device(settings.device)
+    executor = pick_executor(settings.executor, device)
     if not resume:
         Ledger.refuse_taken(folder)
     data = load(task, seed=settings.seed)
     problem = Problem.of(task, data, device)
     with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)
-        session = Session(problem, ledger, settings.seed, settings.budget, listener)
+        session = Session(
+            problem, ledger, settings.seed, settings.budget, listener, executor=executor
+        )
         try:
             found = search_and_prove(session, data, settings)
         except BudgetError:

@@ -111,6 +111,10 @@ def optimize(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(help="Where members train: auto, inline or processes.", show_default="auto"),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
     ] = None,
@@ -130,7 +134,8 @@ def optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, baseline=baseline,
             only=None if only is None else [name.strip() for name in only.split(",")],
-            epochs=epochs, device=device, seed=seed, listener=listener, started=_STARTED,
+            epochs=epochs, device=device, executor=executor, seed=seed, listener=listener,
+            started=_STARTED,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(result.summary.to_json())
@@ -327,11 +332,25 @@ def _show_technique(record: dict[str, Any]) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check this machine: versions, hardware, and that a small model trains and exports."""
-    from pawl.doctor import examine  # noqa: PLC0415
+def doctor(
+    plan: Annotated[
+        str | None,
+        typer.Option(help="Data (as for optimize): measure how its models are best trained here."),
+    ] = None,
+    target: Target = None,
+    executor: Annotated[str, typer.Option(help="Where members may train.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine: versions, hardware, and that a small model trains and exports.
+
+    Example: pawl doctor --plan adult.csv --target income
+    """
+    from pawl.doctor import examine, plans  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
+    if plan is not None:
+        _show_plans(plans(plan, target=target, executor=executor), as_json=as_json)
+        return
     found = examine()
     if as_json:
         _out.print_json(json.dumps(found))
@@ -343,6 +362,23 @@ def doctor(as_json: AsJson = False) -> None:
             _out.print(f"{state:>14}  {check['name']}: {check['detail']}")
     if not all(check["ok"] for check in found["checks"] if check["needed"]):
         raise typer.Exit(1)
+
+
+def _show_plans(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        _out.print_json(json.dumps(found))
+        return
+    for each in found:
+        _out.print(f"\n{each['recipe']}", style="bold")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("way", "ms per step and member", "seconds to compile", ""):
+            table.add_column(column)
+        for timing in each["timings"]:
+            seconds = "failed" if timing["ms"] is None else f"{timing['ms']:.3g}"
+            setup = f"{timing['setup_s']:.1f}" if timing["setup_s"] else ""
+            table.add_row(timing["way"], seconds, setup, "chosen" if timing["chosen"] else "")
+        _out.print(table)
+        _line(f"{each['chosen']}: {each['reason']}")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,16 +11,19 @@ from typing import Any
 
 import torch
 
-from pawl.data import load
+from pawl.data import load, resolve_task, split_rows
 from pawl.deployment import check_parity, to_onnx
 from pawl.environment import hardware, versions
-from pawl.execution import Job, pick_device, plan, train_all
+from pawl.execution import Job, Memory, pick_device, pick_executor, plan, train_all
 from pawl.ledger import Ledger
 from pawl.models import Deployed
-from pawl.search import baseline
+from pawl.search import baseline, starts
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
+
+_AN_HOURS_SHARE = 288.0
+"""Seconds that one structure trains in a campaign of an hour."""
 
 
 def examine() -> dict[str, Any]:
@@ -33,6 +37,47 @@ def examine() -> dict[str, Any]:
         _check("accelerator", _accelerator, needed=False),
     ]
     return {"hardware": hardware(device), "versions": versions(), "checks": checks}
+
+
+def plans(source: str, *, target: str | None, executor: str) -> list[dict[str, Any]]:
+    """Measures how the models of a campaign on this data are best trained, an hour long.
+
+    Returns:
+        For the baseline and the recipes known to be good: the ways that were timed, JSON-ready, and
+        the one chosen.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    device = pick_device("auto")
+    allowed = pick_executor(executor, device)
+    task = resolve_task(source, target=target)
+    problem = Problem.of(task, load(task), device)
+    facts = problem.facts()
+    first = baseline(facts)
+    train, valid = split_rows(problem.targets, problem.schema.kind, 0.2, 0)
+    found = []
+    recipes = {recipe.structure: recipe for recipe in (first, *starts(first, facts))}
+    for recipe in recipes.values():
+        member = Member(recipe, 0, train, valid, 1000)
+        chosen = plan(
+            problem, recipe, member, timed=True, ahead=lambda _: _AN_HOURS_SHARE, executor=allowed
+        )
+        timings = [
+            {
+                "way": str(way),
+                "ms": 1e3 * measured.seconds if math.isfinite(measured.seconds) else None,
+                "setup_s": measured.setup,
+                "chosen": (way.mode, way.compiled, way.workers, way.width)
+                == (chosen.way.mode, chosen.way.compiled, chosen.way.workers, chosen.way.width),
+            }
+            for way, measured in Memory(problem, recipe, member).known.items()
+        ]
+        name = "baseline" if recipe == first else recipe.describe(first)
+        found.append(
+            {"recipe": name, "chosen": str(chosen.way), "reason": chosen.reason, "timings": timings}
+        )
+    return found
 
 
 def _check(name: str, work: Callable[[], str], *, needed: bool) -> dict[str, Any]:

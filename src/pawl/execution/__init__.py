@@ -1,8 +1,9 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
 from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.measuring import Memory
 from pawl.execution.packing import Job, Planner, Result, failed, out_of_memory, train_all
-from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, plan
+from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, pick_executor, plan
 from pawl.execution.session import (
     HOLDOUT_SHARE,
     Listener,
@@ -22,6 +23,7 @@ __all__ = [
     "Job",
     "Listener",
     "Lost",
+    "Memory",
     "Plan",
     "Planner",
     "Resplit",
@@ -33,6 +35,7 @@ __all__ = [
     "failed",
     "out_of_memory",
     "pick_device",
+    "pick_executor",
     "plan",
     "record_of",
     "seconds_per_epoch",

@@ -131,10 +131,8 @@ def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ..
     """Returns how many processes may be tried: one for each of PyTorch's threads, on a CPU.
 
     Raises:
-        PawlError: The executor is unknown or not available here.
+        PawlError: The executor does not work here.
     """
-    if executor not in EXECUTORS:
-        raise PawlError(f"unknown executor {executor!r}; use {', '.join(EXECUTORS)}")
     possible = device.type == "cpu" and can_fork()
     if executor == "processes" and not possible:
         raise PawlError("executor 'processes' needs Linux and a CPU; use --executor inline or auto")
@@ -241,6 +239,19 @@ def _worthwhile(way: Way, best: Measured, ahead: Ahead) -> bool:
     if way.compiled:
         return _COMPILED_SAVES * left > _COMPILE_SECONDS
     return _PROBING_STEPS * way.width * way.workers * best.seconds < _PROBING_SHARE * left
+
+
+def pick_executor(name: str, device: torch.device) -> ExecutorName:
+    """Returns the executor named.
+
+    Raises:
+        PawlError: There is none of that name, or it does not work here.
+    """
+    for known in EXECUTORS:
+        if name == known:
+            worker_counts(device, known)
+            return known
+    raise PawlError(f"unknown executor {name!r}; use {', '.join(EXECUTORS)}")
 
 
 def pick_device(name: str) -> torch.device:
