@@ -21,7 +21,7 @@ def test_a_budget_for_the_baseline_alone_leaves_the_baseline(
     monkeypatch.setattr(pacing, "_FEWEST_TRAININGS", 10**9)
     monkeypatch.setattr(pacing, "_BARE_TRAININGS", 10**9)
     frame(240).to_csv(tmp_path / "table.csv", index=False)
-    result = api.optimize(str(tmp_path / "table.csv"), budget=3600, out=tmp_path / "out")
+    result = api.optimize(str(tmp_path / "table.csv"), budget=600, out=tmp_path / "out")
     summary = summary_of(tmp_path / "out")
     assert summary["trials"] == {"completed": 0, "pruned": 0, "failed": 0, "trained": 3}
     assert summary["techniques"] == []
