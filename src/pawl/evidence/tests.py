@@ -102,7 +102,7 @@ def corrected_ratio_t(
     reference = math.exp(float(logs[0].mean()))
 
     def saved(log_ratio: float) -> float:
-        return reference * -math.expm1(min(-log_ratio, _LARGEST))
+        return -math.inf if log_ratio < -_LARGEST else reference * -math.expm1(-log_ratio)
 
     effect = saved(ratio.effect)
     return replace(
