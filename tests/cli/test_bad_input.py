@@ -416,9 +416,10 @@ class StopAt:
 @pytest.fixture(scope="module")
 def started(place: Path) -> Path:
     """The folder of a campaign that was stopped after its search."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pawl.pacing._STEPS", 20)
-        api.optimize("good.csv", trials=2, seed=3, out="started", listener=StopAt("screen"))
+        with pytest.raises(StoppedError):
+            api.optimize("good.csv", trials=2, seed=3, out="started", listener=StopAt("screen"))
     return Path("started")
 
 
