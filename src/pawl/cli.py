@@ -335,7 +335,7 @@ def _show_technique(record: dict[str, Any]) -> None:
 def doctor(
     plan: Annotated[
         str | None,
-        typer.Option(help="Data (as for optimize): measure how its models are best trained here."),
+        typer.Option(help="Data (as for optimize): time how its baseline is best trained here."),
     ] = None,
     target: Target = None,
     executor: Annotated[str, typer.Option(help="Where members may train.")] = "auto",
@@ -345,11 +345,11 @@ def doctor(
 
     Example: pawl doctor --plan adult.csv --target income
     """
-    from pawl.doctor import examine, plans  # noqa: PLC0415
+    from pawl.doctor import examine, timings  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
     if plan is not None:
-        _show_plans(plans(plan, target=target, executor=executor), as_json=as_json)
+        _show_timings(timings(plan, target=target, executor=executor), as_json=as_json)
         return
     found = examine()
     if as_json:
@@ -364,21 +364,18 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _show_plans(found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show_timings(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _out.print_json(json.dumps(found))
         return
-    for each in found:
-        _out.print(f"\n{each['recipe']}", style="bold")
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("way", "ms per step and member", "seconds to compile", ""):
-            table.add_column(column)
-        for timing in each["timings"]:
-            seconds = "failed" if timing["ms"] is None else f"{timing['ms']:.3g}"
-            setup = f"{timing['setup_s']:.1f}" if timing["setup_s"] else ""
-            table.add_row(timing["way"], seconds, setup, "chosen" if timing["chosen"] else "")
-        _out.print(table)
-        _line(f"{each['chosen']}: {each['reason']}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("way", "ms per step and member", "seconds to compile"):
+        table.add_column(column)
+    for each in sorted(found["ways"], key=lambda each: each["ms"] or float("inf")):
+        seconds = "failed" if each["ms"] is None else f"{each['ms']:.3g}"
+        table.add_row(each["way"], seconds, f"{each['compile_s']:.1f}" if each["compile_s"] else "")
+    _out.print(table)
+    _line(f"\nfor a campaign of an hour: {found['chosen']}")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from pawl.environment import hardware, versions
 from pawl.execution import Job, Memory, pick_device, pick_executor, plan, train_all
 from pawl.ledger import Ledger
 from pawl.models import Deployed
-from pawl.search import baseline, starts
+from pawl.search import baseline
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -39,12 +39,11 @@ def examine() -> dict[str, Any]:
     return {"hardware": hardware(device), "versions": versions(), "checks": checks}
 
 
-def plans(source: str, *, target: str | None, executor: str) -> list[dict[str, Any]]:
-    """Measures how the models of a campaign on this data are best trained, an hour long.
+def timings(source: str, *, target: str | None, executor: str) -> dict[str, Any]:
+    """Measures how the baseline of a campaign of an hour on this data is best trained here.
 
     Returns:
-        For the baseline and the recipes known to be good: the ways that were timed, JSON-ready, and
-        the one chosen.
+        The ways that were timed, the one chosen and why, JSON-ready.
 
     Raises:
         PawlError: Any wrong input, in one line.
@@ -53,31 +52,21 @@ def plans(source: str, *, target: str | None, executor: str) -> list[dict[str, A
     allowed = pick_executor(executor, device)
     task = resolve_task(source, target=target)
     problem = Problem.of(task, load(task), device)
-    facts = problem.facts()
-    first = baseline(facts)
-    train, valid = split_rows(problem.targets, problem.schema.kind, 0.2, 0)
-    found = []
-    recipes = {recipe.structure: recipe for recipe in (first, *starts(first, facts))}
-    for recipe in recipes.values():
-        member = Member(recipe, 0, train, valid, 1000)
-        chosen = plan(
-            problem, recipe, member, timed=True, ahead=lambda _: _AN_HOURS_SHARE, executor=allowed
-        )
-        timings = [
-            {
-                "way": str(way),
-                "ms": 1e3 * measured.seconds if math.isfinite(measured.seconds) else None,
-                "setup_s": measured.setup,
-                "chosen": (way.mode, way.compiled, way.workers, way.width)
-                == (chosen.way.mode, chosen.way.compiled, chosen.way.workers, chosen.way.width),
-            }
-            for way, measured in Memory(problem, recipe, member).known.items()
-        ]
-        name = "baseline" if recipe == first else recipe.describe(first)
-        found.append(
-            {"recipe": name, "chosen": str(chosen.way), "reason": chosen.reason, "timings": timings}
-        )
-    return found
+    recipe = baseline(problem.facts())
+    member = Member(recipe, 0, *split_rows(problem.targets, problem.schema.kind, 0.2, 0), 1000)
+    chosen = plan(
+        problem, recipe, member, timed=True, ahead=lambda _: _AN_HOURS_SHARE, executor=allowed
+    )
+    known = Memory(problem, recipe, member).known
+    ways = [
+        {
+            "way": str(way),
+            "ms": 1e3 * measured.seconds if math.isfinite(measured.seconds) else None,
+            "compile_s": measured.setup,
+        }
+        for way, measured in known.items()
+    ]
+    return {"chosen": str(chosen.way), "reason": chosen.reason, "ways": ways}
 
 
 def _check(name: str, work: Callable[[], str], *, needed: bool) -> dict[str, Any]:

@@ -122,7 +122,9 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
     if isinstance(source, str | Path) and out.exists() and out.resolve() == Path(source).resolve():
         raise BundleError(f"--out {str(out)!r} is the data itself; give another file to write")
     if not out.resolve().parent.is_dir():
-        raise BundleError(f"there is no folder {str(out.parent)!r} to write {out.name} in; make it")
+        raise BundleError(
+            f"cannot write {out.name}: there is no folder {str(out.parent)!r}; make it"
+        )
     frame = bundle.predict(source)
     try:
         if out.suffix == ".csv":

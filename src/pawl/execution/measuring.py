@@ -48,7 +48,7 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     Raises:
         Exception: What the model raised; `MemoryError` when a worker died.
     """
-    stepper, setup = way.stepper(), 0.0
+    stepper, setup = way.stepper(len(probes)), 0.0
     if way.compiled:
         # Here and with one thread, so that workers inherit code for one thread.
         setup = _compile(Population(problem, probes, stepper), way.workers)

@@ -147,7 +147,8 @@ def prepare(problem: Problem, plan: Plan, member: Member) -> None:
     try:
         if plan.workers > 1:
             torch.set_num_threads(1)
-        Population(problem, [member] * plan.width, plan.stepper()).advance(1)
+        members = [member] * plan.width
+        Population(problem, members, plan.stepper(len(members))).advance(1)
     finally:
         torch.set_num_threads(threads)
 
@@ -218,7 +219,8 @@ def _train_pack(
 ) -> list[Result]:
     waiting = iter(range(len(jobs)))
     places = list(itertools.islice(waiting, plan.width))
-    run = Run(Population(problem, [jobs[i].member for i in places], plan.stepper()))
+    members = [jobs[i].member for i in places]
+    run = Run(Population(problem, members, plan.stepper(len(members))))
     results: dict[int, Result] = {}
     while places:
         run.segment(heartbeat)

@@ -29,12 +29,12 @@ Ahead = Callable[[float], float]
 
 _MEMORY_SHARE = 0.25  # of what is free, for weights and optimizer states; activations need the rest
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
-_WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (16, 64)
+_WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (32, 64)
 _PROBING_SHARE = 0.03
 _PROBING_STEPS = 6
 _LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
 _LONG_AHEAD = 1000
-_COMPILE_SECONDS, _COMPILED_SAVES = 25.0, 0.5  # before anything was measured
+_COMPILE_SECONDS, _COMPILED_SAVES, _WIDTH_SAVES = 25.0, 0.5, 0.1  # before anything was measured
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -61,9 +61,9 @@ class Plan:
         """Processes that train at once; 1 is this one."""
         return self.way.workers
 
-    def stepper(self) -> Stepper:
-        """Returns a fresh stepper."""
-        return self.way.stepper()
+    def stepper(self, members: int) -> Stepper:
+        """Returns a fresh stepper for populations that start with so many members."""
+        return self.way.stepper(members)
 
     def narrowed(self, width: int) -> Plan:
         """Returns the plan for narrower populations."""
@@ -237,7 +237,9 @@ def _worthwhile(way: Way, best: Measured, ahead: Ahead) -> bool:
     """Tells whether timing a way is little beside the training that it may shorten."""
     left = ahead(best.seconds)
     if way.compiled:
-        return _COMPILED_SAVES * left > _COMPILE_SECONDS
+        # A second compiled width rarely gains much.
+        saves = _COMPILED_SAVES if not best.setup else _WIDTH_SAVES
+        return saves * left > _COMPILE_SECONDS
     return _PROBING_STEPS * way.width * way.workers * best.seconds < _PROBING_SHARE * left
 
 

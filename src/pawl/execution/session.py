@@ -272,7 +272,7 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     ]
 
     def time_epoch(_: Heartbeat) -> float:
-        run = Run(Population(session.problem, members, chosen.stepper()))
+        run = Run(Population(session.problem, members, chosen.stepper(width)))
         run.population.advance(1)
         started = time.perf_counter()
         run.population.advance(1)

@@ -29,9 +29,12 @@ class Way:
     compiled: bool = False
     workers: int = 1
 
-    def stepper(self) -> Stepper:
-        """Returns a fresh stepper."""
-        if self.mode == "serial":
+    def stepper(self, members: int) -> Stepper:
+        """Returns a fresh stepper for populations that start with so many members.
+
+        One member alone has nothing to share a step with, and plain steps are the cheapest.
+        """
+        if self.mode == "serial" or members == 1:
             return SerialStepper()
         if self.compiled:
             return FusedStepper(backend="inductor", width=self.width)

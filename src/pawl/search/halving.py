@@ -83,7 +83,7 @@ def run_generation(
     """
     rungs = Rungs()
     first = list(itertools.islice(members, width))
-    run = Run(Population(problem, [member for _, member in first], plan.stepper()))
+    run = _start(problem, plan, first)
     params = [point for point, _ in first]
     reached: list[dict[int, float]] = [{} for _ in first]
     done: list[Searched] = []
@@ -120,10 +120,14 @@ def run_generation(
             if fresh and len(run.population):
                 run.admit([member for _, member in fresh])
             elif fresh:
-                run = Run(Population(problem, [member for _, member in fresh], plan.stepper()))
+                run = _start(problem, plan, fresh)
             params += [point for point, _ in fresh]
             reached += [{} for _ in fresh]
     return done
+
+
+def _start(problem: Problem, plan: Plan, pairs: Sequence[tuple[Params, Member]]) -> Run:
+    return Run(Population(problem, [m for _, m in pairs], plan.stepper(len(pairs))))
 
 
 def _shares(run: Run, member: int) -> tuple[float, float]:
