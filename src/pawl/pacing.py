@@ -210,7 +210,7 @@ def depth(
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
     """Returns a later deadline for the search if evidence on this candidate would leave time over."""
-    if pace_.seconds_per_trial is None:
+    if pace_.seconds_per_trial is None or not pace_.search.deadline:  # not timed, or no search
         return None
     base = pace_.seconds_per_trial
     mine = session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
