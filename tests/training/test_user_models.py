@@ -343,7 +343,7 @@ def test_what_does_not_fuse_is_planned_serial_and_trains(
     assert chosen.way.mode == "serial"
     assert reason in chosen.reason
     assert chosen.width >= 1
-    population = trained(problem, chosen.stepper())
+    population = trained(problem, chosen.stepper(2))
     assert population.predict(problem.examples, ALL_ROWS).isfinite().all()
 
 
