@@ -2,7 +2,7 @@
 
 from pawl.execution.executors import Heartbeat, Lost, Work
 from pawl.execution.measuring import Memory
-from pawl.execution.packing import Job, Planner, Result, failed, out_of_memory, train_all
+from pawl.execution.packing import Job, Planner, Result, failed, out_of_memory, shared, train_all
 from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, pick_executor, plan
 from pawl.execution.session import (
     HOLDOUT_SHARE,
@@ -39,5 +39,6 @@ __all__ = [
     "plan",
     "record_of",
     "seconds_per_epoch",
+    "shared",
     "train_all",
 ]

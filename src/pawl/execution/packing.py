@@ -117,8 +117,8 @@ def train_all(
                     if isinstance(done, list):
                         for index, result in zip(pack.indices, done, strict=True):
                             # From a worker it comes with a copy of the member.
-                            outcome = replace(result.outcome, member=jobs[index].member)
-                            results[index] = replace(result, outcome=outcome)
+                            own = replace(result.outcome, member=jobs[index].member)
+                            results[index] = replace(result, outcome=shared(own, workers))
                         continue
                     refused = _Refused(done.reason, memory=True) if isinstance(done, Lost) else done
                     if len(pack.indices) == 1:
@@ -132,6 +132,11 @@ def train_all(
     except _Stop as stop:
         raise stop.reason from None
     return [results[i] for i in range(len(jobs))]
+
+
+def shared(outcome: Outcome, workers: int) -> Outcome:
+    """Returns an outcome with its share of the time that all workers took together."""
+    return replace(outcome, seconds=outcome.seconds / workers)
 
 
 def executor_of(plan: Plan) -> Executor:

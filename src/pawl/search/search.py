@@ -11,14 +11,14 @@ import functools
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pawl.errors import PawlError
-from pawl.execution import Heartbeat, Lost, Session, failed, record_of
+from pawl.execution import Heartbeat, Lost, Session, failed, record_of, shared
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search.failures import refused, run_or_record
@@ -142,7 +142,9 @@ def _generation(
                 lost = itertools.islice(members(), share, None, chosen.workers)
                 found += [Searched(params, failed(m, ended.reason), {}) for params, m in lost]
             else:
-                found += ended
+                found += [
+                    replace(each, outcome=shared(each.outcome, chosen.workers)) for each in ended
+                ]
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",
