@@ -343,10 +343,10 @@ def main() -> None:
     """Prints the comparison as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128])
-    parser.add_argument("--counts", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--counts", type=int, nargs="+", default=[16, 256])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--slow", type=int, default=4, help="trials of the loops in a round")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--slow", type=int, default=3, help="trials of the loops in a round")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     with cold_caches():

@@ -27,6 +27,7 @@ ROOMS = (
     "deployment",
     "report",
     "campaign",
+    "single",
     "progress",
     "doctor",
     "interrupts",

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
-    from pawl.api import Result, compare, load, optimize, train
+    from pawl.api import Result, load, optimize
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.recipe import Recipe
+    from pawl.single import compare, train
     from pawl.task import Task
     from pawl.techniques import Technique, register
 
@@ -32,11 +33,11 @@ _HOMES = {
     "Result": "pawl.api",
     "Task": "pawl.task",
     "Technique": "pawl.techniques",
-    "compare": "pawl.api",
+    "compare": "pawl.single",
     "load": "pawl.api",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
-    "train": "pawl.api",
+    "train": "pawl.single",
 }
 
 __all__ = [

@@ -1,26 +1,22 @@
-"""The Python face: `optimize`, `train`, `compare`, `load`."""
+"""The Python face of campaigns: `optimize`, `load`."""
 
 from __future__ import annotations
 
 import html
-import json
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from pawl import budget as budgets
-from pawl import pacing
-from pawl.campaign import Settings, check_fit, export_graph, run_campaign, scores_of
-from pawl.data import load as load_data
+from pawl.campaign import Settings, run_campaign
 from pawl.data import resolve_task
-from pawl.deployment import Bundle, write_bundle
+from pawl.deployment import Bundle
 from pawl.errors import LedgerError, TaskError, first_line
-from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
-from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.execution import Listener
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
@@ -28,7 +24,6 @@ from pawl.rng import check_seed
 from pawl.task import Task
 from pawl.techniques import technique
 from pawl.training.checks import check_task
-from pawl.training.problem import Problem
 
 _RESUMABLE = (str, Path)
 _IDENTITY = {
@@ -149,7 +144,7 @@ def optimize(
     start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
     allowed = None if only is None else _names(only)
     narrowed = {"baseline": start.to_dict() if start else None, "only": allowed,
-                "epochs": _checked(epochs)}  # fmt: skip
+                "epochs": check_epochs(epochs)}  # fmt: skip
     if resume is not None:
         beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
                   "executor": executor, "out": out, **narrowed}  # fmt: skip
@@ -229,12 +224,6 @@ def _resume(
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
-
-
-def _checked(epochs: int | None) -> int | None:
-    if epochs is not None and epochs < 1:
-        raise TaskError(f"got {epochs} epochs; give 1 or more")
-    return epochs
 
 
 def _names(only: Iterable[str]) -> list[str]:
@@ -321,173 +310,4 @@ def load(folder: str | Path) -> Result:
     return Result(path, summary)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Two recipes compared; a positive effect favors the second.
-
-    Attributes:
-        comparison: Effect, 95% interval and n over fresh resplits.
-        p_value: Corrected for the looks.
-        verdict: `better`, `worse` or `no difference shown`.
-        metric: What was measured.
-        means: Mean scores of the first and the second.
-    """
-
-    comparison: Comparison
-    p_value: float
-    verdict: str
-    metric: str
-    means: tuple[float, float]
-
-    def to_json(self) -> str:
-        """Returns the comparison as JSON."""
-        return json.dumps(
-            {
-                "metric": self.metric,
-                "first": self.means[0],
-                "second": self.means[1],
-                "effect": self.comparison.effect,
-                "interval": self.comparison.interval,
-                "p_value": self.p_value,
-                "n": self.comparison.n,
-                "verdict": self.verdict,
-            },
-            indent=2,
-        )
-
-
-def _session(
-    task: Task,
-    recipes: Sequence[Recipe],
-    folder: Path,
-    seed: int,
-    device: str,
-    listener: Listener | None,
-    what: str,
-    epochs: int | None = None,
-) -> tuple[Session, Any]:
-    check_task(task)
-    on = pick_device(device)
-    Ledger.refuse_taken(folder)
-    data = load_data(task, seed=check_seed(seed))
-    problem = Problem.of(task, data, on)
-    facts = problem.facts()
-    check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
-    ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
-    session = Session(problem, ledger, seed, None, listener or Silent())
-    session.longest = _checked(epochs)
-    session.epochs = pacing.natural_epochs(session)
-    return session, data
-
-
-def compare(
-    source: Any,
-    first: Recipe,
-    second: Recipe,
-    *,
-    out: str | Path,
-    target: str | None = None,
-    metric: Any = None,
-    kind: Any = None,
-    looks: Sequence[int] = LOOKS,
-    epochs: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    listener: Listener | None = None,
-) -> Compared:
-    """Compares two recipes on fresh resplits, paired on split and seed, as a campaign does.
-
-    Args:
-        source: As in `optimize`. Its test rows are not touched.
-        first: A recipe.
-        second: The recipe that a positive effect favors.
-        out: Folder for the ledger, new or empty.
-        looks: Numbers of pairs after which to look; it ends when a difference is shown.
-        epochs: Passes of a training over its rows; by their number by default.
-
-    Raises:
-        PawlError: Any wrong input, in one line.
-    """
-    task = resolve_task(source, target=target, metric=metric, kind=kind)
-    session, _ = _session(
-        task, (first, second), Path(out), seed, device, listener, "compare", epochs
-    )
-    with session.ledger:
-        pairs = Pairs(session, "compare")
-        found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
-        p_value, comparison = found["first"], pairs.compare(second, first)
-        verdict = "no difference shown"
-        if p_value <= ALPHA:
-            verdict = "better" if comparison.effect > 0 else "worse"
-        objective = session.problem.objective
-        means = (objective.sign * pairs.mean(first), objective.sign * pairs.mean(second))
-        return Compared(comparison, p_value, verdict, objective.metric, means)
-
-
-@dataclass(frozen=True)
-class TrainedResult:
-    """One recipe, trained and bundled; `value` is its score on the test rows, with its interval."""
-
-    folder: Path
-    metric: str
-    value: float
-    interval: tuple[float, float]
-
-    def to_json(self) -> str:
-        """Returns the result as JSON."""
-        return json.dumps(
-            {"metric": self.metric, "value": self.value, "interval": self.interval,
-             "bundle": str(self.folder / "bundle")},
-            indent=2,
-        )  # fmt: skip
-
-
-def train(
-    source: Any,
-    recipe: Recipe,
-    *,
-    out: str | Path,
-    target: str | None = None,
-    metric: Any = None,
-    test: Any = None,
-    kind: Any = None,
-    device: str = "auto",
-    seed: int = 0,
-    listener: Listener | None = None,
-) -> TrainedResult:
-    """Trains one recipe, scores it on the test rows and leaves a bundle.
-
-    Raises:
-        PawlError: Any wrong input, in one line.
-    """
-    task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
-    session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
-    with session.ledger as ledger:
-        trained = final_test(session, recipe, recipe, data.test, seeds=1)
-        graph = export_graph(trained.final, data)
-        value = scores_of(session, data, {"final": graph})["final"]
-        objective = session.problem.objective
-        task_json = {
-            "name": data.name,
-            "metric": objective.metric,
-            "direction": objective.direction,
-        }
-        card = (
-            f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"
-            f"```toml\n{recipe.to_toml()}```\n"
-        )
-        write_bundle(
-            ledger,
-            schema=data.schema,
-            graph=graph,
-            trained=trained.final,
-            task=task_json,
-            card=card,
-        )
-        ledger.write_file("recipe.toml", recipe.to_toml().encode())
-        result = TrainedResult(Path(out), objective.metric, value, trained.result.final[1])
-        ledger.write_file("train.json", (result.to_json() + "\n").encode())
-    return result
-
-
-__all__ = ["Compared", "Result", "TrainedResult", "compare", "load", "optimize", "train"]
+__all__ = ["Result", "load", "optimize"]

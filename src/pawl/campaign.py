@@ -210,6 +210,17 @@ def _deliver(
     return summary
 
 
+def check_epochs(epochs: int | None) -> int | None:
+    """Returns a most of epochs that is one.
+
+    Raises:
+        TaskError: It is not.
+    """
+    if epochs is not None and epochs < 1:
+        raise TaskError(f"got {epochs} epochs; give 1 or more")
+    return epochs
+
+
 def check_fit(facts: Facts, names: Iterable[str]) -> None:
     """Checks that techniques which the user named fit the task.
 

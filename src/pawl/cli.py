@@ -187,11 +187,11 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one recipe, score it on the test rows, and leave a bundle."""
-    from pawl import api  # noqa: PLC0415
+    from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
     with _progress() as listener:
-        result = api.train(
+        result = single.train(
             source, Recipe.read(recipe), out=out, target=target, metric=metric, test=test,
             kind=kind, device=device, seed=seed, listener=listener,
         )  # fmt: skip
@@ -225,13 +225,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two recipes by a paired, corrected test on fresh resplits."""
-    from pawl import api  # noqa: PLC0415
+    from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
     looks = [n for n in (5, 10, 20) if n < pairs] + [pairs]
     recipes = Recipe.read(first), Recipe.read(second)
     with _progress() as listener, tempfile.TemporaryDirectory() as scratch:
-        result = api.compare(
+        result = single.compare(
             source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
             kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
         )  # fmt: skip

@@ -594,7 +594,7 @@ def bundle(place: Path) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pawl.pacing._STEPS", 20)
-        result = api.train("odd.csv", Recipe.read("wide.toml"), out="odd")
+        result = pawl.train("odd.csv", Recipe.read("wide.toml"), out="odd")
     assert result.value > 0.8
     return Path("odd/bundle")
 
@@ -682,7 +682,7 @@ def test_images_of_several_sizes_and_modes_train_and_predict(
         Image.new(mode, size, color).save(root / "cat" / f"odd{place}.png")
     from pawl.recipe import Recipe
 
-    result = api.train(root, Recipe.read("r.toml"), out=tmp_path / "out")
+    result = pawl.train(root, Recipe.read("r.toml"), out=tmp_path / "out")
     code, _, error = run(
         capfd, "predict", result.folder, root, "--out", tmp_path / "predictions.csv"
     )

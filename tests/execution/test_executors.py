@@ -82,8 +82,10 @@ def test_a_heartbeat_that_raises_ends_the_workers() -> None:
 
     running: list[int] = []
 
+    before = _children()
+
     def beat() -> None:
-        children = _children()
+        children = _children() - before
         if children:
             running.extend(children)
             stop()
@@ -91,12 +93,12 @@ def test_a_heartbeat_that_raises_ends_the_workers() -> None:
     with pytest.raises(StopIteration):
         Processes(2).run([wait, wait], beat)
     assert running
-    assert not _children()
+    assert not _children() - before
 
 
-def _children() -> list[int]:
+def _children() -> set[int]:
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        return [int(pid) for pid in file.read().split()]
+        return {int(pid) for pid in file.read().split()}
 
 
 @pytest.mark.parametrize("mode", ["fused", "serial"])

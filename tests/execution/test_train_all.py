@@ -66,7 +66,9 @@ def test_a_job_without_rows_to_judge_by_does_not_cost_the_others_theirs() -> Non
 
 
 class Fragile(nn.Module):
-    """Raises in training when its weights happen to be so."""
+    """Raises in training when its weights happen to be so, once it is armed."""
+
+    armed = False
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -74,13 +76,16 @@ class Fragile(nn.Module):
         self.register_buffer("luck", torch.rand(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and float(self.get_buffer("luck")) < 0.5:
+        if self.armed and self.training and float(self.get_buffer("luck")) < 0.5:
             raise RuntimeError("out of luck\nas it were")
         return self.layer(x)
 
 
-def test_a_model_that_raises_in_training_is_a_failed_outcome() -> None:
+def test_a_model_that_raises_in_training_is_a_failed_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     one = problem_of(Task(data=frame(), model=Fragile))
+    monkeypatch.setattr(Fragile, "armed", True)
     jobs = jobs_of([plain()] * 8)
     results = train_all(one, jobs, lambda _: Plan(Way("serial", 4), ""))
     unlucky = [float(one.builder(job.member.seed).get_buffer("module.luck")) < 0.5 for job in jobs]
@@ -99,6 +104,7 @@ def test_a_model_that_raises_in_training_is_a_failed_outcome() -> None:
 
 def test_a_population_too_large_for_memory_is_cut_in_half() -> None:
     widths: list[int] = []
+    armed: list[bool] = []
 
     class Greedy(nn.Module):
         def __init__(self, spec: ModelSpec) -> None:
@@ -106,12 +112,13 @@ def test_a_population_too_large_for_memory_is_cut_in_half() -> None:
             self.layer = nn.Linear(spec.num_features, spec.num_outputs)
 
         def forward(self, x: Tensor) -> Tensor:
-            if self.training and len(widths) < 4:
+            if armed and self.training and len(widths) < 4:
                 widths.append(len(x))
                 raise torch.OutOfMemoryError("too much")
             return self.layer(x)
 
     one = problem_of(Task(data=frame(), model=Greedy))
+    armed.append(True)
     results = train_all(one, jobs_of([plain()] * 4), lambda _: Plan(Way("serial", 4), ""))
     statuses = [r.outcome.status for r in results]
     assert statuses == ["failed", "completed", "completed", "completed"]
@@ -129,10 +136,15 @@ def test_what_a_heartbeat_raises_ends_the_work(error: Exception) -> None:
 
 
 def test_a_metric_that_raises_ends_the_work_with_its_name() -> None:
+    armed: list[bool] = []
+
     def fussy(targets: object, predictions: object) -> float:
-        raise ValueError("never good enough")
+        if armed:
+            raise ValueError("never good enough")
+        return 0.0
 
     one = problem_of(Task(data=frame(), metric=fussy, direction="maximize"))
+    armed.append(True)
     with pytest.raises(TaskError, match="the metric fussy raised ValueError: never good enough"):
         train_all(one, jobs_of([plain()]), lambda _: FUSED)
 

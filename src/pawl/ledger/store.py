@@ -165,11 +165,12 @@ class Ledger:
             broken = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if broken != "ok":
                 raise ValueError(broken)
-            self.identity.items()
-            self.units()
             for table in ("decisions", "touches", "artifacts"):
                 self._db.execute(f"SELECT * FROM {table}").fetchall()
-        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            self._db.execute("SELECT key, phase, payload, seconds, elapsed FROM units").fetchall()
+            self.identity.items()
+            self.units()
+        except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
             raise LedgerError(
                 f"the ledger in {str(self.folder)!r} is damaged or of another version of pawl "
                 f"({first_line(error)}); go on with that version, or start anew with another --out"

@@ -1,0 +1,195 @@
+"""Recipes on their own, without a search: `train` one, `compare` two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawl import pacing
+from pawl.campaign import check_epochs, check_fit, export_graph, scores_of
+from pawl.data import load as load_data
+from pawl.data import resolve_task
+from pawl.deployment import write_bundle
+from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
+from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.ledger import Ledger
+from pawl.recipe import Recipe
+from pawl.rng import check_seed
+from pawl.task import Task
+from pawl.training.checks import check_task
+from pawl.training.problem import Problem
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two recipes compared; a positive effect favors the second.
+
+    Attributes:
+        comparison: Effect, 95% interval and n over fresh resplits.
+        p_value: Corrected for the looks.
+        verdict: `better`, `worse` or `no difference shown`.
+        metric: What was measured.
+        means: Mean scores of the first and the second.
+    """
+
+    comparison: Comparison
+    p_value: float
+    verdict: str
+    metric: str
+    means: tuple[float, float]
+
+    def to_json(self) -> str:
+        """Returns the comparison as JSON."""
+        return json.dumps(
+            {
+                "metric": self.metric,
+                "first": self.means[0],
+                "second": self.means[1],
+                "effect": self.comparison.effect,
+                "interval": self.comparison.interval,
+                "p_value": self.p_value,
+                "n": self.comparison.n,
+                "verdict": self.verdict,
+            },
+            indent=2,
+        )
+
+
+def _session(
+    task: Task,
+    recipes: Sequence[Recipe],
+    folder: Path,
+    seed: int,
+    device: str,
+    listener: Listener | None,
+    what: str,
+    epochs: int | None = None,
+) -> tuple[Session, Any]:
+    check_task(task)
+    on = pick_device(device)
+    Ledger.refuse_taken(folder)
+    data = load_data(task, seed=check_seed(seed))
+    problem = Problem.of(task, data, on)
+    facts = problem.facts()
+    check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
+    ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
+    session = Session(problem, ledger, seed, None, listener or Silent())
+    session.longest = check_epochs(epochs)
+    session.epochs = pacing.natural_epochs(session)
+    return session, data
+
+
+def compare(
+    source: Any,
+    first: Recipe,
+    second: Recipe,
+    *,
+    out: str | Path,
+    target: str | None = None,
+    metric: Any = None,
+    kind: Any = None,
+    looks: Sequence[int] = LOOKS,
+    epochs: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+) -> Compared:
+    """Compares two recipes on fresh resplits, paired on split and seed, as a campaign does.
+
+    Args:
+        source: As in `optimize`. Its test rows are not touched.
+        first: A recipe.
+        second: The recipe that a positive effect favors.
+        out: Folder for the ledger, new or empty.
+        looks: Numbers of pairs after which to look; it ends when a difference is shown.
+        epochs: Passes of a training over its rows; by their number by default.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    task = resolve_task(source, target=target, metric=metric, kind=kind)
+    session, _ = _session(
+        task, (first, second), Path(out), seed, device, listener, "compare", epochs
+    )
+    with session.ledger:
+        pairs = Pairs(session, "compare")
+        found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
+        p_value, comparison = found["first"], pairs.compare(second, first)
+        verdict = "no difference shown"
+        if p_value <= ALPHA:
+            verdict = "better" if comparison.effect > 0 else "worse"
+        objective = session.problem.objective
+        means = (objective.sign * pairs.mean(first), objective.sign * pairs.mean(second))
+        return Compared(comparison, p_value, verdict, objective.metric, means)
+
+
+@dataclass(frozen=True)
+class TrainedResult:
+    """One recipe, trained and bundled; `value` is its score on the test rows, with its interval."""
+
+    folder: Path
+    metric: str
+    value: float
+    interval: tuple[float, float]
+
+    def to_json(self) -> str:
+        """Returns the result as JSON."""
+        return json.dumps(
+            {"metric": self.metric, "value": self.value, "interval": self.interval,
+             "bundle": str(self.folder / "bundle")},
+            indent=2,
+        )  # fmt: skip
+
+
+def train(
+    source: Any,
+    recipe: Recipe,
+    *,
+    out: str | Path,
+    target: str | None = None,
+    metric: Any = None,
+    test: Any = None,
+    kind: Any = None,
+    device: str = "auto",
+    seed: int = 0,
+    listener: Listener | None = None,
+) -> TrainedResult:
+    """Trains one recipe, scores it on the test rows and leaves a bundle.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
+    session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
+    with session.ledger as ledger:
+        trained = final_test(session, recipe, recipe, data.test, seeds=1)
+        graph = export_graph(trained.final, data)
+        value = scores_of(session, data, {"final": graph})["final"]
+        objective = session.problem.objective
+        task_json = {
+            "name": data.name,
+            "metric": objective.metric,
+            "direction": objective.direction,
+        }
+        card = (
+            f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"
+            f"```toml\n{recipe.to_toml()}```\n"
+        )
+        write_bundle(
+            ledger,
+            schema=data.schema,
+            graph=graph,
+            trained=trained.final,
+            task=task_json,
+            card=card,
+        )
+        ledger.write_file("recipe.toml", recipe.to_toml().encode())
+        result = TrainedResult(Path(out), objective.metric, value, trained.result.final[1])
+        ledger.write_file("train.json", (result.to_json() + "\n").encode())
+    return result
+
+
+__all__ = ["Compared", "TrainedResult", "compare", "train"]
