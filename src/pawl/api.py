@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any
 
 from pawl import budget as budgets
-from pawl.campaign import Settings, run_campaign
+from pawl.campaign import Settings, check_epochs, run_campaign
 from pawl.data import resolve_task
 from pawl.deployment import Bundle
 from pawl.errors import LedgerError, TaskError, first_line
