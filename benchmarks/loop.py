@@ -1,7 +1,8 @@
 """What pawl's single training costs over a hand-written PyTorch loop, beside Lightning and skorch.
 
     pip install -e .[bench] -c constraints.txt
-    python benchmarks/loop.py > benchmarks/results/loop.json
+    python benchmarks/loop.py --work mlp > benchmarks/results/loop-mlp.json
+    python benchmarks/loop.py --work image > benchmarks/results/loop-image.json
 
 Every contestant trains the same model from the same weights on the same rows in the same order:
 inputs standardized, AdamW, an evaluation on the validation rows after each epoch, the best weights
