@@ -26,7 +26,7 @@ def points(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns one point per contestant and network width."""
     return [
         {
-            "contestant": NAMES.get(name, name.replace("pawl_", "pawl, ") + " at once"),
+            "contestant": NAMES.get(name, name.replace("pawl_", "pawl, ") + " configurations"),
             "net": row["net_width"],
             **rates,
         }

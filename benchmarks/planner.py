@@ -101,7 +101,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "refused_by_vmap": lambda: Task(data=table(30), model=Refused),
 }
 """Each with the epochs of a trial."""
-EPOCHS = {"perceptron": 16, "convolution": 4, "attention": 8, "refused_by_vmap": 8}
+EPOCHS = {"perceptron": 16, "convolution": 1, "attention": 8, "refused_by_vmap": 8}
 
 
 def seconds(problem: Problem, members: list[Member], chosen: Plan) -> float:
@@ -183,7 +183,7 @@ def compare(name: str, count: int, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Prints the comparison as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--members", type=int, default=64)
+    parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nets", nargs="+", default=list(TASKS))
     given = parser.parse_args()
