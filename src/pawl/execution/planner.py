@@ -27,7 +27,7 @@ EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
 Ahead = Callable[[float], float]
 """Tells how many seconds a structure will train, given seconds per step and member."""
 
-_MEMORY_SHARE = 0.25  # of what is free, for weights and optimizer states; activations need the rest
+_MEMORY_SHARE = 0.1  # of what there is, for weights and optimizer states
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
 _WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (32, 64)
 _PROBING_SHARE = 0.03
@@ -106,7 +106,7 @@ def plan(
     """
     _, body, _ = problem.build(recipe, member.seed, member.train)
     workers = worker_counts(problem.device, executor)
-    width = _width(Layout.of(body), max(workers))
+    width = _width(Layout.of(body), problem.device, max(workers))
     (probe,) = probes(recipe, member, 1)
     if timed and problem.device.type == "cpu":
         seconds = _seconds_alone(problem, probe)
@@ -142,10 +142,17 @@ def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ..
     return (threads,) if executor == "processes" else (1, threads)
 
 
-def _width(layout: Layout, workers: int) -> int:
+def _width(layout: Layout, device: torch.device, workers: int) -> int:
+    """Returns how many members fit into a share of all the memory there is.
+
+    By what is free just now, the same command could give another plan.
+    """
     weights = max(1, sum(layout.sizes))
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return max(1, min(_WIDEST, int(_MEMORY_SHARE * free / workers / (4 * _COPIES * weights))))
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(_WIDEST, int(_MEMORY_SHARE * memory / workers / (4 * _COPIES * weights))))
 
 
 def _refusal(problem: Problem, probe: Member) -> str | None:

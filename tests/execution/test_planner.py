@@ -1,0 +1,98 @@
+"""The planner: chooses among ways that were timed, by what is ahead, and remembers the timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from problems import member, plain, problem
+
+from pawl.errors import PawlError
+from pawl.execution import Memory, Plan, Way, pick_executor, plan, planner
+from pawl.execution.executors import can_fork
+from pawl.execution.measuring import Measured
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives each test a cache of its own, and two threads."""
+    monkeypatch.setenv("PAWL_CACHE", str(tmp_path))
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def planned(seconds: float, executor: str = "auto") -> Plan:
+    """Plans the small table with so many seconds of training ahead."""
+    chosen = pick_executor(executor, CPU)
+    return plan(
+        problem("table"), plain(), member(plain()), timed=True, ahead=lambda _: seconds,
+        executor=chosen,
+    )  # fmt: skip
+
+
+def known() -> dict[Way, Measured]:
+    return Memory(problem("table"), plain(), member(plain())).known
+
+
+def test_what_was_timed_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = planned(20.0)
+    timed = known()
+    assert first.way.mode in ("fused", "serial")
+    assert {way.mode for way in timed} == {"fused", "serial"}
+    assert not any(way.compiled for way in timed)
+    assert all(0 < measured.seconds < 60 for measured in timed.values())
+
+    def refuse(*_: object) -> Measured:
+        raise AssertionError("timed again")
+
+    monkeypatch.setattr(planner, "measure", refuse)
+    assert planned(20.0) == first
+
+
+def test_little_ahead_is_little_timing() -> None:
+    planned(0.0)
+    assert len(known()) == 1
+
+
+def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
+    memory = Memory(problem("table"), plain(), member(plain()))
+    workers = 2 if can_fork() else 1
+    memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
+    memory.add(Way("serial", 2, workers=workers), Measured(9e-4))
+    memory.add(Way("fused", 8), Measured(3e-4))
+    memory.add(Way("serial", 2), Measured(9e-4))
+    memory.add(Way("fused", 32, workers=workers), Measured(2e-4))
+    memory.add(Way("fused", 32, compiled=True, workers=workers), Measured(1e-4, setup=10.0))
+
+    def chosen(steps: float) -> Way:
+        return plan(
+            problem("table"), plain(), member(plain()), timed=True, ahead=lambda s: s * steps
+        ).way
+
+    assert chosen(50_000).compiled is False
+    assert chosen(400_000) == Way("fused", 32, compiled=True, workers=workers)
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs Linux")
+def test_an_executor_is_kept_to() -> None:
+    assert planned(5.0, "inline").workers == 1
+    assert planned(5.0, "processes").workers == 2
+    torch.set_num_threads(1)
+    assert planned(5.0, "processes").workers == 1
+
+
+def test_executors_that_are_not_there() -> None:
+    with pytest.raises(PawlError, match="unknown executor 'ray'; use auto, inline, processes"):
+        pick_executor("ray", CPU)
+    with pytest.raises(PawlError, match="needs Linux and a CPU"):
+        pick_executor("processes", torch.device("cuda"))
+
+
+def test_a_plan_survives_the_ledger() -> None:
+    chosen = Plan(Way("fused", 32, compiled=True, workers=2), "for the test")
+    assert Plan.from_dict(chosen.to_dict()) == chosen
