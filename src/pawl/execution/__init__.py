@@ -2,7 +2,16 @@
 
 from pawl.execution.executors import Heartbeat, Lost, Work
 from pawl.execution.measuring import Memory
-from pawl.execution.packing import Job, Planner, Result, failed, out_of_memory, shared, train_all
+from pawl.execution.packing import (
+    Job,
+    Planner,
+    Result,
+    failed,
+    out_of_memory,
+    reason_of,
+    shared,
+    train_all,
+)
 from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, pick_executor, plan
 from pawl.execution.session import (
     HOLDOUT_SHARE,
@@ -37,6 +46,7 @@ __all__ = [
     "pick_device",
     "pick_executor",
     "plan",
+    "reason_of",
     "record_of",
     "seconds_per_epoch",
     "shared",

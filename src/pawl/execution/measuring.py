@@ -48,12 +48,8 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     Raises:
         Exception: What the model raised; `MemoryError` when a worker died.
     """
-    stepper, setup = way.stepper(len(probes)), 0.0
-    if way.compiled:
-        # Here and with one thread, so that workers inherit code for one thread.
-        setup = _compile(Population(problem, probes, stepper), way.workers)
-    # A compiled stepper serves other populations of its structure and width.
-    make = functools.partial(Population, problem, probes, stepper)
+    setup = compile_ahead(problem, probes, way)
+    make = functools.partial(Population, problem, probes, way.stepper(len(probes)))
     executor = Processes(way.workers) if way.workers > 1 else Inline()
     results = executor.run([functools.partial(_time, make)] * way.workers, lambda: None)
     lost = [result for result in results if isinstance(result, Lost)]
@@ -62,11 +58,26 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     return Measured(sum(results) / way.workers / way.workers / len(probes), setup)
 
 
-def _compile(population: Population, workers: int) -> float:
+def compile_ahead(problem: Problem, members: Sequence[Member], way: Way) -> float:
+    """Compiles a step, if the way says so, for this process and the workers it forks.
+
+    The problem keeps what was compiled: it serves all populations of the structure and width.
+
+    Args:
+        problem: The task.
+        members: As many as the way's width.
+        way: The way.
+
+    Returns:
+        The seconds it took; 0 if there is nothing to compile.
+    """
+    if not way.compiled:
+        return 0.0
     threads = torch.get_num_threads()
+    population = Population(problem, members, way.stepper(len(members)))
     started = time.perf_counter()
     try:
-        if workers > 1:
+        if way.workers > 1:  # workers inherit code for one thread
             torch.set_num_threads(1)
         population.advance(1)
     finally:

@@ -14,6 +14,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.errors import TaskError, first_line
 from pawl.execution.executors import Executor, Heartbeat, Inline, Lost, Processes
+from pawl.execution.measuring import compile_ahead
 from pawl.execution.planner import Plan
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
@@ -103,7 +104,8 @@ def train_all(
             for workers in sorted({pack.plan.workers for pack in waiting}):
                 group = [pack for pack in waiting if pack.plan.workers == workers]
                 for pack in group:
-                    prepare(problem, pack.plan, jobs[pack.indices[0]].member)
+                    member = jobs[pack.indices[0]].member
+                    compile_ahead(problem, [member] * pack.plan.width, pack.plan.way)
                 work = [
                     functools.partial(
                         _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
@@ -142,20 +144,6 @@ def shared(outcome: Outcome, workers: int) -> Outcome:
 def executor_of(plan: Plan) -> Executor:
     """Returns what runs a plan's pieces of work."""
     return Processes(plan.workers) if plan.workers > 1 else Inline()
-
-
-def prepare(problem: Problem, plan: Plan, member: Member) -> None:
-    """Compiles what a plan needs compiled, once, so that the workers inherit it."""
-    if not plan.way.compiled:
-        return
-    threads = torch.get_num_threads()
-    try:
-        if plan.workers > 1:
-            torch.set_num_threads(1)
-        members = [member] * plan.width
-        Population(problem, members, plan.stepper(len(members))).advance(1)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
@@ -202,9 +190,7 @@ def _attempt(
     except TaskError:
         raise
     except Exception as error:  # the user's model or a technique raised
-        if out_of_memory(error):
-            return _Refused("out of memory", memory=True)
-        return _Refused(f"{type(error).__name__}: {first_line(error)}")
+        return _Refused(reason_of(error), memory=out_of_memory(error))
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -212,6 +198,13 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "not enough memory" in str(error)
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Returns why a trial failed that raised this, in one line."""
+    if out_of_memory(error):
+        return "out of memory"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _train_pack(

@@ -17,7 +17,8 @@ from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.errors import TrialError
 from pawl.execution.executors import Heartbeat, Lost, Work
-from pawl.execution.packing import Job, Result, executor_of, prepare, train_all
+from pawl.execution.measuring import compile_ahead
+from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import ExecutorName, Plan, plan
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
@@ -170,7 +171,7 @@ class Session:
         Returns:
             Their results in order; `Lost` for a piece whose worker died.
         """
-        prepare(self.problem, chosen, member)
+        compile_ahead(self.problem, [member] * chosen.width, chosen.way)
         return executor_of(chosen).run(work, self.heartbeat)
 
     def train(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from pawl.errors import PawlError, first_line
-from pawl.execution import Heartbeat, Plan, failed, out_of_memory
+from pawl.errors import PawlError
+from pawl.execution import Heartbeat, Plan, failed, out_of_memory, reason_of
 from pawl.search.halving import Searched, run_generation
 from pawl.search.space import Params
 from pawl.training.population import Member
@@ -71,6 +71,4 @@ def run_or_record(
 
 def refused(pair: tuple[Params, Member], error: Exception) -> Searched:
     """Returns a configuration that could not be trained, with the reason."""
-    memory = out_of_memory(error)
-    reason = "out of memory" if memory else f"{type(error).__name__}: {first_line(error)}"
-    return Searched(pair[0], failed(pair[1], reason), {})
+    return Searched(pair[0], failed(pair[1], reason_of(error)), {})

@@ -15,7 +15,7 @@ from pawl.data.types import Examples, Inputs
 from pawl.models import outputs, predictions
 from pawl.techniques import AVERAGE_INTERVAL, Batch
 from pawl.training.compiled import CompiledStep
-from pawl.training.population import DROPOUT_SALT, Buffers, Kept, Population
+from pawl.training.population import Buffers, Kept, Population, dropout_keys
 from pawl.training.program import Namespace
 
 Arguments = dict[str, Any]
@@ -173,10 +173,7 @@ def _step(population: Population) -> StepFunction:
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], inputs)
         targets = scaled_targets(a["targets"][a["rows"]], a["mean"], a["std"])
         batch = program.transform(Batch(inputs, targets), values, key)
-        keys = {
-            f"{name}.key": rng.fold(key, DROPOUT_SALT + index)
-            for index, name in enumerate(dropouts)
-        }
+        keys = dropout_keys(dropouts, key)
         views = layout.views(weights)
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
         with torch.enable_grad():

@@ -26,7 +26,7 @@ from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
 
 Buffers = dict[str, Tensor]
-DROPOUT_SALT = 1000
+_DROPOUT_SALT = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +262,7 @@ class Population:
 
     def set_dropout_keys(self, key: Tensor) -> None:
         """Gives each dropout layer of each member its key for a step; `key` is `[N]`."""
-        for index, name in enumerate(self.dropouts):
-            self.state.buffers[f"{name}.key"] = rng.fold(key, DROPOUT_SALT + index)
+        self.state.buffers.update(dropout_keys(self.dropouts, key))
 
     def evaluated(self) -> tuple[Tensor, Buffers]:
         """Returns the weights and buffers that evaluations use: averages where there are any."""
@@ -349,6 +348,11 @@ class Population:
         self.state = state.take(torch.arange(len(self), device=self.device))
         self.step = step.clone()
         self.stepper.rebind(self)
+
+
+def dropout_keys(names: Sequence[str], key: Tensor) -> Buffers:
+    """Returns the key buffers of dropout layers for a step whose keys are `[N]`."""
+    return {f"{name}.key": rng.fold(key, _DROPOUT_SALT + index) for index, name in enumerate(names)}
 
 
 def _stack(each: Sequence[Buffers]) -> Buffers:
