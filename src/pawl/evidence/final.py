@@ -114,7 +114,8 @@ def _member(session: Session, recipe: Recipe, index: int) -> Member:
         STOPPING_SHARE,
         session.derive("test", "stopping", index),
     )
-    return Member(recipe, session.derive("test", "seed", index), train, valid, session.epochs)
+    seed = session.derive("test", "seed", index)
+    return session.member(recipe, seed, train, valid, session.epochs)
 
 
 def _rows(session: Session, arm: str) -> Tensor:

@@ -11,7 +11,6 @@ from pawl.evidence.tests import Comparison, corrected_ratio_t, corrected_t
 from pawl.execution import Job, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.training.population import Member
 
 
 class Pairs:
@@ -75,7 +74,7 @@ class Pairs:
             split = splits[pair]
             length = max(1, round(session.epochs * epochs))
             seed = session.derive(self.purpose, "seed", pair)
-            member = Member(recipe, seed, split.train, split.valid, length)
+            member = session.member(recipe, seed, split.train, split.valid, length)
             jobs.append(Job(member, split.holdout))
             roles.append(f"{name} #{pair}")
         return [

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from pawl import rng
@@ -25,6 +26,7 @@ from pawl.recipe import Recipe
 from pawl.techniques import Facts
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
+from pawl.training.program import Program
 from pawl.training.run import Outcome, Run
 
 HOLDOUT_SHARE = 0.2
@@ -149,6 +151,17 @@ class Session:
             targets, kind, STOPPING_SHARE, self.derive(purpose, "stopping", index), rows=rest
         )
         return Resplit(train, valid, holdout)
+
+    def member(
+        self, recipe: Recipe, seed: int, train: Tensor, stopping: Tensor, epochs: int
+    ) -> Member:
+        """Returns a member that is judged on other rows than these.
+
+        The rows for early stopping train it, too, where nothing in its recipe looks at them.
+        """
+        if not Program.of(recipe).stop:
+            train, stopping = torch.cat([train, stopping]).sort().values, stopping[:0]
+        return Member(recipe, seed, train, stopping, epochs)
 
     def plan(self, recipe: Recipe) -> Plan:
         """Returns how to train a structure; decided once per campaign."""

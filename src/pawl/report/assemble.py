@@ -285,7 +285,7 @@ def report_of(
         for arm in _arms_of(trial, baseline, final)
         if int(trial.role.split("#")[1]) < _MAX_CURVE_SEEDS
         for step, loss, score in trial.curve
-        if loss is not None and score is not None
+        if loss is not None
     ]
     return Report(
         summary=summary, trials=tuple(points), curves=tuple(curves), recipe_toml=final.to_toml()

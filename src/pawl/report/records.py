@@ -36,13 +36,16 @@ class TrialPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """One measurement on the way of one seed of one arm; `valid_score` in the metric's units."""
+    """One measurement on the way of one seed of one arm; `valid_score` in the metric's units.
+
+    There is no score where all rows are trained on.
+    """
 
     arm: ArmName
     seed: int
     step: int
     train_loss: float
-    valid_score: float
+    valid_score: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

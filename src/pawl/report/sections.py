@@ -146,12 +146,7 @@ def curves(report: Report) -> list[Figure]:
         for point in series.last_points(report.curves)
     ]
     heads = ("Arm", "Seed", "Last step", "Training loss", f"Validation {metric}")
-    shown = {point.arm for point in report.curves}
-    legend = [
-        (shade, name)
-        for shade, name in (("line-baseline", "baseline"), (f"line-{tone}", "final"))
-        if name in shown
-    ]
+    arms = (("line-baseline", "baseline"), (f"line-{tone}", "final"))
     better = "higher" if summary.direction == "maximize" else "lower"
     wanted: tuple[tuple[series.Field, str, series.Direction], ...] = (
         ("train_loss", "Training loss", "minimize"),
@@ -162,14 +157,17 @@ def curves(report: Report) -> list[Figure]:
         found = series.lines(report.curves, name, tone, direction)
         if found is None:
             continue
-        scale = " Logarithmic scale." if found.logarithmic else ""
+        shown = {point.arm for point in report.curves if finite(getattr(point, name))}
+        notes = " Logarithmic scale." if found.logarithmic else ""
+        if len(shown) < len({point.arm for point in report.curves}):
+            notes += " A recipe without early stopping trains on all rows and has none to validate on."
         figures.append(
             Figure(
                 title=title,
-                caption=f"Thin: single seeds. Strong: their mean.{scale}",
+                caption=f"Thin: single seeds. Strong: their mean.{notes}",
                 drawing=charts.lines(found, label=f"{title} over steps, baseline and final"),
                 table=Table(heads=heads, rows=listed),
-                legend=legend,
+                legend=[(shade, arm) for shade, arm in arms if arm in shown],
                 half=True,
             )
         )

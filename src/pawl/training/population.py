@@ -37,7 +37,8 @@ class Member:
         recipe: Techniques and settings.
         seed: Decides initial weights, the order of rows and all noise.
         train: Training rows, `[R]` int64.
-        valid: Rows for curves and early stopping, `[R']` int64.
+        valid: Rows for curves and early stopping, `[R']` int64. None: it has no validation scores,
+            and its recipe must not stop early. A population has them for all members or for none.
         epochs: Length of the whole trial in passes over the training rows; schedules span it.
     """
 

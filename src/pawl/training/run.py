@@ -26,7 +26,10 @@ _STEPS_BETWEEN_BEATS = 16
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation: steps taken, mean training loss since the last one, validation score."""
+    """One evaluation: steps taken, mean training loss since the last one, validation score.
+
+    The score is NaN where there are no rows to validate on.
+    """
 
     step: int
     train_loss: float
@@ -41,7 +44,7 @@ class Outcome:
         member: The member.
         status: `completed` (all steps taken), `stopped` (early, by a technique), `pruned` (by the
             search), `diverged` (loss or predictions not finite) or `failed` (an exception).
-        score: Validation score of the weights kept; `None` if there are none.
+        score: Validation score of the weights kept; `None` if there are none, or no rows for it.
         steps: Steps taken.
         curve: Its evaluations.
         seconds: Its share of the population's time.
@@ -68,7 +71,8 @@ class Run:
     (whose weights are then kept), else its last.
 
     A member is evaluated after the same steps whether it trains alone or with others: every
-    `interval` steps of its own, and at its end.
+    `interval` steps of its own, and at its end. Without rows to validate on there are no scores, and
+    its last weights count.
 
     Args:
         population: The population; the run owns it.
@@ -80,6 +84,7 @@ class Run:
             _MIN_STEPS_BETWEEN_EVALUATIONS / population.steps_per_epoch
         )
         self.tracks_best = bool(population.program.stop)
+        self.scored = len(population.members[0].valid) > 0
         self.curves: list[list[Point]] = []
         self.seconds: list[float] = []
         self._losses = torch.empty(0)
@@ -149,10 +154,12 @@ class Run:
     def validate(self, members: Sequence[int] | None = None) -> Tensor:
         """Returns validation scores of some members (all by default), larger is better.
 
-        NaN stands for what is not finite.
+        NaN stands for what is not finite, and for all without rows to validate on.
         """
         population, problem = self.population, self.population.problem
         chosen = range(len(population)) if members is None else members
+        if not self.scored:
+            return torch.full((len(chosen),), math.nan)
         valid = [population.members[i].valid for i in chosen]
         shared = all(rows is valid[0] for rows in valid)
         rows = valid[0] if shared else torch.stack(valid)
@@ -184,13 +191,18 @@ class Run:
         stop = self._stopped()
         for i, curve in enumerate(self.curves):
             point = curve[-1] if curve else None
-            if point and not (math.isfinite(point.train_loss) and math.isfinite(point.valid_score)):
+            if point and not self._finite(point):
                 done[i] = "diverged"
             elif int(population.step[i]) >= int(population.total[i]):
                 done[i] = "completed"
             elif bool(stop[i]):
                 done[i] = "stopped"
         return done  # type: ignore[return-value]
+
+    def _finite(self, point: Point) -> bool:
+        return math.isfinite(point.train_loss) and (
+            not self.scored or math.isfinite(point.valid_score)
+        )
 
     def _stopped(self) -> Tensor:
         population = self.population
@@ -228,12 +240,12 @@ class Run:
         sign = self.population.problem.objective.sign
         outcomes = []
         for i in sorted(which):
-            usable = which[i] != "diverged" and math.isfinite(scores[i])
+            usable = which[i] != "diverged" and (not self.scored or math.isfinite(scores[i]))
             outcomes.append(
                 Outcome(
                     member=self.population.members[i],
                     status=which[i] if usable else "diverged",
-                    score=sign * scores[i] if usable else None,
+                    score=sign * scores[i] if usable and self.scored else None,
                     steps=int(self.population.step[i]),
                     curve=tuple(self.curves[i]),
                     seconds=self.seconds[i],
