@@ -167,7 +167,7 @@ def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> t
         return (3, 3) if len(trials) >= 16 else (2, 2)
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
     per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
-    for count, pairs in ((4, 4), (3, 3), (2, 3)):
+    for count, pairs in ((12, 10), (8, 8), (6, 6), (4, 4), (3, 3), (2, 3)):
         if (count + 1) * pairs * per_trial < 0.3 * left:
             return count, pairs
     return 1, 0

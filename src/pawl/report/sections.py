@@ -160,7 +160,9 @@ def curves(report: Report) -> list[Figure]:
         shown = {point.arm for point in report.curves if finite(getattr(point, name))}
         notes = " Logarithmic scale." if found.logarithmic else ""
         if len(shown) < len({point.arm for point in report.curves}):
-            notes += " A recipe without early stopping trains on all rows and has none to validate on."
+            notes += (
+                " A recipe without early stopping trains on all rows and has none to validate on."
+            )
         figures.append(
             Figure(
                 title=title,

@@ -176,15 +176,21 @@ def _structure(
     best = best_trial(trials, session.problem.objective.sign)
     if best is not None and generation % 2 == 0:
         generator = np.random.default_rng(session.derive("neighbor", generation))
-        point = _changed(space, best.extra["params"], generator)
+        tried = {Recipe.from_dict(trial.recipe).structure for trial in trials}
+        point = _changed(space, best.extra["params"], generator, tried)
         return "neighbor of the best", point, space.structure(point)
     return sampler.name, None, sampler.ask_structure()
 
 
-def _changed(space: Space, params: Params, generator: np.random.Generator) -> Params:
-    """Returns a point with one structural parameter changed that changes the recipe."""
-    before = space.recipe(params)
-    names = sorted(space.structural)
+def _changed(
+    space: Space, params: Params, generator: np.random.Generator, tried: Collection[str]
+) -> Params:
+    """Returns a point with one structural parameter changed, and a structure that is not among `tried`.
+
+    One that is tried already comes back only where no other is found.
+    """
+    names, again = sorted(space.structural), params
+    before = space.recipe(params).structure
     for _ in range(100):
         name = names[generator.integers(len(names))]
         distribution = space.distributions[name]
@@ -195,9 +201,12 @@ def _changed(space: Space, params: Params, generator: np.random.Generator) -> Pa
         else:
             continue
         point = {**params, name: value}
-        if space.recipe(point).structure != before.structure:
+        structure = space.recipe(point).structure
+        if structure not in tried:
             return point
-    return params
+        if structure != before:
+            again = point
+    return again
 
 
 def _points(
