@@ -27,7 +27,9 @@ _PROBE_SECONDS = 0.05
 _STEPS = 3000
 _MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
 _LARGE_ROW = 1024
-_WANTED_TRAININGS, _FEWEST_TRAININGS = 90, 26
+_FEWEST_TRAININGS = 26
+_TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
+"""How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
 _SEARCH_SHARE = 0.5
 _GENERATIONS = 6
 _TEST_SHARE = 0.15
@@ -100,9 +102,9 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
     per_epoch = seconds_per_epoch(session, baseline, width=_PAIRS)
     left = session.left - end
     epochs = 0
-    for trainings in (_WANTED_TRAININGS, _FEWEST_TRAININGS):
+    for trainings, fewest in _TRAININGS:
         epochs = int(left / (trainings * per_epoch))
-        if epochs >= _MIN_EPOCHS:
+        if epochs >= fewest:
             break
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:

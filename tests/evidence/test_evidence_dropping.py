@@ -53,7 +53,7 @@ def test_what_is_shown_to_harm_is_dropped(session: Session) -> None:
 
 def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
     candidate = USEFUL.with_("dropout", rate=0.6).with_("noise", deviation=1.0)
-    found = confirm(session, PLAIN, candidate, Effort(screen=False, looks=(5,)))
+    found = confirm(session, PLAIN, candidate, Effort(screen=False, looks=(10,)))
     harmful = {v.change.name for v in found.verdicts if v.verdict == "rejected"}
     assert harmful == {"dropout", "noise"}
     assert "noise" not in found.final

@@ -14,7 +14,12 @@ from pawl.errors import TrialError
 
 # The gradients' concatenation is written once and then read in long rows, in place of branches on
 # where each weight comes from.
-_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"max_pointwise_cat_inputs": 0}
+# Random numbers are hashes that read each intermediate value twice: where long expressions are not
+# stored, the compiler expands them anew for each reading, for minutes.
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
+    "max_pointwise_cat_inputs": 0,
+    "realize_opcount_threshold": 16,
+}
 
 
 class CompiledStep:
