@@ -24,7 +24,7 @@ from pawl.report.assemble import card, report_of, summarize, task_summary
 from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
-from pawl.search import ranked, search
+from pawl.search import contenders, ranked, search, starts
 from pawl.task import Task
 from pawl.techniques import Facts, technique
 from pawl.training.metrics import score
@@ -173,7 +173,8 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     count, pairs = session.ledger.decide(
         "race", lambda: list(pacing.finalists(session, pace, trials))
     )
-    recipes = ranked(trials, sign, count) or [baseline]
+    good = starts(baseline, session.facts, only)
+    recipes = contenders(trials, sign, count, good) or [baseline]
     candidate = race(session, baseline, recipes, pairs)
     depth = session.ledger.decide(
         "depth", lambda: asdict(pacing.depth(session, pace, baseline, candidate, trials))

@@ -164,12 +164,15 @@ def floor(session: Session, pace_: Pace) -> float | None:
 
 
 def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
-    """Returns how many recipes go into the race, and on how many pairs (one recipe: no race)."""
+    """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
+
+    On few rows a validation score says little, and trainings are cheap: many recipes race then.
+    """
     if pace_.seconds_per_trial is None:
         return (3, 3) if len(trials) >= 16 else (2, 2)
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
     per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
-    for count, pairs in ((12, 10), (8, 8), (6, 6), (4, 4), (3, 3), (2, 3)):
+    for count, pairs in ((16, 10), (12, 8), (8, 6), (4, 4), (3, 3), (2, 3)):
         if (count + 1) * pairs * per_trial < 0.3 * left:
             return count, pairs
     return 1, 0

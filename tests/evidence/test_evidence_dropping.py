@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from problems import frame
 
 from pawl.data import load
@@ -74,3 +75,17 @@ def test_a_recipe_that_is_not_shown_to_help_gives_way_to_the_baseline(session: S
     assert not found.proven
     assert found.final == USEFUL
     assert not [v for v in found.verdicts if v.in_final]
+
+
+def test_rows_for_stopping_train_a_recipe_that_does_not_stop(session: Session) -> None:
+    split = session.resplit("confirm", 0)
+    stops = session.member(
+        PLAIN.with_("early_stopping"), 0, split.train, split.valid, session.epochs
+    )
+    goes_on = session.member(PLAIN, 0, split.train, split.valid, session.epochs)
+    assert torch.equal(stops.train, split.train)
+    assert torch.equal(stops.valid, split.valid)
+    both = torch.cat([split.train, split.valid]).sort().values
+    assert torch.equal(goes_on.train, both)
+    assert len(goes_on.valid) == 0
+    assert not set(both.tolist()) & set(split.holdout.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -243,3 +244,18 @@ def test_starts_around_a_baseline_of_the_users_own_keep_what_excludes_others() -
     own = plain(layer_norm={}, cosine={})
     for recipe in starts(own, facts("table")):
         assert fitting(recipe, facts("table")) == recipe
+
+
+def test_a_baseline_without_early_stopping_is_tried_with_it_and_on_few_rows_in_small_batches() -> (
+    None
+):
+    start = baseline(facts("table")).without("early_stopping")
+    assert start.with_("early_stopping") in starts(start, facts("table"))
+    few = dataclasses.replace(facts("table"), num_rows=500)
+    many = dataclasses.replace(facts("table"), num_rows=50_000)
+    rates = []
+    for size, known in ((32, few), (128, many)):
+        assert baseline(known).to_dict()["batch_size"] == {"size": size}
+        cycle = next(r for r in starts(baseline(known), known) if "ema" in r)
+        rates.append(cycle.to_dict()["adamw"]["learning_rate"])
+    assert rates == [0.002, 0.004]

@@ -81,6 +81,22 @@ def test_early_stopping_stops_and_keeps_the_best_weights(
     assert patience == [3, 6]
 
 
+@pytest.mark.parametrize("stepper", STEPPERS)
+def test_without_rows_to_validate_on_the_last_weights_count_and_have_no_score(
+    stepper: type[Stepper],
+) -> None:
+    members = [dataclasses.replace(member(plain(), s), valid=ALL_ROWS[:0]) for s in range(2)]
+    outcomes = to_the_end(run_of(members, stepper()))
+    scored = to_the_end(run_of([member(plain(), s) for s in range(2)], stepper()))
+    for outcome, expected in zip(outcomes, scored, strict=True):
+        assert (outcome.status, outcome.score) == ("completed", None)
+        assert [point.step for point in outcome.curve] == [12, 24]
+        assert all(math.isnan(point.valid_score) for point in outcome.curve)
+        assert outcome.weights is not None
+        assert expected.weights is not None
+        torch.testing.assert_close(outcome.weights, expected.weights)
+
+
 def test_a_metric_to_be_minimized_keeps_the_lowest() -> None:
     recipe = plain(adam={"learning_rate": 0.05}, early_stopping={"patience": 3})
     (outcome,) = to_the_end(run_of([member(recipe, epochs=200)], FusedStepper(), kind="regression"))

@@ -1,6 +1,6 @@
 """The search over techniques and settings: space, samplers, halving, generations."""
 
-from pawl.search.search import SearchPlan, best_trial, ranked, search
+from pawl.search.search import SearchPlan, best_trial, contenders, ranked, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
 
@@ -9,6 +9,7 @@ __all__ = [
     "Space",
     "baseline",
     "best_trial",
+    "contenders",
     "fitting",
     "ranked",
     "search",

@@ -32,6 +32,7 @@ _PHASE = "search"
 _JITTER = 0.5
 _JITTERED_SHARE = 0.5
 _MAX_GENERATIONS = 10_000
+_MANY_PLACES = 8
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,18 @@ def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recip
         found.setdefault(recipe.structure, recipe)
         if len(found) == count:
             break
+    return list(found.values())
+
+
+def contenders(
+    trials: Sequence[TrialRecord], sign: float, count: int, good: Sequence[Recipe]
+) -> list[Recipe]:
+    """Returns the recipes to race, at most `count`: the search's best, and recipes known to be good.
+
+    The known ones take up to half of many places: what one validation split ranks low may be good.
+    """
+    known = good[: count // 2] if count >= _MANY_PLACES else ()
+    found = {recipe.id: recipe for recipe in (*ranked(trials, sign, count - len(known)), *known)}
     return list(found.values())
 
 
