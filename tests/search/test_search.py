@@ -1,0 +1,26 @@
+"""The search's generations: where their structures come from; real trainings throughout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from problems import problem
+
+from pawl.execution import Session
+from pawl.ledger import Ledger
+from pawl.recipe import Recipe
+from pawl.search import SearchPlan, baseline, search
+
+
+def test_a_neighbor_of_the_best_has_a_structure_that_is_new(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, epochs=1)
+        start = baseline(session.facts)
+        plan = SearchPlan(width=1, quota=1, trials=16, deadline=None)
+        trials = search(session, start, plan)
+    assert len(trials) == 16
+    structures = [Recipe.from_dict(trial.recipe).structure for trial in trials]
+    neighbors = [i for i, trial in enumerate(trials) if "neighbor" in trial.role]
+    assert len(neighbors) >= 4
+    for index in neighbors:
+        assert structures[index] not in structures[:index]
