@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any
 
 from pawl import budget as budgets
-from pawl.campaign import Settings, check_epochs, run_campaign
+from pawl.campaign import AVERAGED, Settings, check_epochs, run_campaign
 from pawl.data import resolve_task
 from pawl.deployment import Bundle
 from pawl.errors import LedgerError, TaskError, first_line
@@ -26,9 +26,10 @@ from pawl.techniques import technique
 from pawl.training.checks import check_task
 
 _RESUMABLE = (str, Path)
+_MOST_AVERAGED = 10
 _IDENTITY = {
     "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
-    "fingerprint", "versions", "baseline", "only", "epochs", "executor",
+    "fingerprint", "versions", "baseline", "only", "epochs", "executor", "average",
 }  # fmt: skip
 
 
@@ -102,6 +103,7 @@ def optimize(
     epochs: int | None = None,
     device: str | None = None,
     executor: str | None = None,
+    average: int | None = None,
     seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
@@ -126,6 +128,8 @@ def optimize(
         device: `auto`, `cpu` or `cuda`; `auto` by default.
         executor: Where members train on a CPU: `inline` (this process, all threads), `processes`
             (one per thread) or `auto`, the default: whichever is measured to be faster.
+        average: Most models whose mean the bundle predicts, of those that the final test trains (one
+            per seed, 3 to 10); 5 by default. More cost latency and size, and predict better.
         seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
@@ -147,7 +151,7 @@ def optimize(
                 "epochs": check_epochs(epochs)}  # fmt: skip
     if resume is not None:
         beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
-                  "executor": executor, "out": out, **narrowed}  # fmt: skip
+                  "executor": executor, "average": average, "out": out, **narrowed}  # fmt: skip
         return _resume(source, overrides, beside, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
@@ -156,6 +160,7 @@ def optimize(
         budget, seconds = "10m", budgets.parse("10m")
     seed, device = check_seed(0 if seed is None else seed), device or "auto"
     executor = executor or "auto"
+    average = _check_average(average)
     task = resolve_task(source, **overrides)
     check_task(task)
     name = _source_name(source)
@@ -164,6 +169,7 @@ def optimize(
         **overrides, "baseline": baseline, "only": ",".join(allowed or ()) or None,
         "epochs": epochs, **length, "seed": seed, "device": None if device == "auto" else device,
         "executor": None if executor == "auto" else executor,
+        "average": None if average == AVERAGED else average,
     }  # fmt: skip
     command = _command(source, told)
     folder = Path(out) if out is not None else new_folder(name)
@@ -173,10 +179,20 @@ def optimize(
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
-        "command": command, "executor": executor, **narrowed,
+        "command": command, "executor": executor, "average": average, **narrowed,
     }  # fmt: skip
     settings = Settings(
-        seconds, trials, seed, device, name, command, start, allowed, epochs, executor
+        seconds,
+        trials,
+        seed,
+        device,
+        name,
+        command,
+        start,
+        allowed,
+        epochs,
+        executor,
+        average,
     )
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
@@ -220,10 +236,16 @@ def _resume(
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
         known["command"], Recipe.from_dict(known["baseline"]) if known["baseline"] else None,
-        known["only"], known["epochs"], known["executor"],
+        known["only"], known["epochs"], known["executor"], known["average"],
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
+
+
+def _check_average(average: int | None) -> int:
+    if average is not None and (type(average) is not int or not 1 <= average <= _MOST_AVERAGED):
+        raise TaskError(f"got average={average!r}; give a whole number from 1 to {_MOST_AVERAGED}")
+    return AVERAGED if average is None else average
 
 
 def _names(only: Iterable[str]) -> list[str]:

@@ -32,6 +32,8 @@ from pawl.training.problem import Problem
 from pawl.training.trained import Trained
 
 _MAX_EXTENSIONS = 5
+AVERAGED = 5
+"""Models that a bundle averages by default."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Settings:
         only: Techniques that the search may bring in or vary; all if `None`.
         epochs: Most passes of a training; by the number of rows if `None`.
         executor: Where members train: `auto`, `inline` or `processes`.
+        average: Most models, of the final test's seeds, whose mean the bundle predicts.
     """
 
     budget: float | None
@@ -61,6 +64,7 @@ class Settings:
     only: Sequence[str] | None = None
     epochs: int | None = None
     executor: str = "auto"
+    average: int = AVERAGED
 
 
 def run_campaign(
@@ -185,7 +189,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     session.floor = None  # the end itself is not given up
     seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
     more = partial(pacing.more_seeds, session, pace, final == baseline)
-    test = final_test(session, baseline, final, data.test, seeds, more)
+    test = final_test(session, baseline, final, data.test, seeds, more, average=settings.average)
     return Found(baseline, confirmation, test)
 
 

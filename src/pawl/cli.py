@@ -115,6 +115,13 @@ def optimize(
         str | None,
         typer.Option(help="Where members train: auto, inline or processes.", show_default="auto"),
     ] = None,
+    average: Annotated[
+        int | None,
+        typer.Option(
+            help="Most models whose mean the bundle predicts; 1 for the smallest and fastest.",
+            show_default="5",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
     ] = None,
@@ -134,8 +141,8 @@ def optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, baseline=baseline,
             only=None if only is None else [name.strip() for name in only.split(",")],
-            epochs=epochs, device=device, executor=executor, seed=seed, listener=listener,
-            started=_STARTED,
+            epochs=epochs, device=device, executor=executor, average=average, seed=seed,
+            listener=listener, started=_STARTED,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(result.summary.to_json())

@@ -69,8 +69,20 @@ def summary_dict(**changes: Any) -> dict[str, Any]:
         },
         "metric": "roc_auc",
         "direction": "maximize",
-        "baseline": {"value": 0.8612, "interval": (0.8331, 0.8873), "mean": 0.8598, "n": 10},
-        "final": {"value": 0.8871, "interval": (0.8611, 0.9102), "mean": 0.8862, "n": 10},
+        "baseline": {
+            "value": 0.8612,
+            "interval": (0.8331, 0.8873),
+            "mean": 0.8598,
+            "n": 10,
+            "averaged": 1,
+        },
+        "final": {
+            "value": 0.8871,
+            "interval": (0.8611, 0.9102),
+            "mean": 0.8862,
+            "n": 10,
+            "averaged": 1,
+        },
         "gain": {
             "value": 0.0264,
             "interval": (0.0152, 0.0371),
@@ -226,7 +238,7 @@ def build(
 
 def unproven() -> Report:
     """A campaign without a proven gain: the bundle holds the baseline."""
-    arm = {"value": 0.8612, "interval": (0.8331, 0.8873), "mean": 0.8598, "n": 10}
+    arm = {"value": 0.8612, "interval": (0.8331, 0.8873), "mean": 0.8598, "n": 10, "averaged": 1}
     return build(
         baseline=arm,
         final=arm | {"value": 0.8621, "mean": 0.861},
@@ -248,8 +260,20 @@ def minimized() -> Report:
     return build(
         metric="rmse",
         direction="minimize",
-        baseline={"value": 3412.0, "interval": (3204.0, 3630.0), "mean": 3420.0, "n": 5},
-        final={"value": 2981.0, "interval": (2790.0, 3170.0), "mean": 2990.0, "n": 5},
+        baseline={
+            "value": 3412.0,
+            "interval": (3204.0, 3630.0),
+            "mean": 3420.0,
+            "n": 5,
+            "averaged": 1,
+        },
+        final={
+            "value": 2981.0,
+            "interval": (2790.0, 3170.0),
+            "mean": 2990.0,
+            "n": 5,
+            "averaged": 1,
+        },
         gain={
             "value": 430.0,
             "interval": (302.0, 561.0),

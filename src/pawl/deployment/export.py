@@ -14,14 +14,14 @@ import torch
 
 from pawl.data.types import Examples
 from pawl.errors import BundleError, first_line
-from pawl.models import Deployed
+from pawl.models import Pipeline
 
 OUTPUT = "prediction"
 _PARITY_ROWS = 256
 _RELATIVE_TOLERANCE = 1e-3
 
 
-def to_onnx(model: Deployed, sample: Examples) -> bytes:
+def to_onnx(model: Pipeline, sample: Examples) -> bytes:
     """Returns the model as an ONNX graph with a free batch axis.
 
     Args:
@@ -89,7 +89,7 @@ def run(
     return np.concatenate(parts)
 
 
-def check_parity(model: Deployed, graph: bytes, rows: Examples) -> float:
+def check_parity(model: Pipeline, graph: bytes, rows: Examples) -> float:
     """Runs rows through PyTorch and ONNX Runtime.
 
     Returns:

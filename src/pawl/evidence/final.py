@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
@@ -21,7 +21,7 @@ from pawl.execution.session import STOPPING_SHARE
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Trained, from_outcome, load_artifact, save_artifact
+from pawl.training.trained import Trained, averaged, from_outcome, load_artifact, save_artifact
 
 _KEPT = "artifacts/kept.json"
 
@@ -32,10 +32,11 @@ class FinalTest:
 
     Attributes:
         result: Gain, baseline and final with their intervals.
-        baseline: The first seed's baseline model.
-        final: The first seed's model of the final recipe: what is deployed.
+        baseline: The mean of the first seeds' baseline models.
+        final: The mean of the first seeds' models of the final recipe: what is deployed.
         records: The trainings.
         seeds: Number of paired seeds.
+        averaged: How many models `baseline` and `final` are the mean of.
     """
 
     result: TestGain
@@ -43,6 +44,7 @@ class FinalTest:
     final: Trained
     records: tuple[TrialRecord, ...]
     seeds: int
+    averaged: int
 
 
 def final_test(
@@ -52,6 +54,8 @@ def final_test(
     test: Examples,
     seeds: int,
     more: Callable[[int, float], int] | None = None,
+    *,
+    average: int = 1,
 ) -> FinalTest:
     """Trains both recipes on all development rows with paired seeds and scores the test rows.
 
@@ -63,6 +67,7 @@ def final_test(
         seeds: Paired seeds that are trained together.
         more: Is told how many seeds are done and what the last ones took (seconds per seed), and
             returns how many to train next; 0 ends the test. It sees the clock, not results.
+        average: Most models of an arm that are kept, to predict by their mean.
 
     Raises:
         TrialError: No seed of both arms trained to a usable model.
@@ -75,7 +80,8 @@ def final_test(
             "test", f"seeds {done + 1} to {done + count} of baseline and final on the test rows"
         )
         key = f"test/{len(units)}"
-        work = partial(_train, session, arms, test, key, range(done, done + count))
+        kept = len(_usable(units)[:average])
+        work = partial(_train, session, arms, test, key, range(done, done + count), average - kept)
         units.append(ledger.compute(key, "test", work))
         session.note(units[-1].trials)
         done, per_seed = done + count, units[-1].seconds / count
@@ -90,21 +96,37 @@ def final_test(
     assert test.targets is not None
     result = gain_on_test(
         session.problem.objective, stored["baseline"], stored["final"], test.targets.cpu(),
-        seed=session.seed,
+        seed=session.seed, averaged=average,
     )  # fmt: skip
+    kept_seeds = _usable(units)[:average]
     models = {
-        name: load_artifact(ledger, _artifact(name), session.problem, _rows(session, name))
-        for name in arms
-    }
-    return FinalTest(result, models["baseline"], models["final"], records, len(stored["final"]))
+        name: averaged(
+            [
+                load_artifact(
+                    ledger, _artifact(name, index), session.problem,
+                    _member(session, recipe, index).train,
+                )
+                for index in kept_seeds
+            ]
+        )
+        for name, recipe in arms.items()
+    }  # fmt: skip
+    return FinalTest(
+        result, models["baseline"], models["final"], records, len(stored["final"]), len(kept_seeds)
+    )
+
+
+def _usable(units: Iterable[Unit]) -> list[int]:
+    """Returns the numbers of the seeds of which both arms ended with a usable model."""
+    return list(itertools.chain.from_iterable(unit.payload["usable"] for unit in units))
 
 
 def _predictions(key: str) -> str:
     return f"artifacts/{key.replace('/', '-')}-predictions.safetensors"
 
 
-def _artifact(arm: str) -> str:
-    return f"artifacts/{arm}.safetensors"
+def _artifact(arm: str, seed_index: int) -> str:
+    return f"artifacts/{arm}-{seed_index}.safetensors"
 
 
 def _member(session: Session, recipe: Recipe, index: int) -> Member:
@@ -118,16 +140,10 @@ def _member(session: Session, recipe: Recipe, index: int) -> Member:
     return session.member(recipe, seed, train, valid, session.epochs)
 
 
-def _rows(session: Session, arm: str) -> Tensor:
-    """Returns the training rows of the model that was kept of an arm."""
-    kept = json.loads(session.ledger.read_file(_KEPT))
-    return _member(session, Recipe.from_dict(kept["recipes"][arm]), kept["seed_index"]).train
-
-
 def _train(
-    session: Session, arms: dict[str, Recipe], test: Examples, key: str, seeds: range
+    session: Session, arms: dict[str, Recipe], test: Examples, key: str, seeds: range, keep: int
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
-    """Trains some seeds of both arms, keeps predictions and, of the first usable seed, the models."""
+    """Trains some seeds of both arms, keeps predictions and, of the first usable seeds, the models."""
     ledger = session.ledger
     ledger.touch_test("gain of the final recipe over the baseline")
     examples = test.to(session.problem.device)
@@ -154,15 +170,11 @@ def _train(
             each = [results[recipe.id, index].predictions for index in usable]
             predictions[name] = torch.stack([p for p in each if p is not None]).contiguous()
         ledger.write_file(_predictions(key), save(predictions))
-    if usable and not any(unit.payload["usable"] for unit in ledger.units("test")):
-        for name, recipe in arms.items():
-            kept = from_outcome(session.problem, results[recipe.id, usable[0]].outcome)
-            save_artifact(ledger, _artifact(name), kept)
-        kept_json = {
-            "seed_index": usable[0],
-            "recipes": {name: recipe.to_dict() for name, recipe in arms.items()},
-        }
-        ledger.write_file(_KEPT, json.dumps(kept_json).encode())
+    for (name, recipe), index in itertools.product(arms.items(), usable[: max(0, keep)]):
+        kept = from_outcome(session.problem, results[recipe.id, index].outcome)
+        save_artifact(ledger, _artifact(name, index), kept)
+    recipes = {name: recipe.to_dict() for name, recipe in arms.items()}
+    ledger.write_file(_KEPT, json.dumps({"recipes": recipes}).encode())
     return {"usable": usable}, [
         record_of(
             result.outcome, "test", f"{distinct[id_][0]} #{index}", "test", holdout=result.score

@@ -175,7 +175,8 @@ class TestGain:
 
     Attributes:
         gain: Final minus baseline over seeds; positive is better.
-        baseline: Means over seeds, and 95% intervals of the first seed's models over rows.
+        baseline: Mean over seeds, and the 95% interval, over rows, of what the first models predict by
+            their mean.
         final: Likewise.
     """
 
@@ -194,6 +195,7 @@ def gain_on_test(
     *,
     seed: int,
     draws: int = 1000,
+    averaged: int = 1,
 ) -> TestGain:
     """Measures a gain on test rows that no choice has seen, over paired seeds.
 
@@ -214,12 +216,16 @@ def gain_on_test(
         targets: `[R]`.
         seed: Of the bootstrap.
         draws: Bootstrap draws (a tenth with a metric function of the user's, which is slow).
+        averaged: Of how many of the first seeds' models the arms' own intervals are.
     """
     sign, seeds, rows = objective.sign, len(baseline), len(targets)
     differences = sign * (score(objective, final, targets) - score(objective, baseline, targets))
     generator = torch.Generator().manual_seed(rng.derive_seed("bootstrap", seed))
-    boots_b: list[Tensor] = []
-    boots_f: list[Tensor] = []
+    arms = [
+        torch.cat([arm, arm[:averaged].mean(0, keepdim=True)]) if averaged > 1 else arm
+        for arm in (baseline, final)
+    ]
+    boots: tuple[list[Tensor], list[Tensor]] = ([], [])
     left = draws if objective.function is None else max(100, draws // 10)
     chunk = max(1, min(left, 2_000_000 // max(1, rows)))
     while left > 0:
@@ -228,15 +234,16 @@ def gain_on_test(
         weights = torch.zeros(size, rows).scatter_add_(1, picked, torch.ones(size, rows))
         # Built-in metrics broadcast, and so sort the rows once for all draws.
         lead = 1 if objective.function is None else size
-        for boots, predictions in ((boots_b, baseline), (boots_f, final)):
-            boots.append(
+        for drawn, predictions in zip(boots, arms, strict=True):
+            drawn.append(
                 torch.stack(
                     [score(objective, p, targets, weights) for p in _spread(predictions, lead)]
                 )
             )
         left -= size
-    bootstrap_b, bootstrap_f = torch.cat(boots_b, 1), torch.cat(boots_f, 1)
-    by_rows = sign * (bootstrap_f - bootstrap_b)
+    bootstrap_b, bootstrap_f = (torch.cat(drawn, 1) for drawn in boots)
+    by_rows = sign * (bootstrap_f[:seeds] - bootstrap_b[:seeds])
+    own = seeds if averaged > 1 else 0
     if int(by_rows.mean(0).isfinite().sum()) < 2:
         raise TaskError(
             f"the metric {objective.metric!r} is not a number on resamples of the {rows} test rows; "
@@ -245,8 +252,11 @@ def gain_on_test(
     error, degrees = crossed_error(differences, by_rows, rows)
     return TestGain(
         gain=_comparison(float(differences.mean()), error, seeds, degrees),
-        baseline=(float(score(objective, baseline, targets).mean()), _percentiles(bootstrap_b[0])),
-        final=(float(score(objective, final, targets).mean()), _percentiles(bootstrap_f[0])),
+        baseline=(
+            float(score(objective, baseline, targets).mean()),
+            _percentiles(bootstrap_b[own]),
+        ),
+        final=(float(score(objective, final, targets).mean()), _percentiles(bootstrap_f[own])),
     )
 
 

@@ -1,7 +1,7 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
 from pawl.models.build import Adapter, Builder, make_builder
-from pawl.models.deployed import Deployed
+from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
 from pawl.models.layers import KeyedDropout, dropouts
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
@@ -10,12 +10,14 @@ from pawl.models.outputs import outputs, predictions
 __all__ = [
     "Adapter",
     "Affine",
+    "Averaged",
     "Builder",
     "Deployed",
     "Front",
     "ImageNet",
     "KeyedDropout",
     "Net",
+    "Pipeline",
     "Shape",
     "TabularNet",
     "base_layers",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -32,3 +34,25 @@ class Deployed(nn.Module):
         raw = self.body(self.front(dict(zip(self.names, tensors, strict=True))))
         mean, std = self.get_buffer("target_mean"), self.get_buffer("target_std")
         return predictions(raw, self.kind, self.num_outputs, mean, std)
+
+
+class Averaged(nn.Module):
+    """Several pipelines of one task; predicts the mean of their predictions.
+
+    Args:
+        members: At least one.
+    """
+
+    def __init__(self, members: Sequence[Deployed]) -> None:
+        super().__init__()
+        self.names = members[0].names
+        self.members = nn.ModuleList(members)
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Maps raw inputs, in the schema's order, to predictions."""
+        return torch.stack([member(*tensors) for member in self.members]).mean(0)
+
+
+Pipeline = Deployed | Averaged
+"""What predicts from raw inputs."""

@@ -96,11 +96,11 @@ def summarize(
         direction=objective.direction,
         baseline=ArmSummary(
             value=values["baseline"], interval=test.result.baseline[1],
-            mean=test.result.baseline[0], n=test.seeds,
+            mean=test.result.baseline[0], n=test.seeds, averaged=test.averaged,
         ),
         final=ArmSummary(
             value=values["final"], interval=test.result.final[1],
-            mean=test.result.final[0], n=test.seeds,
+            mean=test.result.final[0], n=test.seeds, averaged=test.averaged,
         ),
         gain=GainSummary(
             value=gain.effect,
@@ -108,7 +108,8 @@ def summarize(
             p_value=gain.p_value,
             n=test.seeds,
             proven=confirmation.proven,
-            statement=_statement(confirmation, test, objective.metric, task.test_rows),
+            statement=_statement(confirmation, test, objective.metric, task.test_rows)
+            + _of_the_average(test, objective.metric, values["final"]),
         ),
         confirmation=_effect(confirmation.headline, confirmation.p_value),
         techniques=[_technique(verdict) for verdict in confirmation.verdicts],
@@ -250,6 +251,14 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
     )
 
 
+def _of_the_average(test: FinalTest, metric: str, value: float) -> str:
+    """Says what the bundle scores where it is not one of the models that the gain is about."""
+    if test.averaged == 1:
+        return ""
+    name = metric.replace("_", " ")
+    return f" The bundle averages {test.averaged} such models: {name} {value:.4g}."
+
+
 def report_of(
     ledger: Ledger,
     summary: Summary,
@@ -307,6 +316,11 @@ def render_folder(folder: Path, summary: Summary) -> Path:
         return ledger.write_file("report.html", page.encode())
 
 
+def _kept(summary: Summary) -> str:
+    count = summary.final.averaged
+    return f"average of {count} models" if count > 1 else "this model"
+
+
 def card(summary: Summary, recipe: Recipe) -> str:
     """Returns `card.md`: what the bundle is, how good, and how it was shown."""
     task = summary.task
@@ -318,8 +332,8 @@ Predicts `{task.target}` ({task.kind}) from {", ".join(task.inputs)}.
 
 | | baseline | final |
 |---|---|---|
-| {summary.metric}, this model | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
-| {summary.metric}, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
+| {summary.metric}, {_kept(summary)} | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
+| {summary.metric}, single models, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
 {summary.final.mean:.6g} |
 | weights | {summary.cost.parameters.baseline:,.0f} | {summary.cost.parameters.final:,.0f} |
 | latency of one row (ms, one thread) | {summary.cost.latency_ms.baseline:.3g} | \

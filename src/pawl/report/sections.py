@@ -8,7 +8,7 @@ from pawl.report import charts, series
 from pawl.report.charts import Row, Tone
 from pawl.report.figures import Figure, Table, drawable, effect_cells, effect_row
 from pawl.report.records import Report, TrialPoint
-from pawl.report.summary import Effect, Summary
+from pawl.report.summary import ArmSummary, Effect, Summary
 from pawl.report.text import (
     capital,
     clean,
@@ -29,6 +29,10 @@ MAX_LISTED = 300
 def final_tone(summary: Summary) -> Tone:
     """Returns the accent only where the gain is proven."""
     return "kept" if summary.gain.proven else "final"
+
+
+def _kept(arm: ArmSummary) -> str:
+    return f"the average of {arm.averaged} models" if arm.averaged > 1 else "one model"
 
 
 def arms(summary: Summary) -> list[Figure]:
@@ -64,8 +68,8 @@ def arms(summary: Summary) -> list[Figure]:
         figures.append(
             Figure(
                 title=f"{metric} on the test rows, {better} is better",
-                caption="Dot: the model that is kept, with its 95% interval over test rows. "
-                "Tick: the mean over seeds.",
+                caption=f"Dot: what is kept, {_kept(summary.final)}, with its 95% interval over test "
+                "rows. Tick: the mean over single models.",
                 drawing=charts.intervals(rows, label=label, axis=metric, zero=False),
                 table=Table(
                     heads=("Arm", metric, "95% interval", "Mean over seeds", "Seeds"), rows=listed

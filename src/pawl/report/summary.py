@@ -38,15 +38,16 @@ class TaskSummary(_Part):
 class ArmSummary(_Part):
     """One arm (baseline or final) on the test rows.
 
-    `value` is the score of the one model that is kept (for the final arm: the one in the bundle,
-    by its own predictions); `interval` is its 95% bootstrap interval over test rows; `mean` is over
-    the `n` seeds that the gain is taken over.
+    `mean` is over single models of the `n` seeds that the gain is taken over. `value` is the score of
+    what is kept, by its own predictions: the mean of the first `averaged` seeds' models (for the
+    final arm: the bundle); `interval` is its 95% bootstrap interval over test rows.
     """
 
     value: float
     interval: tuple[float, float]
     mean: float
     n: int
+    averaged: int
 
 
 class GainSummary(_Part):

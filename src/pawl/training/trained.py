@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
-from pawl.models import Deployed
+from pawl.models import Averaged, Deployed, Pipeline
 from pawl.recipe import Recipe
 from pawl.training.population import Buffers, Layout
 from pawl.training.problem import Problem
@@ -25,13 +26,13 @@ class Trained:
 
     Attributes:
         recipe: Its recipe.
-        seed: Its seed.
+        seed: Its seed; the first one's of several models.
         model: The whole pipeline, on the CPU.
     """
 
     recipe: Recipe
     seed: int
-    model: Deployed
+    model: Pipeline
 
     def to_safetensors(self) -> bytes:
         """Returns all weights and buffers by name."""
@@ -57,6 +58,13 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     _load(body, outcome.weights, outcome.buffers)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
     return Trained(member.recipe, member.seed, model)
+
+
+def averaged(each: Sequence[Trained]) -> Trained:
+    """Returns trained models of one recipe as one that predicts the mean of their predictions."""
+    first = each[0]
+    models = [one.model for one in each if isinstance(one.model, Deployed)]
+    return first if len(each) == 1 else Trained(first.recipe, first.seed, Averaged(models))
 
 
 def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
