@@ -32,7 +32,7 @@ _PHASE = "search"
 _JITTER = 0.5
 _JITTERED_SHARE = 0.5
 _MAX_GENERATIONS = 10_000
-_MANY_PLACES = 8
+_MANY_PLACES = 4
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def search(
         done = session.ledger.unit(f"search/{generation}") is not None
         if not done and not _goes_on(session, plan):
             break
-        session.listener.phase("search", f"generation {generation + 1}")
+        if not done:
+            session.listener.phase("search", f"generation {generation + 1}")
         work = functools.partial(
             _generation, session, space, plan, sampler, known, tuple(trials), generation, count
         )
