@@ -274,8 +274,9 @@ def contenders(
     """Returns the recipes to race, at most `count`: the search's best, and recipes known to be good.
 
     The known ones take up to half of many places: what one validation split ranks low may be good.
+    Where nothing was searched there is nothing to race.
     """
-    known = good[: count // 2] if count >= _MANY_PLACES else ()
+    known = good[: count // 2] if trials and count >= _MANY_PLACES else ()
     found = {recipe.id: recipe for recipe in (*ranked(trials, sign, count - len(known)), *known)}
     return list(found.values())
 
