@@ -537,12 +537,12 @@ def test_settings_of_other_types_are_told(given: dict[str, Any], words: str) -> 
 def test_trials_that_raise_or_run_out_of_memory_are_outcomes_with_reasons(
     error: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Batches of 32 rows or more raise, which the check at the start does not see."""
+    """Batches of 64 rows or more raise, which the check at the start does not see."""
     body = f"""
-    if self.training and len(out) >= 32: raise {error}
+    if self.training and len(out) >= 64: raise {error}
     return out
 Model.change = change
-task = pawl.Task(data=(x.repeat(4, 0), y.repeat(4)), model=Model)
+task = pawl.Task(data=(x.repeat(16, 0), y.repeat(16)), model=Model)
 """
     (tmp_path / "picky.py").write_text(f"{MODULE}def change(self, out):{body}")
     out = tmp_path / "out"
