@@ -17,10 +17,12 @@ _BATCH = 128
 def baseline(facts: Facts) -> Recipe:
     """Returns what a competent person writes first.
 
-    Inputs standardized, AdamW at 1e-3 with PyTorch's other defaults, batches of 128 (of 64 below
-    3,000 rows and of 32 below 1,000, for enough steps), early stopping, the model plain.
+    Inputs standardized, AdamW at 1e-3 with PyTorch's other defaults, batches of 128 (of a table: 64
+    below 3,000 rows and 32 below 1,000, for enough steps), early stopping, the model plain.
     """
-    size = next((size for rows, size in _BATCHES if facts.num_rows < rows), _BATCH)
+    size = _BATCH
+    if not _are_images(facts):
+        size = next((small for rows, small in _BATCHES if facts.num_rows < rows), size)
     tables: dict[str, dict[str, float]] = {
         "standardize": {},
         "batch_size": {"size": size},
@@ -112,8 +114,7 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     Techniques that do not fit the task or are not among `only` are taken out of them; what is then
     equal to another recipe is left out.
     """
-    images = any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs)
-    if images:
+    if _are_images(facts):
         makers = (_shifted_images, _stopped, _mirrored_images, _wide_images, _averaged)
     else:
         makers = (_normalized_residual, _stopped, _averaged, _wide_dropout, _mixed)
@@ -126,6 +127,10 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
         if recipe != start and recipe not in found:
             found.append(recipe)
     return tuple(found)
+
+
+def _are_images(facts: Facts) -> bool:
+    return any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs)
 
 
 def fitting(recipe: Recipe, facts: Facts) -> Recipe:
