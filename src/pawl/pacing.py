@@ -39,10 +39,7 @@ _PAIRS = 5
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
 _MOST_SEEDS = 10
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
-_RACE_SHARE, _MOST_RACE_SHARE = (
-    0.35,
-    0.5,
-)  # of what is left for the evidence; the most, of a small race
+_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
 _RESPLIT_ROWS = 0.85  # training rows of a resplit, relative to the search's
@@ -179,7 +176,7 @@ def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> t
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * _SLOWER_FINAL)
     per_trial = pace_.seconds_per_trial * _SLOWER_FINAL
     for count, pairs in _RACES:
-        share = _RACE_SHARE if count > _FEW_RACERS else _MOST_RACE_SHARE
+        share = _RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
         if (count + 1) * pairs * per_trial < share * left:
             return count, pairs
     return 1, 0
