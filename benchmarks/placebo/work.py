@@ -14,7 +14,7 @@ from techniques import join
 
 import pawl
 
-CAMPAIGNS = {"placebo": 45, "planted": 20, "coverage": 35}
+CAMPAIGNS = {"placebo": 45, "planted": 20, "coverage": 40}
 """Campaigns of each case, by part."""
 Job = tuple[str, int, int]
 

@@ -43,6 +43,15 @@ def test_the_summary_is_as_its_schema_says(done: Result) -> None:
     assert low <= summary["gain"]["value"] <= high
 
 
+def test_the_bundle_averages_the_models_of_the_first_seeds(done: Result) -> None:
+    final = done.summary.final
+    assert (final.n, final.averaged) == (5, 5)
+    assert "averages 5 such models" in done.summary.gain.statement
+    kept = sorted(path.name for path in (done.folder / "artifacts").glob("final-[0-9].safetensors"))
+    assert kept == [f"final-{index}.safetensors" for index in range(5)]
+    assert f"average of {final.averaged} models" in (done.folder / "bundle" / "card.md").read_text()
+
+
 def test_the_folder_holds_all_there_should_be_and_nothing_half_written(done: Result) -> None:
     names = {str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file()}
     expected = {"ledger.sqlite", "recipe.toml", "summary.json", "report.html"}

@@ -523,6 +523,8 @@ def test_a_damaged_summary_is_told(tmp_path: Path, content: bytes) -> None:
         ({"metric": 3}, "metric 3"),
         ({"target": 2}, "no target '2'"),
         ({"kind": 3}, "kind 3"),
+        ({"average": 0}, "average=0"),
+        ({"average": 11}, "average=11"),
     ],
 )
 def test_settings_of_other_types_are_told(given: dict[str, Any], words: str) -> None:

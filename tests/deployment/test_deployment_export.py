@@ -20,7 +20,7 @@ from pawl.execution import Job, Plan, Way, train_all
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
-from pawl.training.trained import Trained, from_outcome
+from pawl.training.trained import Trained, averaged, from_outcome
 
 SERIAL = Plan(Way("serial", 1), "for the test")
 
@@ -100,6 +100,24 @@ def test_a_regression_predicts_in_the_targets_own_units(regression: Exported) ->
     # Targets are around 115 with a deviation of about 13: standardized values would be far off.
     assert abs(got.mean() - targets.mean()) < 15
     assert np.abs(got - targets).mean() < np.abs(targets - targets.mean()).mean()
+
+
+def test_the_average_of_models_predicts_the_mean_of_their_predictions(regression: Exported) -> None:
+    problem = Problem.of(Task(data=frame(regression=True)), regression.data)
+    jobs = [Job(member(regression.trained.recipe, seed, epochs=2)) for seed in range(2)]
+    results = train_all(problem, jobs, lambda _: SERIAL, with_weights=True)
+    others = [from_outcome(problem, result.outcome) for result in results]
+    both = averaged(others)
+    assert averaged(others[:1]) is others[0]
+    assert both.num_parameters == 2 * others[0].num_parameters
+    graph = to_onnx(both.model, regression.data.development.take(torch.arange(4)))
+    assert check_parity(both.model, graph, regression.data.test) < 1e-5
+    inputs = tuple(regression.data.test.inputs[name] for name in both.model.names)
+    with torch.no_grad():
+        singles = [one.model(*inputs) for one in others]
+    assert not torch.allclose(*singles)
+    mean = torch.stack(singles).mean(0)
+    np.testing.assert_allclose(predict(graph, regression.data.test), mean.numpy(), rtol=1e-4)
 
 
 def test_images_enter_as_they_are() -> None:
