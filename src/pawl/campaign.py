@@ -17,7 +17,7 @@ from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundl
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
 from pawl.evidence import Confirmation, Effort, FinalTest, confirm, final_test, race
-from pawl.execution import Listener, Session, Silent, pick_device, pick_executor
+from pawl.execution import Heartbeat, Listener, Session, Silent, pick_device, pick_executor
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.assemble import card, report_of, summarize, task_summary
@@ -188,7 +188,8 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     final = confirmation.final
     session.floor = None  # the end itself is not given up
     seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
-    more = partial(pacing.more_seeds, session, pace, final == baseline)
+    most = pacing.most_seeds(pace, final == baseline, settings.average)
+    more = partial(pacing.more_seeds, session, most)
     test = final_test(session, baseline, final, data.test, seeds, more, average=settings.average)
     return Found(baseline, confirmation, test)
 
@@ -198,12 +199,11 @@ def _deliver(
 ) -> Summary:
     baseline, confirmation, test = found.baseline, found.confirmation, found.test
     session.listener.phase("deploy", "export, parity, latency, bundle")
-    graph = export_graph(test.final, data)
-    unchanged = confirmation.final == baseline
-    graphs = {
-        "baseline": graph if unchanged else export_graph(test.baseline, data),
-        "final": graph,
-    }
+    models = {"final": test.final}
+    if confirmation.final != baseline:
+        models["baseline"] = test.baseline
+    exported = session.spread([partial(_exported, each, data) for each in models.values()])
+    graphs = {"baseline": exported[-1], "final": exported[0]}
     costs = measure(graphs, data.test)
     values = scores_of(session, data, graphs)
     part = task_summary(task, data, settings.source)
@@ -243,6 +243,10 @@ def export_graph(trained: Trained, data: LoadedData) -> bytes:
     graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
     check_parity(trained.model, graph, data.test)
     return graph
+
+
+def _exported(trained: Trained, data: LoadedData, _: Heartbeat) -> bytes:
+    return export_graph(trained, data)
 
 
 def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:

@@ -19,8 +19,8 @@ from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan
 
-END_SECONDS = 10.0
-"""Export of twice five models, latency, report; measured at 7 to 10 on two cores."""
+END_SECONDS = 8.0
+"""Export of twice five models, latency, report."""
 _BOOTSTRAP_SECONDS = 1e-4
 """Per test row and paired seed, for the interval of the gain: the slowest metric (roc_auc), one core."""
 _PROBE_SECONDS = 0.05
@@ -37,7 +37,7 @@ _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduct
 _SLOWER_FINAL = 1.6  # how much longer a final recipe trains than a baseline, as planned for
 _PAIRS = 5
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
-_MOST_SEEDS = 10
+_FEW_SEEDS, _MOST_SEEDS = 2, 10
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 _RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
@@ -205,16 +205,21 @@ def depth(
         return Depth(Effort(screen=False, looks=()), 0.0)
     base = _RESPLIT_ROWS * pace_.seconds_per_trial
     mine = _RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=_PAIRS)
-    after = ending(session, pace_.seeds) + pace_.seeds * (mine + base) / _RESPLIT_ROWS
+    full, least = (
+        ending(session, seeds) + seeds * (mine + base) / _RESPLIT_ROWS
+        for seeds in (pace_.seeds, min(pace_.seeds, _FEW_SEEDS))
+    )
     assert session.left is not None
-    left = session.left - after
+    left = session.left - least
     changes = len(candidate.changes(baseline))
     headline, single = 5 * (mine + base), 5 * mine
-    if changes * single + base * 5 + single + headline + math.ceil(0.7 * changes) * single < left:
-        return Depth(Effort(screen=True, looks=LOOKS), after)
+    screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
+    if screening + headline + full - least < left:
+        return Depth(Effort(screen=True, looks=LOOKS, reserve=least), full)
     if headline < left:
-        return Depth(Effort(screen=False, looks=LOOKS), after)
-    return Depth(Effort(screen=False, looks=(3,) if 3 * (mine + base) < left else ()), after)
+        return Depth(Effort(screen=False, looks=LOOKS, reserve=least), full)
+    few: tuple[int, ...] = (3,) if 3 * (mine + base) < left else ()
+    return Depth(Effort(screen=False, looks=few, reserve=least), full)
 
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
@@ -230,6 +235,14 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     spare = left - evidence - race_
     assert session.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
+
+
+def most_seeds(pace_: Pace, unchanged: bool, average: int) -> int:
+    """Returns the seeds beyond which a final test gains nothing.
+
+    Where the baseline is kept there is no gain to measure, but a bundle of models to fill.
+    """
+    return max(pace_.seeds, average) if unchanged else _MOST_SEEDS
 
 
 def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
@@ -249,11 +262,10 @@ def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
     return max(1, min(pace_.seeds, _affordable(session, 0, 2 * each)))
 
 
-def more_seeds(session: Session, pace_: Pace, unchanged: bool, done: int, seconds: float) -> int:
+def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
     if session.left is None:
         return 0
-    most = pace_.seeds if unchanged else _MOST_SEEDS
     return max(0, min(most - done, _affordable(session, done, seconds)))
 
 

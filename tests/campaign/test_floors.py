@@ -22,10 +22,10 @@ def test_a_budget_for_the_baseline_alone_leaves_the_baseline(
     frame(240).to_csv(tmp_path / "table.csv", index=False)
     result = api.optimize(str(tmp_path / "table.csv"), budget=600, out=tmp_path / "out")
     summary = summary_of(tmp_path / "out")
-    assert summary["trials"] == {"completed": 0, "pruned": 0, "failed": 0, "trained": 3}
+    assert summary["trials"] == {"completed": 0, "pruned": 0, "failed": 0, "trained": 5}
     assert summary["techniques"] == []
     assert summary["baseline"] == summary["final"]
-    assert summary["final"]["n"] == 3
+    assert summary["final"]["n"] == 5
     assert "could be compared with the baseline within the budget" in summary["gain"]["statement"]
     assert result.recipe.optimizer == "adamw"
     assert "could be compared" in result.report.read_text(encoding="utf-8")
@@ -62,11 +62,11 @@ def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "out", {}) as ledger:
         plenty = Session(problem("table"), ledger, 0, budget=1e7)
         assert pacing.seeds(plenty, pace, unchanged=False) == 5
-        assert pacing.more_seeds(plenty, pace, False, 5, 1.0) == 5
-        assert pacing.more_seeds(plenty, pace, False, 10, 1.0) == 0
-        assert pacing.more_seeds(plenty, pace, True, 5, 1.0) == 0
+        assert pacing.more_seeds(plenty, 10, 5, 1.0) == 5
+        assert pacing.more_seeds(plenty, 10, 10, 1.0) == 0
+        assert pacing.more_seeds(plenty, 5, 5, 1.0) == 0
         over = Session(problem("table"), ledger, 0, budget=1e-3)
         assert pacing.seeds(over, pace, unchanged=False) == 1
-        assert pacing.more_seeds(over, pace, False, 1, 1.0) == 0
+        assert pacing.more_seeds(over, 10, 1, 1.0) == 0
         untimed = Session(problem("table"), ledger, 0)
-        assert pacing.more_seeds(untimed, pace, False, 5, 1.0) == 0
+        assert pacing.more_seeds(untimed, 10, 5, 1.0) == 0

@@ -34,10 +34,13 @@ class Effort:
     Attributes:
         screen: Whether to run backward elimination.
         looks: Numbers of pairs after which to look at the recipe against the baseline.
+        reserve: Seconds that those looks leave: for the end, and a final test that is just enough. The
+            session's reserve, which is for a full one, holds for what comes behind them.
     """
 
     screen: bool
     looks: tuple[int, ...]
+    reserve: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     gate = {}
     if effort.looks and changes:
         gate = look_by_look(
-            session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe"
-        )
+            session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe",
+            reserve=effort.reserve,
+        )  # fmt: skip
         if not pairs.of(candidate):  # given up in the middle of the first look
             effort = replace(effort, looks=())
     if not effort.looks or not changes:
@@ -90,10 +94,6 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
         return Confirmation(
             baseline, candidate, False, None, None, (*unproven, *screened), effort, 0
         )
-    pairs = Pairs(session, "confirm")
-    gate = look_by_look(
-        session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe"
-    )
     p_value, final = gate["baseline"], candidate
     proven = p_value <= ALPHA and pairs.compare(candidate, baseline).effect > 0
     adjusted: dict[str, float] = {}
@@ -136,13 +136,16 @@ def look_by_look(
     others: Mapping[str, Recipe],
     looks: Sequence[int],
     what: str,
+    *,
+    reserve: float | None = None,
 ) -> dict[str, float]:
     """Compares the candidate with each other recipe, look by look; returns p-values over the looks.
 
     Whether there is time for a further look is decided by the clock before the present one; the look
     that is so known to be the last gets all of alpha that is left. A comparison that is decided, even
-    when corrected for all of them, is not trained further.
+    when corrected for all of them, is not trained further. Leaves `reserve` seconds, or the session's.
     """
+    reserve = session.reserve if reserve is None else reserve
     planned = spending(looks)
     shares: list[float] = []
     p_values: dict[str, list[float]] = {name: [] for name in others}
@@ -157,7 +160,9 @@ def look_by_look(
             break
         following = session.ledger.decide(
             f"{key}/next",
-            partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),
+            partial(
+                _next_look, session, pairs, [candidate, *others.values()], look, looks, reserve
+            ),
         )
         shares.append(planned[look] if following else 1.0 - sum(shares))
         for name, arm in undecided.items():
@@ -170,7 +175,12 @@ def look_by_look(
 
 
 def _next_look(
-    session: Session, pairs: Pairs, arms: Sequence[Recipe], look: int, looks: Sequence[int]
+    session: Session,
+    pairs: Pairs,
+    arms: Sequence[Recipe],
+    look: int,
+    looks: Sequence[int],
+    reserve: float,
 ) -> int:
     """Returns the number of pairs of the next look, 0 if this one is the last.
 
@@ -183,7 +193,7 @@ def _next_look(
     if session.left is None:
         return planned[0]
     per_pair = sum(pairs.seconds(arm) for arm in arms)
-    affordable = look + int((session.left - session.reserve) / max(per_pair, 1e-9))
+    affordable = look + int((session.left - reserve) / max(per_pair, 1e-9))
     return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from pawl import rng
@@ -120,9 +120,9 @@ def _comparison(effect: float, error: float, n: int, degrees: float) -> Comparis
     elif not math.isfinite(error):
         p_value, half, one_sided = 1.0, math.inf, math.inf
     else:
-        p_value = float(2.0 * stats.t.sf(abs(effect) / error, degrees))
-        half = float(stats.t.ppf(0.975, degrees)) * error
-        one_sided = float(stats.t.ppf(0.95, degrees)) * error
+        p_value = float(2.0 * special.stdtr(degrees, -abs(effect) / error))
+        half = float(special.stdtrit(degrees, 0.975)) * error
+        one_sided = float(special.stdtrit(degrees, 0.95)) * error
     interval = effect - half, effect + half
     return Comparison(effect, interval, p_value, n, error, degrees, effect - one_sided)
 
@@ -223,9 +223,9 @@ def gain_on_test(
     generator = torch.Generator().manual_seed(rng.derive_seed("bootstrap", seed))
     arms = [
         torch.cat([arm, arm[:averaged].mean(0, keepdim=True)]) if averaged > 1 else arm
-        for arm in (baseline, final)
+        for arm in ([baseline] if torch.equal(baseline, final) else [baseline, final])
     ]
-    boots: tuple[list[Tensor], list[Tensor]] = ([], [])
+    boots: list[list[Tensor]] = [[] for _ in arms]
     left = draws if objective.function is None else max(100, draws // 10)
     chunk = max(1, min(left, 2_000_000 // max(1, rows)))
     while left > 0:
@@ -241,7 +241,7 @@ def gain_on_test(
                 )
             )
         left -= size
-    bootstrap_b, bootstrap_f = (torch.cat(drawn, 1) for drawn in boots)
+    bootstrap_b, bootstrap_f = (torch.cat(drawn, 1) for drawn in (boots[0], boots[-1]))
     by_rows = sign * (bootstrap_f[:seeds] - bootstrap_b[:seeds])
     own = seeds if averaged > 1 else 0
     if int(by_rows.mean(0).isfinite().sum()) < 2:

@@ -17,10 +17,10 @@ from pawl import rng
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.errors import TrialError
-from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.executors import Heartbeat, Inline, Lost, Processes, Work
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
-from pawl.execution.planner import ExecutorName, Plan, plan
+from pawl.execution.planner import ExecutorName, Plan, plan, worker_counts
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
@@ -186,6 +186,19 @@ class Session:
         """
         compile_ahead(self.problem, [member] * chosen.width, chosen.way)
         return executor_of(chosen).run(work, self.heartbeat)
+
+    def spread(self, work: Sequence[Work]) -> list[Any]:
+        """Runs pieces of work that train nothing side by side, where processes may be used.
+
+        A piece whose worker died runs again in this process.
+        """
+        workers = max(worker_counts(self.problem.device, self.executor))
+        executor = Processes(workers) if min(workers, len(work)) > 1 else Inline()
+        results = executor.run(work, self.heartbeat)
+        return [
+            piece(self.heartbeat) if isinstance(result, Lost) else result
+            for piece, result in zip(work, results, strict=True)
+        ]
 
     def train(
         self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
