@@ -77,7 +77,7 @@ def _campaign(
     from pawl import api, pacing
 
     torch.set_num_threads(1)
-    pacing._STEPS = STEPS
+    pacing.sizes._STEPS = STEPS
     writes = Writes(Path(out), die_at, told)
     sys.addaudithook(writes.hook)
     sqlite3.connect = writes.connect  # type: ignore[assignment]

@@ -9,7 +9,7 @@ import sys
 STEPS = 20
 """Steps of a full trial, in place of thousands."""
 
-_QUICK = f"import pawl.pacing as p; p._STEPS = {STEPS}; from pawl.cli import main; main()"
+_QUICK = f"import pawl.pacing.sizes as p; p._STEPS = {STEPS}; from pawl.cli import main; main()"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
 
 

@@ -28,7 +28,7 @@ def test_every_name_of_the_public_face_is_there() -> None:
 def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pawl import pacing
 
-    monkeypatch.setattr(pacing, "_STEPS", 20)
+    monkeypatch.setattr(pacing.sizes, "_STEPS", 20)
     monkeypatch.chdir(tmp_path)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)

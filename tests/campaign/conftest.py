@@ -18,7 +18,7 @@ from pawl import Result, pacing
 @pytest.fixture(scope="module", autouse=True)
 def short_trainings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pacing, "_STEPS", STEPS)
+        patch.setattr(pacing.sizes, "_STEPS", STEPS)
         yield
 
 
@@ -39,5 +39,5 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def done(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Result:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pacing, "_STEPS", STEPS)
+        patch.setattr(pacing.sizes, "_STEPS", STEPS)
         return optimize(files, tmp_path_factory.mktemp("campaign") / "out")

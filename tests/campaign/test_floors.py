@@ -17,8 +17,8 @@ def test_a_budget_for_the_baseline_alone_leaves_the_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if a search would not fit: whether it does depends on the machine."""
-    monkeypatch.setattr(pacing, "_TRAININGS", ((10**9, 1),))
-    monkeypatch.setattr(pacing, "_BARE_TRAININGS", 10**9)
+    monkeypatch.setattr(pacing.sizes, "_TRAININGS", ((10**9, 1),))
+    monkeypatch.setattr(pacing.sizes, "_BARE_TRAININGS", 10**9)
     frame(240).to_csv(tmp_path / "table.csv", index=False)
     result = api.optimize(str(tmp_path / "table.csv"), budget=600, out=tmp_path / "out")
     summary = summary_of(tmp_path / "out")

@@ -202,7 +202,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An archive bomb need not be large to be one; and no case is to trip over another's folder."""
     monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 1_000_000)
     monkeypatch.setattr(archives, "_SLACK", 0)
-    monkeypatch.setattr("pawl.pacing._STEPS", 20)
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
     yield
     shutil.rmtree("out", ignore_errors=True)
 
@@ -417,7 +417,7 @@ class StopAt:
 def started(place: Path) -> Path:
     """The folder of a campaign that was stopped after its search."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pawl.pacing._STEPS", 20)
+        patch.setattr("pawl.pacing.sizes._STEPS", 20)
         with pytest.raises(StoppedError):
             api.optimize("good.csv", trials=2, seed=3, out="started", listener=StopAt("screen"))
     return Path("started")
@@ -595,7 +595,7 @@ def bundle(place: Path) -> Path:
     from pawl.recipe import Recipe
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pawl.pacing._STEPS", 20)
+        patch.setattr("pawl.pacing.sizes._STEPS", 20)
         result = pawl.train("odd.csv", Recipe.read("wide.toml"), out="odd")
     assert result.value > 0.8
     return Path("odd/bundle")

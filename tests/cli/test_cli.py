@@ -244,7 +244,7 @@ def test_two_recipes_are_compared(
     data: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("pawl.pacing._STEPS", 20)
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
     other = tmp_path / "slow.toml"
     other.write_text(recipe.read_text().replace("0.001", "0.00002"))
     command = ("compare", data, recipe, other, "--pairs", 5, "--seed", 2)
@@ -287,7 +287,7 @@ def test_the_doctor_finds_this_machine_fit(capfd: pytest.CaptureFixture[str]) ->
 def test_a_campaign_is_shown_and_its_report_is_written_anew(
     data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pawl.pacing._STEPS", 20)
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
     out = tmp_path / "out"
     ran = in_process(capfd, "optimize", data, "--trials", 3, "--out", out)
     assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,31 @@
+"""How a campaign shares its budget: length of a trial, size of the search, depth of the evidence.
+
+With a budget in seconds, sizes follow from timings and are written to the ledger as decisions. With a
+number of trials they follow from rules alone.
+"""
+
+from pawl.pacing.proof import (
+    Depth,
+    depth,
+    extension,
+    finalists,
+    floor,
+    more_seeds,
+    most_seeds,
+    seeds,
+)
+from pawl.pacing.sizes import Pace, natural_epochs, pace
+
+__all__ = [
+    "Depth",
+    "Pace",
+    "depth",
+    "extension",
+    "finalists",
+    "floor",
+    "more_seeds",
+    "most_seeds",
+    "natural_epochs",
+    "pace",
+    "seeds",
+]

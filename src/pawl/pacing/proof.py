@@ -1,0 +1,156 @@
+"""After the search: who races, how deep the confirmation goes, the seeds of the final test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pawl.evidence import LOOKS, Effort
+from pawl.execution import Session, seconds_per_epoch
+from pawl.ledger import TrialRecord
+from pawl.pacing.end import (
+    END_SECONDS,
+    RESPLIT_ROWS,
+    SLOWER_FINAL,
+    bootstrap,
+    ending,
+    slowdown,
+)
+from pawl.pacing.sizes import PAIRS, Pace
+from pawl.recipe import Recipe
+
+_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
+_RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
+_FEW_RACERS = 3
+_WORTHWHILE = 0.08
+_FEW_SEEDS, _MOST_SEEDS = 2, 10
+_ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
+
+
+def floor(session: Session, pace_: Pace) -> float | None:
+    """Returns the seconds that race and confirmation must leave: the end, and one pair of models."""
+    if pace_.seconds_per_trial is None:
+        return None
+    return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
+
+
+def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
+    """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
+
+    On few rows a validation score says little, and trainings are cheap: many recipes race then.
+    """
+    if pace_.seconds_per_trial is None:
+        return (3, 3) if len(trials) >= 16 else (2, 2)
+    left = _for_evidence(session, pace_, pace_.seconds_per_trial * SLOWER_FINAL)
+    per_trial = pace_.seconds_per_trial * SLOWER_FINAL
+    for count, pairs in _RACES:
+        share = _RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
+        if (count + 1) * pairs * per_trial < share * left:
+            return count, pairs
+    return 1, 0
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How deep the confirmation goes, and the seconds to leave for what follows it."""
+
+    effort: Effort
+    reserve: float
+
+
+def depth(
+    session: Session,
+    pace_: Pace,
+    baseline: Recipe,
+    candidate: Recipe,
+    trials: Sequence[TrialRecord],
+) -> Depth:
+    """Returns the deepest confirmation that fits the time left, by a timing of the candidate."""
+    if pace_.seconds_per_trial is None:
+        looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
+        return Depth(Effort(screen=True, looks=looks), 0.0)
+    if not trials:
+        return Depth(Effort(screen=False, looks=()), 0.0)
+    base = RESPLIT_ROWS * pace_.seconds_per_trial
+    mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
+    full, least = (
+        ending(session, seeds) + seeds * (mine + base) / RESPLIT_ROWS
+        for seeds in (pace_.seeds, min(pace_.seeds, _FEW_SEEDS))
+    )
+    assert session.left is not None
+    left = session.left - least
+    changes = len(candidate.changes(baseline))
+    headline, single = 5 * (mine + base), 5 * mine
+    screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
+    if screening + headline + full - least < left:
+        return Depth(Effort(screen=True, looks=LOOKS, reserve=least), full)
+    if headline < left:
+        return Depth(Effort(screen=False, looks=LOOKS, reserve=least), full)
+    few: tuple[int, ...] = (3,) if 3 * (mine + base) < left else ()
+    return Depth(Effort(screen=False, looks=few, reserve=least), full)
+
+
+def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
+    """Returns a later deadline for the search if evidence on this candidate would leave time over."""
+    if pace_.seconds_per_trial is None or not pace_.search.deadline:  # not timed, or no search
+        return None
+    base = pace_.seconds_per_trial
+    mine = session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
+    changes = len(candidate.changes(baseline))
+    evidence = (5 * changes + 10) * mine + 10 * base
+    left = _for_evidence(session, pace_, mine)
+    race_ = max(9 * base * SLOWER_FINAL, _RACE_SHARE / (1 - _RACE_SHARE) * evidence)
+    spare = left - evidence - race_
+    assert session.budget is not None
+    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
+
+
+def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
+    """Returns the seconds that are left for race and confirmation."""
+    assert session.left is not None
+    assert pace_.seconds_per_trial is not None
+    test = pace_.seeds * (final + pace_.seconds_per_trial)
+    return session.left - ending(session, pace_.seeds) - test
+
+
+def most_seeds(pace_: Pace, unchanged: bool, average: int) -> int:
+    """Returns the seeds beyond which a final test gains nothing.
+
+    Where the baseline is kept there is no gain to measure, but a bundle of models to fill.
+    """
+    return max(pace_.seeds, average) if unchanged else _MOST_SEEDS
+
+
+def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
+    """Returns the seeds of the final test that are trained first: those planned, or fewer.
+
+    What a pair takes is known from other splits and another number of members only, and a machine
+    can turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
+    """
+    if session.left is None or pace_.seconds_per_trial is None:
+        return pace_.seeds
+    recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
+    each = pace_.seconds_per_trial * (1 + SLOWER_FINAL) / 2
+    if recent:
+        each = sum(recent) / len(recent) / RESPLIT_ROWS
+    if unchanged:
+        each = pace_.seconds_per_trial / 2
+    return max(1, min(pace_.seeds, _affordable(session, 0, 2 * each)))
+
+
+def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
+    """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
+    if session.left is None:
+        return 0
+    return max(0, min(most - done, _affordable(session, done, seconds)))
+
+
+def _affordable(session: Session, done: int, per_seed: float) -> int:
+    """Returns how many seeds fit a part of the time left; one if just one fits it all."""
+    assert session.left is not None
+    slower = slowdown()
+    left = session.left - (END_SECONDS + done * bootstrap(session)) * slower
+    per_seed += bootstrap(session) * slower
+    count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
+    return 1 if count == 0 and per_seed < 0.9 * left else max(0, count)

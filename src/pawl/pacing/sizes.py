@@ -1,0 +1,123 @@
+"""Before the search: the length of a trial and the size of the search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pawl.errors import BudgetError
+from pawl.execution import Session, seconds_per_epoch
+from pawl.pacing.end import SLOWER_FINAL, ending
+from pawl.recipe import Recipe
+from pawl.search import SearchPlan
+
+PAIRS = 5
+"""Members that train together when a recipe is timed: the pairs of the first look."""
+_STEPS = 3000
+_MIN_EPOCHS, _MAX_EPOCHS, _MAX_IMAGE_EPOCHS = 8, 150, 20
+_LARGE_ROW = 1024
+_FEWEST_TRAININGS = 26
+_TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
+"""How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
+_SEARCH_SHARE = 0.4
+_GENERATIONS = 6
+_TEST_SHARE = 0.15
+_COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
+_BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Sizes that are fixed before the search.
+
+    Attributes:
+        epochs: Passes of a full trial over its training rows.
+        seconds_per_trial: Of the baseline, in a population of five; `None` when nothing is timed.
+        search: Size of the search.
+        seeds: Paired seeds of the final test.
+    """
+
+    epochs: int
+    seconds_per_trial: float | None
+    search: SearchPlan
+    seeds: int
+
+
+def natural_epochs(session: Session) -> int:
+    """Returns the passes that give about 3,000 steps at a batch of 128, within limits.
+
+    What the user asked for comes first.
+    """
+    if session.longest is not None:
+        return session.longest
+    train, _ = session.search_rows
+    steps = max(1, len(train) // 128)
+    epochs = max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / steps)))
+    values = sum(math.prod(spec.shape) for spec in session.problem.schema.inputs)
+    if not session.timed and values > _LARGE_ROW:
+        epochs = min(epochs, _MAX_IMAGE_EPOCHS)
+    return epochs
+
+
+def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
+    """Returns the campaign's sizes.
+
+    Raises:
+        BudgetError: The budget does not hold one training of a single pass.
+    """
+    if trials is not None:
+        quota = max(2, min(32, trials // 5))
+        plan = SearchPlan(width=math.ceil(quota / 2), quota=quota, trials=trials, deadline=None)
+        return Pace(natural_epochs(session), None, plan, seeds=5)
+    decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline))
+    return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
+
+
+def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
+    end = ending(session, 3)
+    assert session.left is not None
+    if session.left < end:  # already: no need to time anything
+        begun = session.ledger.elapsed
+        raise BudgetError(
+            f"a budget of {session.budget:.0f}s is too short here: reading took {begun:.0f}s, and the "
+            f"end (export, report) takes about {end:.0f}s; give --budget {math.ceil(3 * (begun + end))}s"
+        )
+    per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
+    left = session.left - end
+    epochs = 0
+    for trainings, fewest in _TRAININGS:
+        epochs = int(left / (trainings * per_epoch))
+        if epochs >= fewest:
+            break
+    epochs = min(epochs, natural_epochs(session))
+    if epochs < 1:
+        return asdict(_bare_pace(session, per_epoch, end))
+    per_trial = epochs * per_epoch
+    seeds = 5 if 5 * per_trial * (1 + SLOWER_FINAL) < _TEST_SHARE * left else 3
+    searching = _SEARCH_SHARE * (left - seeds * per_trial * (1 + SLOWER_FINAL))
+    configurations = searching / per_trial / _COST_PER_CONFIGURATION
+    quota = max(4, min(64, round(configurations / _GENERATIONS)))
+    plan = SearchPlan(
+        width=math.ceil(quota / 2),
+        quota=quota,
+        trials=None,
+        deadline=session.ledger.elapsed + searching,
+    )
+    return asdict(Pace(epochs, per_trial, plan, seeds))
+
+
+def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
+    """Returns the sizes of a campaign that trains the baseline and says how good it is."""
+    assert session.left is not None
+    left = session.left - end
+    if left < per_epoch:
+        need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
+        raise BudgetError(
+            f"a budget of {session.budget:.0f}s is too short for this data: one pass over the rows "
+            f"takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give --budget "
+            f"{math.ceil(need)}s or more"
+        )
+    epochs = max(1, int(left / (_BARE_TRAININGS * per_epoch)))
+    plan = SearchPlan(width=1, quota=1, trials=None, deadline=0.0)
+    return Pace(epochs, epochs * per_epoch, plan, seeds=3 if left > 3.5 * per_epoch else 1)
