@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from pawl.errors import RecipeError, did_you_mean
-from pawl.techniques import Settings, Stage, Technique, ordered, technique
+from pawl.techniques import Settings, Split, Stage, Technique, ordered, technique
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,13 @@ class Recipe:
     def optimizer(self) -> str:
         """Name of the update technique."""
         return self.stage(Stage.UPDATE)[0][0].name
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a training step (of fewer training rows: all of them)."""
+        if "batch_size" not in self:
+            return Split.batch_size
+        return int(self.settings("batch_size").size)  # type: ignore[attr-defined]
 
     def with_(self, name: str, **values: Any) -> Recipe:
         """Returns the recipe with a technique added, or with these settings of it changed.

@@ -16,8 +16,7 @@ from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.errors import TrialError
 from pawl.evidence.tests import TestGain, gain_on_test
-from pawl.execution import Job, Session, record_of
-from pawl.execution.session import STOPPING_SHARE
+from pawl.execution import STOPPING_SHARE, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member

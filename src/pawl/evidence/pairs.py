@@ -31,6 +31,7 @@ class Pairs:
         self.purpose = purpose
         self.records: list[TrialRecord] = []
         self.scores: dict[str, dict[int, float]] = {}
+        self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
         split = session.resplit(purpose, 0)
         self.test_to_train = split.test_to_train
 
@@ -58,6 +59,8 @@ class Pairs:
         if unit is None:
             return False
         self.records += unit.trials
+        trained = sum(record.seconds for record in unit.trials)
+        self._slack = max(1.0, unit.seconds / trained) if trained else 1.0
         self.session.note(unit.trials)
         for (arm, pair), record in zip(wanted, unit.trials, strict=True):
             sign = self.session.problem.objective.sign
@@ -125,18 +128,20 @@ class Pairs:
         return float(np.corrcoef(a, b)[0, 1])
 
     def seconds(self, recipe: Recipe) -> float:
-        """Returns the mean seconds of an arm's trainings so far, or of all arms' if it has none."""
+        """Returns the mean seconds of an arm's trainings so far, or of all arms' if it has none.
+
+        By the clock, so with what workers waited for each other in the last trainings.
+        """
         mine = [r.seconds for r in self.records if r.recipe_id == recipe.id and r.seconds > 0]
         every = mine or [r.seconds for r in self.records]
-        return sum(every) / len(every) if every else 0.0
+        return self._slack * sum(every) / len(every) if every else 0.0
 
     def seconds_per_row(self, recipe: Recipe) -> float | None:
         """Returns an arm's seconds per training row and pass."""
         mine = [r for r in self.records if r.recipe_id == recipe.id and r.steps > 0]
         if not mine:
             return None
-        size = getattr(recipe.settings("batch_size"), "size", 1) if "batch_size" in recipe else 128
-        return sum(r.seconds for r in mine) / (sum(r.steps for r in mine) * size)
+        return sum(r.seconds for r in mine) / (sum(r.steps for r in mine) * recipe.batch_size)
 
 
 def forward_flops(session: Session, recipe: Recipe) -> int:

@@ -1,32 +1,19 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
 from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import Memory
-from pawl.execution.packing import (
-    Job,
-    Planner,
-    Result,
-    failed,
-    out_of_memory,
-    reason_of,
-    shared,
-    train_all,
-)
+from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
+from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, pick_executor, plan
-from pawl.execution.session import (
-    HOLDOUT_SHARE,
-    Listener,
-    Resplit,
-    Session,
-    Silent,
-    record_of,
-    seconds_per_epoch,
-)
+from pawl.execution.session import HOLDOUT_SHARE, STOPPING_SHARE, Resplit, Session
+from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way
 
 __all__ = [
     "EXECUTORS",
     "HOLDOUT_SHARE",
+    "STOPPING_SHARE",
     "ExecutorName",
     "Heartbeat",
     "Job",

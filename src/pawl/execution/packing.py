@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from pawl.data.types import Examples
-from pawl.errors import TaskError, first_line
+from pawl.errors import TaskError
 from pawl.execution.executors import Executor, Heartbeat, Inline, Lost, Processes
 from pawl.execution.measuring import compile_ahead
+from pawl.execution.outcomes import failed, out_of_memory, reason_of, shared
 from pawl.execution.planner import Plan
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
@@ -136,29 +137,36 @@ def train_all(
     return [results[i] for i in range(len(jobs))]
 
 
-def shared(outcome: Outcome, workers: int) -> Outcome:
-    """Returns an outcome with its share of the time that all workers took together."""
-    return replace(outcome, seconds=outcome.seconds / workers)
-
-
 def executor_of(plan: Plan) -> Executor:
     """Returns what runs a plan's pieces of work."""
     return Processes(plan.workers) if plan.workers > 1 else Inline()
 
 
 def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
-    """Returns one pack per structure and worker, the longest first."""
+    """Returns what each worker trains in one go, the longest first.
+
+    A step of a population costs something whatever its width, so one population per structure is least
+    work. Structures are split between the workers only where there are too few to keep all busy, or
+    where members train one by one anyway.
+    """
     groups: dict[tuple[str, int], list[int]] = {}
     for index, job in enumerate(jobs):
         groups.setdefault((job.member.recipe.structure, len(job.member.train)), []).append(index)
-    packs = []
-    for indices in groups.values():
-        plan = planner(jobs[indices[0]].member.recipe)
-        # Interleaved, so that every worker gets as many of each arm and of each length.
-        shares = [indices[start :: plan.workers] for start in range(plan.workers)]
-        packs += [_Pack(tuple(share), plan) for share in shares if share]
-    work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in packs}
-    return sorted(packs, key=lambda pack: -work[pack])
+    planned = [_Pack(tuple(g), planner(jobs[g[0]].member.recipe)) for g in groups.values()]
+    work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in planned}
+    planned.sort(key=lambda pack: -work[pack])
+    fused = [pack for pack in planned if pack.plan.way.mode == "fused"]
+    whole: set[_Pack] = set()
+    for workers in {pack.plan.workers for pack in fused}:
+        same = [pack for pack in fused if pack.plan.workers == workers]
+        whole.update(same[: len(same) // workers * workers])
+    packs = [pack for pack in planned if pack in whole]
+    for pack in planned:
+        if pack not in whole:
+            # Interleaved, so that every worker gets as many of each arm and of each length.
+            shares = [pack.indices[i :: pack.plan.workers] for i in range(pack.plan.workers)]
+            packs += [_Pack(share, pack.plan) for share in shares if share]
+    return packs
 
 
 def _narrower(pack: _Pack, refused: _Refused) -> list[_Pack]:
@@ -191,20 +199,6 @@ def _attempt(
         raise
     except Exception as error:  # the user's model or a technique raised
         return _Refused(reason_of(error), memory=out_of_memory(error))
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Tells whether memory ran out; on a CPU, PyTorch says so by a plain `RuntimeError`."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "not enough memory" in str(error)
-    )
-
-
-def reason_of(error: Exception) -> str:
-    """Returns why a trial failed that raised this, in one line."""
-    if out_of_memory(error):
-        return "out of memory"
-    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _train_pack(
@@ -263,16 +257,3 @@ def _result(
     targets = examples.targets[job.judge.to(examples.targets.device)].cpu()
     value = float(score(problem.objective, predictions, targets))
     return Result(outcome, predictions, value if math.isfinite(value) else None)
-
-
-def failed(member: Member, reason: str) -> Outcome:
-    """Returns the outcome of a member that could not be trained."""
-    return Outcome(
-        member=member,
-        status="failed",
-        score=None,
-        steps=0,
-        curve=(),
-        seconds=0.0,
-        reason=reason,
-    )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,49 +14,27 @@ from torch import Tensor
 from pawl import rng
 from pawl.data import split_rows
 from pawl.data.types import Examples
-from pawl.errors import TrialError
-from pawl.execution.executors import Heartbeat, Inline, Lost, Processes, Work
+from pawl.execution.executors import Inline, Lost, Processes, Work
+from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import ExecutorName, Plan, plan, worker_counts
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
-from pawl.training.population import Member, Population
+from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.program import Program
-from pawl.training.run import Outcome, Run
 
 HOLDOUT_SHARE = 0.2
 """Share of the development rows that the search validates on, and that a resplit holds out."""
 STOPPING_SHARE = 0.15
 """Share of a resplit's training rows that is kept for early stopping."""
 _STRUCTURE_SHARE = 0.08
-_TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
-
-
-class Listener(Protocol):
-    """Told how a campaign goes on; all methods may be called often."""
-
-    def phase(self, name: str, detail: str) -> None:
-        """A phase has begun."""
-
-    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
-        """Trainings so far, best validation score, seconds left (`None` without a budget)."""
 
 
 class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
     """The seconds that the campaign's end needs would be touched."""
-
-
-class Silent:
-    """A listener that says nothing."""
-
-    def phase(self, name: str, detail: str) -> None:
-        """Does nothing."""
-
-    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
-        """Does nothing."""
 
 
 @dataclass(frozen=True)
@@ -252,75 +228,3 @@ class Session:
             if self.best is None or sign * trial.score > sign * self.best:
                 self.best = trial.score
         self._tell()
-
-
-def record_of(
-    outcome: Outcome,
-    phase: str,
-    role: str,
-    split: str,
-    *,
-    holdout: float | None = None,
-    extra: dict[str, object] | None = None,
-) -> TrialRecord:
-    """Returns an outcome as the ledger keeps it."""
-    member = outcome.member
-    return TrialRecord(
-        phase=phase,
-        role=role,
-        recipe=member.recipe.to_dict(),
-        recipe_id=member.recipe.id,
-        seed=member.seed,
-        split=split,
-        epochs=member.epochs,
-        status=outcome.status,
-        score=outcome.score,
-        holdout=holdout,
-        steps=outcome.steps,
-        seconds=outcome.seconds,
-        reason=outcome.reason,
-        curve=[[p.step, _finite(p.train_loss), _finite(p.valid_score)] for p in outcome.curve],
-        extra=extra or {},
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
-
-
-def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
-    """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
-    train, valid = session.search_rows
-    chosen = session.plan(recipe)
-    width = 1 if chosen.way.mode == "serial" else math.ceil(width / chosen.workers)
-    width = min(width, chosen.width)
-    members = [
-        Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
-    ]
-
-    def time_epoch(_: Heartbeat) -> float:
-        run = Run(Population(session.problem, members, chosen.stepper(width)))
-        run.population.advance(1)
-        started = time.perf_counter()
-        run.population.advance(1)
-        affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
-        steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
-        # The fastest of a few repeats: what a busy machine adds is not the model's.
-        per_step, begun = float("inf"), time.perf_counter()
-        for _repeat in range(_REPEATS):
-            started = time.perf_counter()
-            run.population.advance(steps)
-            per_step = min(per_step, (time.perf_counter() - started) / steps)
-            if time.perf_counter() - begun > _LONG_ENOUGH:
-                break
-        started = time.perf_counter()
-        run.validate()
-        evaluation = time.perf_counter() - started
-        epochs = run.interval / run.population.steps_per_epoch
-        return (per_step * run.interval + evaluation) / epochs / width
-
-    timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
-    seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]
-    if not seconds:
-        raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")
-    return sum(seconds) / len(seconds) / chosen.workers

@@ -47,8 +47,7 @@ def _with_rate(recipe: Recipe, rate: float, weight_decay: float) -> Recipe:
 
     Malladi et al., On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, NeurIPS 2022.
     """
-    size = recipe.settings("batch_size").size if "batch_size" in recipe else _BATCH  # type: ignore[attr-defined]
-    scaled = float(f"{rate * math.sqrt(size / _BATCH):.2g}")
+    scaled = float(f"{rate * math.sqrt(recipe.batch_size / _BATCH):.2g}")
     return recipe.with_("adamw", learning_rate=scaled, weight_decay=weight_decay)
 
 

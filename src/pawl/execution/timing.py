@@ -1,0 +1,53 @@
+"""What a pass over the rows takes in a campaign, by measurement."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from pawl.errors import TrialError
+from pawl.execution.executors import Heartbeat, Lost
+from pawl.execution.session import Session
+from pawl.recipe import Recipe
+from pawl.training.population import Member, Population
+from pawl.training.run import Run
+
+_TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
+
+
+def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
+    """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
+    train, valid = session.search_rows
+    chosen = session.plan(recipe)
+    width = 1 if chosen.way.mode == "serial" else math.ceil(width / chosen.workers)
+    width = min(width, chosen.width)
+    members = [
+        Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
+    ]
+
+    def time_epoch(_: Heartbeat) -> float:
+        run = Run(Population(session.problem, members, chosen.stepper(width)))
+        run.population.advance(1)
+        started = time.perf_counter()
+        run.population.advance(1)
+        affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
+        steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
+        # The fastest of a few repeats: what a busy machine adds is not the model's.
+        per_step, begun = float("inf"), time.perf_counter()
+        for _repeat in range(_REPEATS):
+            started = time.perf_counter()
+            run.population.advance(steps)
+            per_step = min(per_step, (time.perf_counter() - started) / steps)
+            if time.perf_counter() - begun > _LONG_ENOUGH:
+                break
+        started = time.perf_counter()
+        run.validate()
+        evaluation = time.perf_counter() - started
+        epochs = run.interval / run.population.steps_per_epoch
+        return (per_step * run.interval + evaluation) / epochs / width
+
+    timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
+    seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]
+    if not seconds:
+        raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")
+    return sum(seconds) / len(seconds) / chosen.workers
