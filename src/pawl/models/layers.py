@@ -45,3 +45,26 @@ class KeyedDropout(nn.Module):
 def dropouts(module: nn.Module) -> list[tuple[str, KeyedDropout]]:
     """Returns the keyed dropout layers of a module with their names, in a fixed order."""
     return [(name, m) for name, m in module.named_modules() if isinstance(m, KeyedDropout)]
+
+
+class PiecewiseLinear(nn.Module):
+    """Says how far each number reaches into each of its bins, from 0 (below) to 1 (above).
+
+    Maps `[B, F]` to `[B, F * K]` for `K` bins.
+
+    Args:
+        low: Lower ends, `[F, K]`.
+        width: Widths, `[F, K]`; a bin of no width is always 0.
+    """
+
+    low: Tensor
+    scale: Tensor
+
+    def __init__(self, low: Tensor, width: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", low)
+        self.register_buffer("scale", torch.where(width > 0, 1.0 / width, 0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encodes."""
+        return ((x.unsqueeze(-1) - self.low) * self.scale).clamp(0.0, 1.0).flatten(1)

@@ -91,6 +91,7 @@ class TabularNet(Net):
                 for length in item.shape:
                     size *= length
                 num_features += size + sum(item.missing)
+        self.encoders = nn.ModuleDict()
         self.stem = Block(nn.Linear(num_features, width), residual=False)
         self.blocks = nn.Sequential(
             *(
@@ -108,8 +109,23 @@ class TabularNet(Net):
                 parts.append(self.embedding(inputs[name] + self.offsets).flatten(1))
             else:
                 parts.append(inputs[name].flatten(1).to(torch.float32))
+            if name in self.encoders:
+                parts.append(self.encoders[name](parts[-1]))
         x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self.out(self.blocks(self.stem(x_BF)))  # type: ignore[no-any-return]
+
+    def encode(self, name: str, encoder: nn.Module, num_features: int) -> None:
+        """Feeds the first layer, which is made anew, with what `encoder` makes of an input, too.
+
+        Args:
+            name: The input, numbers.
+            encoder: Maps it, flat, from `[B, F]` to `[B, num_features]`.
+            num_features: See `encoder`.
+        """
+        self.encoders[name] = encoder
+        present = self.stem.layer
+        assert isinstance(present, nn.Linear)
+        self.stem.layer = nn.Linear(present.in_features + num_features, present.out_features)
 
 
 class ImageNet(Net):

@@ -24,6 +24,7 @@ _RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and conf
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
 _WORTHWHILE = 0.08
+_PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_SEEDS, _MOST_SEEDS = 2, 10
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
@@ -83,7 +84,8 @@ def depth(
     changes = len(candidate.changes(baseline))
     headline, single = 5 * (mine + base), 5 * mine
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
-    if screening + headline + full - least < left:
+    screening += changes * _PLANNING_SECONDS
+    if screening + 2 * headline + full - least < left:  # two looks
         return Depth(Effort(screen=True, looks=LOOKS, reserve=least), full)
     if headline < left:
         return Depth(Effort(screen=False, looks=LOOKS, reserve=least), full)

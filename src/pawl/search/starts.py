@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from pawl.errors import RecipeError
 from pawl.recipe import Recipe
@@ -72,6 +72,11 @@ def _normalized_residual(start: Recipe) -> Recipe:
     return _add(_smooth_cycle(start), residual={}, depth={"layers": 3}, batch_norm={})
 
 
+def _encoded(start: Recipe) -> Recipe:
+    """Numbers encoded by bins: what trees see and a plain net does not."""
+    return _add(_smooth_cycle(start), piecewise_linear={})
+
+
 def _wide_dropout(start: Recipe) -> Recipe:
     """Wider, and held back by dropout."""
     return _add(
@@ -111,12 +116,16 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     """Returns recipes known to be good for such a task, the given one left out.
 
     Techniques that do not fit the task or are not among `only` are taken out of them; what is then
-    equal to another recipe is left out.
+    equal to another recipe is left out. The first is the one most likely to be worth a short budget.
     """
+    makers: tuple[Callable[[Recipe], Recipe], ...]
     if _are_images(facts):
         makers = (_shifted_images, _stopped, _mirrored_images, _wide_images, _averaged)
     else:
-        makers = (_normalized_residual, _stopped, _averaged, _wide_dropout, _mixed)
+        first = (_normalized_residual, _encoded)
+        if _is_mixed(facts):
+            first = first[::-1]
+        makers = (*first, _stopped, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
         recipe = fitting(_scaled(make(start)), facts)
@@ -126,6 +135,11 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
         if recipe != start and recipe not in found:
             found.append(recipe)
     return tuple(found)
+
+
+def _is_mixed(facts: Facts) -> bool:
+    """Tells whether a table has categories or gaps beside its numbers, so numbers of many kinds."""
+    return any(spec.cardinalities or any(spec.missing) for spec in facts.schema.inputs)
 
 
 def _are_images(facts: Facts) -> bool:

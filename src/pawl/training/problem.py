@@ -19,7 +19,7 @@ from pawl.techniques import Facts, LossTerm, Split, Stage
 from pawl.training.checks import check_metric_works, check_model
 from pawl.training.metrics import make_objective
 
-_SAMPLE_ROWS = 4
+_SAMPLE_ROWS, _TABLE_ROWS = 4, 2048
 _CHECKED_ROWS = 32
 
 
@@ -118,12 +118,17 @@ class Problem:
         stage = recipe.stage(Stage.MODEL)
         if stage:
             with torch.no_grad():
-                sample = _to_cpu(front(self.examples.take(rows[:_SAMPLE_ROWS]).inputs))
+                sample = _to_cpu(front(self.examples.take(self._sample(rows)).inputs))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:
                     body = technique.apply(body, settings, sample)
         return front, body.to(self.device), fitted
+
+    def _sample(self, rows: Tensor) -> Tensor:
+        """Returns training rows for model techniques to look at: of a table many, evenly spread."""
+        count = min(len(rows), _TABLE_ROWS if self.schema.source == "table" else _SAMPLE_ROWS)
+        return rows[torch.linspace(0, len(rows) - 1, count, device=rows.device).long()]
 
     def facts(self) -> Facts:
         """Returns what techniques may know of the task."""

@@ -131,7 +131,8 @@ class Run:
         due = ((population.step % self.interval == 0) | ended).nonzero().flatten().tolist()
         scores = torch.full((len(population),), -math.inf)
         scores[due] = self.validate(due)
-        improved = scores > self.best
+        # Ties go to the later one: a metric that cannot rise further says nothing, more steps do.
+        improved = (scores >= self.best) & scores.isfinite()
         self.best = torch.where(improved, scores, self.best)
         if self.tracks_best and bool(improved.any()):
             self._keep_best(improved)
@@ -212,7 +213,7 @@ class Run:
         since = []
         for curve in self.curves:
             values = [sign * point.valid_score for point in curve]
-            since.append(len(values) - 1 - values.index(max(values)) if values else 0)
+            since.append(values[::-1].index(max(values)) if values else 0)
         device = population.device
         stale = torch.tensor(since, dtype=torch.float32, device=device)
         evaluations = torch.tensor(counts, dtype=torch.float32, device=device)

@@ -1,0 +1,82 @@
+"""Piecewise linear encoding of numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pawl.data.types import Inputs
+from pawl.models import PiecewiseLinear, TabularNet
+from pawl.techniques.record import Facts, Settings, Stage, Technique
+
+_MOST_NUMBERS = 256
+
+
+class PiecewiseLinearSettings(Settings):
+    """Settings of `piecewise_linear`."""
+
+    bins: Literal[8, 16, 32] = Field(16, description="bins per number")
+
+
+def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
+    """Gives the first layer, beside each number, how far it reaches into each of its bins.
+
+    The bins end at quantiles of the training rows in which a value counts by the root of how often
+    it occurs: a column that is mostly zero would else have most of its bins there.
+    """
+    assert isinstance(module, TabularNet)
+    for name in _numbers(module):
+        x = sample[name].flatten(1).double().numpy()
+        edges = [_edges(column, settings.bins) for column in x.T]
+        low, width = torch.zeros(2, len(edges), settings.bins)
+        for i, each in enumerate(edges):
+            low[i, : len(each) - 1] = torch.from_numpy(each[:-1])
+            width[i, : len(each) - 1] = torch.from_numpy(np.diff(each))
+        module.encode(name, PiecewiseLinear(low, width), len(edges) * settings.bins)
+    return module
+
+
+def _edges(values: np.ndarray, bins: int) -> np.ndarray:
+    """Returns the ends of up to so many bins, rising; a single value has none."""
+    distinct, counts = np.unique(values, return_counts=True)
+    weights = np.sqrt(counts)
+    reached = np.cumsum(weights) - weights / 2
+    at = np.linspace(reached[0], reached[-1], bins + 1)
+    return np.unique(np.interp(at, reached, distinct).astype(np.float32))
+
+
+def _numbers(module: TabularNet) -> list[str]:
+    return [name for name in module.names if name != "categorical"]
+
+
+def needs_numbers(facts: Facts) -> str | None:
+    """Says that there are no numbers, too many, or no network to give them to."""
+    if facts.own_model or not isinstance(facts.module, TabularNet):
+        return "it needs the network that pawl builds for tables"
+    numbers = sum(_width(facts.sample[name]) for name in _numbers(facts.module))
+    if numbers == 0:
+        return "the task has no numeric inputs"
+    if numbers > _MOST_NUMBERS:
+        return f"a row has {numbers:,} numbers, and {_MOST_NUMBERS} are the most"
+    return None
+
+
+def _width(x: Tensor) -> int:
+    return x.flatten(1).shape[1]
+
+
+TECHNIQUE = Technique(
+    name="piecewise_linear",
+    stage=Stage.MODEL,
+    summary="Encode each number by how far it reaches into each of its bins.",
+    reference="Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022",
+    apply=piecewise_linear,
+    settings=PiecewiseLinearSettings,
+    writes=frozenset({"layers"}),
+    after=frozenset({"residual", "width", "depth"}),
+    fits=needs_numbers,
+)
