@@ -23,6 +23,9 @@ from pawl.recipe import Recipe
 _RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
+_RACE_TRAININGS = (
+    35  # that a longer search leaves time for: six recipes and the baseline, five pairs
+)
 _WORTHWHILE = 0.08
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_SEEDS, _MOST_SEEDS = 2, 10
@@ -102,7 +105,7 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     changes = len(candidate.changes(baseline))
     evidence = (5 * changes + 10) * mine + 10 * base
     left = _for_evidence(session, pace_, mine)
-    race_ = max(9 * base * SLOWER_FINAL, _RACE_SHARE / (1 - _RACE_SHARE) * evidence)
+    race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, _RACE_SHARE / (1 - _RACE_SHARE) * evidence)
     spare = left - evidence - race_
     assert session.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
