@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pawl.data import ModelSpec
 from pawl.errors import BudgetError, TaskError
 from pawl.execution import Job, Plan, Way, pick_device, train_all
+from pawl.execution.packing import _packs
+from pawl.execution.ways import Mode
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.metrics import score
@@ -54,6 +56,20 @@ def test_results_come_in_the_order_of_the_jobs_and_are_packed_by_structure() -> 
         (alone,) = train_all(one, [job], lambda _: Plan(Way("serial", 1), ""))
         assert alone.predictions is not None
         torch.testing.assert_close(result.predictions, alone.predictions, rtol=0, atol=1e-4)
+
+
+def test_structures_are_split_between_workers_only_where_there_are_too_few() -> None:
+    structures = [plain(), plain(layer_norm={}), plain(residual={})]
+    jobs = jobs_of([recipe for recipe in structures for _ in range(5)])
+
+    def sizes(mode: Mode, count: int) -> list[int]:
+        plan = Plan(Way(mode, 8, workers=2), "for the test")
+        return [len(pack.indices) for pack in _packs(jobs[: 5 * count], lambda _: plan)]
+
+    assert sizes("fused", 1) == [3, 2]
+    assert sizes("fused", 2) == [5, 5]
+    assert sizes("fused", 3) == [5, 5, 3, 2]
+    assert sizes("serial", 2) == [3, 2, 3, 2]
 
 
 def test_a_job_without_rows_to_judge_by_does_not_cost_the_others_theirs() -> None:

@@ -241,6 +241,10 @@ def test_a_technique_without_a_row_is_named(placebo: Technique) -> None:
 def compose(first: Technique, second: Technique) -> None:
     rows = row_of(first.name), row_of(second.name)
     kind = "images" if "images" in (rows[0].accepts, rows[1].accepts) else "table"
+    facts = problem(kind).facts()
+    if first.fits(facts) or second.fits(facts):  # one is for images, the other for tables
+        assert {row.accepts for row in rows} == {"images", "table"}
+        return
     members = [
         member(
             plain()

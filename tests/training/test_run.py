@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from problems import ALL_ROWS, Functional, frame, member, plain, problem, problem_of
@@ -74,11 +75,30 @@ def test_early_stopping_stops_and_keeps_the_best_weights(
         assert outcome.steps < 1200
         scores = [point.valid_score for point in outcome.curve]
         assert outcome.score == max(scores)
-        patience.append(len(scores) - 1 - scores.index(max(scores)))
+        patience.append(scores[::-1].index(max(scores)))
         one = problem("table")
         kept = score(one.objective, predictions(outcome), one.targets[outcome.member.valid])
         assert float(kept) == pytest.approx(outcome.score, abs=1e-6)
     assert patience == [3, 6]
+
+
+@pytest.mark.parametrize("stepper", STEPPERS)
+def test_equal_scores_go_to_the_later_evaluation(stepper: type[Stepper]) -> None:
+    """Classes that are told apart at once: the metric is at its best, and training still helps."""
+    easy = pd.DataFrame(
+        {"x": np.r_[-np.ones(80), np.ones(80)], "target": ["no"] * 80 + ["yes"] * 80}
+    )
+    one = problem_of(
+        Task(data=easy.sample(frac=1.0, random_state=1), target="target", metric="accuracy")
+    )
+    ended = {}
+    for recipe in (plain(), plain(early_stopping={"patience": 3})):
+        run = Run(Population(one, [member(recipe, 1, epochs=30)], stepper()))
+        (ended[recipe.id],) = to_the_end(run)
+    last, stopped = ended.values()
+    assert [point.valid_score for point in stopped.curve[-4:]] == [1.0] * 4
+    assert stopped.status == "completed"
+    torch.testing.assert_close(stopped.weights, last.weights)
 
 
 @pytest.mark.parametrize("stepper", STEPPERS)

@@ -50,7 +50,7 @@ def _edges(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _numbers(module: TabularNet) -> list[str]:
-    return [name for name in module.names if name != "categorical"]
+    return [item.name for item in module.spec.inputs if item.dtype != "int64"]
 
 
 def needs_numbers(facts: Facts) -> str | None:
