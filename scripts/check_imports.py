@@ -26,6 +26,7 @@ ROOMS = (
     "pacing",
     "deployment",
     "report",
+    "delivery",
     "campaign",
     "single",
     "progress",

@@ -16,8 +16,9 @@ import pandas as pd
 from techniques import PLACEBOS
 
 from pawl import rng
-from pawl.campaign import Found, Settings, search_and_prove
+from pawl.campaign import Settings, search_and_prove
 from pawl.data import LoadedData, load
+from pawl.delivery import Found
 from pawl.evidence import Comparison, final_test
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger

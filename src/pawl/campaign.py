@@ -9,27 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pawl import pacing
 from pawl.data import LoadedData, load
-from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
+from pawl.delivery import Found, deliver
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
-from pawl.evidence import Confirmation, Effort, FinalTest, confirm, final_test, race
-from pawl.execution import Heartbeat, Listener, Session, Silent, pick_device, pick_executor
+from pawl.evidence import Effort, confirm, final_test, race
+from pawl.execution import Listener, Session, Silent, pick_device, pick_executor
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
-from pawl.report.assemble import card, report_of, summarize, task_summary
-from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
 from pawl.search import contenders, ranked, search, starts
 from pawl.task import Task
 from pawl.techniques import Facts, technique
-from pawl.training.metrics import score
 from pawl.training.problem import Problem
-from pawl.training.trained import Trained
 
 _MAX_EXTENSIONS = 5
 AVERAGED = 5
@@ -111,7 +105,7 @@ def run_campaign(
             if not ledger.units():  # nothing to go on with, and a longer budget may have the folder
                 ledger.discard()
             raise
-        return _deliver(session, task, data, settings, found)
+        return deliver(session, task, data, found, source=settings.source, command=settings.command)
 
 
 def _ledger(
@@ -136,15 +130,6 @@ def _ledger(
             "finish it with the version that started it, or start anew with another --out"
         )
     return ledger
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a campaign found: the recipe to beat, what was shown, and what the test rows say."""
-
-    baseline: Recipe
-    confirmation: Confirmation
-    test: FinalTest
 
 
 def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> Found:
@@ -194,27 +179,6 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     return Found(baseline, confirmation, test)
 
 
-def _deliver(
-    session: Session, task: Task, data: LoadedData, settings: Settings, found: Found
-) -> Summary:
-    baseline, confirmation, test = found.baseline, found.confirmation, found.test
-    session.listener.phase("deploy", "export, parity, latency, bundle")
-    models = {"final": test.final}
-    if confirmation.final != baseline:
-        models["baseline"] = test.baseline
-    exported = session.spread([partial(_exported, each, data) for each in models.values()])
-    graphs = {"baseline": exported[-1], "final": exported[0]}
-    costs = measure(graphs, data.test)
-    values = scores_of(session, data, graphs)
-    part = task_summary(task, data, settings.source)
-    summary = summarize(
-        session, task=part, baseline=baseline, confirmation=confirmation, test=test,
-        values=values, costs=costs, command=settings.command,
-    )  # fmt: skip
-    _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
-    return summary
-
-
 def check_epochs(epochs: int | None) -> int | None:
     """Returns a most of epochs that is one.
 
@@ -236,57 +200,3 @@ def check_fit(facts: Facts, names: Iterable[str]) -> None:
         reason = technique(name).fits(facts)
         if reason:
             raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")
-
-
-def export_graph(trained: Trained, data: LoadedData) -> bytes:
-    """Returns a trained model as an ONNX graph, its predictions checked on test rows."""
-    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
-    check_parity(trained.model, graph, data.test)
-    return graph
-
-
-def _exported(trained: Trained, data: LoadedData, _: Heartbeat) -> bytes:
-    return export_graph(trained, data)
-
-
-def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
-    """Returns the kept models' scores by the predictions of their graphs: what `predict` gives."""
-    assert data.test.targets is not None
-    return {
-        name: float(
-            score(
-                session.problem.objective,
-                torch.from_numpy(predict(graph, data.test)),
-                data.test.targets,
-            )
-        )
-        for name, graph in graphs.items()
-    }
-
-
-def _leave(
-    session: Session,
-    data: LoadedData,
-    baseline: Recipe,
-    final: Recipe,
-    test: FinalTest,
-    graph: bytes,
-    summary: Summary,
-) -> None:
-    """Writes bundle, recipe, report and summary; the summary last: all else is there."""
-    session.listener.phase("report", "report.html")
-    ledger = session.ledger
-    described = {
-        "name": data.name,
-        "metric": summary.metric,
-        "direction": summary.direction,
-        "versions": summary.versions,
-    }
-    write_bundle(
-        ledger, schema=data.schema, graph=graph, trained=test.final, task=described,
-        card=card(summary, final),
-    )  # fmt: skip
-    ledger.write_file("recipe.toml", final.to_toml().encode())
-    page = render(report_of(ledger, summary, baseline, final, test.records))
-    ledger.write_file("report.html", page.encode())
-    ledger.write_file("summary.json", summary.to_json().encode())

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pawl import pacing
-from pawl.campaign import check_epochs, check_fit, export_graph, scores_of
+from pawl.campaign import check_epochs, check_fit
 from pawl.data import load as load_data
 from pawl.data import resolve_task
+from pawl.delivery import export_graph, scores_of
 from pawl.deployment import write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
 from pawl.execution import Listener, Session, Silent, pick_device

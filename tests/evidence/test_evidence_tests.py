@@ -24,7 +24,7 @@ from pawl.evidence import (
     sequential_p,
     spending,
 )
-from pawl.evidence.tests import crossed_error
+from pawl.evidence.gain import crossed_error
 from pawl.training.metrics import make_objective
 
 LOOKS = (5, 10, 20)

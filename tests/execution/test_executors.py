@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec
 from pawl.errors import TaskError
-from pawl.execution import Job, Plan, Way, train_all
+from pawl.execution import Job, Plan, Session, Way, train_all
 from pawl.execution.executors import Heartbeat, Inline, Lost, Processes, can_fork
+from pawl.ledger import Ledger
 from pawl.task import Task
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="needs Linux")
@@ -59,6 +61,26 @@ def test_workers_are_other_processes_with_one_thread() -> None:
     found = Processes(2).run(work, lambda: None)
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {1}
+
+
+def test_what_a_session_spreads_runs_here_where_its_worker_died(tmp_path: Path) -> None:
+    here, threads = os.getpid(), torch.get_num_threads()
+
+    def die_elsewhere(_: Heartbeat) -> str:
+        if os.getpid() != here:
+            os._exit(9)
+        return "here"
+
+    torch.set_num_threads(2)
+    try:
+        with Ledger.create(tmp_path / "out", {}) as ledger:
+            for name, elsewhere in (("inline", False), ("processes", True)):
+                session = Session(problem("table"), ledger, 0, executor=name)  # type: ignore[arg-type]
+                process, survived = session.spread([lambda _: os.getpid(), die_elsewhere])
+                assert (process != here) is elsewhere
+                assert survived == "here"
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])

@@ -2,15 +2,14 @@
 
 from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, look_by_look
 from pawl.evidence.final import FinalTest, final_test
+from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
-    TestGain,
     corrected_ratio_t,
     corrected_t,
-    gain_on_test,
     holm,
     non_inferior,
     sequential_p,

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.errors import TrialError
-from pawl.evidence.tests import TestGain, gain_on_test
+from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.execution import STOPPING_SHARE, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe

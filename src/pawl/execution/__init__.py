@@ -1,11 +1,12 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
+from pawl.execution.devices import EXECUTORS, ExecutorName, pick_device, pick_executor
 from pawl.execution.executors import Heartbeat, Lost, Work
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import Memory
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
 from pawl.execution.packing import Job, Planner, Result, train_all
-from pawl.execution.planner import EXECUTORS, ExecutorName, Plan, pick_device, pick_executor, plan
+from pawl.execution.planner import Plan, plan
 from pawl.execution.session import HOLDOUT_SHARE, STOPPING_SHARE, Resplit, Session
 from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way

@@ -7,13 +7,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from pawl.errors import PawlError
-from pawl.execution.executors import can_fork
+from pawl.execution.devices import ExecutorName, worker_counts
 from pawl.execution.measuring import Measured, Memory, measure, probes
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
@@ -22,8 +22,6 @@ from pawl.training.population import Layout, Member, Population, Stepper
 from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper
 
-ExecutorName = Literal["auto", "inline", "processes"]
-EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
 Ahead = Callable[[float], float]
 """Tells how many seconds a structure will train, given seconds per step and member."""
 
@@ -125,21 +123,6 @@ def plan(
     if problem.device.type == "cpu" and any(isinstance(m, _SERIAL_ON_CPU) for m in modules):
         return Plan(Way("serial", width, workers=max(workers)), "convolutions on a CPU")
     return Plan(Way("fused", width, workers=max(workers)), "vmap takes the model")
-
-
-def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ...]:
-    """Returns how many processes may be tried: one for each of PyTorch's threads, on a CPU.
-
-    Raises:
-        PawlError: The executor does not work here.
-    """
-    possible = device.type == "cpu" and can_fork()
-    if executor == "processes" and not possible:
-        raise PawlError("executor 'processes' needs Linux and a CPU; use --executor inline or auto")
-    threads = torch.get_num_threads()
-    if executor == "inline" or not possible or threads == 1:
-        return (1,)
-    return (threads,) if executor == "processes" else (1, threads)
 
 
 def _width(layout: Layout, device: torch.device, workers: int) -> int:
@@ -248,31 +231,3 @@ def _worthwhile(way: Way, best: Measured, ahead: Ahead) -> bool:
         saves = _COMPILED_SAVES if not best.setup else _WIDTH_SAVES
         return saves * left > _COMPILE_SECONDS
     return _PROBING_STEPS * way.width * way.workers * best.seconds < _PROBING_SHARE * left
-
-
-def pick_executor(name: str, device: torch.device) -> ExecutorName:
-    """Returns the executor named.
-
-    Raises:
-        PawlError: There is none of that name, or it does not work here.
-    """
-    for known in EXECUTORS:
-        if name == known:
-            worker_counts(device, known)
-            return known
-    raise PawlError(f"unknown executor {name!r}; use {', '.join(EXECUTORS)}")
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the device named, or with `auto` the best there is.
-
-    Raises:
-        PawlError: The device is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise PawlError("device 'cuda' is not available here; use --device cpu or auto")
-    if name not in ("cpu", "cuda"):
-        raise PawlError(f"unknown device {name!r}; use auto, cpu or cuda")
-    return torch.device(name)

@@ -14,11 +14,12 @@ from torch import Tensor
 from pawl import rng
 from pawl.data import split_rows
 from pawl.data.types import Examples
+from pawl.execution.devices import ExecutorName, worker_counts
 from pawl.execution.executors import Inline, Lost, Processes, Work
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
-from pawl.execution.planner import ExecutorName, Plan, plan, worker_counts
+from pawl.execution.planner import Plan, plan
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts

@@ -1,6 +1,7 @@
 """The search over techniques and settings: space, samplers, halving, generations."""
 
-from pawl.search.search import SearchPlan, best_trial, contenders, ranked, search
+from pawl.search.ranking import best_trial, contenders, ranked
+from pawl.search.search import SearchPlan, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
 

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pawl.errors import PawlError
 from pawl.execution import Heartbeat, Lost, Session, failed, record_of, shared
@@ -23,16 +19,14 @@ from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search.failures import refused, run_or_record
 from pawl.search.halving import Searched
+from pawl.search.proposals import points, propose_structure
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
 from pawl.training.population import Member
 
 _PHASE = "search"
-_JITTER = 0.5
-_JITTERED_SHARE = 0.5
 _MAX_GENERATIONS = 10_000
-_MANY_PLACES = 4
 
 
 @dataclass(frozen=True)
@@ -110,11 +104,11 @@ def _generation(
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     sign = session.problem.objective.sign
     sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
-    source, first, structure = _structure(session, space, sampler, known, trials, generation)
+    source, first, structure = propose_structure(session, space, sampler, known, trials, generation)
     train, valid = session.search_rows
 
     def members() -> Iterator[tuple[Params, Member]]:
-        for index, params in enumerate(_points(session, space, sampler, first, structure, count)):
+        for index, params in enumerate(points(session, space, sampler, first, structure, count)):
             seed = session.derive("trial", generation, index)
             yield params, Member(space.recipe(params), seed, train, valid, session.epochs)
 
@@ -161,127 +155,3 @@ def _told(trial: TrialRecord, sign: float) -> Told:
     return Told(
         trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
     )
-
-
-def _structure(
-    session: Session,
-    space: Space,
-    sampler: Sampler,
-    known: Sequence[Recipe],
-    trials: Sequence[TrialRecord],
-    generation: int,
-) -> tuple[str, Params | None, Params]:
-    """Returns where a generation's structure comes from, its first point if given, its structure."""
-    if generation < len(known):
-        point = space.params(known[generation])
-        return "known recipe", point, space.structure(point)
-    best = best_trial(trials, session.problem.objective.sign)
-    if best is not None and generation % 2 == 0:
-        generator = np.random.default_rng(session.derive("neighbor", generation))
-        tried = {Recipe.from_dict(trial.recipe).structure for trial in trials}
-        point = _changed(space, best.extra["params"], generator, tried)
-        return "neighbor of the best", point, space.structure(point)
-    return sampler.name, None, sampler.ask_structure()
-
-
-def _changed(
-    space: Space, params: Params, generator: np.random.Generator, tried: Collection[str]
-) -> Params:
-    """Returns a point with one structural parameter changed, and a structure that is not among `tried`.
-
-    One that is tried already comes back only where no other is found.
-    """
-    names, again = sorted(space.structural), params
-    before = space.recipe(params).structure
-    for _ in range(100):
-        name = names[generator.integers(len(names))]
-        distribution = space.distributions[name]
-        if isinstance(distribution, CategoricalDistribution):
-            value = distribution.choices[generator.integers(len(distribution.choices))]
-        elif isinstance(distribution, IntDistribution):
-            value = int(generator.integers(distribution.low, distribution.high + 1))
-        else:
-            continue
-        point = {**params, name: value}
-        structure = space.recipe(point).structure
-        if structure not in tried:
-            return point
-        if structure != before:
-            again = point
-    return again
-
-
-def _points(
-    session: Session,
-    space: Space,
-    sampler: Sampler,
-    first: Params | None,
-    structure: Params,
-    count: int,
-) -> Iterator[Params]:
-    """Yields a generation's points: the given one, some around it, then the sampler's."""
-    done = 0
-    if first is not None:
-        yield first
-        generator = np.random.default_rng(session.derive("jitter", str(sorted(first.items()))))
-        near = math.ceil(_JITTERED_SHARE * (count - 1))
-        for _ in range(near):
-            yield _jittered(space, first, generator)
-        done = 1 + near
-    for start in range(done, count, 8):
-        yield from sampler.ask_members(structure, min(8, count - start))
-
-
-def _jittered(space: Space, params: Params, generator: np.random.Generator) -> Params:
-    """Returns a point near another in the memberwise settings: a factor on log scales."""
-    point = dict(params)
-    for name, distribution in space.distributions.items():
-        if name in space.structural:
-            continue
-        if isinstance(distribution, FloatDistribution):
-            low, high, value = distribution.low, distribution.high, float(params[name])
-            if distribution.log:
-                span = math.log(high / low)
-                value *= math.exp(generator.normal() * min(2 * _JITTER, _JITTER * span / 3))
-            else:
-                value += generator.normal() * _JITTER * (high - low) / 4
-            point[name] = min(high, max(low, value))
-        elif isinstance(distribution, IntDistribution):
-            shift = round(generator.normal() * (distribution.high - distribution.low) / 8)
-            point[name] = min(distribution.high, max(distribution.low, int(params[name]) + shift))
-    return point
-
-
-def best_trial(trials: Sequence[TrialRecord], sign: float) -> TrialRecord | None:
-    """Returns the trial with the best validation score among those that were not pruned."""
-    return next(iter(_best_first(trials, sign)), None)
-
-
-def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:
-    """Returns the best recipes, best first, at most `count`, each structure's best only."""
-    found: dict[str, Recipe] = {}
-    for trial in _best_first(trials, sign):
-        recipe = Recipe.from_dict(trial.recipe)
-        found.setdefault(recipe.structure, recipe)
-        if len(found) == count:
-            break
-    return list(found.values())
-
-
-def contenders(
-    trials: Sequence[TrialRecord], sign: float, count: int, good: Sequence[Recipe]
-) -> list[Recipe]:
-    """Returns the recipes to race, at most `count`: the search's best, and recipes known to be good.
-
-    The known ones take up to half of many places: what one validation split ranks low may be good.
-    Where nothing was searched there is nothing to race.
-    """
-    known = good[: count // 2] if trials and count >= _MANY_PLACES else ()
-    found = {recipe.id: recipe for recipe in (*ranked(trials, sign, count - len(known)), *known)}
-    return list(found.values())
-
-
-def _best_first(trials: Sequence[TrialRecord], sign: float) -> list[TrialRecord]:
-    """Returns the trials that were not pruned and have a score, best first; ties keep their order."""
-    ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
-    return sorted(ended, key=lambda t: -sign * (t.score or 0.0))

@@ -1,32 +1,23 @@
-"""The command line: a thin layer over `pawl.api`."""
+"""The commands: each hands its arguments to the Python face and shows what comes back."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import shlex
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pawl.errors import PawlError
-from pawl.interrupts import EXIT_CODE, Interrupted, Interrupts, watched
+from pawl.cli import show
+from pawl.cli.options import AsJson, Device, KindOption, Metric, Seed, Source, Target, Test
 
 _STARTED = time.monotonic()
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_interrupts = Interrupts()
-# Click's `UsageError`; typer brings its own copy of it or not, by its version.
-_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     help="Optimize deep-learning models, and keep only what is shown to help.",
@@ -34,30 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_out = Console(highlight=False, markup=False)
-
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
-        "sample: digits, breast-cancer."
-    ),
-]
-Target = Annotated[
-    str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")
-]
-Metric = Annotated[
-    str | None, typer.Option(help="roc_auc, accuracy, f1, log_loss, rmse, mae, r2, ...")
-]
-Test = Annotated[
-    str | None, typer.Option(help="Rows kept for the final claim. Default: a fifth of the data.")
-]
-KindOption = Annotated[
-    str | None, typer.Option(help="binary, multiclass or regression. Default: inferred.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Seed = Annotated[int, typer.Option(help="Decides splits, seeds and samples.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @contextlib.contextmanager
@@ -72,6 +39,7 @@ def _progress() -> Iterator[Any]:
 
 @app.command()
 def optimize(
+    ctx: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -135,7 +103,8 @@ def optimize(
 
     if out is None and resume is None and source is not None:
         out = api.new_folder(source)
-    _interrupts.folder = resume or out
+    if ctx.obj is not None:  # what an interrupt is to name
+        ctx.obj.folder = resume or out
     with _progress() as listener:
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
@@ -147,37 +116,7 @@ def optimize(
     if as_json:
         sys.stdout.write(result.summary.to_json())
         return
-    _show(result)
-
-
-def _show(result: Any) -> None:
-    summary = result.summary
-    _out.print()
-    _out.print(summary.gain.statement, style="bold")
-    measured = any(t.effect is not None for t in summary.techniques)
-    if summary.techniques and not measured:
-        names = ", ".join(t.name for t in summary.techniques)
-        _out.print(f"\nIts changes were not compared one by one: {names}.")
-    elif summary.techniques:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("technique", "verdict", "effect", "95% interval", "pairs"):
-            table.add_column(column)
-        for t in summary.techniques:
-            effect = "not measured" if t.effect is None else f"{t.effect:+.3g}"
-            interval = "" if t.interval is None else f"{t.interval[0]:+.3g} to {t.interval[1]:+.3g}"
-            table.add_row(t.name, t.verdict, effect, interval, str(t.n or ""))
-        _out.print()
-        _out.print(table)
-    _out.print()
-    bundle = result.folder / "bundle"
-    _line(f"report   {result.report}")
-    _line(f"bundle   {bundle}")
-    _line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
-
-
-def _line(text: str) -> None:
-    """Prints without breaking the line, so that paths can be copied."""
-    _out.print(text, soft_wrap=True)
+    show.campaign(result)
 
 
 @app.command()
@@ -203,11 +142,9 @@ def train(
             kind=kind, device=device, seed=seed, listener=listener,
         )  # fmt: skip
     if as_json:
-        _out.print_json(result.to_json())
+        show.out.print_json(result.to_json())
         return
-    low, high = result.interval
-    _out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
-    _line(f"bundle   {out / 'bundle'}")
+    show.trained(result, out / "bundle")
 
 
 @app.command()
@@ -243,15 +180,9 @@ def compare(
             kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
         )  # fmt: skip
     if as_json:
-        _out.print_json(result.to_json())
+        show.out.print_json(result.to_json())
         return
-    c = result.comparison
-    _out.print(f"{second} against {first}: {result.verdict}", style="bold")
-    _out.print(
-        f"{result.metric} {result.means[1]:.5g} against {result.means[0]:.5g}, effect {c.effect:+.3g} "
-        f"(95% {c.interval[0]:+.3g} to {c.interval[1]:+.3g}, {c.n} pairs, corrected p = "
-        f"{result.p_value:.2g})"
-    )
+    show.compared(first, second, result)
 
 
 @app.command()
@@ -269,7 +200,7 @@ def predict(
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
     rows = write_predictions(Bundle.open(bundle), data, out)
-    _line(f"{rows} predictions in {out}")
+    show.line(f"{rows} predictions in {out}")
 
 
 @app.command()
@@ -286,7 +217,7 @@ def report(
         sys.stdout.write(result.summary.to_json())
         return
     render_folder(folder, result.summary)
-    _show(result)
+    show.campaign(result)
 
 
 @app.command()
@@ -302,40 +233,12 @@ def techniques(
 
     chosen = select(name, stage)
     if as_json:
-        _out.print_json(json.dumps([describe(t) for t in chosen]))
+        show.out.print_json(json.dumps([describe(t) for t in chosen]))
         return
     if name is not None:
-        _show_technique(describe(chosen[0]))
+        show.technique(describe(chosen[0]))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("stage", "technique", "group", "what it does"):
-        table.add_column(column)
-    for t in chosen:
-        table.add_row(t.stage.value, t.name, t.group or "", t.summary)
-    _out.print(table)
-
-
-def _show_technique(record: dict[str, Any]) -> None:
-    _out.print(record["name"], style="bold")
-    _out.print(f"{record['summary']}\n{record['reference']}")
-    _out.print(
-        f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
-    )
-    if not record["settings"]:
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("setting", "default", "range", "what it is", "per member"):
-        table.add_column(column)
-    for setting in record["settings"]:
-        table.add_row(
-            setting["name"],
-            str(setting["default"]),
-            setting["range"],
-            setting["description"],
-            "yes" if setting["memberwise"] else "no",
-        )
-    _out.print()
-    _out.print(table)
+    show.techniques(chosen)
 
 
 @app.command()
@@ -356,72 +259,16 @@ def doctor(
 
     warnings.filterwarnings("ignore")
     if plan is not None:
-        _show_timings(timings(plan, target=target, executor=executor), as_json=as_json)
+        found = timings(plan, target=target, executor=executor)
+        if as_json:
+            show.out.print_json(json.dumps(found))
+        else:
+            show.timings(found)
         return
     found = examine()
     if as_json:
-        _out.print_json(json.dumps(found))
+        show.out.print_json(json.dumps(found))
     else:
-        for key, value in {**found["hardware"], **found["versions"]}.items():
-            _out.print(f"{key:>14}  {value}")
-        for check in found["checks"]:
-            state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
-            _out.print(f"{state:>14}  {check['name']}: {check['detail']}")
+        show.examination(found)
     if not all(check["ok"] for check in found["checks"] if check["needed"]):
         raise typer.Exit(1)
-
-
-def _show_timings(found: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        _out.print_json(json.dumps(found))
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("way", "ms per step and member", "seconds to compile"):
-        table.add_column(column)
-    for each in sorted(found["ways"], key=lambda each: each["ms"] or float("inf")):
-        seconds = "failed" if each["ms"] is None else f"{each['ms']:.3g}"
-        table.add_row(each["way"], seconds, f"{each['compile_s']:.1f}" if each["compile_s"] else "")
-    _out.print(table)
-    _line(f"\nfor a campaign of an hour: {found['chosen']}")
-
-
-def main() -> None:
-    """Runs the command line; ends with 0, 2 (wrong input), 3 (budget too short) or 130 (interrupted)."""
-    global _interrupts  # commands are called by typer, which passes no state
-    with watched() as _interrupts:
-        try:
-            code = app(standalone_mode=False)
-        except (Interrupted, Exception) as error:
-            if _interrupts.asked:  # whatever an interrupted library made of it
-                _interrupts.tell()
-                sys.exit(EXIT_CODE)
-            if isinstance(error, _UsageError):
-                _refuse_usage(error)
-            if isinstance(error, PawlError):
-                _fail(str(error), error.exit_code)
-            if isinstance(error, OSError) and error.errno in _NO_SPACE:
-                _fail(f"{error}; free some space, then try again (a campaign: with --resume)", 2)
-            raise
-    sys.exit(code or 0)
-
-
-def _refuse_usage(error: Any) -> NoReturn:
-    """Says in one line what is wrong with the arguments; without any, the help has been shown."""
-    message = " ".join(error.format_message().split())
-    if len(sys.argv) > 1 and message:
-        names = getattr(getattr(error, "param", None), "opts", ())
-        given = [value for name, value in pairwise(sys.argv) if name in names]
-        got = f" (got {given[-1]!r})" if given else ""
-        command = error.ctx.command_path if error.ctx else "pawl"
-        _fail(f"{message.rstrip('.')}{got}; {command} -h says what is allowed", 2)
-    sys.exit(2)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    with contextlib.suppress(OSError):  # standard error may be a file on a full disk
-        sys.stderr.write(f"pawl: {message}\n")
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m pawl.cli`."""
+
+from pawl.cli import main
+
+main()

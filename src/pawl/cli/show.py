@@ -1,0 +1,119 @@
+"""What commands print for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pawl.techniques import Technique
+
+out = Console(highlight=False, markup=False)
+
+
+def line(text: str) -> None:
+    """Prints without breaking the line, so that paths can be copied."""
+    out.print(text, soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def campaign(result: Any) -> None:
+    """Shows what a campaign found and left."""
+    summary = result.summary
+    out.print()
+    out.print(summary.gain.statement, style="bold")
+    measured = any(t.effect is not None for t in summary.techniques)
+    if summary.techniques and not measured:
+        names = ", ".join(t.name for t in summary.techniques)
+        out.print(f"\nIts changes were not compared one by one: {names}.")
+    elif summary.techniques:
+        table = _table("technique", "verdict", "effect", "95% interval", "pairs")
+        for t in summary.techniques:
+            effect = "not measured" if t.effect is None else f"{t.effect:+.3g}"
+            interval = "" if t.interval is None else f"{t.interval[0]:+.3g} to {t.interval[1]:+.3g}"
+            table.add_row(t.name, t.verdict, effect, interval, str(t.n or ""))
+        out.print()
+        out.print(table)
+    out.print()
+    bundle = result.folder / "bundle"
+    line(f"report   {result.report}")
+    line(f"bundle   {bundle}")
+    line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
+
+
+def trained(result: Any, bundle: Path) -> None:
+    """Shows the score of one recipe."""
+    low, high = result.interval
+    out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
+    line(f"bundle   {bundle}")
+
+
+def compared(first: Path, second: Path, result: Any) -> None:
+    """Shows how two recipes compare."""
+    c = result.comparison
+    out.print(f"{second} against {first}: {result.verdict}", style="bold")
+    out.print(
+        f"{result.metric} {result.means[1]:.5g} against {result.means[0]:.5g}, effect {c.effect:+.3g} "
+        f"(95% {c.interval[0]:+.3g} to {c.interval[1]:+.3g}, {c.n} pairs, corrected p = "
+        f"{result.p_value:.2g})"
+    )
+
+
+def techniques(chosen: Sequence[Technique]) -> None:
+    """Shows techniques, a line each."""
+    table = _table("stage", "technique", "group", "what it does")
+    for t in chosen:
+        table.add_row(t.stage.value, t.name, t.group or "", t.summary)
+    out.print(table)
+
+
+def technique(record: dict[str, Any]) -> None:
+    """Shows a technique with its settings."""
+    out.print(record["name"], style="bold")
+    out.print(f"{record['summary']}\n{record['reference']}")
+    out.print(
+        f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
+    )
+    if not record["settings"]:
+        return
+    table = _table("setting", "default", "range", "what it is", "per member")
+    for setting in record["settings"]:
+        table.add_row(
+            setting["name"],
+            str(setting["default"]),
+            setting["range"],
+            setting["description"],
+            "yes" if setting["memberwise"] else "no",
+        )
+    out.print()
+    out.print(table)
+
+
+def examination(found: dict[str, Any]) -> None:
+    """Shows versions, hardware and the checks of this machine."""
+    for key, value in {**found["hardware"], **found["versions"]}.items():
+        out.print(f"{key:>14}  {value}")
+    for check in found["checks"]:
+        state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
+        out.print(f"{state:>14}  {check['name']}: {check['detail']}")
+
+
+def timings(found: dict[str, Any]) -> None:
+    """Shows what each way of training takes, the fastest first."""
+    table = _table("way", "ms per step and member", "seconds to compile")
+    for each in sorted(found["ways"], key=lambda each: each["ms"] or float("inf")):
+        seconds = "failed" if each["ms"] is None else f"{each['ms']:.3g}"
+        table.add_row(each["way"], seconds, f"{each['compile_s']:.1f}" if each["compile_s"] else "")
+    out.print(table)
+    line(f"\nfor a campaign of an hour: {found['chosen']}")

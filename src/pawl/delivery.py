@@ -1,0 +1,114 @@
+"""What a campaign leaves: exported models, checked and measured, in a bundle, and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from pawl.data import LoadedData
+from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
+from pawl.evidence import Confirmation, FinalTest
+from pawl.execution import Heartbeat, Session
+from pawl.recipe import Recipe
+from pawl.report.assemble import card, report_of, summarize, task_summary
+from pawl.report.page import render
+from pawl.report.summary import Summary
+from pawl.task import Task
+from pawl.training.metrics import score
+from pawl.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a campaign found: the recipe to beat, what was shown, and what the test rows say."""
+
+    baseline: Recipe
+    confirmation: Confirmation
+    test: FinalTest
+
+
+def deliver(
+    session: Session, task: Task, data: LoadedData, found: Found, *, source: str, command: str
+) -> Summary:
+    """Exports, checks, measures and describes what a campaign found, and leaves it in its folder.
+
+    Args:
+        session: The campaign's.
+        task: What was optimized.
+        data: The task's.
+        found: The campaign's result.
+        source: How reports name the data.
+        command: The command that repeats the campaign.
+    """
+    baseline, confirmation, test = found.baseline, found.confirmation, found.test
+    session.listener.phase("deploy", "export, parity, latency, bundle")
+    models = {"final": test.final}
+    if confirmation.final != baseline:
+        models["baseline"] = test.baseline
+    exported = session.spread([partial(_exported, each, data) for each in models.values()])
+    graphs = {"baseline": exported[-1], "final": exported[0]}
+    costs = measure(graphs, data.test)
+    values = scores_of(session, data, graphs)
+    part = task_summary(task, data, source)
+    summary = summarize(
+        session, task=part, baseline=baseline, confirmation=confirmation, test=test,
+        values=values, costs=costs, command=command,
+    )  # fmt: skip
+    _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
+    return summary
+
+
+def export_graph(trained: Trained, data: LoadedData) -> bytes:
+    """Returns a trained model as an ONNX graph, its predictions checked on test rows."""
+    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    check_parity(trained.model, graph, data.test)
+    return graph
+
+
+def _exported(trained: Trained, data: LoadedData, _: Heartbeat) -> bytes:
+    return export_graph(trained, data)
+
+
+def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
+    """Returns the kept models' scores by the predictions of their graphs: what `predict` gives."""
+    assert data.test.targets is not None
+    return {
+        name: float(
+            score(
+                session.problem.objective,
+                torch.from_numpy(predict(graph, data.test)),
+                data.test.targets,
+            )
+        )
+        for name, graph in graphs.items()
+    }
+
+
+def _leave(
+    session: Session,
+    data: LoadedData,
+    baseline: Recipe,
+    final: Recipe,
+    test: FinalTest,
+    graph: bytes,
+    summary: Summary,
+) -> None:
+    """Writes bundle, recipe, report and summary; the summary last: all else is there."""
+    session.listener.phase("report", "report.html")
+    ledger = session.ledger
+    described = {
+        "name": data.name,
+        "metric": summary.metric,
+        "direction": summary.direction,
+        "versions": summary.versions,
+    }
+    write_bundle(
+        ledger, schema=data.schema, graph=graph, trained=test.final, task=described,
+        card=card(summary, final),
+    )  # fmt: skip
+    ledger.write_file("recipe.toml", final.to_toml().encode())
+    page = render(report_of(ledger, summary, baseline, final, test.records))
+    ledger.write_file("report.html", page.encode())
+    ledger.write_file("summary.json", summary.to_json().encode())
