@@ -28,7 +28,7 @@ _RACE_TRAININGS = (
 )
 _WORTHWHILE = 0.08
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
-_FEW_SEEDS, _MOST_SEEDS = 2, 10
+_FEW_SEEDS, _MOST_SEEDS = 3, 10
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 

@@ -29,6 +29,7 @@ from pawl.report.summary import (
     TechniqueSummary,
     TrialCounts,
 )
+from pawl.report.text import count
 from pawl.task import Task
 from pawl.techniques import technique
 
@@ -246,7 +247,7 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
     return (
         f"The final recipe improves {name} on {rows:,} test rows from {test.result.baseline[0]:.4g} "
         f"to {test.result.final[0]:.4g}: a gain of {gain.effect:.3g} (95% interval {low:.3g} to "
-        f"{high:.3g}, {test.seeds} paired seeds), confirmed on {headline.n} fresh resplits "
+        f"{high:.3g}, {count(test.seeds, 'paired seed')}), confirmed on {headline.n} fresh resplits "
         f"(corrected p = {confirmation.p_value:.2g})."
     )
 
@@ -317,8 +318,8 @@ def render_folder(folder: Path, summary: Summary) -> Path:
 
 
 def _kept(summary: Summary) -> str:
-    count = summary.final.averaged
-    return f"average of {count} models" if count > 1 else "this model"
+    models = summary.final.averaged
+    return f"average of {models} models" if models > 1 else "this model"
 
 
 def card(summary: Summary, recipe: Recipe) -> str:
