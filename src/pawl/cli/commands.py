@@ -15,7 +15,17 @@ from typing import Annotated, Any
 import typer
 
 from pawl.cli import show
-from pawl.cli.options import AsJson, Device, KindOption, Metric, Seed, Source, Target, Test
+from pawl.cli.options import (
+    AsJson,
+    Device,
+    KindOption,
+    Metric,
+    OptionalSource,
+    Seed,
+    Source,
+    Target,
+    Test,
+)
 
 _STARTED = time.monotonic()
 
@@ -40,13 +50,7 @@ def _progress() -> Iterator[Any]:
 @app.command()
 def optimize(
     ctx: typer.Context,
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
-            "sample: digits, breast-cancer."
-        ),
-    ] = None,
+    source: OptionalSource = None,
     target: Target = None,
     metric: Metric = None,
     test: Test = None,

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
-        "sample: digits, breast-cancer."
-    ),
-]
+_SOURCE = typer.Argument(
+    help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
+    "sample: digits, breast-cancer."
+)
+Source = Annotated[str, _SOURCE]
+OptionalSource = Annotated[str | None, _SOURCE]
 Target = Annotated[
     str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")
 ]

@@ -107,6 +107,11 @@ class Processes:
         return results
 
 
+def executor_with(workers: int) -> Executor:
+    """Returns what runs so many pieces at once; one runs in this process."""
+    return Processes(workers) if workers > 1 else Inline()
+
+
 def can_fork() -> bool:
     """Tells whether workers can be forked here; elsewhere than on Linux it is not safe."""
     return sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pawl.environment import hardware, versions
-from pawl.execution.executors import Heartbeat, Inline, Lost, Processes
+from pawl.execution.executors import Heartbeat, Lost, executor_with
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
@@ -50,8 +50,9 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     """
     setup = compile_ahead(problem, probes, way)
     make = functools.partial(Population, problem, probes, way.stepper(len(probes)))
-    executor = Processes(way.workers) if way.workers > 1 else Inline()
-    results = executor.run([functools.partial(_time, make)] * way.workers, lambda: None)
+    results = executor_with(way.workers).run(
+        [functools.partial(_time, make)] * way.workers, lambda: None
+    )
     lost = [result for result in results if isinstance(result, Lost)]
     if lost:
         raise MemoryError(lost[0].reason)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.errors import TaskError
-from pawl.execution.executors import Executor, Heartbeat, Inline, Lost, Processes
+from pawl.execution.executors import Executor, Heartbeat, Lost, executor_with
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, shared
 from pawl.execution.planner import Plan
@@ -139,7 +139,7 @@ def train_all(
 
 def executor_of(plan: Plan) -> Executor:
     """Returns what runs a plan's pieces of work."""
-    return Processes(plan.workers) if plan.workers > 1 else Inline()
+    return executor_with(plan.workers)
 
 
 def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:

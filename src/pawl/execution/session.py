@@ -15,7 +15,7 @@ from pawl import rng
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.execution.devices import ExecutorName, worker_counts
-from pawl.execution.executors import Inline, Lost, Processes, Work
+from pawl.execution.executors import Lost, Work, executor_with
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
@@ -170,8 +170,7 @@ class Session:
         A piece whose worker died runs again in this process.
         """
         workers = max(worker_counts(self.problem.device, self.executor))
-        executor = Processes(workers) if min(workers, len(work)) > 1 else Inline()
-        results = executor.run(work, self.heartbeat)
+        results = executor_with(min(workers, len(work))).run(work, self.heartbeat)
         return [
             piece(self.heartbeat) if isinstance(result, Lost) else result
             for piece, result in zip(work, results, strict=True)

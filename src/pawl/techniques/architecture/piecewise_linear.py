@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.models import PiecewiseLinear, TabularNet
+from pawl.techniques.data.standardize import needs_numbers
 from pawl.techniques.record import Facts, Settings, Stage, Technique
 
 _MOST_NUMBERS = 256
@@ -53,16 +54,14 @@ def _numbers(module: TabularNet) -> list[str]:
     return [item.name for item in module.spec.inputs if item.dtype != "int64"]
 
 
-def needs_numbers(facts: Facts) -> str | None:
+def needs_few_numbers(facts: Facts) -> str | None:
     """Says that there are no numbers, too many, or no network to give them to."""
     if facts.own_model or not isinstance(facts.module, TabularNet):
         return "it needs the network that pawl builds for tables"
     numbers = sum(_width(facts.sample[name]) for name in _numbers(facts.module))
-    if numbers == 0:
-        return "the task has no numeric inputs"
     if numbers > _MOST_NUMBERS:
         return f"a row has {numbers:,} numbers, and {_MOST_NUMBERS} are the most"
-    return None
+    return needs_numbers(facts)
 
 
 def _width(x: Tensor) -> int:
@@ -78,5 +77,5 @@ TECHNIQUE = Technique(
     settings=PiecewiseLinearSettings,
     writes=frozenset({"layers"}),
     after=frozenset({"residual", "width", "depth"}),
-    fits=needs_numbers,
+    fits=needs_few_numbers,
 )
