@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pawl import pacing
 from pawl.campaign import check_epochs, check_fit
 from pawl.data import load as load_data
@@ -29,7 +31,7 @@ class Compared:
     """Two recipes compared; a positive effect favors the second.
 
     Attributes:
-        comparison: Effect, 95% interval and n over fresh resplits.
+        comparison: Effect, 95% interval and n over folds.
         p_value: Corrected for the looks.
         verdict: `better`, `worse` or `no difference shown`.
         metric: What was measured.
@@ -98,7 +100,7 @@ def compare(
     seed: int = 0,
     listener: Listener | None = None,
 ) -> Compared:
-    """Compares two recipes on fresh resplits, paired on split and seed, as a campaign does.
+    """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
     Args:
         source: As in `optimize`. Its test rows are not touched.
@@ -116,7 +118,7 @@ def compare(
         task, (first, second), Path(out), seed, device, listener, "compare", epochs
     )
     with session.ledger:
-        pairs = Pairs(session, "compare")
+        pairs = Pairs(session, "compare", torch.arange(len(session.problem.targets)))
         found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
         p_value, comparison = found["first"], pairs.compare(second, first)
         verdict = "no difference shown"

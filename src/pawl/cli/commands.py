@@ -172,7 +172,7 @@ def compare(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two recipes by a paired, corrected test on fresh resplits."""
+    """Compare two recipes by a paired test in repeated cross-validation."""
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ that training left.
 
 from pawl.data.loading import load, read_like
 from pawl.data.module import load_module_task, resolve_task
-from pawl.data.splits import split_rows
+from pawl.data.splits import fold_rows, split_rows
 from pawl.data.types import (
     Column,
     Examples,
@@ -25,6 +25,7 @@ __all__ = [
     "LoadedData",
     "ModelSpec",
     "Schema",
+    "fold_rows",
     "load",
     "load_module_task",
     "read_like",

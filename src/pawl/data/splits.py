@@ -1,4 +1,4 @@
-"""Stratified splits whose sizes do not depend on the seed, so that resplits can train fused."""
+"""Stratified splits and folds whose sizes do not depend on the seed, so that they can train fused."""
 
 from __future__ import annotations
 
@@ -61,6 +61,42 @@ def split_rows(
     chosen[by_stratum] = place < np.repeat(wanted, counts)
     mask = torch.from_numpy(chosen)
     return index[~mask].sort().values, index[mask].sort().values
+
+
+def fold_rows(targets: Tensor, kind: Kind, folds: int, seed: int, *, rows: Tensor) -> list[Tensor]:
+    """Deals rows into folds of equal size, stratified as in `split_rows`.
+
+    Left out are the rows of a remainder, at random, and every class that has a single row in all: it
+    should teach, not examine.
+
+    Args:
+        targets: `[R]` class indices, or values for a regression.
+        kind: What is predicted.
+        folds: How many, at least 1; fewer where there are fewer rows.
+        seed: Which rows; the same seed gives the same folds.
+        rows: `[R']` int64 indices to deal, each once.
+
+    Returns:
+        int64 indices into `targets`, sorted, disjoint.
+
+    Raises:
+        DataError: None of the rows can be dealt.
+    """
+    values = targets.detach().cpu()
+    index = rows.detach().cpu().to(torch.int64)
+    if kind != "regression":
+        index = index[values.bincount()[values[index]] > 1]
+    size = len(index) // folds
+    if size == 0:
+        if len(index) == 0:
+            raise DataError("no class has a second row to judge on; add rows")
+        folds, size = len(index), 1
+    generator = torch.Generator().manual_seed(seed)
+    index = index[torch.randperm(len(index), generator=generator)[: folds * size]]
+    chosen = values[index].numpy()
+    strata = _bins(chosen, size) if kind == "regression" else _codes(chosen)
+    dealt = index[torch.from_numpy(np.argsort(strata, kind="stable"))]
+    return [dealt[fold::folds].sort().values for fold in range(folds)]
 
 
 def _codes(values: NDArray[Any]) -> _Integers:

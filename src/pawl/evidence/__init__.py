@@ -1,6 +1,7 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
 from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, look_by_look
+from pawl.evidence.crossed import Judged, crossed, judge
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.pairs import Pairs
@@ -8,8 +9,6 @@ from pawl.evidence.selection import race
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
-    corrected_ratio_t,
-    corrected_t,
     holm,
     non_inferior,
     sequential_p,
@@ -24,15 +23,16 @@ __all__ = [
     "Confirmation",
     "Effort",
     "FinalTest",
+    "Judged",
     "Pairs",
     "TestGain",
     "Verdict",
     "confirm",
-    "corrected_ratio_t",
-    "corrected_t",
+    "crossed",
     "final_test",
     "gain_on_test",
     "holm",
+    "judge",
     "look_by_look",
     "non_inferior",
     "race",

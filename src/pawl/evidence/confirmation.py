@@ -80,7 +80,7 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
     if effort.screen:
         candidate, screened = screen(session, baseline, candidate)
     changes = candidate.changes(baseline)
-    pairs = Pairs(session, "confirm")
+    pairs = Pairs(session, "confirm", session.parts[1])
     gate = {}
     if effort.looks and changes:
         gate = look_by_look(

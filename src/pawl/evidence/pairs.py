@@ -1,39 +1,50 @@
-"""Arms trained in pairs: the same fresh splits and the same seeds for every arm."""
+"""Arms trained in pairs: the same folds and the same seeds for every arm."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
+from torch import Tensor
 
-from pawl.evidence.tests import Comparison, corrected_ratio_t, corrected_t
-from pawl.execution import Job, Session, record_of
+from pawl.evidence.crossed import Judged, crossed, judge
+from pawl.evidence.tests import Comparison
+from pawl.execution import FOLDS, Job, Resplit, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 
+_Arm = tuple[str, int]  # an arm's id and the number of a pair
+
 
 class Pairs:
-    """Holdout scores of arms on the splits of one purpose.
+    """Arms on the folds of one purpose.
 
     Args:
         session: The campaign's.
-        purpose: Names the splits and seeds; another purpose has fresh ones.
+        purpose: Names the folds and seeds; another purpose has fresh ones.
+        rows: What the folds are of: rows that nothing chose by, where a claim is to be made.
+        folds: Most folds of these rows.
 
     Attributes:
         records: All trainings so far.
-        scores: By recipe id and pair: the holdout score, larger is better. Arms of the same recipe
-            share their trainings. A training that failed counts as the worst score of its pair.
+        judged: By recipe id and pair: the score on the rows held out, and each row's part in it; `None`
+            for a training that failed. Arms of the same recipe share their trainings.
     """
 
-    def __init__(self, session: Session, purpose: str) -> None:
+    def __init__(self, session: Session, purpose: str, rows: Tensor, folds: int = FOLDS) -> None:
         self.session = session
         self.purpose = purpose
         self.records: list[TrialRecord] = []
-        self.scores: dict[str, dict[int, float]] = {}
+        self.judged: dict[str, dict[int, Judged | None]] = {}
+        self._rows, self._folds = rows, session.num_folds(rows, folds)
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
-        split = session.resplit(purpose, 0)
-        self.test_to_train = split.test_to_train
+
+    def _split(self, pair: int) -> Resplit:
+        return self.session.resplit(self.purpose, pair, self._rows, self._folds)
 
     def run(
         self, key: str, arms: Mapping[str, Recipe], pairs: Sequence[int], epochs: float = 1.0
@@ -48,31 +59,34 @@ class Pairs:
             pairs: Numbers of the pairs.
             epochs: Length of the trainings relative to the campaign's (equal-time comparisons).
         """
-        wanted: dict[tuple[str, int], tuple[str, Recipe]] = {}
+        wanted: dict[_Arm, tuple[str, Recipe]] = {}
         for name, recipe in arms.items():
             for pair in pairs:
-                if pair not in self.scores.get(self._id(recipe, epochs), {}):
+                if pair not in self.judged.get(self._id(recipe, epochs), {}):
                     wanted.setdefault((self._id(recipe, epochs), pair), (name, recipe))
         if not wanted:
             return True
-        unit = self.session.attempt(key, self.purpose, lambda: ({}, self._train(wanted, epochs)))
+        digest = hashlib.sha256(f"{self.purpose}/{key}".encode()).hexdigest()[:12]
+        file = f"artifacts/{self.purpose}-{digest}-predictions.safetensors"
+        unit = self.session.attempt(key, self.purpose, lambda: self._train(wanted, epochs, file))
         if unit is None:
             return False
         self.records += unit.trials
         trained = sum(record.seconds for record in unit.trials)
         self._slack = max(1.0, unit.seconds / trained) if trained else 1.0
         self.session.note(unit.trials)
-        for (arm, pair), record in zip(wanted, unit.trials, strict=True):
-            sign = self.session.problem.objective.sign
-            value = np.nan if record.holdout is None else sign * record.holdout
-            self.scores.setdefault(arm, {})[pair] = value
+        predictions = load(self.session.ledger.read_file(file))
+        for index, (arm, pair) in enumerate(wanted):
+            found = self._judge(pair, predictions.get(str(index)))
+            self.judged.setdefault(arm, {})[pair] = found
         return True
 
     def _train(
-        self, wanted: Mapping[tuple[str, int], tuple[str, Recipe]], epochs: float
-    ) -> list[TrialRecord]:
+        self, wanted: Mapping[_Arm, tuple[str, Recipe]], epochs: float, file: str
+    ) -> tuple[dict[str, Any], list[TrialRecord]]:
+        """Trains arms; leaves their predictions of the rows held out in a file, by their place."""
         session, jobs, roles = self.session, [], []
-        splits = {pair: session.resplit(self.purpose, pair) for _, pair in wanted}
+        splits = {pair: self._split(pair) for _, pair in wanted}
         for (_, pair), (name, recipe) in wanted.items():
             split = splits[pair]
             length = max(1, round(session.epochs * epochs))
@@ -80,41 +94,55 @@ class Pairs:
             member = session.member(recipe, seed, split.train, split.valid, length)
             jobs.append(Job(member, split.holdout))
             roles.append(f"{name} #{pair}")
-        return [
+        results = session.train(jobs)
+        kept = {
+            str(index): result.predictions.cpu().contiguous()
+            for index, result in enumerate(results)
+            if result.predictions is not None
+        }
+        session.ledger.write_file(file, save(kept))
+        return {}, [
             record_of(r.outcome, self.purpose, role, f"{self.purpose} {pair}", holdout=r.score)
-            for r, role, (_, pair) in zip(session.train(jobs), roles, wanted, strict=True)
+            for r, role, (_, pair) in zip(results, roles, wanted, strict=True)
         ]
+
+    def _judge(self, pair: int, predictions: Tensor | None) -> Judged | None:
+        if predictions is None:
+            return None
+        problem, rows = self.session.problem, self._split(pair).holdout
+        return judge(problem.objective, predictions, problem.targets.cpu()[rows], rows)
 
     def _id(self, recipe: Recipe, epochs: float) -> str:
         return recipe.id if epochs == 1.0 else f"{recipe.id} x{epochs:.3f}"
 
-    def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, float]:
-        """Returns an arm's scores by pair; what failed takes the worst score of its pair."""
-        scores = dict(self.scores.get(self._id(recipe, epochs), {}))
-        for pair, value in scores.items():
-            if np.isnan(value):
-                others = [arm[pair] for arm in self.scores.values() if pair in arm]
-                finite = [v for v in others if not np.isnan(v)]
-                scores[pair] = min(finite, default=0.0)
-        return scores
+    def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, Judged]:
+        """Returns an arm's models by pair; one that failed counts as the worst of its pair.
+
+        A pair that all arms failed on says nothing and is left out.
+        """
+        sign = self.session.problem.objective.sign
+        found = {}
+        for pair, mine in self.judged.get(self._id(recipe, epochs), {}).items():
+            others = [arm[pair] for arm in self.judged.values() if pair in arm]
+            usable = [each for each in others if each is not None]
+            if usable:
+                found[pair] = mine or min(usable, key=lambda each: sign * each.value)
+        return found
 
     def mean(self, recipe: Recipe) -> float:
         """Returns an arm's mean score, larger is better."""
-        return float(np.mean(list(self.of(recipe).values())))
+        values = [each.value for each in self.of(recipe).values()]
+        return self.session.problem.objective.sign * float(np.mean(values)) if values else -np.inf
 
     def compare(self, first: Recipe, second: Recipe, second_epochs: float = 1.0) -> Comparison:
-        """Compares two arms over the pairs that both have; positive favors the first.
-
-        Losses (all positive, smaller is better) are compared by their ratio, other metrics by their
-        difference.
-        """
+        """Compares two arms over the pairs that both have; positive favors the first."""
         mine, theirs = self.of(first), self.of(second, second_epochs)
         common = sorted(set(mine) & set(theirs))
-        is_loss = self.session.problem.objective.sign < 0
-        if is_loss and all(scores[p] < 0 for scores in (mine, theirs) for p in common):
-            losses = ([-scores[p] for p in common] for scores in (mine, theirs))
-            return corrected_ratio_t(next(losses), next(losses), self.test_to_train)
-        return corrected_t([mine[p] - theirs[p] for p in common], self.test_to_train)
+        problem = self.session.problem
+        return crossed(
+            problem.objective, [mine[p] for p in common], [theirs[p] for p in common],
+            len(problem.targets),
+        )  # fmt: skip
 
     def correlation(self, first: Recipe, second: Recipe) -> float | None:
         """Returns the correlation of two arms over pairs: what pairing buys (`None` below 3)."""
@@ -122,7 +150,7 @@ class Pairs:
         common = sorted(set(mine) & set(theirs))
         if len(common) < 3:
             return None
-        a, b = [mine[p] for p in common], [theirs[p] for p in common]
+        a, b = [mine[p].value for p in common], [theirs[p].value for p in common]
         if np.std(a) == 0 or np.std(b) == 0:
             return None
         return float(np.corrcoef(a, b)[0, 1])

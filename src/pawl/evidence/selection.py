@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.tests import Comparison, non_inferior
 from pawl.evidence.verdicts import Verdict, name_without
-from pawl.execution import Session
+from pawl.execution import FOLDS, Session
 from pawl.recipe import Change, Recipe
 
 MARGIN_SHARE = 0.25
@@ -24,7 +24,7 @@ def race(session: Session, baseline: Recipe, recipes: Sequence[Recipe], pairs: i
     if len(recipes) == 1:
         return recipes[0]
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
-    racing = Pairs(session, "race")
+    racing = Pairs(session, "race", session.parts[0], min(FOLDS, pairs))
     arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
     if not racing.run("race", {"baseline": baseline, **arms}, range(pairs)):
         return recipes[0]
@@ -46,7 +46,7 @@ def screen(
     if len(changes) < 2:
         return candidate, ()
     session.listener.phase("screen", f"{len(changes)} changes, one left out at a time")
-    pairs = Pairs(session, "screen")
+    pairs = Pairs(session, "screen", session.parts[0])
     without = {change: candidate.revert(change, baseline) for change in changes}
     arms = {name_without(change): recipe for change, recipe in without.items()}
     everyone = {"baseline": baseline, "candidate": candidate, **arms}

@@ -7,13 +7,14 @@ from pawl.execution.measuring import Memory
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
-from pawl.execution.session import HOLDOUT_SHARE, STOPPING_SHARE, Resplit, Session
+from pawl.execution.session import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Session
 from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way
 
 __all__ = [
     "EXECUTORS",
-    "HOLDOUT_SHARE",
+    "FOLDS",
+    "SELECTION_SHARE",
     "STOPPING_SHARE",
     "ExecutorName",
     "Heartbeat",

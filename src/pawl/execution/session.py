@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pawl import rng
-from pawl.data import split_rows
+from pawl.data import fold_rows, split_rows
 from pawl.data.types import Examples
 from pawl.execution.devices import ExecutorName, worker_counts
 from pawl.execution.executors import Lost, Work, executor_with
@@ -27,10 +27,12 @@ from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.program import Program
 
-HOLDOUT_SHARE = 0.2
-"""Share of the development rows that the search validates on, and that a resplit holds out."""
+SELECTION_SHARE = 0.4
+"""Share of the development rows that choices are judged on; half of it validates the search."""
+FOLDS = 5
+"""Folds of a cross-validation, where there are rows enough."""
 STOPPING_SHARE = 0.15
-"""Share of a resplit's training rows that is kept for early stopping."""
+"""Share of the training rows of a fold that is kept for early stopping."""
 _STRUCTURE_SHARE = 0.08
 
 
@@ -40,22 +42,17 @@ class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
 
 @dataclass(frozen=True)
 class Resplit:
-    """One fresh split of the development rows, indices into them.
+    """One split of the development rows, indices into them.
 
     Attributes:
         train: Rows to train on.
-        valid: Rows for early stopping, part of the training share.
-        holdout: Rows to judge on.
+        valid: Rows for early stopping.
+        holdout: Rows to judge on: one fold.
     """
 
     train: Tensor
     valid: Tensor
     holdout: Tensor
-
-    @property
-    def test_to_train(self) -> float:
-        """Holdout rows over rows that training and stopping used."""
-        return len(self.holdout) / (len(self.train) + len(self.valid))
 
 
 @dataclass
@@ -112,21 +109,48 @@ class Session:
         return rng.derive_seed(self.seed, *parts)
 
     @functools.cached_property
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """Rows that choices are judged on, and rows that claims are; both train elsewhere."""
+        proof, selection = split_rows(
+            self.problem.targets, self.problem.schema.kind, SELECTION_SHARE, self.derive("parts")
+        )
+        return selection, proof
+
+    @functools.cached_property
     def search_rows(self) -> tuple[Tensor, Tensor]:
         """Training and validation rows of the search."""
-        return split_rows(
-            self.problem.targets, self.problem.schema.kind, HOLDOUT_SHARE, self.derive("search")
-        )
+        selection, proof = self.parts
+        if len(selection) == 1:
+            return proof, selection
+        targets, kind = self.problem.targets, self.problem.schema.kind
+        rest, valid = split_rows(targets, kind, 0.5, self.derive("search"), rows=selection)
+        return torch.cat([rest, proof]).sort().values, valid
 
-    def resplit(self, purpose: str, index: int) -> Resplit:
-        """Returns a fresh split for a pair of a purpose."""
+    def num_folds(self, rows: Tensor, most: int = FOLDS) -> int:
+        """Returns how many folds these rows are dealt into: each needs both classes of a binary task."""
+        targets = self.problem.targets[rows]
+        least = len(rows)
+        if self.problem.schema.kind == "binary":
+            least = int(targets.bincount(minlength=2).min())
+        return min(len(rows), most, max(2, least))
+
+    def resplit(self, purpose: str, index: int, rows: Tensor, folds: int) -> Resplit:
+        """Returns the split of a pair of a purpose.
+
+        Repeated cross-validation: pairs in a row hold out one fold each of `rows` until all were held
+        out, then the rows are dealt anew. Everything else trains.
+        """
         kind, targets = self.problem.schema.kind, self.problem.targets
-        rest, holdout = split_rows(
-            targets, kind, HOLDOUT_SHARE, self.derive(purpose, "holdout", index)
-        )
+        repeat, fold = divmod(index, folds)
+        seed = self.derive(purpose, "folds", repeat)
+        dealt = fold_rows(targets, kind, folds, seed, rows=rows)
+        holdout = dealt[fold % len(dealt)]
+        others = torch.ones(len(targets), dtype=torch.bool)
+        others[holdout] = False
         train, valid = split_rows(
-            targets, kind, STOPPING_SHARE, self.derive(purpose, "stopping", index), rows=rest
-        )
+            targets, kind, STOPPING_SHARE, self.derive(purpose, "stopping", index),
+            rows=others.nonzero().flatten(),
+        )  # fmt: skip
         return Resplit(train, valid, holdout)
 
     def member(

@@ -10,7 +10,7 @@ from pawl.data.types import LoadedData
 from pawl.deployment import BATCH_ROWS, Cost
 from pawl.environment import hardware, versions
 from pawl.evidence import ALPHA, Comparison, Confirmation, FinalTest, Verdict
-from pawl.execution import HOLDOUT_SHARE, Session
+from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
 from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
@@ -132,7 +132,7 @@ def summarize(
             comparisons=confirmation.comparisons,
             pairing_correlation=confirmation.correlation,
             learning_rate_retuned=confirmation.retuned,
-            holdout_share=HOLDOUT_SHARE,
+            holdout_share=_holdout_share(session),
         ),
         test_touches=session.ledger.test_touches,
         seconds=session.ledger.elapsed,
@@ -223,6 +223,12 @@ def _technique(verdict: Verdict) -> TechniqueSummary:
     )
 
 
+def _holdout_share(session: Session) -> float:
+    """Returns the share of the development rows that a pair of the confirmation is judged on."""
+    proof = session.parts[1]
+    return len(proof) // session.num_folds(proof) / len(session.problem.targets)
+
+
 def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: int) -> str:
     gain, name = test.result.gain, metric.replace("_", " ")
     headline = confirmation.headline
@@ -240,14 +246,14 @@ def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: i
             )
         return (
             f"The best recipe found is not shown to beat the baseline ({headline.effect:+.3g} {name} "
-            f"on {headline.n} fresh resplits, corrected p = {confirmation.p_value:.2g}); the bundle "
+            f"over {headline.n} fresh pairs, corrected p = {confirmation.p_value:.2g}); the bundle "
             f"holds the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
         )
     low, high = gain.interval
     return (
         f"The final recipe improves {name} on {rows:,} test rows from {test.result.baseline[0]:.4g} "
         f"to {test.result.final[0]:.4g}: a gain of {gain.effect:.3g} (95% interval {low:.3g} to "
-        f"{high:.3g}, {count(test.seeds, 'paired seed')}), confirmed on {headline.n} fresh resplits "
+        f"{high:.3g}, {count(test.seeds, 'paired seed')}), confirmed over {headline.n} fresh pairs "
         f"(corrected p = {confirmation.p_value:.2g})."
     )
 

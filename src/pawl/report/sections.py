@@ -78,7 +78,7 @@ def arms(summary: Summary) -> list[Figure]:
         )
     compared = [("On the test rows", Effect(**gain.model_dump(exclude={"proven", "statement"})))]
     if summary.confirmation is not None:
-        compared.append(("On fresh resplits", summary.confirmation))
+        compared.append(("In the confirmation", summary.confirmation))
     gain_tone: Tone = "kept" if gain.proven else "unproven"
     drawn = [
         effect_row(name, effect, gain_tone)

@@ -65,7 +65,7 @@ class GainSummary(_Part):
 
 
 class Effect(_Part):
-    """A paired comparison on fresh resplits: positive `value` favors the technique."""
+    """A paired comparison of the confirmation: positive `value` favors the technique."""
 
     value: float
     interval: tuple[float, float]

@@ -1,0 +1,180 @@
+"""What a difference over folds is worth: rows and models are crossed, and both vary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pawl.evidence.tests import Comparison, comparison
+from pawl.task import Objective
+from pawl.training.metrics import score
+
+_GROUPS = 100
+"""Groups of rows that a metric function of the user's is computed without, one at a time."""
+_LARGEST = 700.0  # exponents beyond it overflow
+_SAME = 1e-9
+"""An error below this share of its effect is floating-point rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a model scores on held-out rows, and what each of them has to do with it.
+
+    Attributes:
+        value: The metric.
+        rows: The held-out rows, `[R]`.
+        influence: Of each row on the metric, `[R]` float64; sums to zero.
+    """
+
+    value: float
+    rows: Tensor
+    influence: Tensor
+
+
+def judge(
+    objective: Objective, predictions: Tensor, targets: Tensor, rows: Tensor
+) -> Judged | None:
+    """Scores predictions of held-out rows; `None` if the metric is not a number there.
+
+    A row's influence is the derivative of the metric in the row's weight (the infinitesimal
+    jackknife; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982). A metric function
+    of the user's has none: up to 100 groups of rows, always the same, are left out one by one.
+
+    Args:
+        objective: The metric.
+        predictions: `[R, C]` or `[R]`.
+        targets: `[R]`.
+        rows: Which rows of the data these are, `[R]` int64.
+    """
+    if objective.function is None:
+        weights = torch.ones(len(rows), dtype=torch.float64, requires_grad=True)
+        value = score(objective, predictions, targets, weights)
+        if not bool(value.isfinite()):
+            return None
+        (influence,) = torch.autograd.grad(value, weights)
+        influence = influence.nan_to_num()  # the root of an error that is zero has no derivative
+    else:
+        value = score(objective, predictions, targets)
+        if not bool(value.isfinite()):
+            return None
+        influence = _by_groups(objective, predictions, targets, rows % _GROUPS, float(value))
+    influence = influence - influence.mean()
+    return Judged(
+        float(value.detach()), rows, influence * math.sqrt(len(rows) / max(1, len(rows) - 1))
+    )
+
+
+def _by_groups(
+    objective: Objective, predictions: Tensor, targets: Tensor, groups: Tensor, value: float
+) -> Tensor:
+    influence = torch.zeros(len(groups), dtype=torch.float64)
+    for group in set(groups.tolist()):
+        mine = groups == group
+        kept = (~mine).to(torch.float64)
+        without = float(score(objective, predictions, targets, kept)) if kept.any() else math.nan
+        if math.isfinite(without):
+            influence[mine] = (value - without) / int(mine.sum())
+    return influence
+
+
+def crossed(
+    objective: Objective, first: Sequence[Judged], second: Sequence[Judged], rows: int
+) -> Comparison:
+    """Compares two arms by what their models score on the same held-out rows, pair by pair.
+
+    Pairs are folds of a repeated cross-validation, with one model of each arm. The variance of the
+    mean difference has a part of rows, by the influence of each row on it (Bayle et al.,
+    Cross-validation Confidence Intervals for Test Error, 2020), and a part of models: what differences
+    vary over pairs more than their rows explain (Owen, The Pigeonhole Bootstrap, 2007, on crossed
+    effects), divided by the number of pairs. Degrees of freedom follow Welch and Satterthwaite.
+
+    Losses (all positive, smaller is better) are compared by the logarithm of the ratio of their means:
+    without an upper bound, a large difference spreads as widely as its mean, and no number of pairs
+    would show it. The effect is the difference of the means all the same.
+
+    Assumptions: rows are independent draws, and none of them had a part in choosing the arms; a
+    model's score depends little on any one training row (stability); the mean is roughly normal. What is
+    estimated is the difference for models trained on such a share of these very rows.
+
+    Args:
+        objective: The metric.
+        first: One per pair, the arm that a positive effect favors.
+        second: Likewise, on the same rows.
+        rows: How many rows the data has.
+    """
+    pairs = len(first)
+    if pairs == 0:
+        return comparison(0.0, math.inf, 0, 1.0)
+    mine, theirs = (
+        torch.tensor([each.value for each in arm], dtype=torch.float64) for arm in (first, second)
+    )
+    ratio = objective.sign < 0 and bool((mine > 0).all()) and bool((theirs > 0).all())
+    scales = (float(mine.mean()), float(theirs.mean())) if ratio else (1.0, 1.0)
+    effect = float(objective.sign * (mine.mean() - theirs.mean()))
+    on_scale = math.log(scales[1] / scales[0]) if ratio else effect
+    deviations = objective.sign * (mine / scales[0] - theirs / scales[1])
+    shares = torch.zeros(pairs, rows, dtype=torch.float64)
+    for pair, (a, b) in enumerate(zip(first, second, strict=True)):
+        influence = a.influence / scales[0] - b.influence / scales[1]
+        shares[pair, a.rows] = objective.sign * influence
+    held = torch.zeros(rows, dtype=torch.float64)
+    held[torch.cat([each.rows for each in first])] = 1.0
+    if objective.function is not None:  # groups of rows are what varies on its own
+        shares, held = _summed(shares), _summed(held.unsqueeze(0)).squeeze(0)
+    units = int((held > 0).sum())
+    result = comparison(on_scale, *_error(deviations, shares, units, on_scale))
+    return _in_units(result, effect, scales[1]) if ratio else result
+
+
+def _summed(shares: Tensor) -> Tensor:
+    """Returns the sums over rows of the same group, `[P, groups]`."""
+    groups = torch.arange(shares.shape[1]) % _GROUPS
+    return shares.new_zeros(len(shares), _GROUPS).index_add_(1, groups, shares)
+
+
+def _error(
+    deviations: Tensor, shares: Tensor, units: int, effect: float
+) -> tuple[float, int, float]:
+    """Returns the standard error of the mean over pairs, their number, the degrees of freedom.
+
+    Args:
+        deviations: Of each pair, `[P]`.
+        shares: Of each row (or group of rows) in each pair, `[P, N]`; zero where it was not held out.
+        units: How many rows (or groups) were held out at all.
+        effect: The mean.
+    """
+    pairs = len(deviations)
+    if pairs == 1:
+        return math.inf, 1, 1.0
+    by_rows = float((shares.mean(0) ** 2).sum())
+    each = float((shares**2).sum(1).mean())  # variance of one pair by its rows
+    common = (pairs * by_rows - each) / (
+        pairs - 1
+    )  # covariance of two pairs by rows that they share
+    spread = float(deviations.var())
+    variance = by_rows + max(0.0, spread - each + common) / pairs
+    if variance <= (_SAME * effect) ** 2:
+        # Every row says the same, so that nothing varies. A metric on few rows moves in steps: the
+        # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
+        return math.sqrt(effect**2 / 12 / pairs), pairs, pairs - 1.0
+    uncertain = by_rows**2 / max(1, units - 1) + (spread / pairs) ** 2 / (pairs - 1)
+    return math.sqrt(variance), pairs, max(1.0, variance**2 / uncertain)
+
+
+def _in_units(result: Comparison, effect: float, reference: float) -> Comparison:
+    """Returns a comparison of the logarithms of two losses' means in units of the loss."""
+
+    def saved(log_ratio: float) -> float:
+        return -math.inf if log_ratio < -_LARGEST else reference * -math.expm1(-log_ratio)
+
+    return replace(
+        result,
+        effect=effect,
+        interval=(saved(result.interval[0]), saved(result.interval[1])),
+        standard_error=result.standard_error * (reference - effect),
+        lower=saved(result.lower),
+    )
