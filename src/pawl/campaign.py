@@ -141,7 +141,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     baseline = settings.baseline or default_baseline(session.facts)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(settings.only or ())])
     session.longest = settings.epochs
-    session.epochs, session.test_rows = pacing.natural_epochs(session), len(data.test)
+    session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "a few steps of the baseline")
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs

@@ -17,7 +17,7 @@ def test_the_face_matches_its_list():
     assert sorted(pawl.data.__all__) == sorted(
         [
             *("Column", "Examples", "InputSpec", "Inputs", "LoadedData", "ModelSpec", "Schema"),
-            *("load", "load_module_task", "read_like", "resolve_task", "split_rows"),
+            *("fold_rows", "load", "load_module_task", "read_like", "resolve_task", "split_rows"),
         ]
     )
     assert all(getattr(pawl.data, name) is not None for name in pawl.data.__all__)

@@ -46,7 +46,7 @@ def technique(name: str, verdict: str, effect: float | None, **more: Any) -> dic
         "p_value": 0.0003 if verdict == "kept" else 0.31 if measured else None,
         "n": 20 if measured else 0,
         "settings": {},
-        "reason": "Helps on fresh resplits." if verdict == "kept" else "Not shown to help.",
+        "reason": "Helps in fresh pairs." if verdict == "kept" else "Not shown to help.",
     } | more
 
 

@@ -90,7 +90,7 @@ def test_proven_gain(pages: dict[str, str]) -> None:
     assert "swapped for cosine" in text
     assert "cost \u00d71.18" in text
     assert "pawl optimize churn.csv --target exited --budget 10m --seed 0" in text
-    assert "they do not end it" in text
+    assert "rows that no choice was made by" in text
 
 
 def test_no_proven_gain_is_said_plainly(pages: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Confirmation: whether a recipe beats the baseline, and which of its changes are shown to help.
 
-On fresh resplits of the development rows, with seeds that the search has not used, paired on split
+By repeated cross-validation over rows that nothing was chosen by, with fresh seeds, paired on fold
 and seed: first the recipe against the baseline, at full alpha; then, if it is shown to be better,
 the recipe against itself without each change, with Holm's correction among these. Gatekeeping of
 this kind keeps the family-wise error (Westfall and Krishen 2001) and does not let many small changes
@@ -52,7 +52,7 @@ class Confirmation:
             shown to harm it.
         candidate: The recipe that was compared.
         proven: Whether it was shown to beat the baseline.
-        headline: The final recipe (the candidate if unproven) against the baseline on resplits; `None`
+        headline: The final recipe (the candidate if unproven) against the baseline; `None`
             if there was no time.
         p_value: Of the headline, corrected.
         verdicts: One per change that was looked at.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pawl.evidence.tests import Comparison, comparison
 from pawl.task import Objective
-from pawl.training.metrics import score
+from pawl.training.metrics import bounds, score
 
 _GROUPS = 100
 """Groups of rows that a metric function of the user's is computed without, one at a time."""
@@ -81,16 +81,37 @@ def _by_groups(
     return influence
 
 
+def interval(objective: Objective, judged: Judged) -> tuple[float, float]:
+    """Returns the 95% interval of a model's score, for other rows from where these came."""
+    influence = judged.influence.unsqueeze(0)
+    units = len(judged.rows)
+    if objective.function is not None:
+        influence, units = (
+            _summed(influence, judged.rows),
+            len(set((judged.rows % _GROUPS).tolist())),
+        )
+    error = math.sqrt(float((influence**2).sum()))
+    low, high = comparison(judged.value, error, units, max(1, units - 1)).interval
+    least, most = bounds(objective)
+    return max(low, least), min(high, most)
+
+
 def crossed(
-    objective: Objective, first: Sequence[Judged], second: Sequence[Judged], rows: int
+    objective: Objective,
+    first: Sequence[Judged],
+    second: Sequence[Judged],
+    rows: int,
+    *,
+    models_vary: bool = True,
 ) -> Comparison:
     """Compares two arms by what their models score on the same held-out rows, pair by pair.
 
-    Pairs are folds of a repeated cross-validation, with one model of each arm. The variance of the
-    mean difference has a part of rows, by the influence of each row on it (Bayle et al.,
-    Cross-validation Confidence Intervals for Test Error, 2020), and a part of models: what differences
-    vary over pairs more than their rows explain (Owen, The Pigeonhole Bootstrap, 2007, on crossed
-    effects), divided by the number of pairs. Degrees of freedom follow Welch and Satterthwaite.
+    Pairs are folds of a repeated cross-validation, or seeds that share all rows, with one model of
+    each arm. The variance of the mean difference has a part of rows, by the influence of each row on
+    it (Bayle et al., Cross-validation Confidence Intervals for Test Error, 2020), and a part of models:
+    what differences vary over pairs more than their rows explain (Owen, The Pigeonhole Bootstrap,
+    2007, on crossed effects), divided by the number of pairs. Degrees of freedom follow Welch and
+    Satterthwaite.
 
     Losses (all positive, smaller is better) are compared by the logarithm of the ratio of their means:
     without an upper bound, a large difference spreads as widely as its mean, and no number of pairs
@@ -105,6 +126,7 @@ def crossed(
         first: One per pair, the arm that a positive effect favors.
         second: Likewise, on the same rows.
         rows: How many rows the data has.
+        models_vary: Whether others trained alike are meant too, or these very models.
     """
     pairs = len(first)
     if pairs == 0:
@@ -124,45 +146,45 @@ def crossed(
     held = torch.zeros(rows, dtype=torch.float64)
     held[torch.cat([each.rows for each in first])] = 1.0
     if objective.function is not None:  # groups of rows are what varies on its own
-        shares, held = _summed(shares), _summed(held.unsqueeze(0)).squeeze(0)
+        everything = torch.arange(rows)
+        shares = _summed(shares, everything)
+        held = _summed(held.unsqueeze(0), everything).squeeze(0)
     units = int((held > 0).sum())
-    result = comparison(on_scale, *_error(deviations, shares, units, on_scale))
+    if models_vary:
+        error, degrees = crossed_error(deviations, shares, units)
+    else:
+        error, degrees = math.sqrt(float((shares.mean(0) ** 2).sum())), max(1.0, units - 1.0)
+    if error <= _SAME * abs(on_scale):
+        # Every row says the same, so that nothing varies. A metric on few rows moves in steps: the
+        # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
+        error, degrees = abs(on_scale) / math.sqrt(12 * pairs), max(1.0, pairs - 1.0)
+    result = comparison(on_scale, error, pairs, degrees)
     return _in_units(result, effect, scales[1]) if ratio else result
 
 
-def _summed(shares: Tensor) -> Tensor:
+def _summed(shares: Tensor, rows: Tensor) -> Tensor:
     """Returns the sums over rows of the same group, `[P, groups]`."""
-    groups = torch.arange(shares.shape[1]) % _GROUPS
-    return shares.new_zeros(len(shares), _GROUPS).index_add_(1, groups, shares)
+    return shares.new_zeros(len(shares), _GROUPS).index_add_(1, rows % _GROUPS, shares)
 
 
-def _error(
-    deviations: Tensor, shares: Tensor, units: int, effect: float
-) -> tuple[float, int, float]:
-    """Returns the standard error of the mean over pairs, their number, the degrees of freedom.
+def crossed_error(deviations: Tensor, shares: Tensor, units: int) -> tuple[float, float]:
+    """Returns the standard error of the mean over pairs, and its degrees of freedom.
 
     Args:
         deviations: Of each pair, `[P]`.
         shares: Of each row (or group of rows) in each pair, `[P, N]`; zero where it was not held out.
         units: How many rows (or groups) were held out at all.
-        effect: The mean.
     """
     pairs = len(deviations)
     if pairs == 1:
-        return math.inf, 1, 1.0
+        return math.inf, 1.0
     by_rows = float((shares.mean(0) ** 2).sum())
     each = float((shares**2).sum(1).mean())  # variance of one pair by its rows
-    common = (pairs * by_rows - each) / (
-        pairs - 1
-    )  # covariance of two pairs by rows that they share
+    common = (pairs * by_rows - each) / (pairs - 1)  # covariance of two, by rows that they share
     spread = float(deviations.var())
     variance = by_rows + max(0.0, spread - each + common) / pairs
-    if variance <= (_SAME * effect) ** 2:
-        # Every row says the same, so that nothing varies. A metric on few rows moves in steps: the
-        # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
-        return math.sqrt(effect**2 / 12 / pairs), pairs, pairs - 1.0
     uncertain = by_rows**2 / max(1, units - 1) + (spread / pairs) ** 2 / (pairs - 1)
-    return math.sqrt(variance), pairs, max(1.0, variance**2 / uncertain)
+    return math.sqrt(variance), max(1.0, variance**2 / uncertain) if uncertain > 0 else 1.0
 
 
 def _in_units(result: Comparison, effect: float, reference: float) -> Comparison:

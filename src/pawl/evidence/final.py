@@ -95,7 +95,7 @@ def final_test(
     assert test.targets is not None
     result = gain_on_test(
         session.problem.objective, stored["baseline"], stored["final"], test.targets.cpu(),
-        seed=session.seed, averaged=average,
+        averaged=average,
     )  # fmt: skip
     kept_seeds = _usable(units)[:average]
     models = {

@@ -1,6 +1,6 @@
 """What happens between search and confirmation: a race of recipes, and backward elimination.
 
-Both use fresh resplits of the development rows. Both are selection: nothing they measure enters a
+Both are selection, so they judge on the rows that choices are made by; nothing they measure enters a
 verdict on what is kept.
 """
 
@@ -20,7 +20,7 @@ _SCREEN_PAIRS = 5
 
 
 def race(session: Session, baseline: Recipe, recipes: Sequence[Recipe], pairs: int) -> Recipe:
-    """Returns the recipe with the best mean over a few fresh resplits."""
+    """Returns the recipe with the best mean over a few folds."""
     if len(recipes) == 1:
         return recipes[0]
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")

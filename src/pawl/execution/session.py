@@ -69,7 +69,6 @@ class Session:
         longest: Most epochs of a trial, as the user wants it; by the rows if `None`.
         reserve: Seconds to leave for the test phase, export and report.
         floor: Where fewer seconds are left than these, work in flight is given up; see `attempt`.
-        test_rows: How many rows the final claim is made on; set by the campaign.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
         executor: Where members may train; see `plan`.
@@ -84,7 +83,6 @@ class Session:
     longest: int | None = None
     reserve: float = 0.0
     floor: float | None = None
-    test_rows: int = 0
     trained: int = 0
     best: float | None = None
     executor: ExecutorName = "auto"

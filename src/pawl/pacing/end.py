@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import time
 
-from pawl.execution import Session
-
 END_SECONDS = 8.0
 """Export of twice five models, latency, report."""
 SLOWER_FINAL = 1.6
 """How much longer a final recipe trains than a baseline, as planned for."""
 RESPLIT_ROWS = 0.94
 """Training rows of a pair of the confirmation, relative to the search's."""
-_BOOTSTRAP_SECONDS = 1e-4
 _PROBE_SECONDS = 0.05
 
 
-def ending(session: Session, seeds: int) -> float:
+def ending() -> float:
     """Returns the seconds of what follows the last training: intervals, export, latency, report."""
-    return (END_SECONDS + seeds * bootstrap(session)) * slowdown()
-
-
-def bootstrap(session: Session) -> float:
-    """Returns the seconds that the interval of the gain takes for each paired seed."""
-    return session.test_rows * _BOOTSTRAP_SECONDS
+    return END_SECONDS * slowdown()
 
 
 def slowdown() -> float:

@@ -10,12 +10,9 @@ from pawl.evidence import LOOKS, Effort
 from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
-    END_SECONDS,
     RESPLIT_ROWS,
     SLOWER_FINAL,
-    bootstrap,
     ending,
-    slowdown,
 )
 from pawl.pacing.sizes import PAIRS, Pace
 from pawl.recipe import Recipe
@@ -36,7 +33,7 @@ def floor(session: Session, pace_: Pace) -> float | None:
     """Returns the seconds that race and confirmation must leave: the end, and one pair of models."""
     if pace_.seconds_per_trial is None:
         return None
-    return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
+    return ending() + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 
 def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
@@ -79,7 +76,7 @@ def depth(
     base = RESPLIT_ROWS * pace_.seconds_per_trial
     mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
     full, least = (
-        ending(session, seeds) + seeds * (mine + base) / RESPLIT_ROWS
+        ending() + seeds * (mine + base) / RESPLIT_ROWS
         for seeds in (pace_.seeds, min(pace_.seeds, _FEW_SEEDS))
     )
     assert session.left is not None
@@ -116,7 +113,7 @@ def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     assert session.left is not None
     assert pace_.seconds_per_trial is not None
     test = pace_.seeds * (final + pace_.seconds_per_trial)
-    return session.left - ending(session, pace_.seeds) - test
+    return session.left - ending() - test
 
 
 def most_seeds(pace_: Pace, unchanged: bool, average: int) -> int:
@@ -141,21 +138,19 @@ def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
         each = sum(recent) / len(recent) / RESPLIT_ROWS
     if unchanged:
         each = pace_.seconds_per_trial / 2
-    return max(1, min(pace_.seeds, _affordable(session, 0, 2 * each)))
+    return max(1, min(pace_.seeds, _affordable(session, 2 * each)))
 
 
 def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
     if session.left is None:
         return 0
-    return max(0, min(most - done, _affordable(session, done, seconds)))
+    return max(0, min(most - done, _affordable(session, seconds)))
 
 
-def _affordable(session: Session, done: int, per_seed: float) -> int:
+def _affordable(session: Session, per_seed: float) -> int:
     """Returns how many seeds fit a part of the time left; one if just one fits it all."""
     assert session.left is not None
-    slower = slowdown()
-    left = session.left - (END_SECONDS + done * bootstrap(session)) * slower
-    per_seed += bootstrap(session) * slower
+    left = session.left - ending()
     count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
     return 1 if count == 0 and per_seed < 0.9 * left else max(0, count)

@@ -75,7 +75,7 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
 
 
 def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
-    end = ending(session, 3)
+    end = ending()
     assert session.left is not None
     if session.left < end:  # already: no need to time anything
         begun = session.ledger.elapsed

@@ -40,7 +40,7 @@ class ArmSummary(_Part):
 
     `mean` is over single models of the `n` seeds that the gain is taken over. `value` is the score of
     what is kept, by its own predictions: the mean of the first `averaged` seeds' models (for the
-    final arm: the bundle); `interval` is its 95% bootstrap interval over test rows.
+    final arm: the bundle); `interval` is its 95% interval over test rows.
     """
 
     value: float

@@ -65,24 +65,25 @@ def protocol(summary: Summary) -> list[Note]:
             text=f"{count(task.test_rows, 'test row')} ({share}) were set aside before anything "
             "else. The search and the techniques' verdicts never see them; they were scored "
             f"{times(summary.test_touches)}. The gain is the paired difference over "
-            f"{count(gain.n, 'seed')} of each arm; its 95% interval, a bootstrap over rows and "
+            f"{count(gain.n, 'seed')} of each arm; its 95% interval, of rows and "
             "seeds, covers both.",
         ),
         Note(
             title="The techniques",
             text="Each was compared with the recipe without it (or, if it is in the baseline, with "
-            f"it) on up to {count(evidence.pairs, 'fresh resplit')} of the "
-            f"{count(task.development_rows, 'development row')}, {evidence.holdout_share:.0%} held "
-            "out each time, with seeds that the search never used. Both arms of a pair share split "
-            f"and seed{looked}. {retuned}",
+            f"it) in up to {count(evidence.pairs, 'pair')} of models, trained on the "
+            f"{count(task.development_rows, 'development row')} less one fold, "
+            f"{evidence.holdout_share:.0%}, and judged on that. Folds are of rows that no choice was "
+            "made by, and seeds are fresh. "
+            f"Both arms of a pair share fold and seed{looked}. {retuned}",
         ),
         Note(
             title="The correction",
             text=f"{count(evidence.comparisons, 'comparison')} in all. The recipe against the "
             "baseline comes first; only if it is shown to be better are its changes tested, with "
             "Holm's correction among them. The looks share alpha. So the chance of even one false "
-            f"claim stays within {evidence.alpha:.0%}. Resplits share rows; the test widens its "
-            "intervals for that (Nadeau and Bengio's correction).",
+            f"claim stays within {evidence.alpha:.0%}. Intervals count how much single rows matter, and "
+            "what models vary beyond that.",
         ),
     ]
     if finite(evidence.pairing_correlation):
@@ -96,7 +97,7 @@ def protocol(summary: Summary) -> list[Note]:
         )
     once = summary.test_touches <= 1
     headline = (
-        "The headline gain is free of it: it is measured on test rows that no choice has seen. "
+        "The headline gain is measured on test rows that nothing else has seen. "
         if once
         else f"The test rows were scored {times(summary.test_touches)}: a choice between those "
         "scores would favor the headline gain as well. "
@@ -104,15 +105,14 @@ def protocol(summary: Summary) -> list[Note]:
     notes += [
         Note(
             title="What it assumes",
-            text="Paired differences that are roughly normal, an overlap of resplits that the "
-            "correction describes well, and new data that resemble these rows.",
+            text="Mean differences that are roughly normal, models that depend little on any single "
+            "training row, and new data that resemble these rows.",
         ),
         Note(
             title="What to keep in mind",
-            text="The verdicts on single techniques come from resplits of rows that the search has "
-            "seen too. Fresh splits and seeds lessen that optimism, they do not end it. "
-            f"{headline}Unproven does not mean useless; it means that this data and budget could "
-            "not tell.",
+            text="The verdicts on single techniques hold for models trained on these rows; other "
+            f"rows to train on are not part of them. {headline}Unproven does not mean useless; it means "
+            "that this data and budget could not tell.",
         ),
     ]
     return notes

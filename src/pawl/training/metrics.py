@@ -1,13 +1,14 @@
 """Metrics over many models at once, with weights per row.
 
-Shape legend: `...` leading axes (members, bootstrap draws), `R` rows, `C` classes. Predictions are
+Shape legend: `...` leading axes (members), `R` rows, `C` classes. Predictions are
 probabilities `[..., R, C]` or values `[..., R]`; targets `[..., R]`; weights `[..., R]` or `None`.
-Weights make a bootstrap a matter of counts. The definitions are scikit-learn's, and a test holds
-them to it.
+The definitions are scikit-learn's, and a test holds them to it. A row's influence on a metric is the
+derivative in its weight.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,8 +66,8 @@ def _curve(score: Tensor, positive: Tensor, w: Tensor) -> tuple[Tensor, Tensor, 
     """Returns, by falling score, cumulated positive and negative weight and those before each tie.
 
     Only at the last row of a run of equal scores do the values count; elsewhere "before" equals
-    "after", so that differences vanish. Where all weights go with the same scores, as in a
-    bootstrap, the other rows are left out.
+    "after", so that differences vanish. Where it is one model that
+    is scored, the other rows are left out.
     """
     score, order = score.sort(dim=-1, descending=True)
     if order.numel() == order.shape[-1]:
@@ -227,6 +228,15 @@ def make_objective(
     assert direction is not None
     name = getattr(metric, "__name__", type(metric).__name__)
     return Objective(metric=name, direction=direction, function=metric)
+
+
+def bounds(objective: Objective) -> tuple[float, float]:
+    """Returns the least and the most that a metric can be."""
+    if objective.function is not None:
+        return -math.inf, math.inf
+    if objective.direction == "minimize":
+        return 0.0, math.inf
+    return (-math.inf if objective.metric == "r2" else 0.0), 1.0
 
 
 def score(
