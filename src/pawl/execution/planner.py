@@ -191,9 +191,9 @@ def _timed(
     best = min(timings, key=total)
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
-    # Beyond the widest that is ever timed, width costs nothing. Where that was not worth timing, a step
-    # is long, has nothing to gain by more width, and may outgrow the caches.
-    if best.mode == "serial" or (not best.compiled and best.width == min(_WIDTHS[-1], width)):
+    # A width that was not timed is as good as the widest that was.
+    widest = max(min(width, w.width) for w in timings if w.mode == best.mode)
+    if not best.compiled and best.width == widest:
         best = Way(best.mode, width, False, best.workers)
     return Plan(best, reason)
 
