@@ -39,7 +39,7 @@ PAIRINGS = (
 
 
 def measure(pairing: Pairing) -> dict[str, Any]:
-    """Compares the arms on 20 fresh resplits and returns how they vary together."""
+    """Compares the arms in 20 pairs and returns how they vary together."""
     rows, target = frame(pairing.table)
     order = np.random.default_rng(5).permutation(len(rows))[: pairing.rows]
     start = Recipe.of(

@@ -41,10 +41,14 @@ class Pairs:
         self.records: list[TrialRecord] = []
         self.judged: dict[str, dict[int, Judged | None]] = {}
         self._rows, self._folds = rows, session.num_folds(rows, folds)
+        self._splits: dict[int, Resplit] = {}
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
 
     def _split(self, pair: int) -> Resplit:
-        return self.session.resplit(self.purpose, pair, self._rows, self._folds)
+        if pair not in self._splits:
+            found = self.session.resplit(self.purpose, pair, self._rows, self._folds)
+            self._splits[pair] = found
+        return self._splits[pair]
 
     def run(
         self, key: str, arms: Mapping[str, Recipe], pairs: Sequence[int], epochs: float = 1.0
@@ -86,9 +90,8 @@ class Pairs:
     ) -> tuple[dict[str, Any], list[TrialRecord]]:
         """Trains arms; leaves their predictions of the rows held out in a file, by their place."""
         session, jobs, roles = self.session, [], []
-        splits = {pair: self._split(pair) for _, pair in wanted}
         for (_, pair), (name, recipe) in wanted.items():
-            split = splits[pair]
+            split = self._split(pair)
             length = max(1, round(session.epochs * epochs))
             seed = session.derive(self.purpose, "seed", pair)
             member = session.member(recipe, seed, split.train, split.valid, length)
