@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -150,8 +151,11 @@ def compare(name: str, count: int, rounds: int) -> dict[str, Any]:
             seconds(problem, members[:32], fixed)
             compiling[label] = time.perf_counter() - started
     taken: dict[str, list[float]] = {}
+    contestants = {**plans, "planner": chosen}
     for index in range(rounds):
-        for label, each in {**plans, "planner": chosen}.items():
+        # In another order each round: who comes behind a long one may find the machine slower.
+        for label in random.Random(index).sample(sorted(contestants), len(contestants)):
+            each = contestants[label]
             taken.setdefault(label, []).append(seconds(problem, members, each))
             print(f"{name} round {index} {label}: {taken[label][-1]:.2f} s", file=sys.stderr)
     median = {label: statistics.median(each) for label, each in taken.items()}

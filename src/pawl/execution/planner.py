@@ -27,7 +27,8 @@ Ahead = Callable[[float], float]
 
 _MEMORY_SHARE = 0.1  # of what there is, for weights and optimizer states
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
-_WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 32), (32, 64)
+_WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 2, 32), (32, 64)
+_SHARED = 0.12  # of a step; if less is the same for any width, wider populations gain nothing
 _PROBING_SHARE = 0.03
 _PROBING_STEPS = 6
 _LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
@@ -191,11 +192,25 @@ def _timed(
     best = min(timings, key=total)
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
-    # A width that was not timed is as good as the widest that was.
-    widest = max(min(width, w.width) for w in timings if w.mode == best.mode)
-    if not best.compiled and best.width == widest:
-        best = Way(best.mode, width, False, best.workers)
-    return Plan(best, reason)
+    return Plan(_widened(best, timings, width), reason)
+
+
+def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
+    """Returns the way with a width that was not timed, where that promises to be faster.
+
+    A step takes a while whatever its width, and a while for each member: two widths tell how much.
+    """
+    alike = [w for w in timings if replace(w, width=best.width) == best]
+    if best.compiled or any(w.width > best.width for w in alike):
+        return best
+    narrower = max((w.width for w in alike if w.width < best.width), default=0)
+    if best.mode == "fused" and narrower:
+        narrow = narrower * timings[replace(best, width=narrower)].seconds
+        wide = best.width * timings[best].seconds
+        each = (wide - narrow) / (best.width - narrower)
+        if 1.0 - each * best.width / wide < _SHARED:
+            return best
+    return replace(best, width=width)
 
 
 def _candidates(

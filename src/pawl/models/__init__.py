@@ -5,7 +5,7 @@ from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
 from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
-from pawl.models.outputs import outputs, predictions
+from pawl.models.outputs import outputs
 
 __all__ = [
     "Adapter",
@@ -25,5 +25,4 @@ __all__ = [
     "dropouts",
     "make_builder",
     "outputs",
-    "predictions",
 ]

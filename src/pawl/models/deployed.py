@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Schema
 from pawl.models.front import Front
-from pawl.models.outputs import predictions
+from pawl.models.outputs import outputs
 
 
 class Deployed(nn.Module):
@@ -32,8 +32,10 @@ class Deployed(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """Maps raw inputs, in the schema's order, to predictions."""
         raw = self.body(self.front(dict(zip(self.names, tensors, strict=True))))
-        mean, std = self.get_buffer("target_mean"), self.get_buffer("target_std")
-        return predictions(raw, self.kind, self.num_outputs, mean, std)
+        out = outputs(raw, self.kind, self.num_outputs)
+        if self.kind == "regression":
+            return out * self.get_buffer("target_std") + self.get_buffer("target_mean")
+        return out.softmax(-1)
 
 
 class Averaged(nn.Module):

@@ -33,9 +33,3 @@ def outputs(raw: Tensor, kind: Kind, num_outputs: int) -> Tensor:
         "multiclass": f"[B, {num_outputs}]",
     }[kind]
     raise TrialError(f"the model returned shape {list(raw.shape)}; for {kind} it must be {allowed}")
-
-
-def predictions(raw: Tensor, kind: Kind, num_outputs: int, mean: Tensor, std: Tensor) -> Tensor:
-    """Returns probabilities `[B, C]`, or values `[B]` in the target's own units."""
-    out = outputs(raw, kind, num_outputs)
-    return out * std + mean if kind == "regression" else out.softmax(-1)

@@ -19,6 +19,7 @@ from pawl.errors import TrialError
 _OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
     "max_pointwise_cat_inputs": 0,
     "realize_opcount_threshold": 16,
+    "size_asserts": False,  # they take a twentieth of a small step; `bind` looks once for many
 }
 
 
@@ -38,6 +39,7 @@ class CompiledStep:
         self._function = function
         self._backend = backend
         self._compiled: Callable[..., object] | None = None
+        self._layout: list[tuple[Any, ...]] = []
 
     def bind(self, fixed: Any) -> Callable[[Any], None]:
         """Returns the function for tensors that stay the same objects over many calls.
@@ -46,11 +48,14 @@ class CompiledStep:
             TrialError: At the first call, if the function draws random numbers other than by keys.
         """
         leaves, spec = pytree.tree_flatten(fixed)
+        layout = [(x.shape, x.stride(), x.dtype) for x in leaves]
+        assert layout == self._layout or self._compiled is None
 
         def run(changing: Any) -> None:
             more, other = pytree.tree_flatten(changing)
             if self._compiled is None:
                 self._compiled = self._compile(leaves, spec, more, other)
+                self._layout = layout
             self._compiled(*leaves, *more)
 
         return run
@@ -74,6 +79,7 @@ class CompiledStep:
             # They would come out differently when compiled.
             raise TrialError("the model draws random numbers of its own and cannot be compiled")
         _transpose_products(graph)
+        _call_kernels(graph)
         if self._backend == "eager":
             return graph
         # Without `torch.compile` around it: its guards would be checked at every step.
@@ -114,6 +120,39 @@ def _transpose_products(graph: fx.GraphModule) -> None:
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
+
+def _call_kernels(graph: fx.GraphModule) -> None:
+    """Replaces what the compiler's code is slow at: rows of embedding tables, and `isnan`.
+
+    It would work out the place of each number of a row anew, and test the numbers one by one.
+    """
+    aten = torch.ops.aten
+    for node in graph.graph.nodes:
+        if node.target is aten.isnan.default:
+            node.target, node.args = aten.ne.Tensor, (node.args[0], node.args[0])
+        elif node.target is aten.embedding.default and not node.meta["val"].is_cuda:
+            table, index = node.args[:2]
+            # The kernel copies a table that lies in a wider matrix faster, too.
+            while table.target in (*_VIEWS, aten.clone.default) and (
+                _shape(table)[-1] == _shape(table.args[0])[-1]
+                and _shape(table).numel() == _shape(table.args[0]).numel()
+            ):
+                table = table.args[0]
+            node.target, node.args = torch.ops.pawl.embedding.default, (table, index)
+            node.kwargs = {}
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _embedding(table: Tensor, index: Tensor) -> Tensor:
+    """Returns rows of a table `[..., D]`, whose leading axes count as one."""
+    return torch.embedding(table.reshape(-1, table.shape[-1]), index)
+
+
+# What the compiler does not know it calls as it is.
+torch.library.define("pawl::embedding", "(Tensor table, Tensor index) -> Tensor")
+torch.library.impl("pawl::embedding", "default", _embedding)
+torch.library.register_fake("pawl::embedding", _embedding)
 
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 
 from pawl import rng
 from pawl.data.types import Examples, Inputs
-from pawl.models import outputs, predictions
+from pawl.models import outputs
 from pawl.techniques import AVERAGE_INTERVAL, Batch
 from pawl.training.compiled import CompiledStep
 from pawl.training.population import Buffers, Kept, Population, dropout_keys
@@ -138,23 +138,20 @@ class FusedStepper:
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
     ) -> Tensor:
-        """Returns predictions `[N, R, C]` or `[N, R]` for rows `[N, R]` or `[R]`."""
+        """Returns logits `[N, R, C]` or scaled values `[N, R]` for rows `[N, R]` or `[R]`."""
         population.body.eval()
         schema, front, body = population.problem.schema, population.front, population.body
 
-        def one(
-            w: Buffers, b: Buffers, f: Buffers, mean: Tensor, std: Tensor, inputs: Inputs
-        ) -> Tensor:
+        def one(w: Buffers, b: Buffers, f: Buffers, inputs: Inputs) -> Tensor:
             prepared = functional_call(front, f, (inputs,))
             raw = functional_call(body, (w, b), (prepared,))
-            return predictions(raw, schema.kind, schema.num_outputs, mean, std)
+            return outputs(raw, schema.kind, schema.num_outputs)
 
         inputs = {name: x[rows] for name, x in examples.inputs.items()}
         shared = None if rows.dim() == 1 else 0
-        return vmap(one, in_dims=(0, 0, 0, 0, 0, shared), randomness="different")(
-            population.layout.views(kept.weights), kept.buffers, kept.front, kept.target_mean,
-            kept.target_std, inputs,
-        )  # fmt: skip
+        return vmap(one, in_dims=(0, 0, 0, shared), randomness="different")(
+            population.layout.views(kept.weights), kept.buffers, kept.front, inputs
+        )
 
 
 def _step(population: Population) -> StepFunction:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pawl import rng
 from pawl.data.types import Examples
-from pawl.models import outputs, predictions
+from pawl.models import outputs
 from pawl.techniques import Batch
 from pawl.training.fused import average, averaging_due, scaled_targets
 from pawl.training.population import Buffers, Kept, Population
@@ -134,7 +134,7 @@ class SerialStepper:
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
     ) -> Tensor:
-        """Returns predictions `[N, R, C]` or `[N, R]` for rows `[N, R]` or `[R]`."""
+        """Returns logits `[N, R, C]` or scaled values `[N, R]` for rows `[N, R]` or `[R]`."""
         schema, results = population.problem.schema, []
         population.body.eval()
         for i in range(len(kept.weights)):
@@ -144,8 +144,7 @@ class SerialStepper:
             chosen = rows if rows.dim() == 1 else rows[i]
             inputs = {name: x[chosen] for name, x in examples.inputs.items()}
             raw = population.body(population.front(inputs))
-            mean, std = kept.target_mean[i], kept.target_std[i]
-            results.append(predictions(raw, schema.kind, schema.num_outputs, mean, std))
+            results.append(outputs(raw, schema.kind, schema.num_outputs))
         return torch.stack(results)
 
 
