@@ -63,9 +63,9 @@ def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
     memory = Memory(problem("table"), plain(), member(plain()))
     workers = 2 if can_fork() else 1
     memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
-    memory.add(Way("serial", 2, workers=workers), Measured(9e-4))
+    memory.add(Way("serial", 1, workers=workers), Measured(9e-4))
     memory.add(Way("fused", 8), Measured(3e-4))
-    memory.add(Way("serial", 2), Measured(9e-4))
+    memory.add(Way("serial", 1), Measured(9e-4))
     memory.add(Way("fused", 32, workers=workers), Measured(2e-4))
     memory.add(Way("fused", 32, compiled=True, workers=workers), Measured(1e-4, setup=10.0))
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,8 @@ from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 
-_STEPS, _BLOCKS, _LONG_SECONDS = 4, 3, 0.4
+_BLOCKS, _BLOCK_SECONDS, _BLOCK_STEPS, _LONG_SECONDS = 3, 0.01, 16, 0.4
+_COMPILE_SECONDS = 15.0  # before anything was compiled here
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,22 @@ def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
     """Returns the seconds of one step of a population, the least of a few blocks."""
     population = make()
     population.advance(1)
-    best, begun = float("inf"), time.perf_counter()
-    for _ in range(_BLOCKS):
+    best, steps, begun = float("inf"), 1, time.perf_counter()
+    for block in range(1 + _BLOCKS):
         heartbeat()
         started = time.perf_counter()
-        population.advance(_STEPS)
-        best = min(best, (time.perf_counter() - started) / _STEPS)
+        population.advance(steps)
+        best = min(best, (time.perf_counter() - started) / steps)
         if time.perf_counter() - begun > _LONG_SECONDS:
             break
+        if not block:
+            steps = max(1, min(_BLOCK_STEPS, int(_BLOCK_SECONDS / best)))
     return best
+
+
+def probing_seconds(step: float) -> float:
+    """Returns about how long timing a way takes whose steps take so many seconds."""
+    return 2 * step + _BLOCKS * max(step, min(_BLOCK_SECONDS, _BLOCK_STEPS * step))
 
 
 class Memory:
@@ -111,31 +120,49 @@ class Memory:
         problem: The task.
         recipe: A recipe of the structure.
         probe: A member to build the model with.
+
+    Attributes:
+        known: What was measured of the structure's ways.
+        compile_seconds: What compiling took here the last time, whatever the structure.
     """
 
     def __init__(self, problem: Problem, recipe: Recipe, probe: Member) -> None:
         _, body, _ = problem.build(recipe, probe.seed, probe.train)
         shapes = {name: [*x.shape[1:]] for name, x in problem.examples.inputs.items()}
+        machine = [hardware(problem.device), versions()]
         told = [
             recipe.structure, str(body), sum(p.numel() for p in body.parameters()), str(shapes),
-            len(probe.train).bit_length(), hardware(problem.device), versions(),
+            len(probe.train).bit_length(), *machine,
         ]  # fmt: skip
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        self._path = cache_folder() / "plans" / f"{digest[:32]}.json"
+        self._path, self._compiling = _path(told), _path(["compiling", *machine])
         self.known: dict[Way, Measured] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             for entry in json.loads(self._path.read_text(encoding="utf-8")):
                 self.known[Way(**entry["way"])] = Measured(**entry["measured"])
+        self.compile_seconds = _COMPILE_SECONDS
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            self.compile_seconds = float(json.loads(self._compiling.read_text(encoding="utf-8")))
 
     def add(self, way: Way, measured: Measured) -> None:
         """Notes a measurement."""
         self.known[way] = measured
-        entries = [{"way": vars(w), "measured": vars(m)} for w, m in self.known.items()]
-        with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(entries), encoding="utf-8")
-            temporary.replace(self._path)
+        _write(self._path, [{"way": vars(w), "measured": vars(m)} for w, m in self.known.items()])
+        if measured.setup:
+            self.compile_seconds = measured.setup
+            _write(self._compiling, measured.setup)
+
+
+def _path(told: list[Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "plans" / f"{digest[:32]}.json"
+
+
+def _write(path: Path, content: Any) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(path)
 
 
 def cache_folder() -> Path:

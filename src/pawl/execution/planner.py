@@ -14,7 +14,7 @@ from torch import nn
 
 from pawl.errors import PawlError
 from pawl.execution.devices import ExecutorName, worker_counts
-from pawl.execution.measuring import Measured, Memory, measure, probes
+from pawl.execution.measuring import Measured, Memory, measure, probes, probing_seconds
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
@@ -30,10 +30,9 @@ _COPIES = 8  # weights, gradients, optimizer state, best and average weights, le
 _WIDEST, _WIDTHS, _COMPILED_WIDTHS = 64, (8, 2, 32), (32, 64)
 _SHARED = 0.12  # of a step; if less is the same for any width, wider populations gain nothing
 _PROBING_SHARE = 0.03
-_PROBING_STEPS = 6
 _LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
 _LONG_AHEAD = 1000
-_COMPILE_SECONDS, _COMPILED_SAVES, _WIDTH_SAVES = 25.0, 0.5, 0.1  # before anything was measured
+_COMPILED_SAVES, _WIDTH_SAVES = 0.5, 0.1  # of the time ahead, before it was measured
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -179,7 +178,7 @@ def _timed(
 
     for way in _candidates(workers, width, refusal, timings):
         if way not in memory.known:
-            if timings and not _worthwhile(way, timings[min(timings, key=total)], ahead):
+            if timings and not _worthwhile(way, min(timings, key=total), timings, ahead, memory):
                 continue
             try:
                 measured = measure(problem, probes(probe.recipe, probe, way.width), way)
@@ -188,7 +187,9 @@ def _timed(
             except Exception:  # out of memory, or a compiler that gives up: not a way to go
                 measured = Measured(float("inf"))
             memory.add(way, measured)
-        timings[way] = memory.known[way]
+            timings[way] = replace(measured, setup=0.0)  # what is compiled stays so
+        else:
+            timings[way] = memory.known[way]
     best = min(timings, key=total)
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
@@ -222,9 +223,9 @@ def _candidates(
         return min(timings, key=lambda way: timings[way].seconds)
 
     for count in reversed(workers):
+        yield Way("serial", 1, workers=count)
         if not refusal:
             yield Way("fused", min(_WIDTHS[0], width), workers=count)
-        yield Way("serial", min(2, width), workers=count)
     if refusal or best().mode == "serial":
         return
     count = best().workers
@@ -238,11 +239,14 @@ def _candidates(
             yield Way("fused", each, compiled=True, workers=count)
 
 
-def _worthwhile(way: Way, best: Measured, ahead: Ahead) -> bool:
+def _worthwhile(
+    way: Way, best: Way, timings: dict[Way, Measured], ahead: Ahead, memory: Memory
+) -> bool:
     """Tells whether timing a way is little beside the training that it may shorten."""
-    left = ahead(best.seconds)
+    seconds = timings[best].seconds
+    left = ahead(seconds)
     if way.compiled:
         # A second compiled width rarely gains much.
-        saves = _COMPILED_SAVES if not best.setup else _WIDTH_SAVES
-        return saves * left > _COMPILE_SECONDS
-    return _PROBING_STEPS * way.width * way.workers * best.seconds < _PROBING_SHARE * left
+        saves = _WIDTH_SAVES if best.compiled else _COMPILED_SAVES
+        return saves * left > memory.compile_seconds
+    return probing_seconds(way.width * way.workers * seconds) < _PROBING_SHARE * left
