@@ -41,22 +41,27 @@ class CompiledStep:
         self._compiled: Callable[..., object] | None = None
         self._layout: list[tuple[Any, ...]] = []
 
-    def bind(self, fixed: Any) -> Callable[[Any], None]:
-        """Returns the function for tensors that stay the same objects over many calls.
+    def bind(self, fixed: Any, ahead: Any) -> Callable[[int], None]:
+        """Returns what takes a step, given its number below `K`.
+
+        Args:
+            fixed: Tensors that stay the same objects over many steps.
+            ahead: What each step has of its own, `[K, ...]`.
 
         Raises:
             TrialError: At the first call, if the function draws random numbers other than by keys.
         """
         leaves, spec = pytree.tree_flatten(fixed)
-        layout = [(x.shape, x.stride(), x.dtype) for x in leaves]
+        stacked, other = pytree.tree_flatten(ahead)
+        changing = list(zip(*(x.unbind() for x in stacked), strict=True))
+        layout = [(x.shape, x.stride(), x.dtype) for x in (*leaves, *changing[0])]
         assert layout == self._layout or self._compiled is None
 
-        def run(changing: Any) -> None:
-            more, other = pytree.tree_flatten(changing)
+        def run(k: int) -> None:
             if self._compiled is None:
-                self._compiled = self._compile(leaves, spec, more, other)
+                self._compiled = self._compile(leaves, spec, list(changing[k]), other)
                 self._layout = layout
-            self._compiled(*leaves, *more)
+            self._compiled(*leaves, *changing[k])
 
         return run
 

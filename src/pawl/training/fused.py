@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
+from torch.utils import _pytree as pytree
 
 from pawl import rng
 from pawl.data.types import Examples, Inputs
@@ -76,7 +77,7 @@ class FusedStepper:
         step = self._take
         assert step is not None
         if self.backend is None or not self.width // 2 <= count <= self.width:
-            return self._advance(population, rows, lambda fixed: partial(step, fixed))
+            return self._advance(population, rows, partial(_bind, step))
         bind = self._compiled(population).bind
         if count == self.width:
             return self._advance(population, rows, bind)
@@ -90,7 +91,7 @@ class FusedStepper:
         self,
         population: Population,
         rows: Tensor,
-        bind: Callable[[Arguments], Callable[[Arguments], None]],
+        bind: Callable[[Arguments, Arguments], Callable[[int], None]],
     ) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
@@ -103,7 +104,7 @@ class FusedStepper:
         with torch.no_grad():
             rates = program.rates(values, ahead, total)
             done = ahead + 1.0
-            ahead_of = program.coefficients(values, rates, done)
+            coefficients = program.coefficients(values, rates, done)
             batches = rows.transpose(0, 1).contiguous()
             arguments: Arguments = {
                 "weights": state.weights,
@@ -117,16 +118,13 @@ class FusedStepper:
                 "std": population.target_std,
                 "loss": torch.zeros(len(population), device=population.device),
             }
-            take = bind(arguments)
+            each: Arguments = {
+                "rows": batches, "key": keys, "rate": rates, "step": done,
+                "coefficients": coefficients,
+            }  # fmt: skip
+            take = bind(arguments, each)
             for k in range(steps):
-                own: Arguments = {
-                    "rows": batches[k],
-                    "key": keys[k],
-                    "rate": rates[k],
-                    "step": done[k],
-                    "coefficients": {name: each[k] for name, each in ahead_of.items()},
-                }
-                take(own)
+                take(k)
                 if program.average:
                     due = averaging_due(population.step + k + 1, population.total)
                     if bool(due.any()):
@@ -152,6 +150,11 @@ class FusedStepper:
         return vmap(one, in_dims=(0, 0, 0, shared), randomness="different")(
             population.layout.views(kept.weights), kept.buffers, kept.front, inputs
         )
+
+
+def _bind(step: StepFunction, fixed: Arguments, ahead: Arguments) -> Callable[[int], None]:
+    """Returns what takes a step operation by operation; see `CompiledStep.bind`."""
+    return lambda k: step(fixed, pytree.tree_map(lambda each: each[k], ahead))
 
 
 def _step(population: Population) -> StepFunction:
