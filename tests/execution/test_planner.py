@@ -78,6 +78,27 @@ def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
     assert chosen(400_000) == Way("fused", 32, compiled=True, workers=workers)
 
 
+@pytest.mark.parametrize(("narrow", "width"), [(7e-4, 64), (2.1e-4, 8)])
+def test_a_width_that_was_not_timed_is_taken_if_wider_steps_share_much(
+    narrow: float, width: int
+) -> None:
+    memory = Memory(problem("table"), plain(), member(plain()))
+    for workers in (1, 2) if can_fork() else (1,):
+        memory.add(Way("serial", 1, workers=workers), Measured(9e-4))
+        memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
+        memory.add(Way("fused", 2, workers=workers), Measured(narrow))
+    chosen = plan(problem("table"), plain(), member(plain()), timed=True, ahead=lambda s: 5000 * s)
+    assert (chosen.way.mode, chosen.way.width) == ("fused", width)
+
+
+def test_what_compiling_took_is_known_of_other_structures() -> None:
+    first = Memory(problem("table"), plain(), member(plain()))
+    other = plain(dropout={})
+    before = Memory(problem("table"), other, member(other)).compile_seconds
+    first.add(Way("fused", 32, compiled=True), Measured(1e-4, setup=before + 3.0))
+    assert Memory(problem("table"), other, member(other)).compile_seconds == before + 3.0
+
+
 @pytest.mark.skipif(not can_fork(), reason="needs Linux")
 def test_an_executor_is_kept_to() -> None:
     assert planned(5.0, "inline").workers == 1
