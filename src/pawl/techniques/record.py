@@ -21,7 +21,7 @@ runs under `vmap`); all others are structural and arrive as plain values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -83,16 +83,14 @@ class Split:
     layers: tuple[nn.Module, ...]
     batch_size: int = 128
 
-    def chunks(self, size: int = 4096) -> list[Inputs]:
-        """Returns the training rows, as the layers so far leave them, in chunks of `size`."""
-        chunks = []
-        with torch.no_grad():
-            for rows in torch.split(self.rows, size):
+    def chunks(self, size: int = 4096) -> Iterator[Inputs]:
+        """Yields the training rows, as the layers so far leave them, in chunks of `size`."""
+        for rows in torch.split(self.rows, size):
+            with torch.no_grad():
                 inputs = self.examples.take(rows).inputs
                 for layer in self.layers:
                     inputs = layer(inputs)
-                chunks.append(inputs)
-        return chunks
+            yield inputs
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pawl.techniques.record import Split
 
 _IMAGE_RANK = 4
 _TINY = 1e-12
+Summary = tuple[Tensor, ...]
 
 
 def scaled_names(inputs: Inputs) -> list[str]:
@@ -27,19 +28,31 @@ def per_feature(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1] if x.dim() > 1 else 1)
 
 
-def with_affine(split: Split, fit: Callable[[list[Tensor]], tuple[Tensor, Tensor]]) -> Split:
-    """Appends the layer `(x - shift) * scale`; `fit` gets an input's chunks, `[values, K]`."""
-    chunks = split.chunks()
+def with_affine(
+    split: Split,
+    summarize: Callable[[Tensor], Summary],
+    combine: Callable[[list[Summary]], tuple[Tensor, Tensor]],
+) -> Split:
+    """Appends the layer `(x - shift) * scale`.
+
+    Args:
+        split: The training rows, read once and never held as a whole.
+        summarize: Returns what is needed of a chunk of an input, `[values, K]`.
+        combine: Makes `shift` and `scale`, `[K]`, of an input's summaries.
+    """
+    found: dict[str, list[Summary]] = {}
+    rank: dict[str, int] = {}
+    for chunk in split.chunks():
+        for name in scaled_names(chunk):
+            found.setdefault(name, []).append(summarize(per_feature(chunk[name])))
+            rank[name] = chunk[name].dim()
+    if not found:
+        return split
     shift: Inputs = {}
     scale: Inputs = {}
-    for name in scaled_names(chunks[0]):
-        is_image = chunks[0][name].dim() == _IMAGE_RANK
-        for target, value in zip(
-            (shift, scale), fit([per_feature(chunk[name]) for chunk in chunks]), strict=True
-        ):
-            target[name] = value.view(-1, 1, 1) if is_image else value
-    if not shift:
-        return split
+    for name, summaries in found.items():
+        for target, value in zip((shift, scale), combine(summaries), strict=True):
+            target[name] = value.view(-1, 1, 1) if rank[name] == _IMAGE_RANK else value
     return Split(
         split.examples, split.rows, (*split.layers, Affine(shift, scale)), split.batch_size
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pawl.techniques.data._affine import inverse, with_affine
+from pawl.techniques.data._affine import Summary, inverse, with_affine
 from pawl.techniques.data.standardize import needs_numbers
 from pawl.techniques.record import Settings, Split, Stage, Technique
 
 
 def normalize(split: Split, settings: Settings) -> Split:
     """Computes `(x - min) / (max - min)` with the training rows' minimum and maximum."""
-    return with_affine(split, _fit)
+    return with_affine(split, lambda chunk: (chunk.amin(0), chunk.amax(0)), _combine)
 
 
-def _fit(chunks: list[Tensor]) -> tuple[Tensor, Tensor]:
-    low = torch.stack([chunk.amin(0) for chunk in chunks]).amin(0)
-    high = torch.stack([chunk.amax(0) for chunk in chunks]).amax(0)
+def _combine(summaries: list[Summary]) -> tuple[Tensor, Tensor]:
+    lows, highs = zip(*summaries, strict=True)
+    low, high = torch.stack(lows).amin(0), torch.stack(highs).amax(0)
     return low, inverse(high - low)
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pawl.techniques.data._affine import inverse, with_affine
+from pawl.techniques.data._affine import Summary, inverse, with_affine
 from pawl.techniques.record import Facts, Settings, Split, Stage, Technique
 
 
 def standardize(split: Split, settings: Settings) -> Split:
     """Computes `(x - mean) / std` with the training rows' mean and standard deviation."""
-    return with_affine(split, _fit)
+    return with_affine(split, _summarize, _combine)
 
 
-def _fit(chunks: list[Tensor]) -> tuple[Tensor, Tensor]:
-    count = sum(len(chunk) for chunk in chunks)
-    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / count
-    square = torch.stack([((chunk.double() - mean) ** 2).sum(0) for chunk in chunks]).sum(0)
-    return mean.float(), inverse((square / count).sqrt().float())
+def _summarize(chunk: Tensor) -> Summary:
+    count = torch.tensor(float(len(chunk)), dtype=torch.float64, device=chunk.device)
+    return count, *torch.var_mean(chunk, dim=0, correction=0)
+
+
+def _combine(summaries: list[Summary]) -> tuple[Tensor, Tensor]:
+    counts, variances, means = (torch.stack(each).double() for each in zip(*summaries, strict=True))
+    share = (counts / counts.sum()).unsqueeze(1)
+    mean = (share * means).sum(0)
+    variance = (share * (variances + (means - mean) ** 2)).sum(0)
+    return mean.float(), inverse(variance.sqrt().float())
 
 
 def needs_numbers(facts: Facts) -> str | None:
