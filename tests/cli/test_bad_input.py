@@ -603,25 +603,32 @@ def bundle(place: Path) -> Path:
 
 def predictions(
     capfd: pytest.CaptureFixture[str], bundle: Path, rows: str, out: Path
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, str]:
     (out / "rows.csv").write_text(rows)
-    code, _, error = run(capfd, "predict", bundle, out / "rows.csv", "--out", out / "p.csv")
+    code, said, error = run(capfd, "predict", bundle, out / "rows.csv", "--out", out / "p.csv")
     assert (code, error) == (0, "")
-    return pd.read_csv(out / "p.csv")
+    return pd.read_csv(out / "p.csv"), said
 
 
-def test_odd_tables_train_and_new_categories_count_as_missing(
+def test_odd_tables_train_and_what_no_model_can_take_is_named_and_counts_as_missing(
     bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    got = predictions(
+    got, said = predictions(
         capfd,
         bundle,
-        "x,city,color,same\n1,c3,red,5\n1,nowhere,pink,\n1,,,\n-inf,c3,red,1\n",
+        "x,city,color,same\n1,c3,red,5\n1,nowhere,pink,\n1,,,\n-inf,c3,red,1\ntall,,,\n",
         tmp_path,
     )
     assert list(got.columns) == ["prediction", "p_no", "p_yes"]
-    assert got[["p_no", "p_yes"]].sum(axis=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    assert got[["p_no", "p_yes"]].sum(axis=1).tolist() == pytest.approx([1] * 5, abs=1e-5)
     assert got.loc[1].equals(got.loc[2])
+    notes = said.splitlines()[1:]
+    assert notes == [
+        "note: column 'x': 2 of 5 cells are no finite number and count as missing; the first is "
+        "'-inf' in row 4",
+        "note: column 'color': 1 of 5 cells are no category of the model and count as unknown; the "
+        "first is 'pink' in row 2",
+    ]
 
 
 def test_a_prediction_file_that_lacks_a_column_or_would_be_overwritten(

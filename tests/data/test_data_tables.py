@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pawl.data import load, read_like
-from pawl.errors import DataError, TaskError
+from pawl.errors import DataError, DataWarning, TaskError
 from pawl.task import Task
 
 
@@ -370,7 +370,8 @@ def test_only_development_rows_are_inferred_from():
     frame = with_column([f"v{row // 2}" for row in range(100)])
     for seed in range(3):
         data = load(Task(data=frame), seed=seed)
-        again = read_like(data.schema, frame)
+        with pytest.warns(DataWarning, match="column 'c'"):
+            again = read_like(data.schema, frame)
         development = {tuple(row.tolist()) for row in data.development.inputs["numeric"]}
         seen = {
             f"v{row // 2}"
@@ -428,7 +429,12 @@ def test_read_like_keeps_rows_and_order_and_ignores_the_rest(frame):
     rows = frame[["color", "size"]].iloc[::-1].assign(more=1, label=None)
     rows.loc[rows.index[0], "color"] = "violet"
     rows.loc[rows.index[1], "size"] = None
-    examples = read_like(data.schema, rows.drop(columns=["label"]))
+    with pytest.warns(DataWarning) as caught:
+        examples = read_like(data.schema, rows.drop(columns=["label"]))
+    assert [str(each.message) for each in caught] == [
+        "column 'color': 1 of 60 cells are no category of the model and count as unknown; the first "
+        "is 'violet' in row 1"
+    ]
     assert examples.targets is None
     assert len(examples) == 60
     assert examples.inputs["categorical"][0, 0] == 0

@@ -27,6 +27,8 @@ from pawl.task import Task
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained, from_outcome
 
+pytestmark = pytest.mark.filterwarnings("ignore::pawl.errors.DataWarning")
+
 CELLS: dict[str, st.SearchStrategy[Any]] = {
     "ints": st.integers(-(2**60), 2**60),
     "small ints": st.integers(-3, 3),

@@ -15,7 +15,7 @@ from problems import frame, member, plain
 from pawl.data import load
 from pawl.deployment import Bundle, to_onnx, write_bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
-from pawl.errors import BundleError, DataError
+from pawl.errors import BundleError, DataError, DataWarning
 from pawl.execution import Job, Plan, Way, train_all
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -159,7 +159,8 @@ def test_predictions_have_a_column_for_the_class_and_one_per_probability(campaig
 
 def test_a_new_category_counts_as_unknown(campaign: Path) -> None:
     bundle, rows = Bundle.open(campaign), frame().drop(columns="target").head(5)
-    new = bundle.predict(rows.assign(color="ultraviolet"))
+    with pytest.warns(DataWarning, match="5 of 5 cells are no category"):
+        new = bundle.predict(rows.assign(color="ultraviolet"))
     missing = bundle.predict(rows.assign(color=None))
     pd.testing.assert_frame_equal(new, missing)
     assert new.notna().all(axis=None)

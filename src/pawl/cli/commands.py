@@ -26,6 +26,7 @@ from pawl.cli.options import (
     Target,
     Test,
 )
+from pawl.errors import DataWarning
 
 _STARTED = time.monotonic()
 
@@ -203,8 +204,13 @@ def predict(
     """Predict with a bundle: one row per input row."""
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
-    rows = write_predictions(Bundle.open(bundle), data, out)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        rows = write_predictions(Bundle.open(bundle), data, out)
     show.line(f"{rows} predictions in {out}")
+    for each in caught:
+        if issubclass(each.category, DataWarning):
+            show.line(f"note: {each.message}")
 
 
 @app.command()

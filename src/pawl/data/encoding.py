@@ -5,6 +5,7 @@ Shape legend: `R` rows, `F` numeric features, `K` categorical columns.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,16 +16,29 @@ from numpy.typing import NDArray
 
 from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
 from pawl.data.types import Column, Inputs, InputSpec
-from pawl.errors import DataError, did_you_mean
+from pawl.errors import DataError, DataWarning, did_you_mean
 
 _FEW_NAMES = 30
+_LONG = 40
+_WORDS = {"numeric": "finite number", "boolean": "truth value", "date": "date"}
 _THURSDAY = 3  # 1970-01-01, where Monday is 0
 
 
 def encode_columns(
-    frame: pd.DataFrame, columns: Sequence[Column], inputs: Sequence[InputSpec]
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    inputs: Sequence[InputSpec],
+    *,
+    warn: bool = False,
 ) -> Inputs:
     """Reads rows by the columns of a schema.
+
+    Args:
+        frame: The rows.
+        columns: What to read.
+        inputs: What to make of it.
+        warn: Whether to issue a `DataWarning` for each column with cells that are given, but that
+            no model of these columns can take.
 
     Returns:
         `numeric` `[R, F]` float32 with NaN where missing, and `categorical` `[R, K]` int64 codes
@@ -52,14 +66,36 @@ def encode_columns(
                 values = _date_parts(as_dates(cells))[:, : 4 if with_hour else 3]
             else:
                 values = (as_booleans if column.kind == "boolean" else as_numbers)(cells)[:, None]
-            block[:, place : place + values.shape[1]] = finite_float32(values)[0]
+            finite, _ = finite_float32(values)
+            if warn:
+                lost = ~cells.missing & np.isnan(finite[:, 0])
+                _warn(frame[column.name], lost, f"no {_WORDS[column.kind]} and count as missing")
+            block[:, place : place + values.shape[1]] = finite
             place += values.shape[1]
         encoded["numeric"] = torch.from_numpy(block)
     if "categorical" in by_name:
         kept = [column for column in columns if column.kind == "categorical"]
-        codes = [_category_codes(read_cells(frame[column.name]), column) for column in kept]
+        codes = []
+        for column in kept:
+            cells = read_cells(frame[column.name])
+            codes.append(_category_codes(cells, column))
+            if warn:
+                lost = ~cells.missing & (codes[-1] == 0)
+                _warn(frame[column.name], lost, "no category of the model and count as unknown")
         encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
     return encoded
+
+
+def _warn(column: pd.Series[Any], lost: NDArray[np.bool_], what: str) -> None:
+    if lost.any():
+        row = int(lost.argmax())
+        first = str(column.iloc[row])
+        warnings.warn(
+            f"column {str(column.name)!r}: {lost.sum()} of {len(lost)} cells are {what}; the first "
+            f"is {first[:_LONG]!r} in row {row + 1}",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def missing_column(name: str, names: Sequence[str], role: str = "column") -> str:

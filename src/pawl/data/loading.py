@@ -70,6 +70,9 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
     Raises:
         DataError: If the source cannot be read or does not fit the schema, or, with targets, if a
             row has none.
+
+    Warns:
+        DataWarning: If cells of a table are given, but unlike what the schema's columns hold.
     """
     with _in_memory():
         return _READ[schema.source](schema, identify(source), with_targets=with_targets)

@@ -85,7 +85,7 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Example
                 f"{absent.argmax() + 1}; every row needs one here; fill or remove them"
             )
         targets = encode_labels(labels, schema.kind, schema.classes)
-    return Examples(encode_columns(frame, schema.columns, schema.inputs), targets)
+    return Examples(encode_columns(frame, schema.columns, schema.inputs, warn=True), targets)
 
 
 def _choose_target(source: Source, wanted: str | None) -> str:
