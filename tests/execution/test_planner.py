@@ -64,6 +64,7 @@ def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
     workers = 2 if can_fork() else 1
     memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
     memory.add(Way("serial", 1, workers=workers), Measured(9e-4))
+    memory.add(Way("fused", 2, workers=workers), Measured(6e-4))
     memory.add(Way("fused", 8), Measured(3e-4))
     memory.add(Way("serial", 1), Measured(9e-4))
     memory.add(Way("fused", 32, workers=workers), Measured(2e-4))
@@ -76,6 +77,9 @@ def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
 
     assert chosen(50_000).compiled is False
     assert chosen(400_000) == Way("fused", 32, compiled=True, workers=workers)
+    # What a budget holds depends on the way, and its seconds do not.
+    assert planned(15.0).way == Way("fused", 8, workers=workers)
+    assert planned(60.0).way == Way("fused", 32, compiled=True, workers=workers)
 
 
 @pytest.mark.parametrize(("narrow", "width"), [(7e-4, 64), (2.1e-4, 8)])

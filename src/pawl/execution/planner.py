@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -23,7 +24,10 @@ from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper
 
 Ahead = Callable[[float], float]
-"""Tells how many seconds a structure will train, given seconds per step and member."""
+"""Tells how many seconds a structure will train, given seconds per step and member.
+
+A number of trials takes longer the slower they are; a budget does not.
+"""
 
 _MEMORY_SHARE = 0.1  # of what there is, for weights and optimizer states
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
@@ -112,11 +116,15 @@ def plan(
             way = Way("serial", width, workers=max(workers))
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save")
     refusal = _refusal(problem, probe)
+    modules = list(body.modules())
     if timed and problem.device.type == "cpu":
-        return _timed(problem, probe, workers, width, ahead, refusal)
+        # Kernels of convolutions are called as they are: a compiler has nothing to save there.
+        compiles = shutil.which("c++") is not None and not any(
+            isinstance(m, _SERIAL_ON_CPU) for m in modules
+        )
+        return _timed(problem, probe, workers, width, ahead, refusal, compiles)
     if refusal:
         return Plan(Way("serial", width, workers=max(workers)), refusal)
-    modules = list(body.modules())
     if any(isinstance(m, _SERIAL_TYPES) for m in modules):
         way = Way("serial", width, workers=max(workers))
         return Plan(way, "recurrent layers gain nothing from fusing")
@@ -168,15 +176,20 @@ def _timed(
     width: int,
     ahead: Ahead,
     refusal: str | None,
+    compiles: bool,
 ) -> Plan:
     memory = Memory(problem, probe.recipe, probe)
     timings: dict[Way, Measured] = {}
 
     def total(way: Way) -> float:
+        """Seconds that the way takes for what the best does that needs no compiler."""
+        base = min(each.seconds for known, each in timings.items() if not known.compiled)
         measured = timings[way]
-        return measured.setup + ahead(measured.seconds)
+        if math.isinf(measured.seconds):
+            return math.inf
+        return measured.setup + ahead(base) * measured.seconds / base
 
-    for way in _candidates(workers, width, refusal, timings):
+    for way in _candidates(workers, width, refusal, compiles, timings):
         if way not in memory.known:
             if timings and not _worthwhile(way, min(timings, key=total), timings, ahead, memory):
                 continue
@@ -215,26 +228,25 @@ def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
 
 
 def _candidates(
-    workers: tuple[int, ...], width: int, refusal: str | None, timings: dict[Way, Measured]
+    workers: tuple[int, ...],
+    width: int,
+    refusal: str | None,
+    compiles: bool,
+    timings: dict[Way, Measured],
 ) -> Iterator[Way]:
     """Yields the ways to time; later ones build on the best of those before."""
-
-    def best() -> Way:
-        return min(timings, key=lambda way: timings[way].seconds)
-
     for count in reversed(workers):
         yield Way("serial", 1, workers=count)
         if not refusal:
             yield Way("fused", min(_WIDTHS[0], width), workers=count)
-    if refusal or best().mode == "serial":
+    fused = [way for way in timings if way.mode == "fused"]
+    if not fused:
         return
-    count = best().workers
+    count = min(fused, key=lambda way: timings[way].seconds).workers
     for each in _WIDTHS[1:]:
         if each <= width:
             yield Way("fused", each, workers=count)
-    if shutil.which("c++") is None:
-        return
-    for each in _COMPILED_WIDTHS:
+    for each in _COMPILED_WIDTHS if compiles else ():
         if each <= width:
             yield Way("fused", each, compiled=True, workers=count)
 
