@@ -95,6 +95,19 @@ def test_a_width_that_was_not_timed_is_taken_if_wider_steps_share_much(
     assert (chosen.way.mode, chosen.way.width) == ("fused", width)
 
 
+def test_few_members_train_one_after_the_other_where_that_is_faster() -> None:
+    memory = Memory(problem("table"), plain(), member(plain()))
+    for workers in (1, 2) if can_fork() else (1,):
+        memory.add(Way("serial", 1, workers=workers), Measured(3e-4))
+        memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
+        memory.add(Way("fused", 2, workers=workers), Measured(6e-4))
+    # A step takes 1.07 ms and 0.07 ms for each member; one alone takes 0.3 ms.
+    chosen = planned(1.0).way
+    assert (chosen.least, chosen.width) == (5, 64)
+    assert [chosen.stepper(members).name for members in (4, 5)] == ["serial", "fused"]
+    assert str(chosen).startswith("fused, 5 to 64 at once")
+
+
 def test_what_compiling_took_is_known_of_other_structures() -> None:
     first = Memory(problem("table"), plain(), member(plain()))
     other = plain(dropout={})

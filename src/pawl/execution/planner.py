@@ -206,7 +206,29 @@ def _timed(
     best = min(timings, key=total)
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
-    return Plan(_widened(best, timings, width), reason)
+    best = _widened(best, timings, width)
+    return Plan(replace(best, least=_least(best, timings)), reason)
+
+
+def _least(best: Way, timings: dict[Way, Measured]) -> int:
+    """Returns the fewest members whose fused steps take less than one after the other's."""
+    serial = timings.get(Way("serial", 1, workers=best.workers))
+    if best.mode == "serial" or serial is None:
+        return best.least
+    (narrow, slower), *wider = sorted(
+        (way.width, measured.seconds)
+        for way, measured in timings.items()
+        if way.mode == "fused" and not way.compiled and way.workers == best.workers
+    )
+    if not wider:
+        return best.least
+    wide, faster = wider[0]
+    each = (wide * faster - narrow * slower) / (wide - narrow)
+    shared = wide * (faster - each)
+    most = min((width for width, s in wider if s < serial.seconds), default=best.width // 2)
+    if each >= serial.seconds:
+        return max(best.least, most)
+    return max(best.least, min(most, math.ceil(shared / (serial.seconds - each))))
 
 
 def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:

@@ -22,19 +22,21 @@ class Way:
         compiled: Whether fused steps are compiled.
         workers: Processes that train at once, with one thread each; 1 is this process with all its
             threads.
+        least: Fewest members that a fused population starts with; fewer train one after the other.
     """
 
     mode: Mode
     width: int
     compiled: bool = False
     workers: int = 1
+    least: int = 2
 
     def stepper(self, members: int) -> Stepper:
         """Returns a fresh stepper for populations that start with so many members.
 
-        One member alone has nothing to share a step with, and plain steps are the cheapest.
+        Few members share too little of a step, and plain steps are the cheapest.
         """
-        if self.mode == "serial" or members == 1:
+        if self.mode == "serial" or members < self.least:
             return SerialStepper()
         if self.compiled:
             return FusedStepper(backend="inductor", width=self.width)
@@ -43,4 +45,5 @@ class Way:
     def __str__(self) -> str:
         compiled = " and compiled" if self.compiled else ""
         where = f" in {self.workers} processes" if self.workers > 1 else ""
-        return f"{self.mode}{compiled}, {self.width} at once{where}"
+        least = f"{self.least} to " if self.least > Way.least else ""
+        return f"{self.mode}{compiled}, {least}{self.width} at once{where}"
