@@ -36,7 +36,7 @@ _SHARED = 0.12  # of a step; if less is the same for any width, wider population
 _PROBING_SHARE = 0.03
 _LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
 _LONG_AHEAD = 1000
-_COMPILED_SAVES, _WIDTH_SAVES = 0.5, 0.1  # of the time ahead, before it was measured
+_COMPILED_SAVES, _WIDTH_SAVES = 0.35, 0.1  # of the time ahead, before it was measured
 _SERIAL_TYPES = (nn.RNNBase,)
 _SERIAL_ON_CPU = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
