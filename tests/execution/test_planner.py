@@ -10,7 +10,7 @@ import torch
 from problems import member, plain, problem
 
 from pawl.errors import PawlError
-from pawl.execution import Memory, Plan, Way, pick_executor, plan, planner
+from pawl.execution import Memory, Plan, Way, choosing, pick_executor, plan
 from pawl.execution.executors import can_fork
 from pawl.execution.measuring import Measured
 
@@ -50,7 +50,7 @@ def test_what_was_timed_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Measured:
         raise AssertionError("timed again")
 
-    monkeypatch.setattr(planner, "measure", refuse)
+    monkeypatch.setattr(choosing, "measure", refuse)
     assert planned(20.0) == first
 
 
