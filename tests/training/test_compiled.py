@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 
 import pytest
@@ -30,7 +29,7 @@ from pawl.training.population import Population
 )
 def test_compiled_equals_fused(backend: str) -> None:
     # A table with embedded categories and gaps: what takes a way of its own in the graph.
-    table = dataclasses.replace(problem("table"))
+    table = problem("table")
     recipe = Recipe.of(
         adamw={},
         standardize={},

@@ -24,6 +24,7 @@ _DATE = (
     r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?)?$"
 )
 _MAX_WHOLE = 1e15
+_LONG = 40
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,12 @@ def _as_text(value: object) -> str:
 def number_name(value: float) -> str:
     """A number as a class or category: `3` for 3.0, `0.5` for 0.5."""
     return str(int(value)) if abs(value) < _MAX_WHOLE and value == int(value) else repr(value)
+
+
+def short(value: object) -> str:
+    """A cell as messages show it, cut where it is long."""
+    text = repr(value) if isinstance(value, str) else f"{value:g}"
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
 def as_numbers(cells: Cells) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, read_cells
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, read_cells, short
 from pawl.data.encoding import finite_float32
 from pawl.data.types import Column, InputSpec
 from pawl.errors import DataError
@@ -23,7 +23,6 @@ _MIN_DATE_SHARE = 0.95
 _FREE_TEXT_DISTINCT = 1000
 _FREE_TEXT_SHARE = 0.5
 _MIN_IDENTIFIER_ROWS = 20
-_LONG = 40
 _DATE_PARTS = ("days", "month", "weekday", "hour")
 
 
@@ -121,7 +120,7 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
         if num_odd:
             first = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]
             found.notes.append(
-                f"column {name!r}: {num_odd} cell(s) are no numbers (such as {_short(first)}) and "
+                f"column {name!r}: {num_odd} cell(s) are no numbers (such as {short(first)}) and "
                 f"count as missing"
             )
         return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found)
@@ -155,7 +154,7 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
     if absent.all():
         found.notes.append(f"column {name!r} was left out: every cell is missing")
     elif not absent.any() and (values == values[0]).all():
-        found.notes.append(f"column {name!r} was left out: it is always {_short(values[0])}")
+        found.notes.append(f"column {name!r} was left out: it is always {short(values[0])}")
     else:
         column = Column(
             name=name,
@@ -185,7 +184,7 @@ def _infer_categories(name: str, cells: Cells, found: _Found) -> None:
     )
     missing = bool((codes < 0).any())
     if len(order) == 1 and not missing:
-        found.notes.append(f"column {name!r} was left out: it is always {_short(texts[order[0]])}")
+        found.notes.append(f"column {name!r} was left out: it is always {short(texts[order[0]])}")
         return
     if len(order) > MAX_CATEGORIES:
         found.notes.append(
@@ -194,8 +193,3 @@ def _infer_categories(name: str, cells: Cells, found: _Found) -> None:
         )
     kept = tuple(texts[code] for code in order[:MAX_CATEGORIES])
     found.add(Column(name=name, kind="categorical", categories=kept, missing=missing))
-
-
-def _short(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else f"{value:g}"
-    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."

@@ -14,12 +14,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
 from pawl.data.types import Column, Inputs, InputSpec
 from pawl.errors import DataError, DataWarning, did_you_mean
 
 _FEW_NAMES = 30
-_LONG = 40
 _WORDS = {"numeric": "finite number", "boolean": "truth value", "date": "date"}
 _THURSDAY = 3  # 1970-01-01, where Monday is 0
 
@@ -89,10 +88,10 @@ def encode_columns(
 def _warn(column: pd.Series[Any], lost: NDArray[np.bool_], what: str) -> None:
     if lost.any():
         row = int(lost.argmax())
-        first = str(column.iloc[row])
+        first = short(str(column.iloc[row]))
         warnings.warn(
             f"column {str(column.name)!r}: {lost.sum()} of {len(lost)} cells are {what}; the first "
-            f"is {first[:_LONG]!r} in row {row + 1}",
+            f"is {first} in row {row + 1}",
             DataWarning,
             stacklevel=2,
         )

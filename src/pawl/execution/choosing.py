@@ -81,38 +81,46 @@ def _least(best: Way, timings: dict[Way, Measured]) -> int:
     serial = timings.get(Way("serial", 1, workers=best.workers))
     if best.mode == "serial" or serial is None:
         return best.least
-    (narrow, slower), *wider = sorted(
+    fused = sorted(
         (way.width, measured.seconds)
         for way, measured in timings.items()
-        if way.mode == "fused" and not way.compiled and way.workers == best.workers
+        if replace(way, width=best.width) == replace(best, compiled=False)
+        and math.isfinite(measured.seconds)
     )
-    if not wider:
+    if len(fused) == 1 or not fused:
         return best.least
-    wide, faster = wider[0]
-    each = (wide * faster - narrow * slower) / (wide - narrow)
-    shared = wide * (faster - each)
-    most = min((width for width, s in wider if s < serial.seconds), default=best.width // 2)
+    shared, each = _parts(*fused[:2])
+    most = min((width for width, s in fused[1:] if s < serial.seconds), default=best.width // 2)
     if each >= serial.seconds:
         return max(best.least, most)
     return max(best.least, min(most, math.ceil(shared / (serial.seconds - each))))
 
 
 def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
-    """Returns the way with a width that was not timed, where that promises to be faster.
-
-    A step takes a while whatever its width, and a while for each member: two widths tell how much.
-    """
+    """Returns the way with a width that was not timed, where that promises to be faster."""
     alike = [w for w in timings if replace(w, width=best.width) == best]
     if best.compiled or any(w.width > best.width for w in alike):
         return best
     narrower = max((w.width for w in alike if w.width < best.width), default=0)
     if best.mode == "fused" and narrower:
-        narrow = narrower * timings[replace(best, width=narrower)].seconds
-        wide = best.width * timings[best].seconds
-        each = (wide - narrow) / (best.width - narrower)
-        if 1.0 - each * best.width / wide < _SHARED:
+        seconds = timings[best].seconds
+        narrow = timings[replace(best, width=narrower)].seconds
+        shared, _ = _parts((narrower, narrow), (best.width, seconds))
+        if shared < _SHARED * best.width * seconds:
             return best
     return replace(best, width=width)
+
+
+def _parts(narrow: tuple[int, float], wide: tuple[int, float]) -> tuple[float, float]:
+    """Returns what a fused step takes whatever its width, and what for each member.
+
+    Args:
+        narrow: A width, and seconds per step and member.
+        wide: The same of a larger width.
+    """
+    (few, slower), (many, faster) = narrow, wide
+    each = (many * faster - few * slower) / (many - few)
+    return many * (faster - each), each
 
 
 def _candidates(

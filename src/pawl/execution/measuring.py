@@ -19,6 +19,7 @@ from pawl.environment import hardware, versions
 from pawl.execution.executors import Heartbeat, Lost, executor_with
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
+from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 
@@ -74,18 +75,21 @@ def compile_ahead(problem: Problem, members: Sequence[Member], way: Way) -> floa
     Returns:
         The seconds it took; 0 if there is nothing to compile.
     """
-    if not way.compiled:
+    stepper = way.stepper(len(members))
+    if not way.compiled or not isinstance(stepper, FusedStepper):
         return 0.0
     threads = torch.get_num_threads()
-    population = Population(problem, members, way.stepper(len(members)))
-    started = time.perf_counter()
     try:
         if way.workers > 1:  # workers inherit code for one thread
             torch.set_num_threads(1)
+        if stepper.is_compiled(problem, members[0].recipe):
+            return 0.0
+        population = Population(problem, members, stepper)
+        started = time.perf_counter()
         population.advance(1)
+        return time.perf_counter() - started
     finally:
         torch.set_num_threads(threads)
-    return time.perf_counter() - started
 
 
 def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:

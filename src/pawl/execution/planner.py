@@ -107,18 +107,17 @@ def plan(
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save")
     refusal = _refusal(problem, probe)
     modules = list(body.modules())
+    convolves = any(isinstance(m, _SERIAL_ON_CPU) for m in modules)
     if timed and problem.device.type == "cpu":
         # Kernels of convolutions are called as they are: a compiler has nothing to save there.
-        compiles = shutil.which("c++") is not None and not any(
-            isinstance(m, _SERIAL_ON_CPU) for m in modules
-        )
+        compiles = shutil.which("c++") is not None and not convolves
         return Plan(*choose(problem, probe, workers, width, ahead, refusal, compiles))
     if refusal:
         return Plan(Way("serial", width, workers=max(workers)), refusal)
     if any(isinstance(m, _SERIAL_TYPES) for m in modules):
         way = Way("serial", width, workers=max(workers))
         return Plan(way, "recurrent layers gain nothing from fusing")
-    if problem.device.type == "cpu" and any(isinstance(m, _SERIAL_ON_CPU) for m in modules):
+    if problem.device.type == "cpu" and convolves:
         return Plan(Way("serial", width, workers=max(workers)), "convolutions on a CPU")
     return Plan(Way("fused", width, workers=max(workers)), "vmap takes the model")
 

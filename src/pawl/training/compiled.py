@@ -41,6 +41,11 @@ class CompiledStep:
         self._compiled: Callable[..., object] | None = None
         self._layout: list[tuple[Any, ...]] = []
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has been compiled."""
+        return self._compiled is not None
+
     def bind(self, fixed: Any, ahead: Any) -> Callable[[int], None]:
         """Returns what takes a step, given its number below `K`.
 

@@ -14,9 +14,11 @@ from torch.utils import _pytree as pytree
 from pawl import rng
 from pawl.data.types import Examples, Inputs
 from pawl.models import outputs
+from pawl.recipe import Recipe
 from pawl.techniques import AVERAGE_INTERVAL, Batch
 from pawl.training.compiled import CompiledStep
 from pawl.training.population import Buffers, Kept, Population, dropout_keys
+from pawl.training.problem import Problem
 from pawl.training.program import Namespace
 
 Arguments = dict[str, Any]
@@ -53,10 +55,17 @@ class FusedStepper:
         if self._take is None:
             self._take = _step(population)
 
+    def _key(self, recipe: Recipe) -> tuple[object, ...]:
+        return recipe.structure, self.width, self.backend, torch.get_num_threads()
+
+    def is_compiled(self, problem: Problem, recipe: Recipe) -> bool:
+        """Tells whether the problem keeps a compiled step for this recipe's structure."""
+        step: CompiledStep | None = problem.compiled_steps.get(self._key(recipe))
+        return step is not None and step.ready
+
     def _compiled(self, population: Population) -> CompiledStep:
         """Returns the structure's compiled step; the problem keeps it for other populations."""
-        structure = population.members[0].recipe.structure
-        key = (structure, self.width, self.backend, torch.get_num_threads())
+        key = self._key(population.members[0].recipe)
         steps = population.problem.compiled_steps
         if key not in steps:
             assert self.backend is not None
