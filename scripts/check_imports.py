@@ -11,6 +11,7 @@ ROOMS = (
     "errors",
     "rng",
     "budget",
+    "cores",
     "environment",
     "task",
     "data",

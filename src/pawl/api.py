@@ -126,8 +126,8 @@ def optimize(
         only: Names of the techniques that the search may bring in or vary; all by default.
         epochs: Most passes of a training over its rows; by their number by default.
         device: `auto`, `cpu` or `cuda`; `auto` by default.
-        executor: Where members train on a CPU: `inline` (this process, all threads), `processes`
-            (one per thread) or `auto`, the default: whichever is measured to be faster.
+        executor: Where members train on a CPU: `inline` (this process), `processes` (one per core)
+            or `auto`, the default: whichever is measured to be faster.
         average: Most models whose mean the bundle predicts, of those that the final test trains (one
             per seed, 3 to 10); 5 by default. More cost latency and size, and predict better.
         seed: Decides splits, seeds and samples, from 0; 0 by default.

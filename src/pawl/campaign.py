@@ -15,7 +15,7 @@ from pawl.delivery import Found, deliver
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
 from pawl.evidence import Effort, confirm, final_test, race
-from pawl.execution import Listener, Session, Silent, pick_device, pick_executor
+from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
@@ -61,6 +61,7 @@ class Settings:
     average: int = AVERAGED
 
 
+@driving()
 def run_campaign(
     task: Task,
     folder: Path,

@@ -11,10 +11,21 @@ from typing import Any
 
 import torch
 
+from pawl.cores import cores
 from pawl.data import load, resolve_task, split_rows
 from pawl.deployment import check_parity, to_onnx
 from pawl.environment import hardware, versions
-from pawl.execution import Job, Memory, pick_device, pick_executor, plan, train_all
+from pawl.execution import (
+    Job,
+    Memory,
+    available,
+    driving,
+    pick_device,
+    pick_executor,
+    plan,
+    slowdown_of_threads,
+    train_all,
+)
 from pawl.ledger import Ledger
 from pawl.models import Deployed
 from pawl.search import baseline
@@ -22,6 +33,7 @@ from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 
+_MUCH_SLOWER = 1.2
 _AN_HOURS_SHARE = 288.0
 """Seconds that one structure trains in a campaign of an hour."""
 
@@ -36,9 +48,27 @@ def examine() -> dict[str, Any]:
         _check("compiler", _compiler, needed=False),
         _check("accelerator", _accelerator, needed=False),
     ]
-    return {"hardware": hardware(device), "versions": versions(), "checks": checks}
+    return {
+        "hardware": hardware(device), "versions": versions(), "cores": _cores(), "checks": checks,
+    }  # fmt: skip
 
 
+def _cores() -> str:
+    """Says what may be used of the machine, and what threads are worth just now."""
+    found, threads = cores(), available()
+    told = f"{threads} to use ({found})"
+    if threads == 1:
+        return told
+    slower = slowdown_of_threads(threads)
+    if slower > _MUCH_SLOWER:
+        return (
+            f"{told}; {threads} threads are {slower:.1f} times slower than 1 just now: the cores are "
+            "shared"
+        )
+    return f"{told}; {threads} threads are {1 / slower:.1f} times as fast as 1 just now"
+
+
+@driving()
 def timings(source: str, *, target: str | None, executor: str) -> dict[str, Any]:
     """Measures how the baseline of a campaign of an hour on this data is best trained here.
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from pawl.cores import cores
+
 _PACKAGES = ("pawl", "torch", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "onnxruntime")
 
 
@@ -26,11 +28,11 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device | str = "cpu") -> dict[str, str | int]:
-    """Returns processor, cores, memory and, on an accelerator, its name."""
+    """Returns processor, cores, those that may be used, memory and, on an accelerator, its name."""
     found: dict[str, str | int] = {
         "cpu": _processor(),
         "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads(),
+        "usable_cores": cores().usable,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.system(),
         "device": str(device),

@@ -17,7 +17,7 @@ from pawl.data import resolve_task
 from pawl.delivery import export_graph, scores_of
 from pawl.deployment import write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
-from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.execution import Listener, Session, Silent, driving, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.rng import check_seed
@@ -85,6 +85,7 @@ def _session(
     return session, data
 
 
+@driving()
 def compare(
     source: Any,
     first: Recipe,
@@ -147,6 +148,7 @@ class TrainedResult:
         )  # fmt: skip
 
 
+@driving()
 def train(
     source: Any,
     recipe: Recipe,

@@ -104,6 +104,7 @@ def examination(found: dict[str, Any]) -> None:
     """Shows versions, hardware and the checks of this machine."""
     for key, value in {**found["hardware"], **found["versions"]}.items():
         out.print(f"{key:>14}  {value}")
+    out.print(f"{'cores':>14}  {found['cores']}")
     for check in found["checks"]:
         state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
         out.print(f"{state:>14}  {check['name']}: {check['detail']}")

@@ -18,6 +18,7 @@ import onnxruntime
 import pandas as pd
 from safetensors import SafetensorError, deserialize
 
+from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import run, session
@@ -73,7 +74,7 @@ class Bundle:
                 "nothing of it was run; take the bundle anew"
             ) from None
         try:
-            running = session(content["model.onnx"])
+            running = session(content["model.onnx"], threads=cores().usable)
         except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
             raise BundleError(
                 f"{str(path / 'model.onnx')!r} cannot be read ({first_line(error)}); take the bundle "

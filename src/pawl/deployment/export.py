@@ -69,10 +69,15 @@ def _quiet():  # type: ignore[no-untyped-def]
         logging.disable(before)
 
 
-def session(graph: bytes, *, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Returns an ONNX Runtime session on the CPU; 0 threads leaves the number to the runtime."""
+def session(graph: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
+    """Returns an ONNX Runtime session on the CPU.
+
+    Its threads sleep while they wait: by default they would spin, also between calls, and take the
+    cores from whatever computes next.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

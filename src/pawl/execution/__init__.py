@@ -8,6 +8,8 @@ from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of,
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
 from pawl.execution.session import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Session
+from pawl.execution.spending import spent_by_phase
+from pawl.execution.threads import available, driving, slowdown_of_threads
 from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way
 
@@ -30,6 +32,8 @@ __all__ = [
     "Silent",
     "Way",
     "Work",
+    "available",
+    "driving",
     "failed",
     "out_of_memory",
     "pick_device",
@@ -39,5 +43,7 @@ __all__ = [
     "record_of",
     "seconds_per_epoch",
     "shared",
+    "slowdown_of_threads",
+    "spent_by_phase",
     "train_all",
 ]

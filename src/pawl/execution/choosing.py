@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pawl.errors import PawlError
+from pawl.execution.devices import Place
 from pawl.execution.measuring import Measured, Memory, measure, probes, probing_seconds
 from pawl.execution.ways import Way
 from pawl.training.population import Member
@@ -22,30 +23,37 @@ _WIDTHS, _COMPILED_WIDTHS = (8, 2, 32), (32, 64)
 _SHARED = 0.12  # of a step; if less is the same for any width, wider populations gain nothing
 _PROBING_SHARE = 0.03
 _COMPILED_SAVES, _WIDTH_SAVES = 0.35, 0.1  # of the time ahead, before it was measured
+_ANOTHER_MACHINE = 1.5
+"""A way that takes so many times what is remembered is measured on what is another machine by now."""
 
 
 def choose(
     problem: Problem,
     probe: Member,
-    workers: tuple[int, ...],
+    where: Sequence[Place],
     width: int,
     ahead: Ahead,
     refusal: str | None,
     compiles: bool,
-) -> tuple[Way, str]:
+    memory: Memory,
+) -> tuple[Way, str, float]:
     """Times ways, as far as that is little beside the training ahead, and returns the best and why.
 
     Args:
         problem: The task.
         probe: A member of the structure.
-        workers: How many processes may train at once.
+        where: Where members may train.
         width: Most members of a population.
         ahead: How long the structure will train.
         refusal: Why members cannot take fused steps; `None` if they can.
         compiles: Whether a compiler may be tried.
+        memory: What was measured before.
+
+    Returns:
+        The way, why, and what a step takes for each member, in seconds.
     """
-    memory = Memory(problem, probe.recipe, probe)
     timings: dict[Way, Measured] = {}
+    remembered = set(memory.known)
 
     def total(way: Way) -> float:
         """Seconds that the way takes for what the best does that needs no compiler."""
@@ -55,30 +63,40 @@ def choose(
             return math.inf
         return measured.setup + ahead(base) * measured.seconds / base
 
-    for way in _candidates(workers, width, refusal, compiles, timings):
+    for way in _candidates(where, width, refusal, compiles, timings):
         if way not in memory.known:
             if timings and not _worthwhile(way, min(timings, key=total), timings, ahead, memory):
                 continue
-            try:
-                measured = measure(problem, probes(probe.recipe, probe, way.width), way)
-            except PawlError:
-                raise
-            except Exception:  # out of memory, or a compiler that gives up: not a way to go
-                measured = Measured(float("inf"))
-            memory.add(way, measured)
+            memory.add(way, measured := _measured(problem, probe, way))
             timings[way] = replace(measured, setup=0.0)  # what is compiled stays so
         else:
             timings[way] = memory.known[way]
     best = min(timings, key=total)
+    if best in remembered and best.threads > 1:
+        # Threads are fast on a machine of one's own only, and that may have been another day.
+        now = _measured(problem, probe, best)
+        if now.seconds > _ANOTHER_MACHINE * timings[best].seconds:
+            memory.forget()
+            return choose(problem, probe, where, width, ahead, refusal, compiles, memory)
+    seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
     best = _widened(best, timings, width)
-    return replace(best, least=_least(best, timings)), reason
+    return replace(best, least=_least(best, timings)), reason, seconds
+
+
+def _measured(problem: Problem, probe: Member, way: Way) -> Measured:
+    try:
+        return measure(problem, probes(probe.recipe, probe, way.width), way)
+    except PawlError:
+        raise
+    except Exception:  # out of memory, or a compiler that gives up: not a way to go
+        return Measured(float("inf"))
 
 
 def _least(best: Way, timings: dict[Way, Measured]) -> int:
     """Returns the fewest members whose fused steps take less than one after the other's."""
-    serial = timings.get(Way("serial", 1, workers=best.workers))
+    serial = timings.get(Way("serial", 1, workers=best.workers, threads=best.threads))
     if best.mode == "serial" or serial is None:
         return best.least
     fused = sorted(
@@ -103,7 +121,7 @@ def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
         return best
     narrower = max((w.width for w in alike if w.width < best.width), default=0)
     if best.mode == "fused" and narrower:
-        seconds = timings[best].seconds
+        seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
         narrow = timings[replace(best, width=narrower)].seconds
         shared, _ = _parts((narrower, narrow), (best.width, seconds))
         if shared < _SHARED * best.width * seconds:
@@ -124,34 +142,34 @@ def _parts(narrow: tuple[int, float], wide: tuple[int, float]) -> tuple[float, f
 
 
 def _candidates(
-    workers: tuple[int, ...],
+    where: Sequence[Place],
     width: int,
     refusal: str | None,
     compiles: bool,
     timings: dict[Way, Measured],
 ) -> Iterator[Way]:
     """Yields the ways to time; later ones build on the best of those before."""
-    for count in reversed(workers):
-        yield Way("serial", 1, workers=count)
+    for workers, threads in where:
+        yield Way("serial", 1, workers=workers, threads=threads)
         if not refusal:
-            yield Way("fused", min(_WIDTHS[0], width), workers=count)
+            yield Way("fused", min(_WIDTHS[0], width), workers=workers, threads=threads)
     fused = [way for way in timings if way.mode == "fused"]
     if not fused:
         return
-    count = min(fused, key=lambda way: timings[way].seconds).workers
+    fastest = min(fused, key=lambda way: timings[way].seconds)
     for each in _WIDTHS[1:]:
         if each <= width:
-            yield Way("fused", each, workers=count)
+            yield replace(fastest, width=each)
     for each in _COMPILED_WIDTHS if compiles else ():
         if each <= width:
-            yield Way("fused", each, compiled=True, workers=count)
+            yield replace(fastest, width=each, compiled=True)
 
 
 def _worthwhile(
     way: Way, best: Way, timings: dict[Way, Measured], ahead: Ahead, memory: Memory
 ) -> bool:
     """Tells whether timing a way is little beside the training that it may shorten."""
-    seconds = timings[best].seconds
+    seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
     left = ahead(seconds)
     if way.compiled:
         # A second compiled width rarely gains much.

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
 from pawl.errors import PawlError
 from pawl.execution.executors import can_fork
+from pawl.execution.threads import available
 
 ExecutorName = Literal["auto", "inline", "processes"]
 EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
 
 
-def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ...]:
-    """Returns how many processes may be tried: one for each of PyTorch's threads, on a CPU.
+class Place(NamedTuple):
+    """Where members train: processes with one thread each, or this one with some threads."""
+
+    workers: int
+    threads: int
+
+
+def places(device: torch.device, executor: ExecutorName) -> tuple[Place, ...]:
+    """Returns where members may train: on a CPU in a process per core, or here with one or all threads.
+
+    The first is the one that is taken where nothing is timed.
 
     Raises:
         PawlError: The executor does not work here.
@@ -22,10 +32,13 @@ def worker_counts(device: torch.device, executor: ExecutorName) -> tuple[int, ..
     possible = device.type == "cpu" and can_fork()
     if executor == "processes" and not possible:
         raise PawlError("executor 'processes' needs Linux and a CPU; use --executor inline or auto")
-    threads = torch.get_num_threads()
-    if executor == "inline" or not possible or threads == 1:
-        return (1,)
-    return (threads,) if executor == "processes" else (1, threads)
+    threads = available()
+    if device.type != "cpu" or threads == 1:
+        return (Place(1, 1),)
+    spread, here = (Place(threads, 1),), (Place(1, 1), Place(1, threads))
+    if executor == "inline" or not possible:
+        return here
+    return spread if executor == "processes" else (*spread, *here)
 
 
 def pick_executor(name: str, device: torch.device) -> ExecutorName:
@@ -36,7 +49,7 @@ def pick_executor(name: str, device: torch.device) -> ExecutorName:
     """
     for known in EXECUTORS:
         if name == known:
-            worker_counts(device, known)
+            places(device, known)
             return known
     raise PawlError(f"unknown executor {name!r}; use {', '.join(EXECUTORS)}")
 

@@ -24,6 +24,9 @@ from typing import Any, Protocol
 
 import torch
 
+from pawl.execution.spending import counted, own_waiting
+from pawl.execution.threads import Adapting, using
+
 Heartbeat = Callable[[], None]
 """Called every now and then while work goes on; may raise to stop it."""
 Work = Callable[[Heartbeat], Any]
@@ -57,16 +60,27 @@ class Executor(Protocol):
 
 
 class Inline:
-    """Runs one piece after the other in this process, with all its threads."""
+    """Runs one piece after the other in this process.
+
+    Args:
+        threads: Threads of this process that compute.
+        adapts: Whether to look again, while pieces run, at whether so many are faster than one.
+    """
 
     workers = 1
+
+    def __init__(self, threads: int = 1, *, adapts: bool = False) -> None:
+        self.threads = threads
+        self.adapts = adapts and threads > 1
 
     def run(self, work: Sequence[Work], heartbeat: Heartbeat) -> list[Any]:
         """Runs all pieces."""
         results = []
-        for piece in work:
-            heartbeat()
-            results.append(piece(heartbeat))
+        with using(self.threads):
+            beat = Adapting(self.threads, heartbeat).beat if self.adapts else heartbeat
+            for piece in work:
+                heartbeat()
+                results.append(piece(beat))
         return results
 
 
@@ -98,7 +112,7 @@ class Processes:
                 for ready in wait(list(running), _BEAT_SECONDS):
                     process, index = running.pop(ready)
                     assert isinstance(ready, Connection)
-                    results[index] = _receive(ready, process)
+                    results[index] = _receive(ready, process, min(self.workers, len(work)))
         finally:
             for pipe, (process, _) in running.items():
                 process.kill()
@@ -107,9 +121,9 @@ class Processes:
         return results
 
 
-def executor_with(workers: int) -> Executor:
-    """Returns what runs so many pieces at once; one runs in this process."""
-    return Processes(workers) if workers > 1 else Inline()
+def executor_with(workers: int, threads: int = 1, *, adapts: bool = False) -> Executor:
+    """Returns what runs so many pieces at once; one runs in this process, with so many threads."""
+    return Processes(workers) if workers > 1 else Inline(threads, adapts=adapts)
 
 
 def can_fork() -> bool:
@@ -141,7 +155,7 @@ def _work(piece: Work, pipe: Connection, parent: int) -> None:
     # A forked child has lost the threads of the pool; with one thread it never asks for them.
     torch.set_num_threads(1)
     try:
-        answer = ("result", piece(lambda: None))
+        answer = ("result", (piece(lambda: None), own_waiting()))
         message = pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL)
     except BaseException as error:
         message = pickle.dumps(("error", _portable(error)))
@@ -160,7 +174,7 @@ def _portable(error: BaseException) -> BaseException:
     return error
 
 
-def _receive(pipe: Connection, process: BaseProcess) -> Any:
+def _receive(pipe: Connection, process: BaseProcess, workers: int) -> Any:
     try:
         kind, value = pickle.loads(pipe.recv_bytes())  # from our own child
     except EOFError:
@@ -171,7 +185,9 @@ def _receive(pipe: Connection, process: BaseProcess) -> Any:
     process.join()
     if kind == "error":
         raise value
-    return value
+    result, waited = value
+    counted.waiting += waited / workers
+    return result
 
 
 def _how(code: int | None) -> str:

@@ -7,16 +7,17 @@ import functools
 import hashlib
 import json
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pawl.environment import hardware, versions
 from pawl.execution.executors import Heartbeat, Lost, executor_with
+from pawl.execution.spending import counted
+from pawl.execution.threads import available, using
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
@@ -53,7 +54,7 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     """
     setup = compile_ahead(problem, probes, way)
     make = functools.partial(Population, problem, probes, way.stepper(len(probes)))
-    results = executor_with(way.workers).run(
+    results = executor_with(way.workers, way.threads).run(
         [functools.partial(_time, make)] * way.workers, lambda: None
     )
     lost = [result for result in results if isinstance(result, Lost)]
@@ -78,35 +79,35 @@ def compile_ahead(problem: Problem, members: Sequence[Member], way: Way) -> floa
     stepper = way.stepper(len(members))
     if not way.compiled or not isinstance(stepper, FusedStepper):
         return 0.0
-    threads = torch.get_num_threads()
-    try:
-        if way.workers > 1:  # workers inherit code for one thread
-            torch.set_num_threads(1)
+    with using(way.threads):  # workers inherit code for one thread
         if stepper.is_compiled(problem, members[0].recipe):
             return 0.0
         population = Population(problem, members, stepper)
         started = time.perf_counter()
         population.advance(1)
-        return time.perf_counter() - started
-    finally:
-        torch.set_num_threads(threads)
+        spent = time.perf_counter() - started
+        counted.compiling += spent
+        return spent
 
 
 def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
-    """Returns the seconds of one step of a population, the least of a few blocks."""
+    """Returns the seconds of one step of a population, the median of a few blocks.
+
+    What neighbors on the same cores take is part of it: they will go on, and hit some ways harder.
+    """
     population = make()
     population.advance(1)
-    best, steps, begun = float("inf"), 1, time.perf_counter()
+    blocks, steps, begun = list[float](), 1, time.perf_counter()
     for block in range(1 + _BLOCKS):
         heartbeat()
         started = time.perf_counter()
         population.advance(steps)
-        best = min(best, (time.perf_counter() - started) / steps)
+        blocks.append((time.perf_counter() - started) / steps)
         if time.perf_counter() - begun > _LONG_SECONDS:
             break
         if not block:
-            steps = max(1, min(_BLOCK_STEPS, int(_BLOCK_SECONDS / best)))
-    return best
+            steps = max(1, min(_BLOCK_STEPS, int(_BLOCK_SECONDS / blocks[0])))
+    return statistics.median(blocks[1:] or blocks)
 
 
 def probing_seconds(step: float) -> float:
@@ -133,7 +134,7 @@ class Memory:
     def __init__(self, problem: Problem, recipe: Recipe, probe: Member) -> None:
         _, body, _ = problem.build(recipe, probe.seed, probe.train)
         shapes = {name: [*x.shape[1:]] for name, x in problem.examples.inputs.items()}
-        machine = [hardware(problem.device), versions()]
+        machine = [hardware(problem.device), available(), versions()]
         told = [
             recipe.structure, str(body), sum(p.numel() for p in body.parameters()), str(shapes),
             len(probe.train).bit_length(), *machine,
@@ -146,6 +147,11 @@ class Memory:
         self.compile_seconds = _COMPILE_SECONDS
         with contextlib.suppress(OSError, ValueError, TypeError):
             self.compile_seconds = float(json.loads(self._compiling.read_text(encoding="utf-8")))
+
+    def forget(self) -> None:
+        """Takes what was measured back: the machine is another than it was."""
+        self.known.clear()
+        _write(self._path, [])
 
     def add(self, way: Way, measured: Measured) -> None:
         """Notes a measurement."""

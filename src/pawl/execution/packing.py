@@ -139,7 +139,8 @@ def train_all(
 
 def executor_of(plan: Plan) -> Executor:
     """Returns what runs a plan's pieces of work."""
-    return executor_with(plan.workers)
+    way = plan.way
+    return executor_with(way.workers, way.threads, adapts=plan.timed and not way.compiled)
 
 
 def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:

@@ -13,8 +13,8 @@ from torch import nn
 
 from pawl.errors import PawlError
 from pawl.execution.choosing import Ahead, choose
-from pawl.execution.devices import ExecutorName, worker_counts
-from pawl.execution.measuring import probes
+from pawl.execution.devices import ExecutorName, places
+from pawl.execution.measuring import Memory, probes
 from pawl.execution.ways import Way
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
@@ -38,10 +38,17 @@ class Plan:
     Attributes:
         way: The way.
         reason: Why, in a few words.
+        seconds: What a step takes for each member, as it was timed; `None` if it was not.
     """
 
     way: Way
     reason: str
+    seconds: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether clocks may decide how members train."""
+        return self.seconds is not None
 
     @property
     def width(self) -> int:
@@ -68,7 +75,7 @@ class Plan:
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Plan:
         """Returns the plan that `to_dict` wrote."""
-        return cls(Way(**given["way"]), given["reason"])
+        return cls(Way(**given["way"]), given["reason"], given["seconds"])
 
 
 def plan(
@@ -79,6 +86,7 @@ def plan(
     timed: bool,
     ahead: Ahead = lambda _: 0.0,
     executor: ExecutorName = "auto",
+    anew: bool = False,
 ) -> Plan:
     """Chooses how to train a structure.
 
@@ -86,7 +94,7 @@ def plan(
     steps each, as far as that is little beside the training ahead, and the one is chosen that ends
     first, compiling included; without, fixed rules decide, so that the same command gives the same
     plan: recurrent networks, and convolutions on a CPU, run serially, all else fused; on a CPU in
-    as many processes as there are threads.
+    as many processes as there are cores to use.
 
     Args:
         problem: The task.
@@ -95,31 +103,39 @@ def plan(
         timed: Whether clocks may decide.
         ahead: How long the structure will train.
         executor: Where steps may run: `inline`, `processes`, or `auto` for whichever is faster.
+        anew: Whether what was timed before is forgotten.
     """
     _, body, _ = problem.build(recipe, member.seed, member.train)
-    workers = worker_counts(problem.device, executor)
-    width = _width(Layout.of(body), problem.device, max(workers))
+    where = places(problem.device, executor)
+    workers = where[0].workers
+    width = _width(Layout.of(body), problem.device, workers)
     (probe,) = probes(recipe, member, 1)
     if timed and problem.device.type == "cpu":
         seconds = _seconds_alone(problem, probe)
         if seconds > _LONG_STEP_SECONDS and ahead(seconds) < _LONG_AHEAD * seconds:
-            way = Way("serial", width, workers=max(workers))
-            return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save")
+            way = Way("serial", width, workers=workers)
+            return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save", seconds)
     refusal = _refusal(problem, probe)
     modules = list(body.modules())
     convolves = any(isinstance(m, _SERIAL_ON_CPU) for m in modules)
     if timed and problem.device.type == "cpu":
         # Kernels of convolutions are called as they are: a compiler has nothing to save there.
         compiles = shutil.which("c++") is not None and not convolves
-        return Plan(*choose(problem, probe, workers, width, ahead, refusal, compiles))
+        memory = Memory(problem, probe.recipe, probe)
+        if anew:
+            memory.forget()
+        return Plan(*choose(problem, probe, where, width, ahead, refusal, compiles, memory))
+    recurs = any(isinstance(m, _SERIAL_TYPES) for m in modules)
+    # Several threads pay for large steps only, and nothing is timed here.
+    threads = where[-1].threads if workers == 1 and (recurs or convolves) else 1
+    serial = Way("serial", width, workers=workers, threads=threads)
     if refusal:
-        return Plan(Way("serial", width, workers=max(workers)), refusal)
-    if any(isinstance(m, _SERIAL_TYPES) for m in modules):
-        way = Way("serial", width, workers=max(workers))
-        return Plan(way, "recurrent layers gain nothing from fusing")
+        return Plan(serial, refusal)
+    if recurs:
+        return Plan(serial, "recurrent layers gain nothing from fusing")
     if problem.device.type == "cpu" and convolves:
-        return Plan(Way("serial", width, workers=max(workers)), "convolutions on a CPU")
-    return Plan(Way("fused", width, workers=max(workers)), "vmap takes the model")
+        return Plan(serial, "convolutions on a CPU")
+    return Plan(Way("fused", width, workers=workers), "vmap takes the model")
 
 
 def _width(layout: Layout, device: torch.device, workers: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,18 +14,20 @@ from torch import Tensor
 from pawl import rng
 from pawl.data import fold_rows, split_rows
 from pawl.data.types import Examples
-from pawl.execution.devices import ExecutorName, worker_counts
+from pawl.execution.devices import ExecutorName, places
 from pawl.execution.executors import Lost, Work, executor_with
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import Plan, plan
+from pawl.execution.spending import Phases, Timekeeper
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.program import Program
+from pawl.training.run import Outcome
 
 SELECTION_SHARE = 0.4
 """Share of the development rows that choices are judged on; half of it validates the search."""
@@ -34,6 +36,12 @@ FOLDS = 5
 STOPPING_SHARE = 0.15
 """Share of the training rows of a fold that is kept for early stopping."""
 _STRUCTURE_SHARE = 0.08
+_SLOWER = 3.0
+"""Times of what a step took when it was timed; evaluations, which were not, are part of it."""
+
+
+def _plan_key(recipe: Recipe) -> str:
+    return f"plan/{hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]}"
 
 
 class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
@@ -86,6 +94,9 @@ class Session:
     trained: int = 0
     best: float | None = None
     executor: ExecutorName = "auto"
+
+    def __post_init__(self) -> None:
+        self.listener = Timekeeper(self.listener, Phases(self.ledger))
 
     @functools.cached_property
     def facts(self) -> Facts:
@@ -163,19 +174,41 @@ class Session:
         return Member(recipe, seed, train, stopping, epochs)
 
     def plan(self, recipe: Recipe) -> Plan:
-        """Returns how to train a structure; decided once per campaign."""
-        digest = hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]
+        """Returns how to train a structure: as decided in this campaign, the last time if anew."""
+        key = _plan_key(recipe)
+        times = len(self.ledger.decisions(f"{key}/"))
+        return Plan.from_dict(
+            self.ledger.decide(f"{key}/{max(0, times - 1)}", lambda: self._plan(recipe, anew=False))
+        )
 
-        def choose() -> dict[str, object]:
-            train, valid = self.search_rows
-            probe = Member(recipe, self.derive("probe"), train, valid, self.epochs)
-            left = 0.0 if self.left is None else _STRUCTURE_SHARE * self.left
-            return plan(
-                self.problem, recipe, probe, timed=self.timed, ahead=lambda _: left,
-                executor=self.executor,
-            ).to_dict()  # fmt: skip
+    def _plan(self, recipe: Recipe, *, anew: bool) -> dict[str, object]:
+        train, valid = self.search_rows
+        probe = Member(recipe, self.derive("probe"), train, valid, self.epochs)
+        left = 0.0 if self.left is None else _STRUCTURE_SHARE * self.left
+        return plan(
+            self.problem, recipe, probe, timed=self.timed, ahead=lambda _: left,
+            executor=self.executor, anew=anew,
+        ).to_dict()  # fmt: skip
 
-        return Plan.from_dict(self.ledger.decide(f"plan/{digest}", choose))
+    def look_again(self, chosen: Plan, outcomes: Iterable[Outcome]) -> None:
+        """Plans structures anew whose steps took several times as long as when they were timed.
+
+        Only ways of several threads are, which neighbors on the same cores can stop; for others there
+        is nothing faster to change to.
+
+        Args:
+            chosen: How these members were trained.
+            outcomes: Members of one structure, and what they took.
+        """
+        ended = [each for each in outcomes if each.steps]
+        if not ended or not chosen.seconds or chosen.way.threads == 1:
+            return
+        spent = sum(each.seconds for each in ended) / sum(each.steps for each in ended)
+        if spent > _SLOWER * chosen.seconds:
+            recipe = ended[0].member.recipe
+            key = _plan_key(recipe)
+            times = len(self.ledger.decisions(f"{key}/"))
+            self.ledger.decide(f"{key}/{times}", lambda: self._plan(recipe, anew=True))
 
     def run(self, work: Sequence[Work], chosen: Plan, member: Member) -> list[Any]:
         """Runs pieces of work where the plan of the member's structure says.
@@ -191,7 +224,7 @@ class Session:
 
         A piece whose worker died runs again in this process.
         """
-        workers = max(worker_counts(self.problem.device, self.executor))
+        workers = places(self.problem.device, self.executor)[0].workers
         results = executor_with(min(workers, len(work))).run(work, self.heartbeat)
         return [
             piece(self.heartbeat) if isinstance(result, Lost) else result
@@ -202,10 +235,21 @@ class Session:
         self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
     ) -> list[Result]:
         """Trains jobs to their end; see `train_all`."""
-        return train_all(
-            self.problem, jobs, self.plan, examples=examples, with_weights=with_weights,
+        plans: dict[str, Plan] = {}
+
+        def planned(recipe: Recipe) -> Plan:
+            if recipe.structure not in plans:
+                plans[recipe.structure] = self.plan(recipe)
+            return plans[recipe.structure]
+
+        results = train_all(
+            self.problem, jobs, planned, examples=examples, with_weights=with_weights,
             heartbeat=self.heartbeat,
         )  # fmt: skip
+        for structure, chosen in plans.items():
+            ended = [result.outcome for result in results]
+            self.look_again(chosen, (o for o in ended if o.member.recipe.structure == structure))
+        return results
 
     def attempt(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 
 from pawl.errors import TrialError
@@ -32,19 +33,19 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
         run.population.advance(1)
         affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
         steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
-        # The fastest of a few repeats: what a busy machine adds is not the model's.
-        per_step, begun = float("inf"), time.perf_counter()
+        # The median of a few repeats: what neighbors take is part of it, and a hiccup is not.
+        blocks, begun = list[float](), time.perf_counter()
         for _repeat in range(_REPEATS):
             started = time.perf_counter()
             run.population.advance(steps)
-            per_step = min(per_step, (time.perf_counter() - started) / steps)
+            blocks.append((time.perf_counter() - started) / steps)
             if time.perf_counter() - begun > _LONG_ENOUGH:
                 break
         started = time.perf_counter()
         run.validate()
         evaluation = time.perf_counter() - started
         epochs = run.interval / run.population.steps_per_epoch
-        return (per_step * run.interval + evaluation) / epochs / width
+        return (statistics.median(blocks) * run.interval + evaluation) / epochs / width
 
     timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
     seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]

@@ -20,9 +20,9 @@ class Way:
         mode: `fused` (all members of a population at once) or `serial` (one after the other).
         width: Most members of a population.
         compiled: Whether fused steps are compiled.
-        workers: Processes that train at once, with one thread each; 1 is this process with all its
-            threads.
+        workers: Processes that train at once, with one thread each; 1 is this process.
         least: Fewest members that a fused population starts with; fewer train one after the other.
+        threads: How many take a step together, where this process trains.
     """
 
     mode: Mode
@@ -30,6 +30,7 @@ class Way:
     compiled: bool = False
     workers: int = 1
     least: int = 2
+    threads: int = 1
 
     def stepper(self, members: int) -> Stepper:
         """Returns a fresh stepper for populations that start with so many members.
@@ -45,5 +46,6 @@ class Way:
     def __str__(self) -> str:
         compiled = " and compiled" if self.compiled else ""
         where = f" in {self.workers} processes" if self.workers > 1 else ""
+        where += f" with {self.threads} threads" if self.threads > 1 else ""
         least = f"{self.least} to " if self.least > Way.least else ""
         return f"{self.mode}{compiled}, {least}{self.width} at once{where}"

@@ -266,6 +266,14 @@ class Ledger:
         """Tells whether a choice was made."""
         return bool(self._rows("SELECT 1 FROM decisions WHERE key = ?", key))
 
+    def decisions(self, prefix: str) -> list[Any]:
+        """Returns the choices whose keys begin so, in the order of their keys."""
+        rows = self._rows(
+            "SELECT value FROM decisions WHERE substr(key, 1, ?) = ? ORDER BY key",
+            len(prefix), prefix,
+        )  # fmt: skip
+        return [json.loads(row[0]) for row in rows]
+
     def touch_test(self, claim: str) -> None:
         """Puts on record that the test rows are looked at for a claim, before they are."""
         with self._writing():

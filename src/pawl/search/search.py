@@ -141,6 +141,7 @@ def _generation(
                 found += [
                     replace(each, outcome=shared(each.outcome, chosen.workers)) for each in ended
                 ]
+        session.look_again(chosen, [each.outcome for each in found])
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",
