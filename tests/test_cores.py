@@ -28,7 +28,10 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
         # A group around the process's own may be the narrower one.
         (
             "0::/pod/app\n",
-            {"sys/fs/cgroup/pod/app/cpu.max": "400000 100000", "sys/fs/cgroup/pod/cpu.max": "50000 100000"},
+            {
+                "sys/fs/cgroup/pod/app/cpu.max": "400000 100000",
+                "sys/fs/cgroup/pod/cpu.max": "50000 100000",
+            },
             0.5,
         ),
         # The path is the host's, and only the root is to be seen.
@@ -43,7 +46,10 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
         ),
         (
             "1:cpu:/\n",
-            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            {
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
             None,
         ),
         # Another controller's group says nothing of the processor.
