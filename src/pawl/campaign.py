@@ -11,7 +11,7 @@ from typing import Any
 
 from pawl import pacing
 from pawl.data import LoadedData, load
-from pawl.delivery import Found, deliver
+from pawl.delivery import Found, deliver, rehearse
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
 from pawl.evidence import Effort, confirm, final_test, race
@@ -143,7 +143,11 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(settings.only or ())])
     session.longest = settings.epochs
     session.epochs = pacing.natural_epochs(session)
-    session.listener.phase("time", "a few steps of the baseline")
+    session.listener.phase("time", "an export and a few steps of the baseline")
+    if session.timed or session.problem.own_model:
+        session.export_seconds = session.ledger.decide(
+            "export", partial(rehearse, session, data, baseline)
+        )
     pace = pacing.pace(session, baseline, settings.trials)
     session.epochs = pace.epochs
     only = settings.only
@@ -166,9 +170,15 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     good = starts(baseline, session.facts, only)
     recipes = contenders(trials, sign, count, good) or [baseline]
     candidate = race(session, baseline, recipes, pairs)
-    depth = session.ledger.decide(
-        "depth", lambda: asdict(pacing.depth(session, pace, baseline, candidate, trials))
-    )
+    others = [recipe for recipe in (candidate, *recipes, *good) if recipe != baseline]
+    others = list(dict.fromkeys(others)) or [candidate]
+
+    def deepest() -> tuple[int, dict[str, Any]]:
+        place, depth = pacing.comparable(session, pace, baseline, others, trials)
+        return place, asdict(depth)
+
+    place, depth = session.ledger.decide("depth", deepest)
+    candidate = others[place]
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort)
     final = confirmation.final

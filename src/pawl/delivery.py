@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.task import Task
 from pawl.training.metrics import score
-from pawl.training.trained import Trained
+from pawl.training.trained import Trained, untrained
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,23 @@ def deliver(
     )  # fmt: skip
     _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
     return summary
+
+
+def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
+    """Exports the baseline before it is trained: a model that cannot be exported should be known now.
+
+    Returns:
+        The processor's seconds of an export.
+
+    Raises:
+        BundleError: It cannot be exported.
+    """
+    train, _ = session.search_rows
+    fresh = untrained(session.problem, baseline, session.derive("rehearsal"), train)
+    export_graph(fresh, data)  # the first one also waits for the exporter to be imported
+    started = time.process_time()
+    export_graph(fresh, data)
+    return time.process_time() - started
 
 
 def export_graph(trained: Trained, data: LoadedData) -> bytes:

@@ -67,10 +67,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def spending(looks: Sequence[int]) -> dict[int, float]:
     """Returns the share of alpha that each planned look may spend; the shares sum to one.
 
-    Later looks, with more pairs, get more: shares are proportional to `sqrt(n)`.
+    Later looks get more, in proportion to their pairs: an early one only saves time, and what it spends
+    is missed where the time for a later one is all there is.
     """
-    weights = [math.sqrt(n) for n in looks]
-    return {n: w / sum(weights) for n, w in zip(looks, weights, strict=True)}
+    return {n: n / sum(looks) for n in looks}
 
 
 def sequential_p(p_values: Sequence[float], shares: Sequence[float]) -> float:

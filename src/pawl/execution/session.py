@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import Plan, plan
-from pawl.execution.spending import Phases, Timekeeper
+from pawl.execution.spending import Phases, Timekeeper, waiting
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
@@ -80,6 +81,7 @@ class Session:
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
         executor: Where members may train; see `plan`.
+        export_seconds: Of the processor, that exporting one model takes; set by the campaign.
     """
 
     problem: Problem
@@ -94,9 +96,11 @@ class Session:
     trained: int = 0
     best: float | None = None
     executor: ExecutorName = "auto"
+    export_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         self.listener = Timekeeper(self.listener, Phases(self.ledger))
+        self._begun = time.monotonic(), waiting()
 
     @functools.cached_property
     def facts(self) -> Facts:
@@ -112,6 +116,14 @@ class Session:
     def left(self) -> float | None:
         """Seconds left of the budget."""
         return None if self.budget is None else self.budget - self.ledger.elapsed
+
+    @property
+    def slowdown(self) -> float:
+        """How much longer work has taken so far by the clock than by the processor; 1 if not known."""
+        begun, waited = self._begun
+        seconds = time.monotonic() - begun
+        waited = waiting() - waited
+        return max(1.0, seconds / max(seconds - waited, 0.05 * seconds)) if seconds > 0 else 1.0
 
     def derive(self, *parts: int | str) -> int:
         """Returns a seed for a purpose of this campaign."""

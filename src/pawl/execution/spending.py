@@ -47,6 +47,11 @@ def own_waiting() -> float:
     return 0.0
 
 
+def waiting() -> float:
+    """Returns the seconds that this process and its workers waited for a core so far."""
+    return own_waiting() + counted.waiting
+
+
 class Phases:
     """Writes what each phase of a campaign took.
 
@@ -64,7 +69,7 @@ class Phases:
     def begin(self, name: str) -> None:
         """Writes what the phase before took, and begins one."""
         now = self.ledger.elapsed
-        waited, compiled = own_waiting() + counted.waiting, counted.compiling
+        waited, compiled = waiting(), counted.compiling
         seconds = max(0.0, now - self._begun)
         spent = {
             "phase": self._name,

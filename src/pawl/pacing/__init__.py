@@ -6,6 +6,7 @@ number of trials they follow from rules alone.
 
 from pawl.pacing.proof import (
     Depth,
+    comparable,
     depth,
     extension,
     finalists,
@@ -19,6 +20,7 @@ from pawl.pacing.sizes import Pace, natural_epochs, pace
 __all__ = [
     "Depth",
     "Pace",
+    "comparable",
     "depth",
     "extension",
     "finalists",

@@ -10,6 +10,7 @@ from pawl.evidence import LOOKS, Effort
 from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
+    FEW_MODELS,
     RESPLIT_ROWS,
     SLOWER_FINAL,
     ending,
@@ -26,6 +27,8 @@ _RACE_TRAININGS = (
 _WORTHWHILE = 0.08
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_SEEDS, _MOST_SEEDS = 3, 10
+_FEW_PAIRS = (5, 4, 3, 2)
+_MOST_TIMED = 4
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
@@ -33,7 +36,7 @@ def floor(session: Session, pace_: Pace) -> float | None:
     """Returns the seconds that race and confirmation must leave: the end, and one pair of models."""
     if pace_.seconds_per_trial is None:
         return None
-    return ending() + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
+    return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 
 def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
@@ -76,7 +79,7 @@ def depth(
     base = RESPLIT_ROWS * pace_.seconds_per_trial
     mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
     full, least = (
-        ending() + seeds * (mine + base) / RESPLIT_ROWS
+        ending(session, seeds) + seeds * (mine + base) / RESPLIT_ROWS
         for seeds in (pace_.seeds, min(pace_.seeds, _FEW_SEEDS))
     )
     assert session.left is not None
@@ -89,8 +92,41 @@ def depth(
         return Depth(Effort(screen=True, looks=LOOKS, reserve=least), full)
     if headline < left:
         return Depth(Effort(screen=False, looks=LOOKS, reserve=least), full)
-    few: tuple[int, ...] = (3,) if 3 * (mine + base) < left else ()
-    return Depth(Effort(screen=False, looks=few, reserve=least), full)
+    bare = ending(session, 1) + (mine + base) / RESPLIT_ROWS
+    few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.left - bare), 0)
+    return Depth(Effort(screen=False, looks=(few,) if few else (), reserve=bare), full)
+
+
+def comparable(
+    session: Session,
+    pace_: Pace,
+    baseline: Recipe,
+    recipes: Sequence[Recipe],
+    trials: Sequence[TrialRecord],
+) -> tuple[int, Depth]:
+    """Returns the first of these recipes that there is time to compare with the baseline, and how deep.
+
+    A good recipe can train too long for what is left of a short budget; one that is not quite as good
+    and can be compared is then worth more. Goes by times, not by results.
+
+    Args:
+        session: The campaign's.
+        pace_: The campaign's sizes.
+        baseline: What is compared with.
+        recipes: The candidate, and what else to compare, in this order.
+        trials: The search's.
+
+    Returns:
+        The place among the recipes, 0 if there is time for none, and the depth.
+    """
+    found = None
+    for place, recipe in enumerate(recipes[:_MOST_TIMED]):
+        depth_ = depth(session, pace_, baseline, recipe, trials)
+        found = found or depth_
+        if depth_.effort.looks:
+            return place, depth_
+    assert found is not None
+    return 0, found
 
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
@@ -113,7 +149,7 @@ def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     assert session.left is not None
     assert pace_.seconds_per_trial is not None
     test = pace_.seeds * (final + pace_.seconds_per_trial)
-    return session.left - ending() - test
+    return session.left - ending(session, pace_.seeds) - test
 
 
 def most_seeds(pace_: Pace, unchanged: bool, average: int) -> int:
@@ -151,6 +187,6 @@ def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
 def _affordable(session: Session, per_seed: float) -> int:
     """Returns how many seeds fit a part of the time left; one if just one fits it all."""
     assert session.left is not None
-    left = session.left - ending()
+    left = session.left - ending(session, FEW_MODELS)
     count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
     return 1 if count == 0 and per_seed < 0.9 * left else max(0, count)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pawl.errors import BudgetError
 from pawl.execution import Session, seconds_per_epoch
-from pawl.pacing.end import SLOWER_FINAL, ending
+from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan
 
@@ -75,7 +75,7 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
 
 
 def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
-    end = ending()
+    end = ending(session, FEW_MODELS)
     assert session.left is not None
     if session.left < end:  # already: no need to time anything
         begun = session.ledger.elapsed

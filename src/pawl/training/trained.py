@@ -50,6 +50,13 @@ class Trained:
         return sum(p.numel() for p in self.model.parameters())
 
 
+def untrained(problem: Problem, recipe: Recipe, seed: int, rows: Tensor) -> Trained:
+    """Returns a recipe's model with its first weights, fitted on these rows."""
+    front, body, fitted = problem.build(recipe, seed, rows)
+    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    return Trained(recipe, seed, model)
+
+
 def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     """Returns the model that a training left (its outcome must hold weights)."""
     assert outcome.weights is not None
@@ -98,7 +105,6 @@ def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> 
         raise BundleError(
             f"{str(path)!r} cannot be read ({error}); start the campaign anew"
         ) from None
-    front, body, fitted = problem.build(recipe, seed, rows)
-    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
-    model.load_state_dict(tensors)
-    return Trained(recipe, seed, model)
+    trained = untrained(problem, recipe, seed, rows)
+    trained.model.load_state_dict(tensors)
+    return trained
