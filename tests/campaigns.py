@@ -42,8 +42,7 @@ def record_of(folder: Path) -> dict[str, Any]:
         trials = [trial.to_dict() | {"seconds": 0.0} for trial in ledger.trials()]
         units = [(unit.key, unit.phase, unit.payload) for unit in ledger.units()]
     with sqlite3.connect(folder / "ledger.sqlite") as db:
-        decided = "SELECT key, value FROM decisions WHERE key NOT LIKE 'spent/%' ORDER BY key"
-        decisions = db.execute(decided).fetchall()
+        decisions = db.execute("SELECT key, value FROM decisions ORDER BY key").fetchall()
         claims = db.execute("SELECT claim FROM touches").fetchall()
     db.close()
     return {"units": units, "trials": trials, "decisions": decisions, "claims": claims}

@@ -170,8 +170,10 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     good = starts(baseline, session.facts, only)
     recipes = contenders(trials, sign, count, good) or [baseline]
     candidate = race(session, baseline, recipes, pairs)
-    others = [recipe for recipe in (candidate, *recipes, *good) if recipe != baseline]
-    others = list(dict.fromkeys(others)) or [candidate]
+    others = [candidate]
+    if trials:
+        found = (r for r in (candidate, *recipes, *good) if r != baseline)
+        others = list({recipe.id: recipe for recipe in found}.values()) or others
 
     def deepest() -> tuple[int, dict[str, Any]]:
         place, depth = pacing.comparable(session, pace, baseline, others, trials)

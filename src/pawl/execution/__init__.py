@@ -8,7 +8,7 @@ from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of,
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
 from pawl.execution.session import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Session
-from pawl.execution.spending import spent_by_phase
+from pawl.execution.spending import Spent
 from pawl.execution.threads import available, driving, slowdown_of_threads
 from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way
@@ -30,6 +30,7 @@ __all__ = [
     "Result",
     "Session",
     "Silent",
+    "Spent",
     "Way",
     "Work",
     "available",
@@ -44,6 +45,5 @@ __all__ = [
     "seconds_per_epoch",
     "shared",
     "slowdown_of_threads",
-    "spent_by_phase",
     "train_all",
 ]

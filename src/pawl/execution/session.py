@@ -21,7 +21,7 @@ from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import Plan, plan
-from pawl.execution.spending import Phases, Timekeeper, waiting
+from pawl.execution.spending import Timekeeper, waiting
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
@@ -99,7 +99,7 @@ class Session:
     export_seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        self.listener = Timekeeper(self.listener, Phases(self.ledger))
+        self.listener = self.clock = Timekeeper(self.listener, self.ledger.elapsed)
         self._begun = time.monotonic(), waiting()
 
     @functools.cached_property

@@ -7,15 +7,14 @@ thread). Times are for the reader; nothing is decided by them.
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pawl.execution.listener import Listener
-from pawl.ledger import Ledger
 
 _NANOSECOND = 1e-9
 _TASKS = Path("/proc/self/task")
-_PREFIX = "spent/"
 _FIRST = "read"
 
 
@@ -52,67 +51,47 @@ def waiting() -> float:
     return own_waiting() + counted.waiting
 
 
-class Phases:
-    """Writes what each phase of a campaign took.
+@dataclass
+class Spent:
+    """What a phase took, in seconds; waiting and compiling are parts of it."""
 
-    Args:
-        ledger: Where to.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        written = ledger.decisions(_PREFIX)
-        self._number, self._name = len(written), _FIRST
-        self._begun = sum(spent["seconds"] for spent in written)
-        self._waited = self._compiled = 0.0
-
-    def begin(self, name: str) -> None:
-        """Writes what the phase before took, and begins one."""
-        now = self.ledger.elapsed
-        waited, compiled = waiting(), counted.compiling
-        seconds = max(0.0, now - self._begun)
-        spent = {
-            "phase": self._name,
-            "seconds": round(seconds, 3),
-            "waiting": round(min(seconds, waited - self._waited), 3),
-            "compiling": round(min(seconds, compiled - self._compiled), 3),
-        }
-        self.ledger.decide(f"{_PREFIX}{self._number:06}", lambda: spent)
-        self._number, self._name = self._number + 1, name
-        self._begun, self._waited, self._compiled = now, waited, compiled
+    seconds: float = 0.0
+    waiting: float = 0.0
+    compiling: float = 0.0
 
 
 class Timekeeper:
-    """A listener that writes what phases take, and tells another what it is told.
+    """A listener that notes what phases take, and tells another what it is told.
 
     Args:
         listener: The other.
-        phases: Where it is written.
+        before: Seconds that the campaign had run when this process began to keep its time.
     """
 
-    def __init__(self, listener: Listener, phases: Phases) -> None:
+    def __init__(self, listener: Listener, before: float) -> None:
         self.listener = listener
-        self.phases = phases
+        self.phases: dict[str, Spent] = {}
+        self._name = _FIRST
+        self._begun = time.monotonic() - before
+        self._waited = self._compiled = 0.0
 
     def phase(self, name: str, detail: str) -> None:
         """A phase has begun."""
-        self.phases.begin(name)
+        self.note()
+        self._name = name
         self.listener.phase(name, detail)
 
     def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
         """Work has gone on."""
         self.listener.progress(trials=trials, best=best, left=left)
 
-
-def spent_by_phase(ledger: Ledger) -> list[dict[str, float | str]]:
-    """Returns what each phase took so far, in the order of their first beginnings.
-
-    With keys `phase`, `seconds`, `waiting`, `compiling`.
-    """
-    phases: dict[str, dict[str, float | str]] = {}
-    for spent in ledger.decisions(_PREFIX):
-        name = spent["phase"]
-        total = phases.setdefault(name, {"phase": name})
-        for key in ("seconds", "waiting", "compiling"):
-            total[key] = round(float(total.get(key, 0.0)) + spent[key], 3)
-    return list(phases.values())
+    def note(self) -> dict[str, Spent]:
+        """Returns what phases took until now, the present one included."""
+        now, waited, compiled = time.monotonic(), waiting(), counted.compiling
+        spent = self.phases.setdefault(self._name, Spent())
+        seconds = now - self._begun
+        spent.seconds += seconds
+        spent.waiting += min(seconds, waited - self._waited)
+        spent.compiling += min(seconds, compiled - self._compiled)
+        self._begun, self._waited, self._compiled = now, waited, compiled
+        return self.phases
