@@ -1,0 +1,63 @@
+"""The end of a campaign, and the recipe that there is time to compare."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from problems import plain, problem
+
+from pawl import pacing
+from pawl.evidence import Effort
+from pawl.execution import Session, available
+from pawl.execution.spending import waiting
+from pawl.ledger import Ledger
+from pawl.pacing import Depth, proof
+from pawl.pacing.end import ending
+
+
+def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, budget=100.0, export_seconds=1.0)
+        session._begun = time.monotonic() - 1000.0, waiting()
+        side_by_side = min(2, available())
+        quiet = ending(session, 1)
+        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 3.0), rel=0.01)
+        assert ending(session, 5) == pytest.approx(1.15 * (4.8 / side_by_side + 3.0), rel=0.01)
+        session._begun = time.monotonic() - 1000.0, waiting() - 500.0
+        assert ending(session, 1) == pytest.approx(2 * quiet, rel=0.02)
+        session.export_seconds = 0.01
+        assert ending(session, 1) > 1.0  # the report costs something whatever the model
+
+
+def test_what_is_compared_is_the_first_that_there_is_time_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = [plain(dropout={"rate": rate}) for rate in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    asked: list[int] = []
+    fits: set[int] = set()
+
+    def depth(*given: object) -> Depth:
+        place = recipes.index(given[3])  # type: ignore[arg-type]
+        asked.append(place)
+        return Depth(Effort(screen=False, looks=(5,) if place in fits else ()), float(place))
+
+    monkeypatch.setattr(proof, "depth", depth)
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, budget=100.0)
+        pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
+
+        def chosen(*which: int) -> tuple[int, tuple[int, ...]]:
+            asked.clear()
+            fits.clear()
+            fits.update(which)
+            place, found = pacing.comparable(session, pace, plain(), recipes, [])
+            return place, found.effort.looks
+
+        assert chosen(0, 1) == (0, (5,))
+        assert asked == [0]  # the candidate alone is timed where there is time for it
+        assert chosen(2, 3) == (2, (5,))
+        assert chosen() == (0, ())
+        assert chosen(4) == (0, ())  # timing costs time as well
+        assert asked == [0, 1, 2, 3]
