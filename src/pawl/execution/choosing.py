@@ -121,7 +121,7 @@ def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
         return best
     narrower = max((w.width for w in alike if w.width < best.width), default=0)
     if best.mode == "fused" and narrower:
-        seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
+        seconds = timings[best].seconds
         narrow = timings[replace(best, width=narrower)].seconds
         shared, _ = _parts((narrower, narrow), (best.width, seconds))
         if shared < _SHARED * best.width * seconds:
@@ -169,7 +169,7 @@ def _worthwhile(
     way: Way, best: Way, timings: dict[Way, Measured], ahead: Ahead, memory: Memory
 ) -> bool:
     """Tells whether timing a way is little beside the training that it may shorten."""
-    seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
+    seconds = timings[best].seconds
     left = ahead(seconds)
     if way.compiled:
         # A second compiled width rarely gains much.
