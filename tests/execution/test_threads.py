@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from pawl.execution import available, driving, slowdown_of_threads
 from pawl.execution.devices import Place, places
 from pawl.execution.executors import Inline, can_fork
-from pawl.execution.threads import Adapting, using
+from pawl.execution.threads import Adapting, granted, using
 
 CPU = torch.device("cpu")
 
@@ -103,6 +104,17 @@ def test_what_a_heartbeat_raises_goes_on() -> None:
     with pytest.raises(StopIteration):
         Inline(2, adapts=True).run([lambda beat: beat()], stop)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not can_fork(), reason="needs Linux")
+def test_cores_that_are_shown_and_not_there_are_found_out() -> None:
+    mask = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(mask)})
+        assert granted(12) == 1
+    finally:
+        os.sched_setaffinity(0, mask)
+    assert 1 <= granted(12) <= len(mask)
 
 
 def test_what_threads_are_worth_now_is_measured() -> None:
