@@ -12,6 +12,7 @@ import pytest
 import torch
 from problems import ALL_ROWS, TRAIN, VALID, member, plain, problem
 from techniques.placebo import PLACEBO, ROW
+from techniques.rows import ROW_ROWS, ROW_TECHNIQUES
 from techniques.table import ROWS, Row
 
 from pawl.deployment.export import check_parity, to_onnx
@@ -233,13 +234,29 @@ def test_a_technique_joins_by_being_registered(placebo: Technique, check: Check)
     check(placebo, ROW)
 
 
+@pytest.fixture
+def row_techniques() -> Iterator[None]:
+    for technique in ROW_TECHNIQUES:
+        register(technique)
+    yield
+    for technique in ROW_TECHNIQUES:
+        unregister(technique.name)
+
+
+@pytest.mark.usefixtures("row_techniques")
+@pytest.mark.parametrize("check", CHECKS, ids=_id)
+@pytest.mark.parametrize("technique", ROW_TECHNIQUES, ids=lambda t: t.name)
+def test_a_technique_that_changes_rows(technique: Technique, check: Check) -> None:
+    check(technique, ROW_ROWS[technique.name])
+
+
 def test_a_technique_without_a_row_is_named(placebo: Technique) -> None:
     with pytest.raises(pytest.fail.Exception, match=r"'placebo' has no row .* add one"):
         row_of(placebo.name)
 
 
 def compose(first: Technique, second: Technique) -> None:
-    rows = row_of(first.name), row_of(second.name)
+    rows = tuple(ROW_ROWS.get(t.name) or row_of(t.name) for t in (first, second))
     kind = "images" if "images" in (rows[0].accepts, rows[1].accepts) else "table"
     facts = problem(kind).facts()
     if first.fits(facts) or second.fits(facts):  # one is for images, the other for tables
@@ -267,6 +284,13 @@ def test_every_pair_composes_or_is_excluded() -> None:
     for first, second in itertools.combinations(techniques(), 2):
         if not excludes(first, second):
             compose(first, second)
+
+
+@pytest.mark.usefixtures("row_techniques")
+def test_techniques_that_change_rows_compose_with_all_others() -> None:
+    for one, other in itertools.product(ROW_TECHNIQUES, techniques()):
+        if one is not other:
+            compose(one, other)
 
 
 def test_what_a_pair_excludes_is_symmetric() -> None:

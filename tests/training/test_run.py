@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -219,9 +220,11 @@ def test_an_order_of_rows_covers_every_row_once_per_epoch() -> None:
     seen: list[Tensor] = []
 
     class Watching(SerialStepper):
-        def advance(self, population: Population, rows: Tensor) -> Tensor:
+        def advance(
+            self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
+        ) -> Tensor:
             seen.append(rows[0])
-            return super().advance(population, rows)
+            return super().advance(population, rows, weights)
 
     one = member(plain(), 4)
     population = Population(problem("table"), [one], Watching())

@@ -80,7 +80,7 @@ def compile_ahead(problem: Problem, members: Sequence[Member], way: Way) -> floa
     if not way.compiled or not isinstance(stepper, FusedStepper):
         return 0.0
     with using(way.threads):  # workers inherit code for one thread
-        if stepper.is_compiled(problem, members[0].recipe):
+        if stepper.is_compiled(Population(problem, members[:1], stepper)):
             return 0.0
         population = Population(problem, members, stepper)
         started = time.perf_counter()

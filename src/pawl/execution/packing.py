@@ -150,9 +150,12 @@ def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
     work. Structures are split between the workers only where there are too few to keep all busy, or
     where members train one by one anyway.
     """
-    groups: dict[tuple[str, int], list[int]] = {}
+    groups: dict[tuple[object, ...], list[int]] = {}
     for index, job in enumerate(jobs):
-        groups.setdefault((job.member.recipe.structure, len(job.member.train)), []).append(index)
+        one = job.member
+        # Members of fewer rows than a batch take smaller steps, which do not fuse with others'.
+        rows = min(one.recipe.batch_size, len(one.train))
+        groups.setdefault((one.recipe.structure, rows, len(one.valid) > 0), []).append(index)
     planned = [_Pack(tuple(g), planner(jobs[g[0]].member.recipe)) for g in groups.values()]
     work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in planned}
     planned.sort(key=lambda pack: -work[pack])

@@ -32,7 +32,8 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
         started = time.perf_counter()
         run.population.advance(1)
         affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
-        steps = max(1, min(_TIMED_STEPS, run.interval, affordable))
+        interval = int(run.interval[0])
+        steps = max(1, min(_TIMED_STEPS, interval, affordable))
         # The median of a few repeats: what neighbors take is part of it, and a hiccup is not.
         blocks, begun = list[float](), time.perf_counter()
         for _repeat in range(_REPEATS):
@@ -44,8 +45,8 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
         started = time.perf_counter()
         run.validate()
         evaluation = time.perf_counter() - started
-        epochs = run.interval / run.population.steps_per_epoch
-        return (statistics.median(blocks) * run.interval + evaluation) / epochs / width
+        epochs = interval / int(run.population.steps_per_epoch[0])
+        return (statistics.median(blocks) * interval + evaluation) / epochs / width
 
     timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
     seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]

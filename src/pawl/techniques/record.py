@@ -22,7 +22,7 @@ runs under `vmap`); all others are structural and arrive as plain values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -71,17 +71,50 @@ def number(default: float, low: float, high: float, description: str, *, log: bo
 class Split:
     """One trial's data on its way through the data stage.
 
+    A technique may change what trains: leave rows out, name one twice, weigh them, change them or add
+    some. It changes nothing else: evaluations and the deployed model get rows as they were read.
+
     Attributes:
-        examples: All rows, raw.
-        rows: Indices of the training rows, `[R]`; only these may be looked at to fit anything.
+        examples: All rows, raw: `E`, the development rows first.
+        rows: Indices of the training rows, `[R]`, at least one; only these may be looked at to fit
+            anything.
         layers: What goes in front of the model, in order.
         batch_size: Rows per step.
+        weights: How much each of the examples counts, `[E]` float32, none below 0; `None` if all
+            count alike. Only their ratios matter: over the training rows they are scaled to a mean
+            of 1, and the loss of a batch is the mean of its rows' losses, each times its weight. (The
+            gradient is; the loss on record is the one without weights, and so can be compared.)
     """
 
     examples: Examples
     rows: Tensor
     layers: tuple[nn.Module, ...]
     batch_size: int = 128
+    weights: Tensor | None = None
+
+    def add(self, more: Examples) -> Split:
+        """Returns the split with further rows that train; they weigh what the others do on average.
+
+        Args:
+            more: `R'` rows with targets and with the same inputs as `examples`, raw.
+        """
+        inputs = {
+            name: torch.cat([x, more.inputs[name]]) for name, x in self.examples.inputs.items()
+        }
+        assert self.examples.targets is not None
+        assert more.targets is not None
+        targets = torch.cat([self.examples.targets, more.targets])
+        fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
+        weights = self.weights
+        if weights is not None:
+            mean = weights[self.rows].mean()
+            weights = torch.cat([weights, mean.expand(len(more))])
+        return replace(
+            self,
+            examples=Examples(inputs, targets),
+            rows=torch.cat([self.rows, fresh]),
+            weights=weights,
+        )
 
     def chunks(self, size: int = 4096) -> Iterator[Inputs]:
         """Yields the training rows, as the layers so far leave them, in chunks of `size`."""
@@ -102,12 +135,16 @@ class Batch:
         targets: `[N, B]`.
         partners: Targets that share the loss (mixup), `[N, B]`, or `None`.
         share: Weight of `targets` against `partners`, `[N]`, or `None`.
+        weights: How much each row counts, `[N, B]`, or `None` if all count alike.
+        partner_weights: How much the rows count that the partners come from, `[N, B]`, or `None`.
     """
 
     inputs: Inputs
     targets: Tensor
     partners: Tensor | None = None
     share: Tensor | None = None
+    weights: Tensor | None = None
+    partner_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)

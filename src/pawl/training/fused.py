@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,19 @@ from torch.utils import _pytree as pytree
 from pawl import rng
 from pawl.data.types import Examples, Inputs
 from pawl.models import outputs
-from pawl.recipe import Recipe
-from pawl.techniques import AVERAGE_INTERVAL, Batch
+from pawl.techniques import Batch
 from pawl.training.compiled import CompiledStep
 from pawl.training.population import Buffers, Kept, Population, dropout_keys
-from pawl.training.problem import Problem
 from pawl.training.program import Namespace
+from pawl.training.serial import SerialStepper
+from pawl.training.steps import (
+    average,
+    averaging_due,
+    batch_loss,
+    check_buffer,
+    extras,
+    scaled_targets,
+)
 
 Arguments = dict[str, Any]
 """All that a step reads and writes, by name: tensors, and dicts of tensors."""
@@ -35,19 +42,20 @@ class FusedStepper:
     inside `vmap(grad(...))`.
 
     A compiled step has a fixed width. Copies of the first member fill empty places; populations of
-    less than half the width take their steps operation by operation.
+    less than half the width take their steps operation by operation. Members whose batches differ in
+    size, because some have fewer rows than a batch, take theirs one member after the other.
 
     Args:
         backend: What runs the whole step, from the rows of the batch to the new weights, as one
             graph; see `CompiledStep`. `None` runs it operation by operation.
-        width: Members of a compiled step; needed with a backend.
+        width: Members of a compiled step; needed with a backend, and of no use without.
     """
 
     name = "fused"
 
     def __init__(self, *, backend: str | None = None, width: int = 0) -> None:
         self.backend = backend
-        self.width = width
+        self.width = width if backend else 0
         self._take: StepFunction | None = None
 
     def rebind(self, population: Population) -> None:
@@ -55,17 +63,21 @@ class FusedStepper:
         if self._take is None:
             self._take = _step(population)
 
-    def _key(self, recipe: Recipe) -> tuple[object, ...]:
-        return recipe.structure, self.width, self.backend, torch.get_num_threads()
+    def _key(self, population: Population) -> tuple[object, ...]:
+        """Returns what a compiled step depends on: the structure, and the shapes of what it reads."""
+        structure, fits = population.members[0].recipe.structure, population.fits
+        weighed = any(fit.weights is not None for fit in fits)
+        shapes = self.width, fits[0].batch_size, len(population.examples), weighed
+        return structure, *shapes, self.backend, torch.get_num_threads()
 
-    def is_compiled(self, problem: Problem, recipe: Recipe) -> bool:
-        """Tells whether the problem keeps a compiled step for this recipe's structure."""
-        step: CompiledStep | None = problem.compiled_steps.get(self._key(recipe))
+    def is_compiled(self, population: Population) -> bool:
+        """Tells whether the problem keeps a compiled step for populations like this one."""
+        step: CompiledStep | None = population.problem.compiled_steps.get(self._key(population))
         return step is not None and step.ready
 
     def _compiled(self, population: Population) -> CompiledStep:
         """Returns the structure's compiled step; the problem keeps it for other populations."""
-        key = self._key(population.members[0].recipe)
+        key = self._key(population)
         steps = population.problem.compiled_steps
         if key not in steps:
             assert self.backend is not None
@@ -80,33 +92,39 @@ class FusedStepper:
         """
         return max(32, min(8192, 131_072 // (members * values)))
 
-    def advance(self, population: Population, rows: Tensor) -> Tensor:
-        """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+    def advance(
+        self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Takes one step per batch; returns mean losses `[N]`. See `Stepper`."""
         count = len(population)
         step = self._take
         assert step is not None
+        if any(own.shape != rows[0].shape for own in rows):
+            return SerialStepper().advance(population, rows, weights)
         if self.backend is None or not self.width // 2 <= count <= self.width:
-            return self._advance(population, rows, partial(_bind, step))
+            return self._advance(population, rows, weights, partial(_bind, step))
         bind = self._compiled(population).bind
         if count == self.width:
-            return self._advance(population, rows, bind)
+            return self._advance(population, rows, weights, bind)
         filled = [*range(count), *[0] * (self.width - count)]
         population.keep(filled)
-        losses = self._advance(population, rows[torch.tensor(filled)], bind)
+        chosen, counts = ([each[i] for i in filled] if each else [] for each in (rows, weights))
+        losses = self._advance(population, chosen, counts, bind)
         population.keep(range(count))
         return losses[:count]
 
     def _advance(
         self,
         population: Population,
-        rows: Tensor,
+        rows: Sequence[Tensor],
+        weights: Sequence[Tensor],
         bind: Callable[[Arguments, Arguments], Callable[[int], None]],
     ) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
-        steps = rows.shape[1]
+        steps = len(rows[0])
         taken = population.step.to(population.device, torch.float32)
-        ahead = taken + torch.arange(steps, device=rows.device).unsqueeze(1)
+        ahead = taken + torch.arange(steps, device=population.device).unsqueeze(1)
         total = population.total.to(population.device, torch.float32)
         keys = rng.fold(population.seed_key, ahead.to(torch.int32))
         rng.seed_stock(int(population.seed_key[0]) + int(population.step[0]), population.device)
@@ -114,23 +132,24 @@ class FusedStepper:
             rates = program.rates(values, ahead, total)
             done = ahead + 1.0
             coefficients = program.coefficients(values, rates, done)
-            batches = rows.transpose(0, 1).contiguous()
             arguments: Arguments = {
                 "weights": state.weights,
                 "slots": state.slots,
                 "buffers": state.buffers,
                 "front": state.front,
                 "values": {name: _tensors(settings) for name, settings in values.items()},
-                "inputs": population.problem.examples.inputs,
-                "targets": population.problem.targets,
+                "inputs": population.examples.inputs,
+                "targets": population.examples.targets,
                 "mean": population.target_mean,
                 "std": population.target_std,
                 "loss": torch.zeros(len(population), device=population.device),
             }
             each: Arguments = {
-                "rows": batches, "key": keys, "rate": rates, "step": done,
+                "rows": torch.stack(list(rows), 1), "key": keys, "rate": rates, "step": done,
                 "coefficients": coefficients,
             }  # fmt: skip
+            if weights:
+                each["counts"] = torch.stack(list(weights), 1)
             take = bind(arguments, each)
             for k in range(steps):
                 take(k)
@@ -181,19 +200,22 @@ def _step(population: Population) -> StepFunction:
         inputs = {name: _rows(x, a["rows"]) for name, x in a["inputs"].items()}
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], inputs)
         targets = scaled_targets(a["targets"][a["rows"]], a["mean"], a["std"])
-        batch = program.transform(Batch(inputs, targets), values, key)
+        batch = Batch(inputs, targets, weights=a.get("counts"))
+        batch = program.transform(batch, values, key)
         keys = dropout_keys(dropouts, key)
         views = layout.views(weights)
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
         with torch.enable_grad():
-            losses = losses_of(
-                leaves, {**a["buffers"], **keys}, batch.inputs, batch.targets, _mixture(batch),
+            losses, reassigned = losses_of(
+                leaves, {**a["buffers"], **keys}, batch.inputs, batch.targets, extras(batch),
                 {call.name: a["values"][call.name] for call in program.loss},
             )  # fmt: skip
             pieces = torch.autograd.grad(
                 losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
             )
         a["loss"].add_(losses.detach())
+        for name, buffer in reassigned.items():
+            a["buffers"][name].copy_(buffer)
         gradients = torch.cat([g.reshape(members, -1) for g in pieces], dim=1)
         for call in program.gradient:
             gradients = call.technique.apply(gradients, weights, Namespace(values[call.name]))
@@ -204,8 +226,11 @@ def _step(population: Population) -> StepFunction:
     return take
 
 
-def _member_loss(population: Population) -> Callable[..., Tensor]:
-    """Returns the loss of one member as a function of all it depends on."""
+def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]]:
+    """Returns the loss of one member, and the buffers that its forward replaced.
+
+    As a function of all it depends on.
+    """
     problem, program, body = population.problem, population.program, population.body
     schema, base = problem.schema, problem.base_loss()
     convert = problem.loss is None
@@ -216,18 +241,21 @@ def _member_loss(population: Population) -> Callable[..., Tensor]:
         buffers: Buffers,
         inputs: Inputs,
         targets: Tensor,
-        mixture: dict[str, Tensor],
+        more: dict[str, Tensor],
         values: dict[str, Buffers],
-    ) -> Tensor:
-        raw = functional_call(body, (weights, buffers), (inputs,))
+    ) -> tuple[Tensor, Buffers]:
+        state = {**weights, **buffers}
+        raw = functional_call(body, state, (inputs,))
+        # PyTorch puts into `state` what forward assigned; what it changed in place is the same tensor.
+        reassigned = {
+            name: check_buffer(name, buffer, state[name])
+            for name, buffer in buffers.items()
+            if state[name] is not buffer
+        }
         out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
         settings = {name: {**plain, **values[name]} for name, plain in static.items()}
         term = program.loss_term(base, settings)
-        value = term(out, targets, weights)
-        if mixture:
-            share = mixture["share"]
-            value = share * value + (1.0 - share) * term(out, mixture["partners"], weights)
-        return value
+        return batch_loss(term, out, targets, weights, more), reassigned
 
     return loss
 
@@ -243,47 +271,3 @@ def _tensors(settings: Mapping[str, Any]) -> Buffers:
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if not isinstance(value, Tensor)}
-
-
-def _mixture(batch: Batch) -> dict[str, Tensor]:
-    # vmap takes no None; an empty dict stands for "not mixed".
-    if batch.partners is None or batch.share is None:
-        return {}
-    return {"partners": batch.partners, "share": batch.share}
-
-
-def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Returns targets `[N, B]`; values are put in units of the training rows' deviation."""
-    if not targets.is_floating_point():
-        return targets
-    return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
-
-
-def averaging_due(step: Tensor, total: Tensor) -> Tensor:
-    """Tells whose averages move behind these steps, which depends on a member's own steps alone."""
-    return (step % AVERAGE_INTERVAL == 0) | (step == total)
-
-
-def average(population: Population, members: slice | Tensor, step: Tensor) -> None:
-    """Runs the average stage for some members; `step` is their steps taken, `[N']`."""
-    state = population.state
-    assert state.average is not None
-    for call in population.program.average:
-        settings = Namespace(
-            {
-                k: v[members] if isinstance(v, Tensor) else v
-                for k, v in population.values[call.name].items()
-            }
-        )
-        apply = call.technique.apply
-        state.average[members] = apply(
-            state.average[members], state.weights[members], step, settings
-        )
-        for name, buffer in state.buffers.items():
-            kept = state.average_buffers[name]
-            if buffer.is_floating_point():
-                flat = kept[members].flatten(1) if kept.dim() > 1 else kept[members, None]
-                new = buffer[members].flatten(1) if buffer.dim() > 1 else buffer[members, None]
-                kept[members] = apply(flat, new, step, settings).view_as(kept[members])
-            else:
-                kept[members] = buffer[members]

@@ -22,6 +22,7 @@ from pawl import rng
 from pawl.data.types import Examples
 from pawl.models import Front, dropouts
 from pawl.recipe import Recipe
+from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
 
@@ -128,9 +129,13 @@ class Kept:
 
 
 class Stepper(Protocol):
-    """How steps and forward passes are computed."""
+    """How steps and forward passes are computed.
+
+    `width` is the number of members that a step is made for; 0 if it takes any.
+    """
 
     name: str
+    width: int
 
     def rebind(self, population: Population) -> None:
         """Called after members came or went, before the next call."""
@@ -138,8 +143,17 @@ class Stepper(Protocol):
     def chunk(self, members: int, values: int) -> int:
         """Returns how many rows of `values` numbers each are best predicted at once."""
 
-    def advance(self, population: Population, rows: Tensor) -> Tensor:
-        """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+    def advance(
+        self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Takes one step per batch; returns mean losses `[N]`.
+
+        Args:
+            population: The members.
+            rows: For each member the rows of its batches, `[K, B]`, indices into
+                `population.examples`; all on the device. Members with few rows have a smaller `B`.
+            weights: How much these rows count, alike; empty if all of them count alike.
+        """
 
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
@@ -152,13 +166,15 @@ class Population:
 
     Args:
         problem: The task's data, builder and loss.
-        members: At least one; all of one structure and with equally many training rows.
+        members: At least one; all of one structure.
         stepper: How steps are computed.
 
     Attributes:
+        fits: What the data stage made of each member's training rows.
+        examples: All rows that the members train on.
         step: Steps taken, `[N]`.
         total: Steps of the whole trial, `[N]`.
-        steps_per_epoch: Batches per pass over the training rows.
+        steps_per_epoch: Batches per pass over a member's training rows, `[N]`.
         state: All that training changes.
     """
 
@@ -169,14 +185,13 @@ class Population:
         self.stepper = stepper
         self.program = Program.of(members[0].recipe)
         self.members: list[Member] = []
+        self.fits: list[FittedSplit] = []
         self.step = torch.zeros(0, dtype=torch.int64)
         self._orders: list[tuple[int, Tensor]] = []
         built = [problem.build(m.recipe, m.seed, m.train) for m in members]
-        self.front, self.body, fitted = built[0]
+        self.front, self.body, _ = built[0]
         self.layout = Layout.of(self.body)
         self.dropouts = [name for name, _ in dropouts(self.body)]
-        self.batch_size = min(fitted.batch_size, len(fitted.rows))
-        self.steps_per_epoch = max(1, len(fitted.rows) // self.batch_size)
         self._append(members, built)
 
     def __len__(self) -> int:
@@ -188,7 +203,7 @@ class Population:
         return self.problem.device
 
     def _append(
-        self, members: Sequence[Member], built: Sequence[tuple[Front, nn.Module, object]]
+        self, members: Sequence[Member], built: Sequence[tuple[Front, nn.Module, FittedSplit]]
     ) -> None:
         with torch.no_grad():
             weights = torch.stack(
@@ -209,16 +224,19 @@ class Population:
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
+        self.fits += [fitted for _, _, fitted in built]
+        rows = pool(self.problem.examples, self.fits, max(self.stepper.width, len(self.fits)))
+        self.examples, self._rows = rows.examples, rows.rows
         self.step = torch.cat([self.step, torch.zeros(len(members), dtype=torch.int64)])
         self._orders += [(-1, torch.empty(0, dtype=torch.int64))] * len(members)
         self._refresh()
 
     def _refresh(self) -> None:
-        fits = [self.problem.fit(m.recipe, m.train) for m in self.members]
-        self._rows = [fit.rows.cpu() for fit in fits]
+        fits = self.fits
         self.target_mean = torch.tensor([fit.target_mean for fit in fits], device=self.device)
         self.target_std = torch.tensor([fit.target_std for fit in fits], device=self.device)
-        self.total = torch.tensor([m.epochs * self.steps_per_epoch for m in self.members])
+        self.steps_per_epoch = torch.tensor([fit.steps_per_epoch for fit in fits])
+        self.total = self.steps_per_epoch * torch.tensor([m.epochs for m in self.members])
         self.seed_key = torch.tensor(
             [rng.derive_seed("noise", m.seed) for m in self.members],
             dtype=torch.int32,
@@ -234,25 +252,35 @@ class Population:
             Mean training loss of each member over these steps, `[N]`; not finite for those that
             diverged.
         """
-        rows = torch.stack([self._take_rows(i, steps) for i in range(len(self))])
-        losses = self.stepper.advance(self, rows.to(self.device))
+        places = [self._next(i, steps) for i in range(len(self))]
+        rows = [own[at].to(self.device) for own, at in zip(self._rows, places, strict=True)]
+        losses = self.stepper.advance(self, rows, self._weights(places))
         self.step += steps
         return losses
 
-    def _take_rows(self, index: int, steps: int) -> Tensor:
-        """Returns the rows of a member's next steps, `[K, B]`, in an order its seed decides."""
-        member, rows = self.members[index], self._rows[index]
+    def _next(self, index: int, steps: int) -> Tensor:
+        """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""
+        member, fit = self.members[index], self.fits[index]
         first, pieces = int(self.step[index]), []
         while steps:
-            epoch, position = divmod(first, self.steps_per_epoch)
+            epoch, position = divmod(first, fit.steps_per_epoch)
             if self._orders[index][0] != epoch:
-                order = rng.permutation(member.seed, epoch, len(rows))
-                self._orders[index] = (epoch, rows[torch.from_numpy(order)])
-            count = min(steps, self.steps_per_epoch - position)
-            start = position * self.batch_size
-            pieces.append(self._orders[index][1][start : start + count * self.batch_size])
+                order = rng.permutation(member.seed, epoch, len(fit.rows))
+                self._orders[index] = (epoch, torch.from_numpy(order))
+            count = min(steps, fit.steps_per_epoch - position)
+            start = position * fit.batch_size
+            pieces.append(self._orders[index][1][start : start + count * fit.batch_size])
             first, steps = first + count, steps - count
-        return torch.cat(pieces).view(-1, self.batch_size)
+        return torch.cat(pieces).view(-1, fit.batch_size)
+
+    def _weights(self, places: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the weights of some of each member's rows; none if all rows count alike."""
+        if all(fit.weights is None for fit in self.fits):
+            return []
+        return [
+            (torch.ones(at.shape) if fit.weights is None else fit.weights[at]).to(self.device)
+            for fit, at in zip(self.fits, places, strict=True)
+        ]
 
     def step_keys(self, offset: int) -> Tensor:
         """Returns the random keys `[N]` of the step that is `offset` steps ahead."""
@@ -318,6 +346,8 @@ class Population:
         index = torch.tensor(list(indices), dtype=torch.int64)
         self.state = self.state.take(index.to(self.device))
         self.members = [self.members[i] for i in indices]
+        self.fits = [self.fits[i] for i in indices]
+        self._rows = [self._rows[i] for i in indices]
         self._orders = [self._orders[i] for i in indices]
         self.step = self.step[index]
         if self.members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,23 +16,13 @@ from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.models import Builder, Front, base_layers, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
-from pawl.techniques import Facts, LossTerm, Split, Stage
+from pawl.techniques import Facts, LossTerm, Stage
 from pawl.training.checks import check_metric_works, check_model
+from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
 
 _SAMPLE_ROWS, _TABLE_ROWS = 4, 2048
 _CHECKED_ROWS = 32
-
-
-@dataclass(frozen=True)
-class FittedSplit:
-    """What the data stage makes of one set of training rows."""
-
-    layers: tuple[nn.Module, ...]
-    rows: Tensor
-    batch_size: int
-    target_mean: float
-    target_std: float
 
 
 @dataclass(frozen=True)
@@ -89,22 +80,14 @@ class Problem:
 
     def fit(self, recipe: Recipe, rows: Tensor) -> FittedSplit:
         """Runs the data stage on these training rows; results are kept for equal questions."""
-        stage = recipe.stage(Stage.DATA)
-        key = (
-            repr([(t.name, settings) for t, settings in stage]),
-            rows.cpu().numpy().tobytes(),
-        )
+        stage = [(t.name, settings) for t, settings in recipe.stage(Stage.DATA)]
+        key = repr(stage), hashlib.sha256(rows.cpu().numpy().tobytes()).digest()
         if key not in self._fits:
             if len(self._fits) > 256:
                 self._fits.clear()
-            split = Split(self.examples, rows, base_layers(self.schema, self.examples, rows))
-            for technique, settings in stage:
-                split = technique.apply(split, settings)
-            mean, std = 0.0, 1.0
-            if self.schema.kind == "regression" and self.loss is None:
-                chosen = self.targets[split.rows].double()
-                mean, std = float(chosen.mean()), float(chosen.std(correction=0)) or 1.0
-            self._fits[key] = FittedSplit(split.layers, split.rows, split.batch_size, mean, std)
+            self._fits[key] = fit_split(
+                self.schema, self.examples, recipe, rows, own_loss=self.loss is not None
+            )
         return self._fits[key]
 
     def build(
@@ -118,7 +101,8 @@ class Problem:
         stage = recipe.stage(Stage.MODEL)
         if stage:
             with torch.no_grad():
-                sample = _to_cpu(front(self.examples.take(self._sample(rows)).inputs))
+                seen = fitted.take(self.examples, self._sample(fitted.rows))
+                sample = _to_cpu(front(seen.inputs))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:

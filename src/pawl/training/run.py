@@ -71,8 +71,8 @@ class Run:
     (whose weights are then kept), else its last.
 
     A member is evaluated after the same steps whether it trains alone or with others: every
-    `interval` steps of its own, and at its end. Without rows to validate on there are no scores, and
-    its last weights count.
+    `interval` steps of its own (whole passes over its rows), and at its end. Without rows to validate
+    on there are no scores, and its last weights count.
 
     Args:
         population: The population; the run owns it.
@@ -80,9 +80,6 @@ class Run:
 
     def __init__(self, population: Population) -> None:
         self.population = population
-        self.interval = population.steps_per_epoch * math.ceil(
-            _MIN_STEPS_BETWEEN_EVALUATIONS / population.steps_per_epoch
-        )
         self.tracks_best = bool(population.program.stop)
         self.scored = len(population.members[0].valid) > 0
         self.curves: list[list[Point]] = []
@@ -92,6 +89,12 @@ class Run:
         self.best_weights: Tensor | None = None
         self.best_buffers: Buffers = {}
         self._grow()
+
+    @property
+    def interval(self) -> Tensor:
+        """Steps between two evaluations of each member, `[N]`."""
+        each = self.population.steps_per_epoch
+        return each * torch.ceil(_MIN_STEPS_BETWEEN_EVALUATIONS / each).long()
 
     def _grow(self) -> None:
         """Makes room for members that have joined."""
@@ -161,15 +164,23 @@ class Run:
         chosen = range(len(population)) if members is None else members
         if not self.scored:
             return torch.full((len(chosen),), math.nan)
+        scores = torch.full((len(chosen),), math.nan)
         valid = [population.members[i].valid for i in chosen]
+        for size in {len(rows) for rows in valid}:
+            group = [place for place, rows in enumerate(valid) if len(rows) == size]
+            scores[group] = self._score([chosen[i] for i in group], [valid[i] for i in group])
+        return problem.objective.sign * scores
+
+    def _score(self, members: Sequence[int], valid: Sequence[Tensor]) -> Tensor:
+        """Returns scores of members on as many rows each."""
+        population, problem = self.population, self.population.problem
         shared = all(rows is valid[0] for rows in valid)
-        rows = valid[0] if shared else torch.stack(valid)
-        predictions = population.predict(problem.examples, rows, members=chosen)
+        rows = valid[0] if shared else torch.stack(list(valid))
+        predictions = population.predict(problem.examples, rows, members=members)
         targets = problem.targets[rows.to(population.device)]
         if shared:
-            targets = targets.expand(len(chosen), -1)
-        scores = score(problem.objective, predictions, targets)
-        return (problem.objective.sign * scores).float().cpu()
+            targets = targets.expand(len(members), -1)
+        return score(problem.objective, predictions, targets).float().cpu()
 
     def _keep_best(self, improved: Tensor) -> None:
         weights, buffers = self.population.evaluated()

@@ -12,7 +12,8 @@ tensor to update (`benchmarks/loop.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,9 +23,16 @@ from pawl import rng
 from pawl.data.types import Examples
 from pawl.models import outputs
 from pawl.techniques import Batch
-from pawl.training.fused import average, averaging_due, scaled_targets
 from pawl.training.population import Buffers, Kept, Population
 from pawl.training.program import Namespace, select_values
+from pawl.training.steps import (
+    average,
+    averaging_due,
+    batch_loss,
+    check_buffer,
+    extras,
+    scaled_targets,
+)
 
 _GATHERED_VALUES = 1 << 19
 
@@ -33,6 +41,7 @@ class SerialStepper:
     """Computes one member's steps, then the next's."""
 
     name = "serial"
+    width = 0
 
     def rebind(self, population: Population) -> None:
         """Nothing is kept between calls."""
@@ -41,29 +50,46 @@ class SerialStepper:
         """Returns how many rows of `values` numbers each are best predicted at once."""
         return max(64, min(4096, 1_000_000 // values))
 
-    def advance(self, population: Population, rows: Tensor) -> Tensor:
-        """Takes one step per batch of `rows` `[N, K, B]`; returns mean losses `[N]`."""
+    def advance(
+        self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Takes one step per batch; returns mean losses `[N]`. See `Stepper`."""
         random = bool(population.program.batch or population.dropouts)
-        keys = [population.step_keys(k) for k in range(rows.shape[1])] if random else []
-        return torch.stack(
-            [
-                self._advance_one(population, i, rows[i : i + 1], keys)
-                for i in range(len(population))
-            ]
-        )
+        keys = [population.step_keys(k) for k in range(len(rows[0]))] if random else []
+        losses = []
+        for i in range(len(population)):
+            weighed = weights[i] if weights else None
+            losses.append(self._advance_one(population, i, rows[i], weighed, keys))
+        return torch.stack(losses)
 
     @torch.no_grad()
     def _advance_one(
-        self, population: Population, index: int, rows: Tensor, keys: list[Tensor]
+        self,
+        population: Population,
+        index: int,
+        rows: Tensor,
+        counts: Tensor | None,
+        keys: list[Tensor],
     ) -> Tensor:
-        """Takes the steps of one member; `keys` `[N]` per step, none if nothing is random."""
+        """Takes the steps of one member.
+
+        Args:
+            population: Its population.
+            index: Its place there.
+            rows: The rows of its batches, `[K, B]`.
+            counts: How much they count, alike, or `None`.
+            keys: `[N]` per step, none if nothing is random.
+        """
         problem, program, state = population.problem, population.program, population.state
         body, one = population.body, slice(index, index + 1)
         values = select_values(population.values, one)
         term = program.loss_term(problem.base_loss(), select_values(population.values, index))
         weights = state.weights[index]
         gradient = torch.zeros_like(weights)
-        _bind(body, population, weights, {k: v[index] for k, v in state.buffers.items()}, gradient)
+        buffers = {k: v[index] for k, v in state.buffers.items()}
+        places = _bind(body, population, weights, buffers, gradient)
+        for name in population.dropouts:  # the loop itself puts a key there for each step
+            del places[f"{name}.key"]
         _bind(population.front, population, None, {k: v[index] for k, v in state.front.items()})
         parameters = dict(body.named_parameters())
         optimizer = self._optimizer(population, index, weights)
@@ -73,7 +99,7 @@ class SerialStepper:
         gradient_stage = [
             (call.technique.apply, Namespace(values[call.name])) for call in program.gradient
         ]
-        steps = rows.shape[1]
+        steps = len(rows)
         step = population.step[one] + torch.arange(steps).unsqueeze(1)
         total = population.total[one]
         ahead = step.to(population.device, torch.float32)
@@ -84,18 +110,17 @@ class SerialStepper:
         body.train()
         schema, convert = problem.schema, problem.loss is None
         losses = []
-        for k, batch in enumerate(_batches(population, index, rows, values, keys)):
+        for k, batch in enumerate(_batches(population, index, rows, counts, values, keys)):
             inputs = {name: x[0] for name, x in batch.inputs.items()}
             with torch.enable_grad():
                 raw = body(inputs)
                 out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
-                loss = term(out, batch.targets[0], parameters)
-                if batch.partners is not None and batch.share is not None:
-                    other = term(out, batch.partners[0], parameters)
-                    loss = batch.share[0] * loss + (1.0 - batch.share[0]) * other
+                more = {name: tensor[0] for name, tensor in extras(batch).items()}
+                loss = batch_loss(term, out, batch.targets[0], parameters, more)
                 gradient.zero_()
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
+            _keep_reassigned(places, buffers)
             if gradient_stage:
                 changed = gradient.unsqueeze(0)
                 for apply, settings in gradient_stage:
@@ -152,25 +177,29 @@ def _batches(
     population: Population,
     index: int,
     rows: Tensor,
+    counts: Tensor | None,
     values: dict[str, dict[str, Any]],
     keys: list[Tensor],
 ) -> Iterator[Batch]:
-    """Yields a member's batches of rows `[1, K, B]`, ready for the model.
+    """Yields a member's batches of rows `[K, B]`, ready for the model.
 
     When a batch is yielded, the dropout layers have their keys for its step.
     """
-    examples, size, one = population.problem.examples, rows.shape[2], slice(index, index + 1)
+    examples, size, one = population.examples, rows.shape[1], slice(index, index + 1)
+    assert examples.targets is not None
     per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
     k = 0
-    for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step), dim=1):
-        flat = chosen.flatten(1)
-        inputs = population.front({name: x[flat[0]] for name, x in examples.inputs.items()})
+    for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
+        flat = chosen.flatten()
+        inputs = population.front({name: x[flat] for name, x in examples.inputs.items()})
         pieces = {name: torch.split(x.unsqueeze(0), size, dim=1) for name, x in inputs.items()}
-        targets_of = population.problem.targets[flat]
+        targets_of = examples.targets[flat].unsqueeze(0)
         mean, std = population.target_mean[one], population.target_std[one]
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
             batch = Batch({name: piece[i] for name, piece in pieces.items()}, targets)
+            if counts is not None:
+                batch = replace(batch, weights=counts[k].unsqueeze(0))
             if keys:
                 _set_dropout_keys(population, index, keys[k])
                 batch = population.program.transform(batch, values, keys[k][one])
@@ -193,14 +222,33 @@ def _bind(
     weights: Tensor | None,
     buffers: Buffers,
     gradient: Tensor | None = None,
-) -> None:
-    """Makes a module's parameters and buffers views of one member's state."""
+) -> dict[str, tuple[dict[str, Tensor | None], str]]:
+    """Makes a module's parameters and buffers views of one member's state.
+
+    Returns:
+        Where each buffer is kept: its module's buffers, and its name there.
+    """
     if weights is not None:
         grads = population.layout.views(gradient) if gradient is not None else {}
         views = population.layout.views(weights)
         for name, parameter in module.named_parameters():
             parameter.data = views[name]
             parameter.grad = grads.get(name)
+    places = {}
     for name, buffer in buffers.items():
         parent, _, attribute = name.rpartition(".")
-        module.get_submodule(parent)._buffers[attribute] = buffer
+        own = module.get_submodule(parent)._buffers
+        own[attribute] = buffer
+        places[name] = own, attribute
+    return places
+
+
+def _keep_reassigned(
+    places: dict[str, tuple[dict[str, Tensor | None], str]], buffers: Buffers
+) -> None:
+    """Writes what a forward put in the place of a buffer into the member's state."""
+    for name, (own, attribute) in places.items():
+        bound, now = buffers[name], own[attribute]
+        if now is not bound:
+            bound.copy_(check_buffer(name, bound, now))
+            own[attribute] = bound

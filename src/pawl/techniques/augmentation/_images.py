@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from torch import Tensor
@@ -23,4 +24,4 @@ def on_images(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     inputs = {
         name: change(x) if x.dim() == _IMAGE_RANK + 2 else x for name, x in batch.inputs.items()
     }
-    return Batch(inputs, batch.targets, batch.partners, batch.share)
+    return dataclasses.replace(batch, inputs=inputs)

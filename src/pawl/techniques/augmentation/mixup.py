@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -38,7 +39,14 @@ def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
         else:
             keep = rng.uniform(rng.fold(key, 11 + index), tuple(x.shape[1:])) < weight
             mixed[name] = torch.where(keep, x, partner)
-    return Batch(mixed, batch.targets, batch.targets.roll(1, dims=1), share)
+    weights = batch.weights
+    return dataclasses.replace(
+        batch,
+        inputs=mixed,
+        partners=batch.targets.roll(1, dims=1),
+        share=share,
+        partner_weights=None if weights is None else weights.roll(1, dims=1),
+    )
 
 
 TECHNIQUE = Technique(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from torch import Tensor
@@ -30,7 +31,7 @@ def noise(batch: Batch, settings: Any, key: Tensor) -> Batch:
         if x.is_floating_point():
             scale = settings.deviation.view(-1, *([1] * (x.dim() - 1)))
             noisy[name] = x + scale * rng.normal(rng.fold(key, 21 + index), tuple(x.shape[1:]))
-    return Batch(noisy, batch.targets, batch.partners, batch.share)
+    return dataclasses.replace(batch, inputs=noisy)
 
 
 TECHNIQUE = Technique(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -53,9 +54,7 @@ def with_affine(
     for name, summaries in found.items():
         for target, value in zip((shift, scale), combine(summaries), strict=True):
             target[name] = value.view(-1, 1, 1) if rank[name] == _IMAGE_RANK else value
-    return Split(
-        split.examples, split.rows, (*split.layers, Affine(shift, scale)), split.batch_size
-    )
+    return dataclasses.replace(split, layers=(*split.layers, Affine(shift, scale)))
 
 
 def inverse(spread: Tensor) -> Tensor:

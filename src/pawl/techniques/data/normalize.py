@@ -28,6 +28,7 @@ TECHNIQUE = Technique(
     reference="Han, Kamber and Pei, Data Mining, 3rd ed., section 3.5.2 (min-max normalization)",
     apply=normalize,
     group="scaling",
+    reads=frozenset({"rows"}),
     writes=frozenset({"inputs"}),
     fits=needs_numbers,
 )

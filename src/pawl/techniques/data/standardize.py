@@ -41,6 +41,7 @@ TECHNIQUE = Technique(
     reference="LeCun et al., Efficient BackProp, 1998, section 4.3",
     apply=standardize,
     group="scaling",
+    reads=frozenset({"rows"}),
     writes=frozenset({"inputs"}),
     fits=needs_numbers,
 )

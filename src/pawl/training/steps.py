@@ -1,0 +1,114 @@
+"""What both steppers compute alike in a step: targets, the loss of a batch, averages, buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from pawl.errors import TrialError
+from pawl.techniques import AVERAGE_INTERVAL, Batch, LossTerm
+from pawl.training.population import Population
+from pawl.training.program import Namespace
+
+
+def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Returns targets `[N, B]`; values are put in units of the training rows' deviation."""
+    if not targets.is_floating_point():
+        return targets
+    return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
+
+
+def extras(batch: Batch) -> dict[str, Tensor]:
+    """Returns what a batch has beside inputs and targets; `vmap` takes no `None`."""
+    named = {
+        "partners": batch.partners,
+        "share": batch.share,
+        "weights": batch.weights,
+        "partner_weights": batch.partner_weights,
+    }
+    return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+
+def batch_loss(
+    term: LossTerm,
+    out: Tensor,
+    targets: Tensor,
+    weights: Mapping[str, Tensor],
+    more: Mapping[str, Tensor],
+) -> Tensor:
+    """Returns one member's loss of a batch.
+
+    Args:
+        term: The loss.
+        out: The model's outputs, `[B, ...]`.
+        targets: `[B]`.
+        weights: The model's, by name.
+        more: The member's part of `extras`.
+    """
+    loss = term(_weighed(out, more.get("weights")), targets, weights)
+    if "partners" in more and "share" in more:
+        other = term(_weighed(out, more.get("partner_weights")), more["partners"], weights)
+        loss = more["share"] * loss + (1.0 - more["share"]) * other
+    return loss
+
+
+def _weighed(out: Tensor, weights: Tensor | None) -> Tensor:
+    """Returns outputs of the same values whose gradients are multiplied by the rows' weights `[B]`.
+
+    So the rows of any loss can be weighed, also of one that returns a single number for the batch; what
+    a loss adds for the weights of the model is left as it is.
+    """
+    if weights is None:
+        return out
+    fixed = out.detach()
+    return fixed + weights.view(-1, *([1] * (out.dim() - 1))) * (out - fixed)
+
+
+def check_buffer(name: str, old: Tensor, new: object) -> Tensor:
+    """Returns what a model's forward put in a buffer's place, if it can be kept.
+
+    Raises:
+        TrialError: It is no tensor, or one of another shape or type.
+    """
+    if not isinstance(new, Tensor):
+        raise TrialError(
+            f"the model's forward sets its buffer {name!r} to {type(new).__name__}; it must stay a "
+            "tensor"
+        )
+    if (new.shape, new.dtype) != (old.shape, old.dtype):
+        raise TrialError(
+            f"the model's forward makes its buffer {name!r}, {old.dtype} {tuple(old.shape)}, "
+            f"{new.dtype} {tuple(new.shape)}; shape and type must stay"
+        )
+    return new.detach()
+
+
+def averaging_due(step: Tensor, total: Tensor) -> Tensor:
+    """Tells whose averages move behind these steps, which depends on a member's own steps alone."""
+    return (step % AVERAGE_INTERVAL == 0) | (step == total)
+
+
+def average(population: Population, members: slice | Tensor, step: Tensor) -> None:
+    """Runs the average stage for some members; `step` is their steps taken, `[N']`."""
+    state = population.state
+    assert state.average is not None
+    for call in population.program.average:
+        settings = Namespace(
+            {
+                k: v[members] if isinstance(v, Tensor) else v
+                for k, v in population.values[call.name].items()
+            }
+        )
+        apply = call.technique.apply
+        state.average[members] = apply(
+            state.average[members], state.weights[members], step, settings
+        )
+        for name, buffer in state.buffers.items():
+            kept = state.average_buffers[name]
+            if buffer.is_floating_point():
+                flat = kept[members].flatten(1) if kept.dim() > 1 else kept[members, None]
+                new = buffer[members].flatten(1) if buffer.dim() > 1 else buffer[members, None]
+                kept[members] = apply(flat, new, step, settings).view_as(kept[members])
+            else:
+                kept[members] = buffer[members]
