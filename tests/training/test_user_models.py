@@ -357,3 +357,84 @@ def test_plans_of_plain_networks(timed: bool) -> None:
     if not timed:
         pictures = problem_of(Task(data=images()))
         assert plan(pictures, plain(), member(plain()), timed=False).way.mode == "serial"
+
+
+class BackwardRaises(torch.autograd.Function):
+    """Is there forward, and raises backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise RuntimeError("no derivative\nof this")
+
+
+class ForwardOnly(nn.Module):
+    """Cannot be trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return BackwardRaises.apply(self.layer(x))
+
+
+def changed_in_place(outputs: Tensor, targets: Tensor) -> Tensor:
+    p = outputs.softmax(-1)
+    loss = -(p.log() * F.one_hot(targets, 2)).sum(-1).mean()
+    p.add_(1.0)  # what the backward pass needs
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"model": ForwardOnly}, "RuntimeError: no derivative (in the backward pass"),
+        ({"loss": changed_in_place}, "RuntimeError: one of the variables needed for gradient"),
+    ],
+)
+def test_what_raises_in_the_backward_pass_is_refused_at_the_start(
+    task: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TaskError) as caught:
+        problem_of(Task(data=numbers(), **task))
+    assert f"training the model raised {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class PlainBackward(torch.autograd.Function):
+    """Doubles; written as before `vmap`, which it does not take."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return 2 * gradients[0]
+
+
+def test_a_backward_pass_that_only_fusing_refuses_trains_one_by_one() -> None:
+    class Doubling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return PlainBackward.apply(self.layer(x))
+
+    problem = problem_of(Task(data=numbers(), model=Doubling))
+    chosen = plan(problem, BARE, member(BARE), timed=False)
+    assert (chosen.way.mode, chosen.reason[:22]) == ("serial", "vmap refuses the model")
+    trained(problem, chosen.stepper(2))
+
+
+def test_the_first_step_leaves_the_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    problem_of(Task(data=numbers(), model=Moody))
+    assert torch.equal(torch.rand(3), expected)

@@ -22,7 +22,8 @@ from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
 
 _SAMPLE_ROWS, _TABLE_ROWS = 4, 2048
-_CHECKED_ROWS = 32
+CHECKED_ROWS = 32
+"""Rows that a task is tried on at the start."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Problem:
         Raises:
             TaskError: The metric, the loss or the model does not fit the data.
         """
+        # Not above: it trains, by what knows problems.
+        from pawl.training.trying import check_step  # noqa: PLC0415
+
         problem = cls(
             schema=data.schema,
             examples=data.development.to(device),
@@ -65,6 +69,7 @@ class Problem:
         )
         problem.check()
         check_metric_works(problem.objective, data.schema, data.test)
+        check_step(problem)
         return problem
 
     @property
@@ -135,7 +140,7 @@ class Problem:
         Raises:
             TaskError: The model or the loss raised, or its output has the wrong shape.
         """
-        rows = torch.arange(min(_CHECKED_ROWS, len(self.examples)), device=self.device)
+        rows = torch.arange(min(CHECKED_ROWS, len(self.examples)), device=self.device)
         front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
         with torch.no_grad():
             sample = _to_cpu(front(self.examples.take(rows).inputs))
