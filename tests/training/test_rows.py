@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from pawl.errors import TrialError
 from pawl.execution import Job, Plan, Way, train_all
 from pawl.execution.packing import _packs
 from pawl.recipe import Recipe
+from pawl.search.halving import run_generation
 from pawl.techniques import Split, Stage, Technique, register, unregister
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population, Stepper
@@ -207,6 +208,46 @@ def test_members_of_unequal_counts_are_packed_together() -> None:
         assert result.predictions is not None
         assert alone.predictions is not None
         torch.testing.assert_close(result.predictions, alone.predictions, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["fused", "serial"])
+def test_halving_judges_members_at_shares_of_their_own_length(
+    mode: Literal["fused", "serial"],
+) -> None:
+    """Of 96 rows 92, 78 or 24 are left, which are 2, 2 and 1 batches in each of 40 epochs."""
+    shares = (0.05, 0.2, 0.75) * 3
+    recipes = [
+        plain(drop_rows={"share": share}, momentum={"learning_rate": 0.001 * (1 + index)})
+        for index, share in enumerate(shares)
+    ]
+    split = member(recipes[0], 0)
+    found = run_generation(
+        problem("table"),
+        Plan(Way(mode, 3), ""),
+        iter(
+            [
+                ({}, Member(recipe, i, split.train, split.valid, 40))
+                for i, recipe in enumerate(recipes)
+            ]
+        ),
+        3,
+        heartbeat=lambda: None,
+    )
+    assert sorted(one.outcome.member.seed for one in found) == list(range(9))
+    lengths = set()
+    for one in found:
+        member_ = one.outcome.member
+        alone = Population(problem("table"), [member_], SerialStepper())
+        total, every = int(alone.total), int(Run(alone).interval)
+        lengths.add(total)
+        steps = [point.step for point in one.outcome.curve]
+        assert steps == [*range(every, steps[-1], every), steps[-1]]
+        assert one.outcome.status in ("completed", "pruned")
+        assert (steps[-1] == total) == (one.outcome.status == "completed")
+        rungs = [rung for rung, share in enumerate((1 / 9, 1 / 3)) if steps[-1] >= share * total]
+        assert sorted(one.rungs) == rungs
+    assert len(lengths) > 1
+    assert {one.outcome.status for one in found} == {"completed", "pruned"}
 
 
 @pytest.mark.parametrize("backend", [None, "eager"])

@@ -16,9 +16,10 @@ from pawl.data.types import Examples, Inputs
 from pawl.models import outputs
 from pawl.techniques import Batch
 from pawl.training.compiled import CompiledStep
-from pawl.training.population import Buffers, Kept, Population, dropout_keys
+from pawl.training.population import Population, dropout_keys
 from pawl.training.program import Namespace
 from pawl.training.serial import SerialStepper
+from pawl.training.state import Buffers, Kept
 from pawl.training.steps import (
     average,
     averaging_due,

@@ -9,7 +9,6 @@ Shape legend: `N` members, `P` weights of a model, `B` batch, `R` rows, `K` step
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from pawl.recipe import Recipe
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
+from pawl.training.state import Buffers, Kept, State, stacked
 
-Buffers = dict[str, Tensor]
 _DROPOUT_SALT = 1000
 
 
@@ -76,56 +75,6 @@ class Layout:
             name: piece.view(*lead, *shape)
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
         }
-
-
-@dataclass
-class State:
-    """What changes while training; every tensor has the member axis first."""
-
-    weights: Tensor
-    slots: dict[str, Tensor]
-    buffers: Buffers
-    average: Tensor | None
-    average_buffers: Buffers
-    front: Buffers
-
-    def take(self, index: Tensor) -> State:
-        """Returns the state of these members (`[N']` int64), copied."""
-        return State(
-            self.weights[index],
-            {k: v[index] for k, v in self.slots.items()},
-            {k: v[index] for k, v in self.buffers.items()},
-            None if self.average is None else self.average[index],
-            {k: v[index] for k, v in self.average_buffers.items()},
-            {k: v[index] for k, v in self.front.items()},
-        )
-
-    def join(self, other: State) -> State:
-        """Returns both states, this one's members first."""
-
-        def cat(mine: Buffers, theirs: Buffers) -> Buffers:
-            return {k: torch.cat([v, theirs[k]]) for k, v in mine.items()}
-
-        average = None
-        if self.average is not None and other.average is not None:
-            average = torch.cat([self.average, other.average])
-        return State(
-            torch.cat([self.weights, other.weights]),
-            cat(self.slots, other.slots),
-            cat(self.buffers, other.buffers),
-            average,
-            cat(self.average_buffers, other.average_buffers),
-            cat(self.front, other.front),
-        )
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What an evaluation needs of some members; every tensor has the member axis first."""
-
-    weights: Tensor
-    buffers: Buffers
-    front: Buffers
 
 
 class Stepper(Protocol):
@@ -212,7 +161,7 @@ class Population:
                     for _, body, _ in built
                 ]
             )
-        buffers = _stack([dict(body.named_buffers()) for _, body, _ in built])
+        buffers = stacked([dict(body.named_buffers()) for _, body, _ in built])
         average = weights.clone() if self.program.average else None
         new = State(
             weights,
@@ -220,7 +169,7 @@ class Population:
             buffers,
             average,
             {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
-            _stack([dict(front.named_buffers()) for front, _, _ in built]),
+            stacked([dict(front.named_buffers()) for front, _, _ in built]),
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
@@ -386,8 +335,3 @@ class Population:
 def dropout_keys(names: Sequence[str], key: Tensor) -> Buffers:
     """Returns the key buffers of dropout layers for a step whose keys are `[N]`."""
     return {f"{name}.key": rng.fold(key, _DROPOUT_SALT + index) for index, name in enumerate(names)}
-
-
-def _stack(each: Sequence[Buffers]) -> Buffers:
-    names = list(itertools.chain(each[0]))
-    return {name: torch.stack([buffers[name].detach() for buffers in each]) for name in names}

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.training.metrics import score
-from pawl.training.population import Buffers, Member, Population
+from pawl.training.population import Member, Population
 from pawl.training.program import Namespace
+from pawl.training.state import Buffers
 
 Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10

@@ -23,8 +23,9 @@ from pawl import rng
 from pawl.data.types import Examples
 from pawl.models import outputs
 from pawl.techniques import Batch
-from pawl.training.population import Buffers, Kept, Population
+from pawl.training.population import Population
 from pawl.training.program import Namespace, select_values
+from pawl.training.state import Buffers, Kept
 from pawl.training.steps import (
     average,
     averaging_due,

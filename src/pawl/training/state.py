@@ -1,0 +1,68 @@
+"""What changes in a population while it trains, and what an evaluation needs of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Buffers = dict[str, Tensor]
+
+
+@dataclass
+class State:
+    """What changes while training; every tensor has the member axis first."""
+
+    weights: Tensor
+    slots: dict[str, Tensor]
+    buffers: Buffers
+    average: Tensor | None
+    average_buffers: Buffers
+    front: Buffers
+
+    def take(self, index: Tensor) -> State:
+        """Returns the state of these members (`[N']` int64), copied."""
+        return State(
+            self.weights[index],
+            {k: v[index] for k, v in self.slots.items()},
+            {k: v[index] for k, v in self.buffers.items()},
+            None if self.average is None else self.average[index],
+            {k: v[index] for k, v in self.average_buffers.items()},
+            {k: v[index] for k, v in self.front.items()},
+        )
+
+    def join(self, other: State) -> State:
+        """Returns both states, this one's members first."""
+
+        def cat(mine: Buffers, theirs: Buffers) -> Buffers:
+            return {k: torch.cat([v, theirs[k]]) for k, v in mine.items()}
+
+        average = None
+        if self.average is not None and other.average is not None:
+            average = torch.cat([self.average, other.average])
+        return State(
+            torch.cat([self.weights, other.weights]),
+            cat(self.slots, other.slots),
+            cat(self.buffers, other.buffers),
+            average,
+            cat(self.average_buffers, other.average_buffers),
+            cat(self.front, other.front),
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an evaluation needs of some members; every tensor has the member axis first."""
+
+    weights: Tensor
+    buffers: Buffers
+    front: Buffers
+
+
+def stacked(each: Sequence[Buffers]) -> Buffers:
+    """Returns the buffers of several modules with the member axis first."""
+    names = list(itertools.chain(each[0]))
+    return {name: torch.stack([buffers[name].detach() for buffers in each]) for name in names}
