@@ -1,7 +1,8 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
 from pawl.execution.devices import EXECUTORS, ExecutorName, pick_device, pick_executor
-from pawl.execution.executors import Heartbeat, Lost, Work
+from pawl.execution.executors import Ask, Heartbeat, Lost, Work
+from pawl.execution.heartbeats import PassedOn
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import Memory
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
@@ -18,12 +19,14 @@ __all__ = [
     "FOLDS",
     "SELECTION_SHARE",
     "STOPPING_SHARE",
+    "Ask",
     "ExecutorName",
     "Heartbeat",
     "Job",
     "Listener",
     "Lost",
     "Memory",
+    "PassedOn",
     "Plan",
     "Planner",
     "Resplit",

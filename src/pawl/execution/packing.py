@@ -90,50 +90,38 @@ def train_all(
         with_weights: Keep weights in the outcomes.
         heartbeat: Called every now and then; what it raises ends the work and is passed on.
     """
-
-    def beat() -> None:
-        try:
-            heartbeat()
-        except Exception as error:
-            raise _Stop(error) from error
-
     results: dict[int, Result] = {}
     waiting = _packs(jobs, planner)
-    try:
-        while waiting:
-            again: list[_Pack] = []
-            for workers in sorted({pack.plan.workers for pack in waiting}):
-                group = [pack for pack in waiting if pack.plan.workers == workers]
-                for pack in group:
-                    member = jobs[pack.indices[0]].member
-                    compile_ahead(problem, [member] * pack.plan.width, pack.plan.way)
-                work = [
-                    functools.partial(
-                        _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
-                        examples or problem.examples, with_weights,
-                    )
-                    for pack in group
-                ]  # fmt: skip
-                for pack, done in zip(
-                    group, executor_of(group[0].plan).run(work, beat), strict=True
-                ):
-                    if isinstance(done, list):
-                        for index, result in zip(pack.indices, done, strict=True):
-                            # From a worker it comes with a copy of the member.
-                            own = replace(result.outcome, member=jobs[index].member)
-                            results[index] = replace(result, outcome=shared(own, workers))
-                        continue
-                    refused = _Refused(done.reason, memory=True) if isinstance(done, Lost) else done
-                    if len(pack.indices) == 1:
-                        index = pack.indices[0]
-                        results[index] = Result(
-                            failed(jobs[index].member, refused.reason), None, None
-                        )
-                    else:
-                        again += _narrower(pack, refused)
-            waiting = again
-    except _Stop as stop:
-        raise stop.reason from None
+    while waiting:
+        again: list[_Pack] = []
+        for workers in sorted({pack.plan.workers for pack in waiting}):
+            group = [pack for pack in waiting if pack.plan.workers == workers]
+            for pack in group:
+                member = jobs[pack.indices[0]].member
+                compile_ahead(problem, [member] * pack.plan.width, pack.plan.way)
+            work = [
+                functools.partial(
+                    _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
+                    examples or problem.examples, with_weights,
+                )
+                for pack in group
+            ]  # fmt: skip
+            for pack, done in zip(
+                group, executor_of(group[0].plan).run(work, heartbeat), strict=True
+            ):
+                if isinstance(done, list):
+                    for index, result in zip(pack.indices, done, strict=True):
+                        # From a worker it comes with a copy of the member.
+                        own = replace(result.outcome, member=jobs[index].member)
+                        results[index] = replace(result, outcome=shared(own, workers))
+                    continue
+                refused = _Refused(done.reason, memory=True) if isinstance(done, Lost) else done
+                if len(pack.indices) == 1:
+                    index = pack.indices[0]
+                    results[index] = Result(failed(jobs[index].member, refused.reason), None, None)
+                else:
+                    again += _narrower(pack, refused)
+        waiting = again
     return [results[i] for i in range(len(jobs))]
 
 
@@ -179,14 +167,6 @@ def _narrower(pack: _Pack, refused: _Refused) -> list[_Pack]:
     if refused.memory and width > 1:
         return [replace(pack, plan=pack.plan.narrowed(width // 2))]
     return [_Pack((index,), pack.plan) for index in pack.indices]
-
-
-class _Stop(BaseException):
-    """Carries what a heartbeat raised past the handlers of what trials raise."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
 
 
 def _attempt(

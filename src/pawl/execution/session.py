@@ -16,7 +16,7 @@ from pawl import rng
 from pawl.data import fold_rows, split_rows
 from pawl.data.types import Examples
 from pawl.execution.devices import ExecutorName, places
-from pawl.execution.executors import Lost, Work, executor_with
+from pawl.execution.executors import Asking, Desk, Lost, Work, executor_with
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
@@ -230,6 +230,11 @@ class Session:
         """
         compile_ahead(self.problem, [member] * chosen.width, chosen.way)
         return executor_of(chosen).run(work, self.heartbeat)
+
+    def confer(self, work: Sequence[Asking], chosen: Plan, member: Member, desk: Desk) -> list[Any]:
+        """Runs pieces of work that ask a desk; see `run`."""
+        compile_ahead(self.problem, [member] * chosen.width, chosen.way)
+        return executor_of(chosen).confer(work, self.heartbeat, desk)
 
     def spread(self, work: Sequence[Work]) -> list[Any]:
         """Runs pieces of work that train nothing side by side, where processes may be used.

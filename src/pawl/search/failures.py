@@ -2,73 +2,57 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
 from pawl.errors import PawlError
-from pawl.execution import Heartbeat, Plan, failed, out_of_memory, reason_of
-from pawl.search.halving import Searched, run_generation
-from pawl.search.space import Params
-from pawl.training.population import Member
+from pawl.execution import Heartbeat, PassedOn, Plan, failed, out_of_memory, reason_of
+from pawl.search.halving import Configuration, Searched, Seat, run_generation
 from pawl.training.problem import Problem
 
 
 def run_or_record(
-    problem: Problem,
-    plan: Plan,
-    members: Iterator[tuple[Params, Member]],
-    width: int,
-    *,
-    heartbeat: Heartbeat,
+    problem: Problem, plan: Plan, seat: Seat, width: int, *, heartbeat: Heartbeat
 ) -> list[Searched]:
-    """Trains a generation as `run_generation` does; what raises is an outcome with its reason.
+    """Trains a generation as `run_generation` does; what a trial raises is an outcome with its reason.
 
     A population that runs out of memory starts again at half its width. When anything else raises,
-    the configurations are trained one by one, so that only those fail that raise.
+    configurations are trained one by one from there on, so that only those fail that raise.
 
     Args:
         problem: The task.
         plan: How to train.
-        members: Configurations, in order.
+        seat: Whose configurations.
         width: Most places.
-        heartbeat: Called between segments; may raise `StopIteration`.
+        heartbeat: Called every few steps. When it raises `StopIteration`, members still in training
+            end as pruned, and those not evaluated even once are left out of the result.
 
     Raises:
         PawlError: What is wrong with the task, not with a trial.
+        Exception: What else the heartbeat raised.
     """
-    drawn: list[tuple[Params, Member]] = []
+    try:
+        with PassedOn(heartbeat) as beat:
+            _run(problem, plan, seat, min(width, plan.width), beat)
+    except StopIteration:  # the heartbeat's: what a trial raises ends in `_run`
+        seat.release(dict.fromkeys(seat.begun(), "pruned"))
+    return seat.done
 
-    def remembered() -> Iterator[tuple[Params, Member]]:
-        for pair in members:
-            drawn.append(pair)
-            yield pair
 
-    source = remembered()
-    width = min(width, plan.width)
+def _run(problem: Problem, plan: Plan, seat: Seat, width: int, beat: Heartbeat) -> None:
     while True:
-        waiting = itertools.chain(tuple(drawn), source)
         try:
-            return run_generation(problem, plan, waiting, width, heartbeat=heartbeat)
+            return run_generation(problem, plan, seat, width, heartbeat=beat)
         except PawlError:
             raise
         except Exception as error:
-            if width == 1 or not out_of_memory(error):
-                break
-            width //= 2
-    done: list[Searched] = []
-    for pair in itertools.chain(tuple(drawn), source):
-        try:
-            heartbeat()
-            done += run_generation(problem, plan, iter([pair]), 1, heartbeat=heartbeat)
-        except StopIteration:
-            break
-        except PawlError:
-            raise
-        except Exception as error:
-            done.append(refused(pair, error))
-    return done
+            vacated = seat.vacate()
+            if not vacated:  # no trial raised it
+                raise
+            if width == 1:
+                seat.done += [refused(each, error) for each in vacated]
+            else:
+                seat.waiting = vacated + seat.waiting
+            width = max(1, width // 2) if out_of_memory(error) else 1
 
 
-def refused(pair: tuple[Params, Member], error: Exception) -> Searched:
+def refused(configuration: Configuration, error: Exception) -> Searched:
     """Returns a configuration that could not be trained, with the reason."""
-    return Searched(pair[0], failed(pair[1], reason_of(error)), {})
+    return configuration.ended(failed(configuration.member, reason_of(error)))

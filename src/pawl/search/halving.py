@@ -9,125 +9,172 @@ Parallel Hyperparameter Tuning" (ASHA), 2020.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pawl.execution import Heartbeat, Plan
+from pawl.search.board import Answer, Report
 from pawl.search.space import Params
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome, Run, Status
 
-REDUCTION = 3
-"""Of the members that reach a rung, one in this many goes on."""
-
-
-@dataclass
-class Rungs:
-    """Scores seen at each rung, over one generation.
-
-    Attributes:
-        shares: At which share of a trial's epochs members are judged.
-        seen: Scores by rung, larger is better.
-    """
-
-    shares: tuple[float, ...] = (1 / 9, 1 / 3)
-    seen: dict[int, list[float]] = field(default_factory=dict)
-
-    def due(self, before: float, after: float) -> int | None:
-        """Returns the rung that a member passes between two shares of its trial, or `None`."""
-        passed = [i for i, share in enumerate(self.shares) if before < share <= after + 1e-9]
-        return passed[-1] if passed else None
-
-    def add(self, rung: int, score: float) -> None:
-        """Notes a score at a rung."""
-        self.seen.setdefault(rung, []).append(score)
-
-    def goes_on(self, rung: int, score: float) -> bool:
-        """Tells whether a score is among the best share of those seen at the rung."""
-        seen = sorted(self.seen[rung], reverse=True)
-        return score >= seen[max(0, math.ceil(len(seen) / REDUCTION) - 1)]
+SHARES = (1 / 9, 1 / 3)
+"""At which share of a trial's epochs members are judged, one for each rung."""
 
 
 @dataclass(frozen=True, eq=False)
 class Searched:
     """A configuration and how it ended; `rungs` are its scores at the rungs it reached."""
 
+    number: int
     params: Params
     outcome: Outcome
     rungs: dict[int, float]
 
 
-def run_generation(
-    problem: Problem,
-    plan: Plan,
-    members: Iterator[tuple[Params, Member]],
-    width: int,
-    *,
-    heartbeat: Heartbeat,
-) -> list[Searched]:
-    """Trains configurations of one structure until the iterator is empty and all have ended.
+@dataclass(eq=False)
+class Configuration:
+    """A configuration of a generation; `rungs` as in `Searched`."""
 
-    The next configurations are drawn while the population trains.
+    number: int
+    params: Params
+    member: Member
+    rungs: dict[int, float] = field(default_factory=dict)
+
+    def ended(self, outcome: Outcome) -> Searched:
+        """Returns how it ended."""
+        return Searched(self.number, self.params, outcome, self.rungs)
+
+
+class Seat:
+    """One worker's side of a generation.
+
+    Args:
+        ask: Takes a report to the board.
+        make: Makes the member of a numbered point.
+
+    Attributes:
+        waiting: Configurations without a place, in order.
+        training: Those with a place, by position in the population.
+        done: Those that have ended.
+        run: The population's run, once there is one.
+        step: Steps that it has taken, those of its predecessors included.
+    """
+
+    def __init__(
+        self, ask: Callable[[Report], Answer], make: Callable[[int, Params], Member]
+    ) -> None:
+        self._ask, self._make = ask, make
+        self._following = 0
+        self.waiting: list[Configuration] = []
+        self.training: list[Configuration] = []
+        self.done: list[Searched] = []
+        self.run: Run | None = None
+        self.step = 0
+
+    def exchange(
+        self,
+        free: int,
+        staying: int = 0,
+        following: int | None = None,
+        reached: Mapping[int, tuple[int, float]] | None = None,
+    ) -> frozenset[int]:
+        """Reports to the board, takes what is new, and returns the numbers of those to prune.
+
+        Args:
+            free: Free places.
+            staying: Members that stay unless they are pruned now.
+            following: Step of their next evaluation.
+            reached: Rungs that members have just reached, and their scores there, by number.
+        """
+        self._following = self.step + 1 if following is None else following
+        free -= len(self.waiting)
+        report = Report(self.step, self._following, dict(reached or {}), free, staying)
+        answer = self._ask(report)
+        self.waiting += [Configuration(n, p, self._make(n, p)) for n, p in answer.fresh]
+        return answer.pruned
+
+    def fill(self, places: int) -> list[Configuration]:
+        """Gives places to those that wait, and returns them."""
+        fresh, self.waiting = self.waiting[:places], self.waiting[places:]
+        self.training += fresh
+        return fresh
+
+    def begun(self) -> list[int]:
+        """Returns the positions of the members that were evaluated at least once."""
+        return [i for i, curve in enumerate(self.run.curves) if curve] if self.run else []
+
+    def release(self, which: dict[int, Status]) -> None:
+        """Notes how members ended, by position, and frees their places."""
+        if not which:
+            return
+        assert self.run is not None
+        for i, outcome in zip(sorted(which), self.run.release(which), strict=True):
+            self.done.append(self.training[i].ended(outcome))
+        self.training = [each for i, each in enumerate(self.training) if i not in which]
+
+    def vacate(self) -> list[Configuration]:
+        """Frees all places, whose members have not ended, and returns who had them."""
+        vacated, self.training, self.run = self.training, [], None
+        for each in vacated:
+            each.rungs.clear()
+        self.step = max(self.step, self._following)  # the board was told to expect nothing sooner
+        return vacated
+
+
+def run_generation(
+    problem: Problem, plan: Plan, seat: Seat, width: int, *, heartbeat: Heartbeat
+) -> None:
+    """Trains what waits and what the board gives until there is nothing more and all have ended.
 
     Args:
         problem: The task.
         plan: How to train.
-        members: Configurations in the order in which they get a place.
+        seat: Whose configurations; has the outcomes afterwards.
         width: Places.
-        heartbeat: Called every few steps; when it raises `StopIteration`, members still in
-            training end as pruned. Those not evaluated even once are left out of the result.
+        heartbeat: Called every few steps; what it raises, or a member, leaves the others in training.
     """
-    rungs = Rungs()
-    first = list(itertools.islice(members, width))
-    run = _start(problem, plan, first)
-    params = [point for point, _ in first]
-    reached: list[dict[int, float]] = [{} for _ in first]
-    done: list[Searched] = []
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = _ask(pool, members, width)
-        while len(run.population):
-            try:
-                evaluated = run.segment(heartbeat)
-            except StopIteration:
-                begun = [i for i, curve in enumerate(run.curves) if curve]
-                done += _release(run, params, reached, dict.fromkeys(begun, "pruned"))
-                break
-            leaving = run.finished()
-            scores = run.scores()
-            at_rung = {
-                i: rung
-                for i in evaluated
-                if i not in leaving and (rung := rungs.due(*_shares(run, i))) is not None
-            }
-            for i, rung in at_rung.items():
-                rungs.add(rung, scores[i])
-                reached[i][rung] = scores[i]
-            for i, rung in at_rung.items():
-                if not rungs.goes_on(rung, scores[i]):
-                    leaving[i] = "pruned"
-            if not leaving:
-                continue
-            done += _release(run, params, reached, leaving)
-            params = [p for i, p in enumerate(params) if i not in leaving]
-            reached = [r for i, r in enumerate(reached) if i not in leaving]
-            fresh = upcoming.result()[: len(leaving)]
-            rest = upcoming.result()[len(leaving) :]
-            upcoming = _ask(pool, members, width, rest)
-            if fresh and len(run.population):
-                run.admit([member for _, member in fresh])
-            elif fresh:
-                run = _start(problem, plan, fresh)
-            params += [point for point, _ in fresh]
-            reached += [{} for _ in fresh]
-    return done
+    heartbeat()
+    seat.exchange(width)
+    fresh = seat.fill(width)
+    while seat.training:
+        run = _placed(problem, plan, seat, fresh)
+        before = int(run.population.step[0])
+        evaluated = run.segment(heartbeat)
+        seat.step += int(run.population.step[0]) - before
+        leaving = run.finished()
+        scores, due = run.scores(), run.until_due().tolist()
+        reached: dict[int, tuple[int, float]] = {}
+        for i in evaluated:
+            rung = rung_passed(*_shares(run, i))
+            if i not in leaving and rung is not None:
+                seat.training[i].rungs[rung] = scores[i]
+                reached[seat.training[i].number] = rung, scores[i]
+        stays = [i for i in range(len(seat.training)) if i not in leaving]
+        following = seat.step + min((due[i] for i in stays), default=1)
+        pruned = seat.exchange(len(leaving), len(stays), following, reached)
+        leaving |= {i: "pruned" for i in stays if seat.training[i].number in pruned}
+        seat.release(leaving)
+        fresh = seat.fill(len(leaving))
 
 
-def _start(problem: Problem, plan: Plan, pairs: Sequence[tuple[Params, Member]]) -> Run:
-    return Run(Population(problem, [m for _, m in pairs], plan.stepper(len(pairs))))
+def rung_passed(before: float, after: float) -> int | None:
+    """Returns the rung that a member passes between two shares of its trial, or `None`."""
+    passed = [i for i, share in enumerate(SHARES) if before < share <= after + 1e-9]
+    return passed[-1] if passed else None
+
+
+def _placed(problem: Problem, plan: Plan, seat: Seat, fresh: Sequence[Configuration]) -> Run:
+    """Returns the run with fresh members in it, of which the board is told when they are evaluated."""
+    members = [each.member for each in fresh]
+    if seat.run is None or not len(seat.run.population):
+        seat.run = Run(Population(problem, members, plan.stepper(len(members))))
+    elif fresh:
+        seat.run.admit(members)
+    if fresh:
+        seat.exchange(0, following=seat.step + int(seat.run.until_due().min()))
+    return seat.run
 
 
 def _shares(run: Run, member: int) -> tuple[float, float]:
@@ -135,33 +182,3 @@ def _shares(run: Run, member: int) -> tuple[float, float]:
     total, curve = int(run.population.total[member]), run.curves[member]
     before = curve[-2].step if len(curve) > 1 else 0
     return before / total, curve[-1].step / total
-
-
-def _ask(
-    pool: ThreadPoolExecutor,
-    members: Iterator[tuple[Params, Member]],
-    width: int,
-    kept: Sequence[tuple[Params, Member]] = (),
-) -> Future[list[tuple[Params, Member]]]:
-    """Draws configurations in the background until there are `width`."""
-
-    def draw() -> list[tuple[Params, Member]]:
-        drawn = list(kept)
-        while len(drawn) < width and (pair := next(members, None)) is not None:
-            drawn.append(pair)
-        return drawn
-
-    return pool.submit(draw)
-
-
-def _release(
-    run: Run,
-    params: Sequence[Params],
-    reached: Sequence[dict[int, float]],
-    which: dict[int, Status],
-) -> list[Searched]:
-    outcomes = run.release(which)
-    return [
-        Searched(params[i], outcome, reached[i])
-        for i, outcome in zip(sorted(which), outcomes, strict=True)
-    ]

@@ -8,17 +8,17 @@ structural parameter changed. Inside a generation the sampler proposes the membe
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pawl.errors import PawlError
-from pawl.execution import Heartbeat, Lost, Session, failed, record_of, shared
+from pawl.execution import Ask, Heartbeat, Lost, Session, failed, reason_of, record_of, shared
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.failures import refused, run_or_record
-from pawl.search.halving import Searched
+from pawl.search.board import Board
+from pawl.search.failures import run_or_record
+from pawl.search.halving import Searched, Seat
 from pawl.search.proposals import points, propose_structure
 from pawl.search.sampler import Sampler, SamplerName, Told
 from pawl.search.space import Params, Space
@@ -107,41 +107,48 @@ def _generation(
     source, first, structure = propose_structure(session, space, sampler, known, trials, generation)
     train, valid = session.search_rows
 
-    def members() -> Iterator[tuple[Params, Member]]:
-        for index, params in enumerate(points(session, space, sampler, first, structure, count)):
-            seed = session.derive("trial", generation, index)
-            yield params, Member(space.recipe(params), seed, train, valid, session.epochs)
+    def make(number: int, params: Params) -> Member:
+        seed = session.derive("trial", generation, number)
+        return Member(space.recipe(params), seed, train, valid, session.epochs)
 
-    def work(share: int, heartbeat: Heartbeat) -> list[Searched]:
+    def work(width: int, heartbeat: Heartbeat, ask: Ask) -> list[Searched]:
         def check() -> None:
             heartbeat()
             if plan.deadline is not None and session.ledger.elapsed > plan.deadline:
                 raise StopIteration
 
-        own = itertools.islice(members(), share, None, chosen.workers)
-        return run_or_record(session.problem, chosen, own, width, heartbeat=check)
+        seat = Seat(ask, make)
+        return run_or_record(session.problem, chosen, seat, width, heartbeat=check)
+
+    def ended(number: int, params: Params, reason: str) -> Searched:
+        return Searched(number, params, failed(make(number, params), reason), {})
 
     representative = space.recipe({**space.params(space.baseline), **structure})
     probe = Member(representative, session.derive("probe"), train, valid, session.epochs)
+    drawn = points(session, space, sampler, first, structure, count)
+    found: list[Searched] = []
     try:
         chosen = session.plan(representative)
     except PawlError:
         raise
     except Exception as error:  # so would every configuration
-        found = [refused(pair, error) for pair in members()]
+        found = [ended(number, params, reason_of(error)) for number, params in enumerate(drawn)]
     else:
-        width = max(1, min(plan.width, count) // chosen.workers)
-        shares = [functools.partial(work, share) for share in range(min(chosen.workers, count))]
-        found = []
-        for share, ended in enumerate(session.run(shares, chosen, probe)):
-            if isinstance(ended, Lost):
-                lost = itertools.islice(members(), share, None, chosen.workers)
-                found += [Searched(params, failed(m, ended.reason), {}) for params, m in lost]
-            else:
-                found += [
-                    replace(each, outcome=shared(each.outcome, chosen.workers)) for each in ended
-                ]
+        shares = _shares(min(plan.width, count), min(chosen.workers, count))
+        # Where no clock ends the search, none may decide who is compared with whom either.
+        with Board(drawn, len(shares), lockstep=plan.deadline is None) as board:
+            pieces = [functools.partial(work, width) for width in shares]
+            for piece, result in enumerate(session.confer(pieces, chosen, probe, board)):
+                if isinstance(result, Lost):
+                    lost = board.dealt[piece].items()
+                    found += [ended(number, params, result.reason) for number, params in lost]
+                else:
+                    found += [
+                        replace(each, outcome=shared(each.outcome, chosen.workers))
+                        for each in result
+                    ]
         session.look_again(chosen, [each.outcome for each in found])
+    found.sort(key=lambda each: each.number)
     return {"source": source}, [
         record_of(
             item.outcome, _PHASE, f"generation {generation} ({source})", "search",
@@ -149,6 +156,11 @@ def _generation(
         )
         for item in found
     ]  # fmt: skip
+
+
+def _shares(places: int, workers: int) -> list[int]:
+    """Returns how many of the places each worker has, at least one."""
+    return [max(1, len(range(worker, places, workers))) for worker in range(workers)]
 
 
 def _told(trial: TrialRecord, sign: float) -> Told:

@@ -126,7 +126,7 @@ class Run:
         """
         started = time.perf_counter()
         population = self.population
-        steps = max(1, int(self._until_due().min()))
+        steps = max(1, int(self.until_due().min()))
         for taken in range(0, steps, _STEPS_BETWEEN_BEATS):
             heartbeat()
             few = min(_STEPS_BETWEEN_BEATS, steps - taken)
@@ -150,7 +150,7 @@ class Run:
         self._losses[due] = 0.0
         return due
 
-    def _until_due(self) -> Tensor:
+    def until_due(self) -> Tensor:
         """Returns each member's steps to its next evaluation, `[N]`."""
         population = self.population
         left = population.total - population.step
