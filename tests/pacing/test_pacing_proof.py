@@ -1,0 +1,90 @@
+"""How deep a campaign's evidence goes: made-up sessions whose answers are known.
+
+With a budget of days, what a machine is doing just now is nothing beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from problems import problem
+
+from pawl.evidence import LOOKS
+from pawl.execution import Session
+from pawl.ledger import Ledger, TrialRecord
+from pawl.pacing import Pace, depth, finalists
+from pawl.recipe import Recipe
+from pawl.search import SearchPlan, baseline, starts
+
+BUDGET = 1e6
+Make = Callable[[float | None], Session]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        yield lambda budget: Session(problem("table"), ledger, 0, budget, epochs=2)
+
+
+def pace(per_trial: float | None) -> Pace:
+    search = SearchPlan(width=4, quota=8, trials=None, deadline=0.0)
+    return Pace(epochs=2, seconds_per_trial=per_trial, search=search, seeds=3)
+
+
+def trials(count: int) -> list[TrialRecord]:
+    recipe = Recipe.of(adamw={})
+    one = TrialRecord(
+        phase="search", role="", recipe=recipe.to_dict(), recipe_id=recipe.id, seed=0,
+        split="search", epochs=2, status="completed", score=0.5, holdout=None, steps=1,
+        seconds=1.0, reason="", curve=[], extra={},
+    )  # fmt: skip
+    return [one] * count
+
+
+def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: Make) -> None:
+    session = make(None)
+    start = baseline(session.facts)
+    candidate = starts(start, session.facts)[0]
+    before: tuple[int, ...] = ()
+    for count in (4, 20, 100):
+        racers, pairs = finalists(session, pace(None), trials(count))
+        assert racers >= 2
+        assert pairs >= 2
+        planned = depth(session, pace(None), start, candidate, trials(count))
+        assert planned.reserve == 0.0
+        assert planned.effort.screen
+        assert len(planned.effort.looks) > len(before)  # more trials, more looks
+        assert set(planned.effort.looks) <= set(LOOKS)
+        before = planned.effort.looks
+
+
+def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make) -> None:
+    session = make(BUDGET)
+    sizes = []
+    for trainings in (10_000, 500, 200, 100, 50, 3):
+        per_trial = BUDGET / trainings
+        count, pairs = finalists(session, pace(per_trial), trials(30))
+        assert count == 1 or (count + 1) * pairs * per_trial < 0.7 * BUDGET  # the race fits
+        sizes.append((count, pairs))
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0][0] >= 8
+    assert sizes[-1] == (1, 0)  # no race
+
+
+def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    candidate = starts(start, session.facts)[0]
+
+    def planned(trainings: float, count: int = 30) -> tuple[bool, tuple[int, ...]]:
+        found = depth(session, pace(BUDGET / trainings), start, candidate, trials(count))
+        return found.effort.screen, tuple(found.effort.looks)
+
+    assert planned(10_000) == (True, tuple(LOOKS))
+    assert planned(10_000, 0) == (False, ())  # nothing was searched: nothing to confirm
+    screened, looks = planned(12)
+    assert not screened
+    assert looks
+    assert planned(2) == (False, ())
