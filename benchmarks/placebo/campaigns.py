@@ -176,7 +176,9 @@ def _true_gain(case: Case, number: int, found: Found, folder: Path) -> Compariso
     task = _task(case, number, held_out=_HELD_OUT)
     with _session(task, folder, rng.derive_seed("truth", number)) as (session, data):
         session.epochs = case.epochs
-        test = final_test(session, found.baseline, found.confirmation.final, data.test, FRESH_SEEDS)
+        test = final_test(
+            session, found.baseline, found.confirmation.delivered, data.test, FRESH_SEEDS
+        )
     return test.result.gain
 
 
@@ -186,7 +188,7 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 
 def _outcome(found: Found, case: Case) -> dict[str, Any]:
     confirmation = found.confirmation
-    final = [change.name for change in confirmation.final.changes(found.baseline)]
+    final = [change.name for change in confirmation.delivered.changes(found.baseline)]
     return {
         "proven": confirmation.proven,
         "p_value": confirmation.p_value,

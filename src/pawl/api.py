@@ -16,6 +16,7 @@ from pawl.campaign import AVERAGED, Settings, check_epochs, run_campaign
 from pawl.data import resolve_task
 from pawl.deployment import Bundle
 from pawl.errors import LedgerError, TaskError, first_line
+from pawl.evidence import check_deliver
 from pawl.execution import Listener
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -29,7 +30,7 @@ _RESUMABLE = (str, Path)
 _MOST_AVERAGED = 10
 _IDENTITY = {
     "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
-    "fingerprint", "versions", "baseline", "only", "epochs", "executor", "average",
+    "fingerprint", "versions", "baseline", "only", "epochs", "executor", "average", "deliver",
 }  # fmt: skip
 
 
@@ -104,6 +105,7 @@ def optimize(
     device: str | None = None,
     executor: str | None = None,
     average: int | None = None,
+    deliver: str | None = None,
     seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
@@ -130,6 +132,8 @@ def optimize(
             or `auto`, the default: whichever is measured to be faster.
         average: Most models whose mean the bundle predicts, of those that the final test trains (one
             per seed, 3 to 10); 5 by default. More cost latency and size, and predict better.
+        deliver: `likely`, the default: the bundle holds the recipe that is more likely better on rows
+            that nothing was chosen by; or `proven`: the baseline, unless one is shown to be better.
         seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
@@ -149,9 +153,11 @@ def optimize(
     allowed = None if only is None else _names(only)
     narrowed = {"baseline": start.to_dict() if start else None, "only": allowed,
                 "epochs": check_epochs(epochs)}  # fmt: skip
+    may_hold = check_deliver(deliver)
     if resume is not None:
         beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
-                  "executor": executor, "average": average, "out": out, **narrowed}  # fmt: skip
+                  "executor": executor, "average": average, "out": out, "deliver": deliver,
+                  **narrowed}  # fmt: skip
         return _resume(source, overrides, beside, Path(resume), listener, started)
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
@@ -170,6 +176,7 @@ def optimize(
         "epochs": epochs, **length, "seed": seed, "device": None if device == "auto" else device,
         "executor": None if executor == "auto" else executor,
         "average": None if average == AVERAGED else average,
+        "deliver": None if may_hold == "likely" else may_hold,
     }  # fmt: skip
     command = _command(source, told)
     folder = Path(out) if out is not None else new_folder(name)
@@ -179,7 +186,8 @@ def optimize(
                       for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
-        "command": command, "executor": executor, "average": average, **narrowed,
+        "command": command, "executor": executor, "average": average,
+        "deliver": may_hold, **narrowed,
     }  # fmt: skip
     settings = Settings(
         seconds,
@@ -193,6 +201,7 @@ def optimize(
         epochs,
         executor,
         average,
+        may_hold,
     )
     summary = run_campaign(
         task, folder, settings, listener=listener, identity=identity, started=started
@@ -237,6 +246,7 @@ def _resume(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
         known["command"], Recipe.from_dict(known["baseline"]) if known["baseline"] else None,
         known["only"], known["epochs"], known["executor"], known["average"],
+        known["deliver"],
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)

@@ -14,7 +14,7 @@ from pawl.data import LoadedData, load
 from pawl.delivery import Found, deliver, rehearse
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError
-from pawl.evidence import Effort, confirm, final_test, race
+from pawl.evidence import Deliver, Effort, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -46,6 +46,7 @@ class Settings:
         epochs: Most passes of a training; by the number of rows if `None`.
         executor: Where members train: `auto`, `inline` or `processes`.
         average: Most models, of the final test's seeds, whose mean the bundle predicts.
+        deliver: Whether the bundle may hold a recipe that is likely better, or only a proven one.
     """
 
     budget: float | None
@@ -59,6 +60,7 @@ class Settings:
     epochs: int | None = None
     executor: str = "auto"
     average: int = AVERAGED
+    deliver: Deliver = "likely"
 
 
 @driving()
@@ -182,14 +184,14 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     place, depth = session.ledger.decide("depth", deepest)
     candidate = others[place]
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
-    confirmation = confirm(session, baseline, candidate, effort)
-    final = confirmation.final
+    confirmation = confirm(session, baseline, candidate, effort, settings.deliver)
+    final = confirmation.delivered
     session.floor = None  # the end itself is not given up
     seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
     most = pacing.most_seeds(pace, final == baseline, settings.average)
     more = partial(pacing.more_seeds, session, most)
     test = final_test(session, baseline, final, data.test, seeds, more, average=settings.average)
-    return Found(baseline, confirmation, test)
+    return Found(baseline, confirmation, test, settings.deliver)
 
 
 def check_epochs(epochs: int | None) -> int | None:

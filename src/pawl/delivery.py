@@ -10,10 +10,11 @@ import torch
 
 from pawl.data import LoadedData
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
-from pawl.evidence import Confirmation, FinalTest
+from pawl.evidence import Confirmation, Deliver, FinalTest
 from pawl.execution import Heartbeat, Session
 from pawl.recipe import Recipe
-from pawl.report.assemble import card, report_of, summarize, task_summary
+from pawl.report.assemble import report_of, summarize, task_summary
+from pawl.report.card import card
 from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.task import Task
@@ -23,11 +24,15 @@ from pawl.training.trained import Trained, untrained
 
 @dataclass(frozen=True)
 class Found:
-    """What a campaign found: the recipe to beat, what was shown, and what the test rows say."""
+    """What a campaign found: the recipe to beat, what was shown, and what the test rows say.
+
+    `deliver` is what the bundle was allowed to hold.
+    """
 
     baseline: Recipe
     confirmation: Confirmation
     test: FinalTest
+    deliver: Deliver = "likely"
 
 
 def deliver(
@@ -46,7 +51,7 @@ def deliver(
     baseline, confirmation, test = found.baseline, found.confirmation, found.test
     session.listener.phase("deploy", "export, parity, latency, bundle")
     models = {"final": test.final}
-    if confirmation.final != baseline:
+    if confirmation.delivered != baseline:
         models["baseline"] = test.baseline
     exported = session.spread([partial(_exported, each, data) for each in models.values()])
     graphs = {"baseline": exported[-1], "final": exported[0]}
@@ -55,9 +60,9 @@ def deliver(
     part = task_summary(task, data, source)
     summary = summarize(
         session, task=part, baseline=baseline, confirmation=confirmation, test=test,
-        values=values, costs=costs, command=command,
+        values=values, costs=costs, command=command, deliver=found.deliver,
     )  # fmt: skip
-    _leave(session, data, baseline, confirmation.final, test, graphs["final"], summary)
+    _leave(session, data, baseline, confirmation.delivered, test, graphs["final"], summary)
     return summary
 
 

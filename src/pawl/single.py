@@ -20,6 +20,8 @@ from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_l
 from pawl.execution import Listener, Session, Silent, driving, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
+from pawl.report.findings import nothing_learned
+from pawl.report.summary import FindingSummary
 from pawl.rng import check_seed
 from pawl.task import Task
 from pawl.training.checks import check_task
@@ -36,6 +38,7 @@ class Compared:
         verdict: `better`, `worse` or `no difference shown`.
         metric: What was measured.
         means: Mean scores of the first and the second.
+        findings: What a reader must know: a recipe whose models learned nothing.
     """
 
     comparison: Comparison
@@ -43,6 +46,7 @@ class Compared:
     verdict: str
     metric: str
     means: tuple[float, float]
+    findings: tuple[FindingSummary, ...] = ()
 
     def to_json(self) -> str:
         """Returns the comparison as JSON."""
@@ -56,6 +60,7 @@ class Compared:
                 "p_value": self.p_value,
                 "n": self.comparison.n,
                 "verdict": self.verdict,
+                "findings": [finding.model_dump() for finding in self.findings],
             },
             indent=2,
         )
@@ -127,23 +132,33 @@ def compare(
             verdict = "better" if comparison.effect > 0 else "worse"
         objective = session.problem.objective
         means = (objective.sign * pairs.mean(first), objective.sign * pairs.mean(second))
-        return Compared(comparison, p_value, verdict, objective.metric, means)
+        findings = tuple(
+            nothing_learned(name, reason, recipe)
+            for name, recipe in (("first", first), ("second", second))
+            if (reason := pairs.nothing_learned(recipe))
+        )
+        return Compared(comparison, p_value, verdict, objective.metric, means, findings)
 
 
 @dataclass(frozen=True)
 class TrainedResult:
-    """One recipe, trained and bundled; `value` is its score on the test rows, with its interval."""
+    """One recipe, trained and bundled; `value` is its score on the test rows, with its interval.
+
+    `findings` has what a reader must know: that the model learned nothing.
+    """
 
     folder: Path
     metric: str
     value: float
     interval: tuple[float, float]
+    findings: tuple[FindingSummary, ...] = ()
 
     def to_json(self) -> str:
         """Returns the result as JSON."""
         return json.dumps(
             {"metric": self.metric, "value": self.value, "interval": self.interval,
-             "bundle": str(self.folder / "bundle")},
+             "bundle": str(self.folder / "bundle"),
+             "findings": [finding.model_dump() for finding in self.findings]},
             indent=2,
         )  # fmt: skip
 
@@ -192,7 +207,10 @@ def train(
             card=card,
         )
         ledger.write_file("recipe.toml", recipe.to_toml().encode())
-        result = TrainedResult(Path(out), objective.metric, value, trained.result.final[1])
+        reason = trained.nothing_learned.get("final")
+        findings = (nothing_learned("final", reason, recipe),) if reason else ()
+        interval = trained.result.final[1]
+        result = TrainedResult(Path(out), objective.metric, value, interval, findings)
         ledger.write_file("train.json", (result.to_json() + "\n").encode())
     return result
 

@@ -21,6 +21,7 @@ import pawl as package
 from pawl import Recipe, Result, Task, api
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.errors import LedgerError
+from pawl.evidence import LIKELY_ENOUGH
 from pawl.report.summary import SCHEMA_FILE
 from pawl.search import baseline
 
@@ -79,14 +80,18 @@ def test_the_value_is_what_anyone_computes_from_pawl_predict(
     )
 
 
-def test_unproven_gains_leave_the_baseline(done: Result) -> None:
+def test_what_is_delivered_is_proven_or_likely_better(done: Result) -> None:
     summary = done.summary
     in_final = [t.name for t in summary.techniques if t.in_final]
-    if summary.gain.proven:
-        assert in_final
+    assert summary.proven == summary.gain.proven
+    if summary.proven:
         assert summary.confirmation is not None
         assert summary.confirmation.p_value <= summary.evidence.alpha
+    if summary.delivered == "candidate":
+        assert in_final
+        assert summary.proven or (summary.likelihood or 0) > LIKELY_ENOUGH
     else:
+        assert not summary.proven
         assert not in_final
         assert summary.gain.value == 0
         assert summary.baseline == summary.final

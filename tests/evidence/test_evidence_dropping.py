@@ -41,8 +41,8 @@ def test_what_is_shown_to_harm_is_dropped(session: Session) -> None:
     assert verdicts["noise"].verdict == "rejected"
     assert not verdicts["noise"].in_final
     assert (verdicts["adamw"].verdict, verdicts["adamw"].in_final) == ("kept", True)
-    assert "noise" not in found.final
-    assert found.final != PLAIN
+    assert "noise" not in found.delivered
+    assert found.delivered != PLAIN
     # The claim is on what goes on: it is the final recipe that is compared with the baseline.
     assert found.headline is not None
     assert found.p_value is not None
@@ -57,8 +57,8 @@ def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
     found = confirm(session, PLAIN, candidate, Effort(screen=False, looks=(10,)))
     harmful = {v.change.name for v in found.verdicts if v.verdict == "rejected"}
     assert harmful == {"dropout", "noise"}
-    assert "noise" not in found.final
-    left = {change.name for change in found.final.changes(PLAIN)}
+    assert "noise" not in found.delivered
+    left = {change.name for change in found.delivered.changes(PLAIN)}
     assert left < {change.name for change in candidate.changes(PLAIN)}
     assert {v.change.name for v in found.verdicts if v.in_final} == left
 
@@ -66,14 +66,14 @@ def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
 def test_a_recipe_that_nothing_harms_stays_as_it_is(session: Session) -> None:
     found = confirm(session, PLAIN, USEFUL, Effort(screen=False, looks=(5,)))
     assert found.proven
-    assert found.final == found.candidate == USEFUL
+    assert found.delivered == found.candidate == USEFUL
     assert [(v.change.name, v.in_final) for v in found.verdicts] == [("adamw", True)]
 
 
 def test_a_recipe_that_is_not_shown_to_help_gives_way_to_the_baseline(session: Session) -> None:
     found = confirm(session, USEFUL, PLAIN, Effort(screen=False, looks=(5,)))
     assert not found.proven
-    assert found.final == USEFUL
+    assert found.delivered == USEFUL
     assert not [v for v in found.verdicts if v.in_final]
 
 

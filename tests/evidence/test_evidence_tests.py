@@ -20,7 +20,7 @@ from pawl.evidence import (
     sequential_p,
     spending,
 )
-from pawl.evidence.crossed import crossed_error
+from pawl.evidence.crossed import crossed_parts
 from pawl.training.metrics import make_objective
 
 LOOKS = (5, 10, 20)
@@ -117,7 +117,7 @@ def test_a_gains_parts_are_told_apart() -> None:
             )
             mean = cells.mean(1, keepdim=True)
             shares = ((cells - mean) / rows).double()
-            error, degrees = crossed_error(mean.flatten().double(), shares, rows)
+            error, degrees = crossed_parts(0.0, mean.flatten().double(), shares, rows).error(seeds)
             estimates.append(error**2)
             assert 1 <= degrees <= rows + seeds
         assert np.mean(estimates) == pytest.approx(known, rel=0.25)

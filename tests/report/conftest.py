@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pawl.report import CurvePoint, Effect, Report, Summary, TrialPoint, render
+from pawl.report.outcome import statement
 
 RECIPE = """\
 schema = 1
@@ -69,6 +70,9 @@ def summary_dict(**changes: Any) -> dict[str, Any]:
         },
         "metric": "roc_auc",
         "direction": "maximize",
+        "delivered": "candidate",
+        "proven": True,
+        "likelihood": 0.99999,
         "baseline": {
             "value": 0.8612,
             "interval": (0.8331, 0.8873),
@@ -89,8 +93,7 @@ def summary_dict(**changes: Any) -> dict[str, Any]:
             "p_value": 0.0004,
             "n": 10,
             "proven": True,
-            "statement": "Proven gain: ROC AUC +0.026 on 860 test rows "
-            "(95% interval +0.015 to +0.037, p = 0.0004, 10 paired seeds).",
+            "statement": "",
         },
         "confirmation": {"value": 0.0291, "interval": (0.0212, 0.037), "p_value": 0.00002, "n": 20},
         "techniques": [
@@ -171,6 +174,8 @@ def summary_dict(**changes: Any) -> dict[str, Any]:
             "pairing_correlation": 0.93,
             "learning_rate_retuned": True,
             "holdout_share": 0.2,
+            "deliver": "likely",
+            "trainings": [],
         },
         "test_touches": 1,
         "seconds": 583.2,
@@ -220,6 +225,12 @@ def learning(seeds: int = 5, steps: int = 40) -> tuple[CurvePoint, ...]:
     )
 
 
+def stated(summary: Summary, settled_by: str = "") -> Summary:
+    """Returns the summary with the statement that follows from its numbers."""
+    text = statement(summary, settled_by=settled_by)
+    return summary.model_copy(update={"gain": summary.gain.model_copy(update={"statement": text})})
+
+
 def build(
     *,
     trials: tuple[TrialPoint, ...] | None = None,
@@ -229,7 +240,7 @@ def build(
 ) -> Report:
     """Returns a report of `summary_dict(**changes)` with the search and curves given, or made."""
     return Report(
-        summary=Summary.model_validate(summary_dict(**changes)),
+        summary=stated(Summary.model_validate(summary_dict(**changes))),
         trials=search() if trials is None else trials,
         curves=learning() if curves is None else curves,
         recipe_toml=recipe,
@@ -237,19 +248,22 @@ def build(
 
 
 def unproven() -> Report:
-    """A campaign without a proven gain: the bundle holds the baseline."""
+    """A campaign in which nothing was compared: the bundle holds the baseline."""
     arm = {"value": 0.8612, "interval": (0.8331, 0.8873), "mean": 0.8598, "n": 10, "averaged": 1}
     return build(
+        delivered="baseline",
+        proven=False,
+        likelihood=None,
         baseline=arm,
-        final=arm | {"value": 0.8621, "mean": 0.861},
+        final=arm,
         confirmation=None,
         gain={
-            "value": 0.0012,
-            "interval": (-0.0048, 0.0071),
-            "p_value": 0.68,
+            "value": 0.0,
+            "interval": (0.0, 0.0),
+            "p_value": 1.0,
             "n": 10,
             "proven": False,
-            "statement": "No proven gain: ROC AUC +0.001 (95% interval -0.005 to +0.007).",
+            "statement": "",
         },
         techniques=[technique("mixup", "unproven", 0.0011), technique("depth", "unproven", None)],
     )
@@ -280,7 +294,7 @@ def minimized() -> Report:
             "p_value": 0.00001,
             "n": 5,
             "proven": True,
-            "statement": "Proven gain: RMSE falls by 430.",
+            "statement": "",
         },
         confirmation=Effect(value=410.0, interval=(300.0, 520.0), p_value=0.0001, n=5).model_dump(),
         techniques=[

@@ -97,7 +97,7 @@ def test_no_proven_gain_is_said_plainly(pages: dict[str, str]) -> None:
     html = pages["unproven"]
     text = Page(html).text
     assert "<h1>No proven gain.</h1>" in html
-    assert "The bundle holds the baseline" in text
+    assert "the bundle holds the baseline" in text
     assert "Proven:" not in text
 
 

@@ -95,6 +95,14 @@ def optimize(
             show_default="5",
         ),
     ] = None,
+    deliver: Annotated[
+        str | None,
+        typer.Option(
+            help="What the bundle may hold: likely (the recipe that is more likely better) or proven "
+            "(the baseline, unless a recipe is shown to be better).",
+            show_default="likely",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
     ] = None,
@@ -115,7 +123,7 @@ def optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, baseline=baseline,
             only=None if only is None else [name.strip() for name in only.split(",")],
-            epochs=epochs, device=device, executor=executor, average=average, seed=seed,
+            epochs=epochs, device=device, executor=executor, average=average, deliver=deliver, seed=seed,
             listener=listener, started=_STARTED,
         )  # fmt: skip
     if as_json:
@@ -162,7 +170,10 @@ def compare(
     target: Target = None,
     metric: Metric = None,
     kind: KindOption = None,
-    pairs: Annotated[int, typer.Option(help="Most pairs: 5, 10 or 20.", min=5, max=20)] = 20,
+    pairs: Annotated[
+        int,
+        typer.Option(help="Most pairs, 5 to 20: looks are after 5, 10 and these.", min=5, max=20),
+    ] = 20,
     epochs: Annotated[
         int | None, typer.Option(help="Passes of a training. Default: by the rows.")
     ] = None,

@@ -36,7 +36,10 @@ def campaign(result: Any) -> None:
     measured = any(t.effect is not None for t in summary.techniques)
     if summary.techniques and not measured:
         names = ", ".join(t.name for t in summary.techniques)
-        out.print(f"\nIts changes were not compared one by one: {names}.")
+        if summary.confirmation is None:
+            out.print(f"\nThe best recipe of the search, which was not compared, has: {names}.")
+        else:
+            out.print(f"\nIts changes were not compared one by one: {names}.")
     elif summary.techniques:
         table = _table("technique", "verdict", "effect", "95% interval", "pairs")
         for t in summary.techniques:
@@ -46,16 +49,29 @@ def campaign(result: Any) -> None:
         out.print()
         out.print(table)
     out.print()
+    if summary.findings:
+        _findings(summary.findings)
+        out.print()
     bundle = result.folder / "bundle"
     line(f"report   {result.report}")
     line(f"bundle   {bundle}")
     line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
 
 
+def _suggested(suggests: Sequence[str]) -> str:
+    return f"; try {', '.join(suggests)}" if suggests else ""
+
+
+def _findings(findings: Sequence[Any]) -> None:
+    for found in findings:
+        out.print(f"{found.severity}: {found.evidence}{_suggested(found.suggests)}")
+
+
 def trained(result: Any, bundle: Path) -> None:
     """Shows the score of one recipe."""
     low, high = result.interval
     out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
+    _findings(result.findings)
     line(f"bundle   {bundle}")
 
 
@@ -68,6 +84,7 @@ def compared(first: Path, second: Path, result: Any) -> None:
         f"(95% {c.interval[0]:+.3g} to {c.interval[1]:+.3g}, {c.n} pairs, corrected p = "
         f"{result.p_value:.2g})"
     )
+    _findings(result.findings)
 
 
 def techniques(chosen: Sequence[Technique]) -> None:

@@ -2,10 +2,18 @@
 
 from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, look_by_look
 from pawl.evidence.crossed import Judged, crossed, judge
+from pawl.evidence.delivering import (
+    LIKELY_ENOUGH,
+    Deliver,
+    check_deliver,
+    delivers,
+    likelihood,
+)
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
+from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
@@ -18,23 +26,29 @@ from pawl.evidence.verdicts import Verdict
 
 __all__ = [
     "ALPHA",
+    "LIKELY_ENOUGH",
     "LOOKS",
     "Comparison",
     "Confirmation",
+    "Deliver",
     "Effort",
     "FinalTest",
     "Judged",
     "Pairs",
     "TestGain",
     "Verdict",
+    "check_deliver",
     "confirm",
     "crossed",
+    "delivers",
     "final_test",
     "gain_on_test",
     "holm",
     "judge",
+    "likelihood",
     "look_by_look",
     "non_inferior",
+    "pairs_to_settle",
     "race",
     "sequential_p",
     "spending",

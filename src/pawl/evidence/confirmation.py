@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from pawl.evidence.delivering import Deliver, delivers, likelihood
 from pawl.evidence.dropping import without_harm
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
+from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import ALPHA, Comparison, holm, sequential_p, spending
 from pawl.evidence.verdicts import Verdict, name_without, verdict_of
 from pawl.execution import Session
@@ -25,6 +27,9 @@ from pawl.recipe import Change, Recipe
 LOOKS: tuple[int, ...] = (5, 10, 20)
 """Numbers of pairs after which results are looked at."""
 _FEWEST_MORE = 3
+_UNJUDGED = (
+    "its recipe is not shown to beat the baseline, so its changes were not judged one by one"
+)
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,19 @@ class Effort:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The result: the recipe to go on with and what was shown.
+    """The result: the recipe that the bundle is to hold, and what was shown.
 
     Attributes:
-        final: The recipe shown to beat the baseline, or the baseline. The candidate, less what is
-            shown to harm it.
+        delivered: The baseline, or what is better by `delivers`: a proven candidate, less what is
+            shown to harm it, or one that is likely better.
         candidate: The recipe that was compared.
         proven: Whether it was shown to beat the baseline.
-        headline: The final recipe (the candidate if unproven) against the baseline; `None`
-            if there was no time.
+        headline: The proven recipe (the candidate if unproven) against the baseline, on fresh pairs;
+            `None` if there was no time.
         p_value: Of the headline, corrected.
+        likelihood: That the headline's recipe is better; see `likelihood`. `None` without a headline.
+        to_settle: How many pairs would show the headline's effect, if it is not proven; see
+            `pairs_to_settle`.
         verdicts: One per change that was looked at.
         effort: What was planned.
         comparisons: How many comparisons were made.
@@ -62,7 +70,7 @@ class Confirmation:
         retuned: Whether the ablations' learning rates were re-tuned.
     """
 
-    final: Recipe
+    delivered: Recipe
     candidate: Recipe
     proven: bool
     headline: Comparison | None
@@ -72,10 +80,18 @@ class Confirmation:
     comparisons: int
     correlation: float | None = None
     retuned: bool = False
+    likelihood: float | None = None
+    to_settle: float | None = None
 
 
-def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effort) -> Confirmation:
-    """Compares the candidate with the baseline and, if it is better, with its ablations."""
+def confirm(
+    session: Session,
+    baseline: Recipe,
+    candidate: Recipe,
+    effort: Effort,
+    deliver: Deliver = "likely",
+) -> Confirmation:
+    """Compares the candidate with the baseline and, if it is shown to be better, with its ablations."""
     screened: tuple[Verdict, ...] = ()
     if effort.screen:
         candidate, screened = screen(session, baseline, candidate)
@@ -94,34 +110,42 @@ def confirm(session: Session, baseline: Recipe, candidate: Recipe, effort: Effor
         return Confirmation(
             baseline, candidate, False, None, None, (*unproven, *screened), effort, 0
         )
-    p_value, final = gate["baseline"], candidate
+    p_value, shown = gate["baseline"], candidate
     proven = p_value <= ALPHA and pairs.compare(candidate, baseline).effect > 0
-    adjusted: dict[str, float] = {}
-    arms: dict[str, Recipe] = {}
-    verdicts = _unproven(candidate, changes, "its recipe is not shown to beat the baseline")
+    comparisons, verdicts = 0, list[Verdict]()
     if proven:
         arms, looks = _ablations(session, pairs, baseline, candidate, changes)
         found = look_by_look(session, pairs, candidate, arms, looks, "its changes")
         corrected = holm(list(found.values()))
         adjusted = {n: max(p_value, p) for n, p in zip(found, corrected, strict=True)}
         verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
-        final, verdicts = without_harm(session, pairs, baseline, candidate, arms, verdicts)
+        dropped = without_harm(
+            session, pairs, baseline, candidate, arms, verdicts, found, p_value
+        )  # fmt: skip
+        shown, verdicts, comparisons = dropped.final, dropped.verdicts, dropped.comparisons
         # Better than the candidate, which is better than the baseline: shown if both are.
-        p_value = max([p_value, *(v.p_value or 0.0 for v in verdicts if v.verdict == "rejected")])
-        if final == baseline:  # more pairs have turned what a few have shown
-            proven, p_value = False, 1.0
-    shown = final if proven else candidate
+        p_value = max(p_value, dropped.p_value)
+        if shown == baseline:  # more pairs have turned what a few have shown
+            proven, p_value, shown = False, 1.0, candidate
+    headline = pairs.compare(shown, baseline)
+    delivered = shown if delivers(headline, proven=proven, deliver=deliver) else baseline
+    if not verdicts:
+        verdicts = _unproven(candidate, changes, _UNJUDGED)
+    present = {change.name for change in delivered.changes(baseline)}
+    verdicts = [replace(v, in_final=v.change.name in present) for v in verdicts]
     return Confirmation(
-        final=final if proven else baseline,
+        delivered=delivered,
         candidate=candidate,
         proven=proven,
-        headline=pairs.compare(shown, baseline),
+        headline=headline,
         p_value=p_value,
         verdicts=(*verdicts, *screened),
         effort=effort,
-        comparisons=1 + len(adjusted),
+        comparisons=1 + comparisons,
         correlation=pairs.correlation(shown, baseline),
         retuned=session.ledger.unit("retune") is not None,
+        likelihood=likelihood(headline),
+        to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pawl.evidence.tests import Comparison, comparison
+from pawl.evidence.tests import Comparison, Parts, comparison
 from pawl.task import Objective
 from pawl.training.metrics import bounds, score
 
@@ -150,15 +150,21 @@ def crossed(
         shares = _summed(shares, everything)
         held = _summed(held.unsqueeze(0), everything).squeeze(0)
     units = int((held > 0).sum())
-    if models_vary:
-        error, degrees = crossed_error(deviations, shares, units)
+    parts = (
+        crossed_parts(on_scale, deviations, shares, units) if models_vary and pairs > 1 else None
+    )
+    if parts is not None:
+        error, degrees = parts.error(pairs)
+    elif models_vary:  # one pair does not say how pairs vary
+        error, degrees = math.inf, 1.0
     else:
         error, degrees = math.sqrt(float((shares.mean(0) ** 2).sum())), max(1.0, units - 1.0)
     if error <= _SAME * abs(on_scale):
         # Every row says the same, so that nothing varies. A metric on few rows moves in steps: the
         # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
         error, degrees = abs(on_scale) / math.sqrt(12 * pairs), max(1.0, pairs - 1.0)
-    result = comparison(on_scale, error, pairs, degrees)
+        parts = None
+    result = replace(comparison(on_scale, error, pairs, degrees), parts=parts)
     return _in_units(result, effect, scales[1]) if ratio else result
 
 
@@ -167,24 +173,21 @@ def _summed(shares: Tensor, rows: Tensor) -> Tensor:
     return shares.new_zeros(len(shares), _GROUPS).index_add_(1, rows % _GROUPS, shares)
 
 
-def crossed_error(deviations: Tensor, shares: Tensor, units: int) -> tuple[float, float]:
-    """Returns the standard error of the mean over pairs, and its degrees of freedom.
+def crossed_parts(effect: float, deviations: Tensor, shares: Tensor, units: int) -> Parts:
+    """Returns the parts of the variance of the mean over two pairs or more.
 
     Args:
+        effect: The mean difference.
         deviations: Of each pair, `[P]`.
         shares: Of each row (or group of rows) in each pair, `[P, N]`; zero where it was not held out.
         units: How many rows (or groups) were held out at all.
     """
     pairs = len(deviations)
-    if pairs == 1:
-        return math.inf, 1.0
     by_rows = float((shares.mean(0) ** 2).sum())
     each = float((shares**2).sum(1).mean())  # variance of one pair by its rows
     common = (pairs * by_rows - each) / (pairs - 1)  # covariance of two, by rows that they share
     spread = float(deviations.var())
-    variance = by_rows + max(0.0, spread - each + common) / pairs
-    uncertain = by_rows**2 / max(1, units - 1) + (spread / pairs) ** 2 / (pairs - 1)
-    return math.sqrt(variance), max(1.0, variance**2 / uncertain) if uncertain > 0 else 1.0
+    return Parts(effect, by_rows, max(0.0, spread - each + common), spread, units)
 
 
 def _in_units(result: Comparison, effect: float, reference: float) -> Comparison:

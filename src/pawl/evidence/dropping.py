@@ -8,13 +8,31 @@ baseline as well, and may be the final recipe, at no further cost in trainings o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pawl.evidence.pairs import Pairs
-from pawl.evidence.tests import ALPHA
-from pawl.evidence.verdicts import Verdict, name_without
+from pawl.evidence.tests import ALPHA, Comparison, holm
+from pawl.evidence.verdicts import Verdict, judged_by, name_without
 from pawl.execution import Session
 from pawl.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A proven recipe without what harms it.
+
+    Attributes:
+        final: The recipe to go on with.
+        verdicts: On the candidate's changes, with what is in the final recipe.
+        p_value: The largest of the corrected p-values by which the final recipe is better than the
+            candidate; 0 if it is the candidate.
+        comparisons: How many comparisons the correction counts, the candidate's own one aside.
+    """
+
+    final: Recipe
+    verdicts: list[Verdict]
+    p_value: float
+    comparisons: int
 
 
 def without_harm(
@@ -24,11 +42,14 @@ def without_harm(
     candidate: Recipe,
     arms: Mapping[str, Recipe],
     verdicts: Sequence[Verdict],
-) -> tuple[Recipe, list[Verdict]]:
+    found: Mapping[str, float],
+    gate: float,
+) -> Dropped:
     """Drops the changes of a proven recipe that are shown to harm it.
 
     One harmful change: the arm without it. Several: the recipe without any of them if it too is shown to
-    be better on the same pairs and no worse than the best arm, else the best arm.
+    be better on the same pairs and no worse than the best arm, else the best arm. That further
+    comparison joins those that Holm's correction is for, so that the verdicts are judged anew.
 
     Args:
         session: The campaign's.
@@ -37,26 +58,48 @@ def without_harm(
         candidate: The recipe that the verdicts are on.
         arms: Recipes without one change each, by `name_without`.
         verdicts: On the candidate's changes.
-
-    Returns:
-        The recipe to go on with, and the verdicts with what is in it.
+        found: The arms' p-values over the looks, before Holm's correction, by `name_without`.
+        gate: The candidate's own p-value; none behind it is smaller.
     """
-    harmful = [v for v in verdicts if v.verdict == "rejected"]
+    standing, comparisons, all_dropped = list(verdicts), len(found), None
+    several = [v for v in standing if v.verdict == "rejected"]
+    if len(several) > 1:
+        smaller, shown = _all_dropped(session, pairs, baseline, candidate, arms, several)
+        if shown is not None:
+            comparisons += 1
+            *others, joint = holm([*found.values(), shown.p_value])
+            adjusted = {n: max(gate, p) for n, p in zip(found, others, strict=True)}
+            standing = [
+                v if v.p_value is None else judged_by(v, adjusted[name_without(v.change)])
+                for v in standing
+            ]
+            if shown.effect > 0 and max(gate, joint) <= ALPHA:
+                all_dropped = smaller, max(gate, joint)
+    harmful = [v for v in standing if v.verdict == "rejected"]
     if not harmful:
-        return candidate, list(verdicts)
+        return Dropped(candidate, standing, 0.0, comparisons)
     final = max((arms[name_without(v.change)] for v in harmful), key=pairs.mean)
-    if len(harmful) > 1:
-        final = _all_dropped(session, pairs, baseline, candidate, final, harmful)
-    present = {change.name for change in final.changes(baseline)}
-    standing = [replace(v, in_final=v.change.name in present) for v in verdicts]
-    known = {v.change.name for v in verdicts}
+    p_value = max(v.p_value or 0.0 for v in harmful)
+    if all_dropped and len(harmful) == len(several):
+        smaller, joint = all_dropped
+        if pairs.compare(smaller, final).effect >= 0:
+            final, p_value = smaller, max(p_value, joint)
+    return Dropped(final, _standing(baseline, final, standing), p_value, comparisons)
+
+
+def _standing(baseline: Recipe, final: Recipe, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Returns the verdicts with what is in the final recipe."""
+    changes = final.changes(baseline)
+    present, known = {change.name for change in changes}, {v.change.name for v in verdicts}
     reason = "re-tuned in the recipe without what harmed it; not compared on its own"
-    standing += [
-        Verdict(change, final, "unproven", True, None, None, reason)
-        for change in final.changes(baseline)
-        if change.name not in known
+    return [
+        *(replace(v, in_final=v.change.name in present) for v in verdicts),
+        *(
+            Verdict(change, final, "unproven", True, None, None, reason)
+            for change in changes
+            if change.name not in known
+        ),
     ]
-    return final, standing
 
 
 def _all_dropped(
@@ -64,11 +107,14 @@ def _all_dropped(
     pairs: Pairs,
     baseline: Recipe,
     candidate: Recipe,
-    best: Recipe,
+    arms: Mapping[str, Recipe],
     harmful: Sequence[Verdict],
-) -> Recipe:
-    """Returns the best arm without the other harmful changes too, if that is shown to be better."""
-    smaller = best
+) -> tuple[Recipe, Comparison | None]:
+    """Returns the best arm without the other harmful changes too, against the candidate.
+
+    `None` where there is no time for it, or it is no other recipe than the best arm.
+    """
+    smaller = best = max((arms[name_without(v.change)] for v in harmful), key=pairs.mean)
     present = {change.name: change for change in best.changes(baseline)}
     for verdict in harmful:
         if verdict.change.name in present:
@@ -80,10 +126,10 @@ def _all_dropped(
             return True
         return session.left - session.reserve > count * pairs.seconds(candidate)
 
-    if not session.ledger.decide("confirm/all-dropped", affordable):
-        return best
+    if smaller == best or not session.ledger.decide("confirm/all-dropped", affordable):
+        return best, None
     names = ", ".join(v.change.name for v in harmful)
-    pairs.run(f"confirm/without {names}", {f"without {names}": smaller}, range(count))
-    shown = pairs.compare(smaller, candidate)
-    better = shown.p_value <= ALPHA and shown.effect > 0
-    return smaller if better and pairs.compare(smaller, best).effect >= 0 else best
+    arm = {f"without {names}": smaller}
+    if not pairs.run(f"confirm/without {names}", arm, range(count)):
+        return best, None
+    return smaller, pairs.compare(smaller, candidate)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.errors import TrialError
+from pawl.evidence.constant import constant_predictions, has_value, nothing_learned
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.execution import STOPPING_SHARE, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
@@ -31,11 +33,12 @@ class FinalTest:
 
     Attributes:
         result: Gain, baseline and final with their intervals.
-        baseline: The mean of the first seeds' baseline models.
-        final: The mean of the first seeds' models of the final recipe: what is deployed.
+        baseline: The mean of the first seeds' usable baseline models.
+        final: The mean of the first seeds' usable models of the final recipe: what is deployed.
         records: The trainings.
         seeds: Number of paired seeds.
         averaged: How many models `baseline` and `final` are the mean of.
+        nothing_learned: By arm: why what is kept of it learned nothing; without the arms that did.
     """
 
     result: TestGain
@@ -44,6 +47,7 @@ class FinalTest:
     records: tuple[TrialRecord, ...]
     seeds: int
     averaged: int
+    nothing_learned: Mapping[str, str] = field(default_factory=dict)
 
 
 def final_test(
@@ -58,6 +62,9 @@ def final_test(
 ) -> FinalTest:
     """Trains both recipes on all development rows with paired seeds and scores the test rows.
 
+    A training that fails counts as the constant predictor of its training rows; a seed is left out
+    only where the metric has no value for that either.
+
     Args:
         session: The campaign's.
         baseline: One arm.
@@ -69,55 +76,79 @@ def final_test(
         average: Most models of an arm that are kept, to predict by their mean.
 
     Raises:
-        TrialError: No seed of both arms trained to a usable model.
+        TrialError: No seed of an arm trained to a usable model.
     """
     arms = {"baseline": baseline, "final": final}
     ledger, units = session.ledger, list[Unit]()
     done, count = 0, seeds
     while count:
-        session.listener.phase(
-            "test", f"seeds {done + 1} to {done + count} of baseline and final on the test rows"
-        )
+        session.listener.phase("test", _described(done, count, same=baseline == final))
         key = f"test/{len(units)}"
-        kept = len(_usable(units)[:average])
-        work = partial(_train, session, arms, test, key, range(done, done + count), average - kept)
+        keep = {name: average - len(_usable(units, name)[:average]) for name in arms}
+        work = partial(_train, session, arms, test, key, range(done, done + count), keep)
         units.append(ledger.compute(key, "test", work))
         session.note(units[-1].trials)
         done, per_seed = done + count, units[-1].seconds / count
         count = 0 if more is None else ledger.decide(f"{key}/more", partial(more, done, per_seed))
     records = tuple(trial for unit in units for trial in unit.trials)
-    rounds = [load(ledger.read_file(_predictions(u.key))) for u in units if u.payload["usable"]]
-    if not rounds:
-        reasons = {trial.reason for trial in records if trial.reason}
-        found = "; ".join(sorted(reasons)) or "its predictions of the test rows are not finite"
-        raise TrialError(f"no final model could be trained ({found}); check the model and the data")
+    usable = {name: _usable(units, name) for name in arms}
+    for name in arms:
+        if not usable[name]:
+            reasons = {trial.reason for trial in records if trial.reason}
+            found = "; ".join(sorted(reasons)) or "its predictions of the test rows are not finite"
+            which = "final model" if baseline == final else f"model of the {name} recipe"
+            raise TrialError(f"no {which} could be trained ({found}); check the model and the data")
+    num_kept = min(average, *(len(each) for each in usable.values()))
+    kept = {name: each[:num_kept] for name, each in usable.items()}
+    counted = [seed for unit in units for seed in unit.payload["counted"]]
+    places = {name: [counted.index(seed) for seed in each] for name, each in kept.items()}
+    rounds = [load(ledger.read_file(_predictions(u.key))) for u in units if u.payload["counted"]]
     stored = {name: torch.cat([each[name] for each in rounds]) for name in arms}
     assert test.targets is not None
+    targets = test.targets.cpu()
+    problem = session.problem
     result = gain_on_test(
-        session.problem.objective, stored["baseline"], stored["final"], test.targets.cpu(),
-        averaged=average,
+        problem.objective, stored["baseline"], stored["final"], targets,
+        kept=(places["baseline"], places["final"]),
     )  # fmt: skip
-    kept_seeds = _usable(units)[:average]
+    constant = constant_predictions(problem.schema, problem.targets, len(targets))
+    reasons_by_arm = {
+        name: nothing_learned(
+            problem.objective, stored[name][places[name]].mean(0), targets, constant
+        )
+        for name in arms
+    }
     models = {
         name: averaged(
             [
                 load_artifact(
-                    ledger, _artifact(name, index), session.problem,
-                    _member(session, recipe, index).train,
+                    ledger, _artifact(name, index), problem, _member(session, recipe, index).train
                 )
-                for index in kept_seeds
+                for index in kept[name]
             ]
         )
         for name, recipe in arms.items()
-    }  # fmt: skip
+    }
     return FinalTest(
-        result, models["baseline"], models["final"], records, len(stored["final"]), len(kept_seeds)
+        result=result,
+        baseline=models["baseline"],
+        final=models["final"],
+        records=records,
+        seeds=len(counted),
+        averaged=num_kept,
+        nothing_learned={name: reason for name, reason in reasons_by_arm.items() if reason},
     )
 
 
-def _usable(units: Iterable[Unit]) -> list[int]:
-    """Returns the numbers of the seeds of which both arms ended with a usable model."""
-    return list(itertools.chain.from_iterable(unit.payload["usable"] for unit in units))
+def _described(done: int, count: int, *, same: bool) -> str:
+    seeds = f"seed {done + 1}" if count == 1 else f"seeds {done + 1} to {done + count}"
+    arms = "the recipe" if same else "baseline and final"
+    return f"{seeds} of {arms} on the test rows"
+
+
+def _usable(units: Iterable[Unit], arm: str) -> list[int]:
+    """Returns the numbers of the seeds of which an arm ended with a usable model."""
+    return list(itertools.chain.from_iterable(unit.payload["usable"][arm] for unit in units))
 
 
 def _predictions(key: str) -> str:
@@ -140,12 +171,26 @@ def _member(session: Session, recipe: Recipe, index: int) -> Member:
 
 
 def _train(
-    session: Session, arms: dict[str, Recipe], test: Examples, key: str, seeds: range, keep: int
+    session: Session,
+    arms: dict[str, Recipe],
+    test: Examples,
+    key: str,
+    seeds: range,
+    keep: Mapping[str, int],
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
-    """Trains some seeds of both arms, keeps predictions and, of the first usable seeds, the models."""
-    ledger = session.ledger
+    """Trains some seeds of both arms, keeps predictions and the models of each arm's first usable seeds.
+
+    Args:
+        session: The campaign's.
+        arms: The recipes.
+        test: The test rows.
+        key: The unit's.
+        seeds: Numbers of the seeds.
+        keep: Most models to keep, by arm.
+    """
+    ledger, problem = session.ledger, session.problem
     ledger.touch_test("gain of the final recipe over the baseline")
-    examples = test.to(session.problem.device)
+    examples = test.to(problem.device)
     rows = torch.arange(len(test))
     distinct = {recipe.id: (name, recipe) for name, recipe in reversed(arms.items())}
     jobs = {
@@ -160,21 +205,35 @@ def _train(
             strict=True,
         )
     )
-    usable = [
-        index for index in seeds if all(results[id_, index].score is not None for id_ in distinct)
-    ]
-    if usable:
+
+    def predicted(job: tuple[str, int]) -> Tensor | None:
+        predictions = results[job].predictions
+        if results[job].score is not None and predictions is not None:
+            return predictions
+        assert test.targets is not None
+        trained = problem.targets.cpu()[jobs[job].member.train.cpu()]
+        constant = constant_predictions(problem.schema, trained, len(test))
+        return constant if has_value(problem.objective, constant, test.targets.cpu()) else None
+
+    found = {job: predicted(job) for job in jobs}
+    counted = [index for index in seeds if all(found[id_, index] is not None for id_ in distinct)]
+    usable = {
+        name: [index for index in counted if results[recipe.id, index].score is not None]
+        for name, recipe in arms.items()
+    }
+    if counted:
         predictions = {}
         for name, recipe in arms.items():
-            each = [results[recipe.id, index].predictions for index in usable]
+            each = [found[recipe.id, index] for index in counted]
             predictions[name] = torch.stack([p for p in each if p is not None]).contiguous()
         ledger.write_file(_predictions(key), save(predictions))
-    for (name, recipe), index in itertools.product(arms.items(), usable[: max(0, keep)]):
-        kept = from_outcome(session.problem, results[recipe.id, index].outcome)
-        save_artifact(ledger, _artifact(name, index), kept)
+    for name, recipe in arms.items():
+        for index in usable[name][: max(0, keep[name])]:
+            kept = from_outcome(problem, results[recipe.id, index].outcome)
+            save_artifact(ledger, _artifact(name, index), kept)
     recipes = {name: recipe.to_dict() for name, recipe in arms.items()}
     ledger.write_file(_KEPT, json.dumps({"recipes": recipes}).encode())
-    return {"usable": usable}, [
+    return {"counted": counted, "usable": usable}, [
         record_of(
             result.outcome, "test", f"{distinct[id_][0]} #{index}", "test", holdout=result.score
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +23,8 @@ class TestGain:
 
     Attributes:
         gain: Final minus baseline over seeds; positive is better.
-        baseline: Mean over seeds, and the 95% interval, over rows, of what the first models predict by
-            their mean.
+        baseline: Mean over seeds, and the 95% interval, over rows, of what the models that are kept
+            predict by their mean.
         final: Likewise.
     """
 
@@ -35,7 +36,12 @@ class TestGain:
 
 
 def gain_on_test(
-    objective: Objective, baseline: Tensor, final: Tensor, targets: Tensor, *, averaged: int = 1
+    objective: Objective,
+    baseline: Tensor,
+    final: Tensor,
+    targets: Tensor,
+    *,
+    kept: tuple[Sequence[int], Sequence[int]] = ((0,), (0,)),
 ) -> TestGain:
     """Measures a gain on test rows that no choice has seen, over paired seeds; see `crossed`.
 
@@ -47,7 +53,8 @@ def gain_on_test(
         baseline: Predictions of the baseline, one model per seed, `[S, R, C]` or `[S, R]`.
         final: Predictions of the final recipe for the same seeds.
         targets: `[R]`.
-        averaged: Of how many of the first seeds' models the arms' own intervals are.
+        kept: Numbers of the models, of the baseline and of the final recipe, whose mean prediction the
+            arms' own intervals are of; the first by default.
 
     Raises:
         TaskError: The metric is not a number on the test rows.
@@ -63,8 +70,8 @@ def gain_on_test(
             )
         return found
 
-    def own(predictions: Tensor, models: list[Judged]) -> Value:
-        one = judged(predictions[:averaged].mean(0)) if averaged > 1 else models[0]
+    def own(predictions: Tensor, models: list[Judged], kept: Sequence[int]) -> Value:
+        one = judged(predictions[list(kept)].mean(0)) if len(kept) > 1 else models[kept[0]]
         mean = sum(model.value for model in models) / len(models)
         return mean, interval(objective, one)
 
@@ -72,6 +79,6 @@ def gain_on_test(
     mine, theirs = arms[1][1], arms[0][1]
     return TestGain(
         gain=crossed(objective, mine, theirs, len(rows), models_vary=len(mine) > 1),
-        baseline=own(*arms[0]),
-        final=own(*arms[1]),
+        baseline=own(*arms[0], kept[0]),
+        final=own(*arms[1], kept[1]),
     )

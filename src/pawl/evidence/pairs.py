@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from pawl.evidence.constant import constant_predictions, has_value, no_better, same_for_all
 from pawl.evidence.crossed import Judged, crossed, judge
 from pawl.evidence.tests import Comparison
 from pawl.execution import FOLDS, Job, Resplit, Session, record_of
@@ -33,6 +34,7 @@ class Pairs:
         records: All trainings so far.
         judged: By recipe id and pair: the score on the rows held out, and each row's part in it; `None`
             for a training that failed. Arms of the same recipe share their trainings.
+        folds: Pairs that hold out every row once.
     """
 
     def __init__(self, session: Session, purpose: str, rows: Tensor, folds: int = FOLDS) -> None:
@@ -40,13 +42,15 @@ class Pairs:
         self.purpose = purpose
         self.records: list[TrialRecord] = []
         self.judged: dict[str, dict[int, Judged | None]] = {}
-        self._rows, self._folds = rows, session.num_folds(rows, folds)
+        self._constants: dict[int, Judged | None] = {}
+        self._flat: dict[_Arm, bool] = {}
+        self._rows, self.folds = rows, session.num_folds(rows, folds)
         self._splits: dict[int, Resplit] = {}
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
 
     def _split(self, pair: int) -> Resplit:
         if pair not in self._splits:
-            found = self.session.resplit(self.purpose, pair, self._rows, self._folds)
+            found = self.session.resplit(self.purpose, pair, self._rows, self.folds)
             self._splits[pair] = found
         return self._splits[pair]
 
@@ -81,8 +85,11 @@ class Pairs:
         self.session.note(unit.trials)
         predictions = load(self.session.ledger.read_file(file))
         for index, (arm, pair) in enumerate(wanted):
-            found = self._judge(pair, predictions.get(str(index)))
-            self.judged.setdefault(arm, {})[pair] = found
+            predicted = predictions.get(str(index))
+            self.judged.setdefault(arm, {})[pair] = (
+                None if predicted is None else self._judge(pair, predicted)
+            )
+            self._flat[arm, pair] = predicted is not None and same_for_all(predicted)
         return True
 
     def _train(
@@ -109,9 +116,18 @@ class Pairs:
             for r, role, (_, pair) in zip(results, roles, wanted, strict=True)
         ]
 
-    def _judge(self, pair: int, predictions: Tensor | None) -> Judged | None:
-        if predictions is None:
-            return None
+    def _constant(self, pair: int) -> Judged | None:
+        """Returns the pair's constant predictor; `None` if the metric has no value for it."""
+        if pair not in self._constants:
+            problem, split = self.session.problem, self._split(pair)
+            targets = problem.targets.cpu()[split.train.cpu()]
+            same = constant_predictions(problem.schema, targets, len(split.holdout))
+            held = problem.targets.cpu()[split.holdout]
+            known = has_value(problem.objective, same, held)
+            self._constants[pair] = self._judge(pair, same) if known else None
+        return self._constants[pair]
+
+    def _judge(self, pair: int, predictions: Tensor) -> Judged | None:
         problem, rows = self.session.problem, self._split(pair).holdout
         return judge(problem.objective, predictions, problem.targets.cpu()[rows], rows)
 
@@ -119,18 +135,41 @@ class Pairs:
         return recipe.id if epochs == 1.0 else f"{recipe.id} x{epochs:.3f}"
 
     def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, Judged]:
-        """Returns an arm's models by pair; one that failed counts as the worst of its pair.
+        """Returns an arm's models by pair; one that failed counts as the pair's constant predictor.
 
-        A pair that all arms failed on says nothing and is left out.
+        Where the metric has no value for that either (a function of the user's may have none), it counts
+        as the worst model of its pair, and a pair without any score is left out.
         """
         sign = self.session.problem.objective.sign
         found = {}
         for pair, mine in self.judged.get(self._id(recipe, epochs), {}).items():
-            others = [arm[pair] for arm in self.judged.values() if pair in arm]
-            usable = [each for each in others if each is not None]
-            if usable:
-                found[pair] = mine or min(usable, key=lambda each: sign * each.value)
+            counted = mine or self._constant(pair)
+            if counted is None:
+                others = [arm[pair] for arm in self.judged.values() if pair in arm]
+                usable = [each for each in others if each is not None]
+                counted = min(usable, key=lambda each: sign * each.value, default=None)
+            if counted is not None:
+                found[pair] = counted
         return found
+
+    def nothing_learned(self, recipe: Recipe) -> str | None:
+        """Returns why an arm's models learned nothing, by their pairs, or `None` if they did."""
+        arm = self._id(recipe, 1.0)
+        pairs = [pair for pair, mine in self.judged.get(arm, {}).items() if mine is not None]
+        if not pairs:
+            return None
+        flat = sum(self._flat[arm, pair] for pair in pairs)
+        if 2 * flat > len(pairs):
+            return f"{flat} of {len(pairs)} models predict the same for every row"
+        both = [(self.judged[arm][pair], self._constant(pair)) for pair in pairs]
+        scores = [(mine.value, other.value) for mine, other in both if mine and other]
+        if not scores:
+            return None
+        objective = self.session.problem.objective
+        mine, constant = (float(np.mean(each)) for each in zip(*scores, strict=True))
+        if objective.sign * (mine - constant) > 0:
+            return None
+        return no_better(objective, mine, constant)
 
     def mean(self, recipe: Recipe) -> float:
         """Returns an arm's mean score, larger is better."""

@@ -14,6 +14,33 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the variance of a mean difference over pairs is made of, on the scale of the test.
+
+    Attributes:
+        effect: The mean difference.
+        by_rows: Variance of the rows; more pairs on the same rows do not lessen it.
+        by_models: Of one pair, beyond its rows; divided by the number of pairs.
+        spread: Of the pairs, whatever it is from.
+        units: How many rows (or groups of rows) were held out.
+    """
+
+    effect: float
+    by_rows: float
+    by_models: float
+    spread: float
+    units: int
+
+    def error(self, pairs: int) -> tuple[float, float]:
+        """Returns the standard error over so many pairs, and its degrees of freedom (2 or more)."""
+        variance = self.by_rows + self.by_models / pairs
+        uncertain = self.by_rows**2 / max(1, self.units - 1)
+        uncertain += (self.spread / pairs) ** 2 / (pairs - 1)
+        degrees = max(1.0, variance**2 / uncertain) if uncertain > 0 else 1.0
+        return math.sqrt(variance), degrees
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A paired comparison; a positive effect favors the first arm, whatever the metric's direction.
 
@@ -25,6 +52,7 @@ class Comparison:
         standard_error: Of the effect.
         degrees: Degrees of freedom of the t distribution used.
         lower: One-sided 95% lower confidence bound of the effect.
+        parts: Of its variance; `None` where they are not known, as with one pair.
     """
 
     effect: float
@@ -34,6 +62,7 @@ class Comparison:
     standard_error: float
     degrees: float
     lower: float
+    parts: Parts | None = None
 
 
 def comparison(effect: float, error: float, n: int, degrees: float) -> Comparison:

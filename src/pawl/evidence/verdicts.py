@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pawl.evidence.pairs import Pairs, forward_flops
@@ -24,7 +24,7 @@ class Verdict:
         change: What differs from the baseline.
         recipe: The recipe that has it.
         verdict: See `pawl.report.summary.TechniqueSummary`.
-        in_final: Whether the final recipe has it.
+        in_final: Whether the delivered recipe has it.
         comparison: With it against without it; `None` if not measured.
         p_value: Corrected for looks and comparisons; `None` if not measured.
         reason: In a sentence.
@@ -71,16 +71,24 @@ def verdict_of(
         reason = "not compared on its own within the budget"
         return Verdict(change, candidate, "unproven", True, None, None, reason)
     without = arms[name]
-    comparison, p_value = pairs.compare(candidate, without), adjusted[name]
-    verdict: VerdictName = "unproven"
-    reason = f"no difference shown in {comparison.n} pairs; not shown to be dispensable either"
-    if p_value <= ALPHA and comparison.effect > 0:
-        verdict, reason = "kept", f"the recipe is worse without it ({comparison.n} pairs)"
-    elif p_value <= ALPHA:
-        verdict, reason = "rejected", f"the recipe is better without it ({comparison.n} pairs)"
+    comparison = pairs.compare(candidate, without)
     ratio = _cost_ratio(session, pairs, candidate, without)
     equal_time = _equal_time(session, pairs, candidate, without, change, ratio, comparison)
-    return Verdict(change, candidate, verdict, True, comparison, p_value, reason, equal_time, ratio)
+    unjudged = Verdict(change, candidate, "unproven", True, comparison, None, "", equal_time, ratio)
+    return judged_by(unjudged, adjusted[name])
+
+
+def judged_by(verdict: Verdict, p_value: float) -> Verdict:
+    """Returns the verdict on a change that was compared that follows from a corrected p-value."""
+    comparison = verdict.comparison
+    assert comparison is not None
+    name: VerdictName = "unproven"
+    reason = f"no difference shown in {comparison.n} pairs; not shown to be dispensable either"
+    if p_value <= ALPHA and comparison.effect > 0:
+        name, reason = "kept", f"the recipe is worse without it ({comparison.n} pairs)"
+    elif p_value <= ALPHA:
+        name, reason = "rejected", f"the recipe is better without it ({comparison.n} pairs)"
+    return replace(verdict, verdict=name, p_value=p_value, reason=reason)
 
 
 def _cost_ratio(session: Session, pairs: Pairs, candidate: Recipe, without: Recipe) -> float | None:

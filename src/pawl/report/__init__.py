@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pawl.report.records import CurvePoint, Report, TrialPoint
     from pawl.report.summary import (
         ArmSummary,
+        ArmTrainings,
         CostSummary,
         Effect,
         EvidenceSummary,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArmSummary",
+    "ArmTrainings",
     "CostSummary",
     "CurvePoint",
     "Effect",

@@ -9,19 +9,28 @@ from pathlib import Path
 from pawl.data.types import LoadedData
 from pawl.deployment import BATCH_ROWS, Cost
 from pawl.environment import hardware, versions
-from pawl.evidence import ALPHA, Comparison, Confirmation, FinalTest, Verdict
+from pawl.evidence import (
+    ALPHA,
+    LOOKS,
+    Comparison,
+    Confirmation,
+    Deliver,
+    FinalTest,
+    Verdict,
+)
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
+from pawl.report.findings import findings
+from pawl.report.outcome import settling, statement
 from pawl.report.page import render
 from pawl.report.records import CurvePoint, Report, TrialPoint
 from pawl.report.summary import (
     ArmSummary,
+    ArmTrainings,
     CostSummary,
     Effect,
     EvidenceSummary,
-    FindingSummary,
     GainSummary,
     Pair,
     Summary,
@@ -29,13 +38,14 @@ from pawl.report.summary import (
     TechniqueSummary,
     TrialCounts,
 )
-from pawl.report.text import count
 from pawl.task import Task
 from pawl.techniques import technique
 
 _MAX_CURVE_SEEDS = 5
-_LAST_SHARE = 0.8
-_CLAIMS = {"baseline", "final", "gain", "confirmation", "techniques", "evidence"}
+_CLAIMS = {
+    "delivered", "proven", "likelihood", "baseline", "final", "gain", "confirmation", "techniques",
+    "evidence",
+}  # fmt: skip
 
 
 def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
@@ -66,6 +76,7 @@ def summarize(
     values: Mapping[str, float],
     costs: Mapping[str, Cost],
     command: str,
+    deliver: Deliver,
 ) -> Summary:
     """Returns the summary, and writes what it claims to the ledger.
 
@@ -78,6 +89,7 @@ def summarize(
         values: Scores of the two kept models (`baseline`, `final`) by their ONNX graphs' predictions.
         costs: Of the two kept models.
         command: The command that repeats it.
+        deliver: What the bundle was allowed to hold.
     """
     objective, trials = session.problem.objective, session.ledger.trials("search")
     everything = session.ledger.trials()
@@ -95,6 +107,9 @@ def summarize(
         task=task,
         metric=objective.metric,
         direction=objective.direction,
+        delivered="baseline" if confirmation.delivered == baseline else "candidate",
+        proven=confirmation.proven,
+        likelihood=confirmation.likelihood,
         baseline=ArmSummary(
             value=values["baseline"], interval=test.result.baseline[1],
             mean=test.result.baseline[0], n=test.seeds, averaged=test.averaged,
@@ -109,12 +124,11 @@ def summarize(
             p_value=gain.p_value,
             n=test.seeds,
             proven=confirmation.proven,
-            statement=_statement(confirmation, test, objective.metric, task.test_rows)
-            + _of_the_average(test, objective.metric, values["final"]),
+            statement="",
         ),
         confirmation=_effect(confirmation.headline, confirmation.p_value),
         techniques=[_technique(verdict) for verdict in confirmation.verdicts],
-        findings=_findings(session, test),
+        findings=findings(session, test, baseline, confirmation.delivered),
         cost=CostSummary(
             latency_ms=_pair(costs, "latency_ms"),
             batch_latency_ms=_pair(costs, "batch_latency_ms"),
@@ -133,6 +147,8 @@ def summarize(
             pairing_correlation=confirmation.correlation,
             learning_rate_retuned=confirmation.retuned,
             holdout_share=_holdout_share(session),
+            deliver=deliver,
+            trainings=_trainings(everything),
         ),
         test_touches=session.ledger.test_touches,
         seconds=session.ledger.elapsed,
@@ -143,38 +159,16 @@ def summarize(
         command=command,
         ledger_digest="",
     )  # fmt: skip
+    settled_by = settling(summary, confirmation.to_settle, LOOKS[-1])
+    gained = summary.gain.model_copy(
+        update={"statement": statement(summary, settled_by=settled_by)}
+    )
+    summary = summary.model_copy(update={"gain": gained})
     claims = summary.model_dump(mode="json", include=_CLAIMS)
     for part in claims["techniques"]:
         del part["cost_ratio"]  # times
     session.ledger.compute("claims", "claims", lambda: (claims, []))
     return summary.model_copy(update={"ledger_digest": session.ledger.digest()})
-
-
-def _findings(session: Session, test: FinalTest) -> list[FindingSummary]:
-    """Returns what a reader must know to judge the gain: a baseline that was cut short is weak."""
-    baselines = [t for t in test.records if t.role.startswith("baseline")]
-    sign = session.problem.objective.sign
-    unfinished = sum(_still_improving(t, sign) for t in baselines)
-    if session.epochs >= natural_epochs(session) or 2 * unfinished <= len(baselines):
-        return []
-    return [
-        FindingSummary(
-            rule="short_trainings",
-            severity="warning",
-            evidence=f"{unfinished} of {len(baselines)} baseline trainings had not leveled off after "
-            f"{session.epochs} epochs, the longest that the budget allowed: part of the gain may be "
-            "faster learning rather than a better end",
-            suggests=["a larger --budget"],
-        )
-    ]
-
-
-def _still_improving(trial: TrialRecord, sign: float) -> bool:
-    """Tells whether a training's best evaluation lies in the last fifth of its planned length."""
-    scores = [sign * score for _, _, score in trial.curve if score is not None]
-    if trial.status != "completed" or not scores:
-        return False
-    return scores.index(max(scores)) + 1 > _LAST_SHARE * len(scores)
 
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:
@@ -229,41 +223,23 @@ def _holdout_share(session: Session) -> float:
     return len(proof) // session.num_folds(proof) / len(session.problem.targets)
 
 
-def _statement(confirmation: Confirmation, test: FinalTest, metric: str, rows: int) -> str:
-    gain, name = test.result.gain, metric.replace("_", " ")
-    headline = confirmation.headline
-    if headline is None or not confirmation.proven:
-        if headline is None:
-            # Without looks there was no time; otherwise there was no other recipe to look at.
-            why = (
-                "No recipe did better than the baseline in the search"
-                if confirmation.effort.looks
-                else "No recipe could be compared with the baseline within the budget"
-            )
-            return (
-                f"{why}; the bundle holds the baseline ({name} {test.result.baseline[0]:.4g} on "
-                f"{rows:,} test rows)."
-            )
-        return (
-            f"The best recipe found is not shown to beat the baseline ({headline.effect:+.3g} {name} "
-            f"over {headline.n} fresh pairs, corrected p = {confirmation.p_value:.2g}); the bundle "
-            f"holds the baseline ({name} {test.result.baseline[0]:.4g} on {rows:,} test rows)."
+def _trainings(trials: Sequence[TrialRecord]) -> list[ArmTrainings]:
+    """Returns how many trainings of each arm failed, of those that claims rest on."""
+    found: dict[tuple[str, str], list[bool]] = {}
+    for trial in trials:
+        if trial.phase in ("confirm", "test"):
+            arm = trial.role.rpartition(" #")[0]
+            found.setdefault((arm, trial.phase), []).append(trial.holdout is None)
+    return [
+        ArmTrainings(
+            arm=arm,
+            phase="test" if phase == "test" else "confirm",
+            trained=len(failed),
+            failed=sum(failed),
+            failed_share=sum(failed) / len(failed),
         )
-    low, high = gain.interval
-    return (
-        f"The final recipe improves {name} on {rows:,} test rows from {test.result.baseline[0]:.4g} "
-        f"to {test.result.final[0]:.4g}: a gain of {gain.effect:.3g} (95% interval {low:.3g} to "
-        f"{high:.3g}, {count(test.seeds, 'paired seed')}), confirmed over {headline.n} fresh pairs "
-        f"(corrected p = {confirmation.p_value:.2g})."
-    )
-
-
-def _of_the_average(test: FinalTest, metric: str, value: float) -> str:
-    """Says what the bundle scores where it is not one of the models that the gain is about."""
-    if test.averaged == 1:
-        return ""
-    name = metric.replace("_", " ")
-    return f" The bundle averages {test.averaged} such models: {name} {value:.4g}."
+        for (arm, phase), failed in found.items()
+    ]
 
 
 def report_of(
@@ -321,37 +297,3 @@ def render_folder(folder: Path, summary: Summary) -> Path:
         baseline, final = (Recipe.from_dict(kept["recipes"][a]) for a in ("baseline", "final"))
         page = render(report_of(ledger, summary, baseline, final, records))
         return ledger.write_file("report.html", page.encode())
-
-
-def _kept(summary: Summary) -> str:
-    models = summary.final.averaged
-    return f"average of {models} models" if models > 1 else "this model"
-
-
-def card(summary: Summary, recipe: Recipe) -> str:
-    """Returns `card.md`: what the bundle is, how good, and how it was shown."""
-    task = summary.task
-    return f"""# {task.name}
-
-Predicts `{task.target}` ({task.kind}) from {", ".join(task.inputs)}.
-
-{summary.gain.statement}
-
-| | baseline | final |
-|---|---|---|
-| {summary.metric}, {_kept(summary)} | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
-| {summary.metric}, single models, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
-{summary.final.mean:.6g} |
-| weights | {summary.cost.parameters.baseline:,.0f} | {summary.cost.parameters.final:,.0f} |
-| latency of one row (ms, one thread) | {summary.cost.latency_ms.baseline:.3g} | \
-{summary.cost.latency_ms.final:.3g} |
-
-Trained on {task.development_rows:,} rows, judged on {task.test_rows:,} test rows that were looked at
-for {summary.test_touches} claim(s). Repeat it with `{summary.command}`.
-
-```toml
-{recipe.to_toml()}```
-
-Predict with `pawl predict BUNDLE DATA --out predictions.csv`. `model.onnx` takes raw values; categories
-enter as the integers that `task.json` lists (0 for missing and unknown ones).
-"""

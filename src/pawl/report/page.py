@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
-from pawl.report import sections, verdicts, words
+from pawl.report import outcome, sections, verdicts, words
 from pawl.report.records import Report
 from pawl.report.summary import Summary
 from pawl.report.text import (
@@ -25,6 +25,7 @@ from pawl.report.text import (
     interval_text,
     metric_name,
     number,
+    p_phrase,
     p_text,
     places,
     ratio,
@@ -65,13 +66,15 @@ def render(report: Report) -> str:
     return template.render(
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),
         summary=summary,
-        title=f"{clean(summary.task.name)}: {words.verdict(summary).rstrip('.')}",
+        title=f"{clean(summary.task.name)}: {outcome.headline(summary).rstrip('.')}",
         name=clean(summary.task.name),
         facts=_facts(summary),
-        verdict=words.verdict(summary),
+        verdict=outcome.headline(summary),
+        seen=outcome.seen(summary),
         standfirst=words.standfirst(summary),
         tiles=_tiles(summary),
         arms=sections.arms(summary),
+        compared=summary.delivered == "candidate",
         forest=verdicts.forest(summary),
         dash=DASH,
         techniques=verdicts.rows(summary),
@@ -111,33 +114,72 @@ def _facts(summary: Summary) -> list[str]:
 
 
 def _tiles(summary: Summary) -> list[Tile]:
-    gain, latency = summary.gain, summary.cost.latency_ms
+    metric, latency = metric_name(summary.metric), summary.cost.latency_ms
+    if summary.delivered == "baseline":
+        mean = number(summary.baseline.mean, places(summary.baseline.interval))
+        first = Tile(
+            name=f"Baseline {metric}", value=mean, detail=f"mean of {_models(summary)}, test rows"
+        )
+        cost = Tile(
+            name="Latency, one row", value=f"{number(latency.baseline)} ms", detail="the baseline"
+        )
+        return [first, *_fresh_tiles(summary), cost]
+    gain = summary.gain
     digits = places(gain.interval, gain.value)
-    metric = metric_name(summary.metric)
     means = [number(arm.mean, digits) for arm in (summary.baseline, summary.final)]
     rows = count(summary.task.test_rows, "test row")
+    only = ", rows only" if outcome.of_rows_only(summary) else ""
+    shown = Tile(
+        name="p-value, test rows",
+        value=p_text(gain.p_value),
+        detail=f"{count(gain.n, 'pair')} on {rows}, scored {words.times(summary.test_touches)}",
+    )
+    # Where the test rows don't carry the headline, fresh pairs do.
+    evidence = [shown] if outcome.seen(summary) else _fresh_tiles(summary)[:1]
     return [
         Tile(
-            name=f"Gain in {metric}",
+            name=f"Gain in {metric}, test rows",
             value=number(gain.value, digits, signed=True),
-            detail=f"95% interval {interval_text(gain.interval, digits, signed=True)}",
-            accent=gain.proven,
+            detail=f"95% interval {interval_text(gain.interval, digits, signed=True)}{only}",
+            accent=outcome.seen(summary),
         ),
         Tile(
             name=f"Baseline {ARROW} final",
             value=f"{means[0]} {ARROW} {means[1]}",
-            detail=f"mean of {count(gain.n, 'seed')} each",
+            detail=f"mean of {count(gain.n, 'seed')} each" if gain.n > 1 else "one model each",
         ),
-        Tile(
-            name="p-value",
-            value=p_text(gain.p_value),
-            detail=f"{count(gain.n, 'pair')} on {rows}, scored {words.times(summary.test_touches)}",
-        ),
+        *evidence,
         Tile(
             name="Latency, one row",
             value=f"{number(latency.final)} ms",
             detail=f"baseline {number(latency.baseline)} ms, "
             + ratio(latency.baseline, latency.final, "faster", "slower"),
+        ),
+    ]
+
+
+def _models(summary: Summary) -> str:
+    return count(summary.baseline.n, "model")
+
+
+def _fresh_tiles(summary: Summary) -> list[Tile]:
+    """Returns what fresh pairs say of the best recipe found."""
+    effect = summary.confirmation
+    if effect is None:
+        return []
+    digits = places(effect.interval, effect.value)
+    span = interval_text(effect.interval, digits, signed=True)
+    return [
+        Tile(
+            name="Gain, fresh pairs" if summary.delivered == "candidate" else "Best recipe found",
+            value=number(effect.value, digits, signed=True),
+            detail=f"95% interval {span}, {count(effect.n, 'pair')}",
+            accent=summary.proven,
+        ),
+        Tile(
+            name="Likely to be better",
+            value=outcome.likely(summary),
+            detail=f"not proven: corrected {p_phrase(effect.p_value)}",
         ),
     ]
 

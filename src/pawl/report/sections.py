@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pawl.report import charts, series
 from pawl.report.charts import Row, Tone
 from pawl.report.figures import Figure, Table, drawable, effect_cells, effect_row
+from pawl.report.outcome import of_rows_only, seen
 from pawl.report.records import Report, TrialPoint
 from pawl.report.summary import ArmSummary, Effect, Summary
 from pawl.report.text import (
@@ -27,8 +28,8 @@ MAX_LISTED = 300
 
 
 def final_tone(summary: Summary) -> Tone:
-    """Returns the accent only where the gain is proven."""
-    return "kept" if summary.gain.proven else "final"
+    """Returns the accent only where the gain is proven, and seen on the test rows too."""
+    return "kept" if seen(summary) else "final"
 
 
 def _kept(arm: ArmSummary) -> str:
@@ -36,11 +37,12 @@ def _kept(arm: ArmSummary) -> str:
 
 
 def arms(summary: Summary) -> list[Figure]:
-    """Returns the two arms on the test rows, and the gain against zero."""
+    """Returns the arms on the test rows, and the gain against zero."""
     metric = capital(metric_name(summary.metric))
     better = "higher" if summary.direction == "maximize" else "lower"
-    gain = summary.gain
-    pairs: list[tuple[str, Tone]] = [("baseline", "baseline"), ("final", final_tone(summary))]
+    pairs: list[tuple[str, Tone]] = [("baseline", "baseline")]
+    if summary.delivered == "candidate":
+        pairs.append(("final", final_tone(summary)))
     rows, listed = [], []
     for name, tone in pairs:
         arm = summary.baseline if name == "baseline" else summary.final
@@ -62,8 +64,9 @@ def arms(summary: Summary) -> list[Figure]:
             )
     figures = []
     if rows:
-        label = f"{metric} of baseline and final on the test rows: " + "; ".join(
-            f"{row.label} {row.note}" for row in rows
+        label = (
+            f"{metric} of {' and '.join(name for name, _ in pairs)} on the test rows: "
+            + "; ".join(f"{row.label} {row.note}" for row in rows)
         )
         figures.append(
             Figure(
@@ -76,31 +79,48 @@ def arms(summary: Summary) -> list[Figure]:
                 ),
             )
         )
-    compared = [("On the test rows", Effect(**gain.model_dump(exclude={"proven", "statement"})))]
+    gained = _gained(summary)
+    return figures if gained is None else [*figures, gained]
+
+
+def _gained(summary: Summary) -> Figure | None:
+    """Returns the gain against zero, on the test rows and on fresh pairs; `None` without any."""
+    gain, stays = summary.gain, summary.delivered == "baseline"
+    compared: list[tuple[str, Effect, Tone]] = []
+    if not stays:
+        effect = Effect(**gain.model_dump(exclude={"proven", "statement"}))
+        compared.append(("On the test rows", effect, "kept" if seen(summary) else "unproven"))
     if summary.confirmation is not None:
-        compared.append(("In the confirmation", summary.confirmation))
-    gain_tone: Tone = "kept" if gain.proven else "unproven"
+        fresh: Tone = "kept" if summary.proven else "unproven"
+        compared.append(("On fresh pairs", summary.confirmation, fresh))
     drawn = [
-        effect_row(name, effect, gain_tone)
-        for name, effect in compared
+        effect_row(name, effect, tone)
+        for name, effect, tone in compared
         if drawable(effect.value, effect.interval)
     ]
-    if drawn:
-        label = "Gain of final over baseline, positive is better: " + "; ".join(
-            f"{row.label} {row.note}" for row in drawn
-        )
-        axis = f"gain in {metric_name(summary.metric)}"
-        listed = [(name, *effect_cells(effect)) for name, effect in compared]
-        figures.append(
-            Figure(
-                title="Gain, final over baseline, right of zero is better",
-                caption="Taken pair by pair, so it can be certain where the two intervals above "
-                "overlap.",
-                drawing=charts.intervals(drawn, label=label, axis=axis, zero=True),
-                table=Table(heads=("Measured", "Gain", "95% interval", "p", "Pairs"), rows=listed),
-            )
-        )
-    return figures
+    if not drawn:
+        return None
+    which = "best recipe found" if stays else "final"
+    label = f"Gain, {which} over baseline, positive is better: "
+    caption = "Taken pair by pair, so it can be certain where the two intervals above overlap."
+    if stays:
+        caption = "The best recipe found is not in the bundle."
+    elif of_rows_only(summary):
+        caption += " On the test rows it is of one model of each arm, its interval of rows only."
+    return Figure(
+        title=f"Gain, {which} over baseline, right of zero is better",
+        caption=caption,
+        drawing=charts.intervals(
+            drawn,
+            label=label + "; ".join(f"{row.label} {row.note}" for row in drawn),
+            axis=f"gain in {metric_name(summary.metric)}",
+            zero=True,
+        ),
+        table=Table(
+            heads=("Measured", "Gain", "95% interval", "p", "Pairs"),
+            rows=[(name, *effect_cells(effect)) for name, effect, _ in compared],
+        ),
+    )
 
 
 def history(report: Report) -> Figure | None:

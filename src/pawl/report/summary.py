@@ -53,7 +53,9 @@ class ArmSummary(_Part):
 class GainSummary(_Part):
     """Final minus baseline on the test rows, in the metric's own units, positive when better.
 
-    The interval (95%) covers seeds and test rows; `n` counts paired seeds.
+    The interval (95%) covers seeds and test rows; `n` counts paired seeds, and with one of them it
+    covers rows only. `proven` is the summary's own: decided on fresh pairs, not on the test rows. Where
+    the baseline is delivered there is nothing to measure, and the gain is zero.
     """
 
     value: float
@@ -135,8 +137,18 @@ class TrialCounts(_Part):
     trained: int
 
 
+class ArmTrainings(_Part):
+    """How many trainings of an arm failed; each counts as the constant predictor's score."""
+
+    arm: str
+    phase: Literal["confirm", "test"]
+    trained: int
+    failed: int
+    failed_share: float
+
+
 class EvidenceSummary(_Part):
-    """How the verdicts were reached."""
+    """How the verdicts were reached. `deliver` is what the bundle was allowed to hold."""
 
     pairs: int
     looks: list[int]
@@ -145,15 +157,26 @@ class EvidenceSummary(_Part):
     pairing_correlation: float | None
     learning_rate_retuned: bool
     holdout_share: float
+    deliver: Literal["likely", "proven"]
+    trainings: list[ArmTrainings]
 
 
 class Summary(_Part):
-    """A campaign's result; see the parts for units and meanings."""
+    """A campaign's result; see the parts for units and meanings.
+
+    `delivered` says which recipe the bundle holds, `proven` whether the candidate was shown to beat the
+    baseline, `likelihood` the chance that it does, by `confirmation`: the candidate against the baseline
+    on fresh pairs, with the corrected p-value, whichever is delivered. Both are `None` where no recipe
+    was compared. `final` is the recipe that is delivered.
+    """
 
     schema_: Literal[1] = Field(1, alias="schema")
     task: TaskSummary
     metric: str
     direction: Literal["maximize", "minimize"]
+    delivered: Literal["candidate", "baseline"]
+    proven: bool
+    likelihood: float | None
     baseline: ArmSummary
     final: ArmSummary
     gain: GainSummary

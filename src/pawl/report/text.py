@@ -112,6 +112,15 @@ def p_phrase(p: float | None) -> str:
     return phrase.replace(" ", "\u00a0")
 
 
+def percent(share: float | None) -> str:
+    """Returns a chance as a whole number of percent, never as none or as certain."""
+    if share is None or not math.isfinite(share):
+        return DASH
+    if share < 0.01:
+        return "under 1%"
+    return "over 99%" if share > 0.99 else f"{100 * share:.0f}%"
+
+
 def count(value: float, one: str, many: str | None = None) -> str:
     """Returns `1 row` or `1,200 rows`."""
     return f"{value:,.0f} {one if value == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""The report's sentences: the verdict, and the evidence protocol in plain words."""
+"""The report's sentences: what stands under the headline, and the protocol in plain words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pawl.report.outcome import likely, of_rows_only
 from pawl.report.summary import Summary
-from pawl.report.text import capital, clean, count, finite, metric_name, number, places
+from pawl.report.text import clean, count, finite, number, percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,29 +19,10 @@ class Note:
     text: str
 
 
-def verdict(summary: Summary) -> str:
-    """Returns the headline."""
-    gain = summary.gain
-    if not gain.proven:
-        return "No proven gain."
-    digits = places(gain.interval, gain.value)
-    before, after = (number(arm.mean, digits) for arm in (summary.baseline, summary.final))
-    verb = "rises" if summary.direction == "maximize" else "falls"
-    return f"Proven: {metric_name(summary.metric)} {verb} from {before} to {after}."
-
-
 def standfirst(summary: Summary) -> str:
-    """Returns what the headline means for the bundle, after the campaign's own statement."""
-    statement = _without_opening(clean(summary.gain.statement).strip())
+    """Returns the campaign's own statement, under the headline."""
     # A line that ends with "p =" reads badly.
-    statement = re.sub(r"\b([pn]) ([=<]) ", "\\1\u00a0\\2\u00a0", statement)
-    if summary.gain.proven:
-        return statement
-    held = (
-        "The bundle holds the baseline, the recipe that the campaign started from: nothing that "
-        "was tried within the budget was shown to beat it on the test rows."
-    )
-    return f"{statement} {held}".strip()
+    return re.sub(r"\b([pn]) ([=<]) ", "\\1\u00a0\\2\u00a0", clean(summary.gain.statement).strip())
 
 
 def times(value: int) -> str:
@@ -50,7 +32,7 @@ def times(value: int) -> str:
 
 def protocol(summary: Summary) -> list[Note]:
     """Returns how the claims were reached, and what they rest on."""
-    evidence, task, gain = summary.evidence, summary.task, summary.gain
+    evidence, task = summary.evidence, summary.task
     share = f"{task.test_rows / task.rows:.0%} of {task.rows:,}" if task.rows > 0 else "of none"
     looks = _listed([str(look) for look in evidence.looks])
     looked = f", with a look after {looks} pairs; the looks share the error rate" if looks else ""
@@ -64,10 +46,9 @@ def protocol(summary: Summary) -> list[Note]:
             title="The headline",
             text=f"{count(task.test_rows, 'test row')} ({share}) were set aside before anything "
             "else. The search and the techniques' verdicts never see them; they were scored "
-            f"{times(summary.test_touches)}. The gain is the paired difference over "
-            f"{count(gain.n, 'seed')} of each arm; its 95% interval, of rows and "
-            "seeds, covers both.",
+            f"{times(summary.test_touches)}. {_measured(summary)}",
         ),
+        Note(title="What is delivered", text=_delivered(summary)),
         Note(
             title="The techniques",
             text="Each was compared with the recipe without it (or, if it is in the baseline, with "
@@ -95,9 +76,17 @@ def protocol(summary: Summary) -> list[Note]:
                 "smaller the effects that a given number of pairs can show.",
             )
         )
+    failed = _failed(summary)
+    if failed:
+        notes.append(
+            Note(
+                title="Trainings that failed",
+                text=f"{failed}. Each counts as the score of predicting the same for every row.",
+            )
+        )
     once = summary.test_touches <= 1
     headline = (
-        "The headline gain is measured on test rows that nothing else has seen. "
+        "The test rows are rows that nothing else has seen. "
         if once
         else f"The test rows were scored {times(summary.test_touches)}: a choice between those "
         "scores would favor the headline gain as well. "
@@ -122,7 +111,41 @@ def _listed(items: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def _without_opening(statement: str) -> str:
-    """Drops the opening that the headline says already."""
-    rest = re.sub(r"^(no )?proven gain\b[\s:.;,]*", "", statement, flags=re.IGNORECASE)
-    return capital(rest) if re.match(r"\w", rest) or not rest else statement
+def _measured(summary: Summary) -> str:
+    gain = summary.gain
+    if summary.delivered == "baseline":
+        return "The baseline alone was scored, as the bundle holds it: there is no gain to measure."
+    if of_rows_only(summary):
+        return (
+            "The gain is the difference between one model of each arm; its 95% interval covers the "
+            "test rows only, not what models of other seeds would give."
+        )
+    return (
+        f"The gain is the paired difference over {count(gain.n, 'seed')} of each arm; its 95% interval, "
+        "of rows and seeds, covers both."
+    )
+
+
+def _delivered(summary: Summary) -> str:
+    if summary.confirmation is None:
+        return "No recipe was compared on fresh pairs, so the bundle holds the baseline."
+    if summary.evidence.deliver == "proven":
+        return (
+            "The bundle was to hold only a recipe that is shown to be better, and the baseline "
+            "otherwise."
+        )
+    return (
+        "The bundle holds the recipe that is more likely better on fresh pairs, shown or not "
+        f"({likely(summary)} for the best recipe found, counting each effect as equally likely "
+        "beforehand, without correction for looks). What is claimed is another question: only what "
+        "the corrected test shows."
+    )
+
+
+def _failed(summary: Summary) -> str:
+    failed = [arm for arm in summary.evidence.trainings if arm.failed]
+    return "; ".join(
+        f"{clean(arm.arm)}, {'final test' if arm.phase == 'test' else 'fresh pairs'}: {arm.failed} of "
+        f"{arm.trained} ({percent(arm.failed_share)})"
+        for arm in failed
+    )

@@ -1,0 +1,54 @@
+"""`card.md`: what a bundle is, how good, and how it was shown."""
+
+from __future__ import annotations
+
+from pawl.recipe import Recipe
+from pawl.report.summary import Summary
+
+
+def _kept(summary: Summary) -> str:
+    models = summary.final.averaged
+    return f"average of {models} models" if models > 1 else "this model"
+
+
+def _warnings(summary: Summary) -> str:
+    critical = [finding for finding in summary.findings if finding.severity == "critical"]
+    return "".join(f"\n**{finding.severity}: {finding.evidence}**\n" for finding in critical)
+
+
+def card(summary: Summary, recipe: Recipe) -> str:
+    """Returns `card.md`: what the bundle is, how good, and how it was shown."""
+    task = summary.task
+    return f"""# {task.name}
+
+Predicts `{task.target}` ({task.kind}) from {", ".join(task.inputs)}.
+
+{summary.gain.statement}
+{
+        "".join(
+            f'''
+**{finding.evidence}.**
+'''
+            for finding in summary.findings
+            if finding.severity == "critical"
+        )
+    }
+| | baseline | final |
+|---|---|---|
+| {summary.metric}, {_kept(summary)} | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
+| {summary.metric}, single models, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
+{summary.final.mean:.6g} |
+| weights | {summary.cost.parameters.baseline:,.0f} | {summary.cost.parameters.final:,.0f} |
+| latency of one row (ms, one thread) | {summary.cost.latency_ms.baseline:.3g} | \
+{summary.cost.latency_ms.final:.3g} |
+
+Trained on {task.development_rows:,} rows, judged on {
+        task.test_rows:,} test rows that were looked at
+for {summary.test_touches} claim(s). Repeat it with `{summary.command}`.
+
+```toml
+{recipe.to_toml()}```
+
+Predict with `pawl predict BUNDLE DATA --out predictions.csv`. `model.onnx` takes raw values; categories
+enter as the integers that `task.json` lists (0 for missing and unknown ones).
+"""

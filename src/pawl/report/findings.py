@@ -1,0 +1,59 @@
+"""What a reader must know to judge the models and the gain."""
+
+from __future__ import annotations
+
+from pawl.evidence import FinalTest
+from pawl.execution import Session
+from pawl.ledger import TrialRecord
+from pawl.pacing import natural_epochs
+from pawl.recipe import Recipe
+from pawl.report.summary import FindingSummary
+
+_LAST_SHARE = 0.8
+
+
+def findings(
+    session: Session, test: FinalTest, baseline: Recipe, final: Recipe
+) -> list[FindingSummary]:
+    """Returns what a reader must know to judge the models and the gain."""
+    arms = {"baseline": baseline, "final": final}
+    found = [
+        nothing_learned(name, reason, arms[name])
+        for name, reason in test.nothing_learned.items()
+        if name == "final" or baseline != final
+    ]
+    baselines = [t for t in test.records if t.role.startswith("baseline")]
+    sign = session.problem.objective.sign
+    unfinished = sum(_still_improving(t, sign) for t in baselines)
+    if session.epochs < natural_epochs(session) and 2 * unfinished > len(baselines):
+        # A baseline that was cut short is weak.
+        found.append(
+            FindingSummary(
+                rule="short_trainings",
+                severity="warning",
+                evidence=f"{unfinished} of {len(baselines)} baseline trainings had not leveled off "
+                f"after {session.epochs} epochs, the longest that the budget allowed: part of the gain "
+                "may be faster learning rather than a better end",
+                suggests=["a larger --budget"],
+            )
+        )
+    return found
+
+
+def nothing_learned(arm: str, reason: str, recipe: Recipe) -> FindingSummary:
+    """Returns the finding that an arm's models learned nothing."""
+    scaled = {"standardize", "normalize"} & {technique.name for technique, _ in recipe}
+    return FindingSummary(
+        rule="learned_nothing",
+        severity="critical" if arm == "final" else "warning",
+        evidence=f"the {arm} model learned nothing: {reason}",
+        suggests=[] if scaled else ["standardize"],
+    )
+
+
+def _still_improving(trial: TrialRecord, sign: float) -> bool:
+    """Tells whether a training's best evaluation lies in the last fifth of its planned length."""
+    scores = [sign * score for _, _, score in trial.curve if score is not None]
+    if trial.status != "completed" or not scores:
+        return False
+    return scores.index(max(scores)) + 1 > _LAST_SHARE * len(scores)
