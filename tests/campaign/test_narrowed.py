@@ -21,10 +21,16 @@ def test_it_starts_there_brings_in_no_more_and_resumes_so(tmp_path: Path) -> Non
     frame(150).to_csv(rows, index=False)
     out = tmp_path / "out"
     first = api.optimize(
-        str(rows), trials=6, epochs=2, out=out, baseline=given, only=["dropout", "ema"]
-    )
+        str(rows), trials=6, epochs=2, out=out, baseline=given, only=["dropout", "ema"],
+        deliver="proven",
+    )  # fmt: skip
     assert "--only dropout,ema" in first.summary.command
     assert "--epochs 2" in first.summary.command
+    assert "--deliver proven" in first.summary.command
+    assert first.summary.evidence.deliver == "proven"
+    assert (first.summary.delivered == "candidate") == first.summary.proven
+    with pytest.raises(PawlError, match="started with the deliver 'proven', and got 'likely'"):
+        api.optimize(resume=out, deliver="likely")
     assert str(given) in first.summary.command
     with Ledger.open(out) as ledger:
         trials = ledger.trials()

@@ -525,6 +525,7 @@ def test_a_damaged_summary_is_told(tmp_path: Path, content: bytes) -> None:
         ({"kind": 3}, "kind 3"),
         ({"average": 0}, "average=0"),
         ({"average": 11}, "average=11"),
+        ({"deliver": "best"}, "deliver='best'"),
     ],
 )
 def test_settings_of_other_types_are_told(given: dict[str, Any], words: str) -> None:

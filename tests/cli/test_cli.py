@@ -264,6 +264,43 @@ def test_two_recipes_are_compared(
     assert (same["effect"], same["verdict"]) == (0, "no difference shown")
 
 
+BLIND = """
+import torch
+from pawl import Task
+class Blind(torch.nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(spec.num_outputs))
+    def forward(self, x):
+        return self.bias + 0.0 * x.sum(1, keepdim=True)
+task = Task(data={path!r}, model=Blind, target="target")
+"""
+
+
+def test_a_model_that_learned_nothing_is_told(
+    data: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
+    module = tmp_path / "blind.py"
+    module.write_text(BLIND.format(path=str(data)))
+    unscaled = tmp_path / "unscaled.toml"
+    unscaled.write_text(recipe.read_text().replace("[standardize]\n", ""))
+    same = "models predict the same for every row"
+    ran = in_process(capfd, "train", module, "--recipe", unscaled, "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    told = " ".join(ran.stdout.split())
+    assert "learned nothing: it predicts the same for every row; try standardize" in told
+    ran = in_process(capfd, "compare", module, recipe, unscaled, "--pairs", 5)
+    told = " ".join(ran.stdout.split())
+    assert f"the first model learned nothing: 5 of 5 {same}" in told
+    assert f"the second model learned nothing: 5 of 5 {same}; try standardize" in told
+    found = json.loads(
+        in_process(capfd, "compare", module, recipe, recipe, "--pairs", 5, "--json").stdout
+    )
+    assert [each["rule"] for each in found["findings"]] == ["learned_nothing"] * 2
+
+
 def test_what_was_trained_predicts(
     trained: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
