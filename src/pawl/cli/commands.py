@@ -31,7 +31,7 @@ from pawl.errors import DataWarning
 _STARTED = time.monotonic()
 
 app = typer.Typer(
-    help="Optimize deep-learning models, and keep only what is shown to help.",
+    help="Optimize deep-learning models, and tell what is better from what is shown to be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

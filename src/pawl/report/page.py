@@ -114,11 +114,13 @@ def _facts(summary: Summary) -> list[str]:
 
 
 def _tiles(summary: Summary) -> list[Tile]:
-    metric, latency = metric_name(summary.metric), summary.cost.latency_ms
+    latency = summary.cost.latency_ms
     if summary.delivered == "baseline":
         mean = number(summary.baseline.mean, places(summary.baseline.interval))
         first = Tile(
-            name=f"Baseline {metric}", value=mean, detail=f"mean of {_models(summary)}, test rows"
+            name=f"Baseline {metric_name(summary.metric)}",
+            value=mean,
+            detail=f"mean of {_models(summary)}, test rows",
         )
         cost = Tile(
             name="Latency, one row", value=f"{number(latency.baseline)} ms", detail="the baseline"
@@ -134,28 +136,30 @@ def _tiles(summary: Summary) -> list[Tile]:
         value=p_text(gain.p_value),
         detail=f"{count(gain.n, 'pair')} on {rows}, scored {words.times(summary.test_touches)}",
     )
+    gained = Tile(
+        name="Gain, test rows",
+        value=number(gain.value, digits, signed=True),
+        detail=f"95% interval {interval_text(gain.interval, digits, signed=True)}{only}",
+        accent=outcome.seen(summary),
+    )
+    change = Tile(
+        name=f"Baseline {ARROW} final",
+        value=f"{means[0]} {ARROW} {means[1]}",
+        detail=f"mean of {count(gain.n, 'seed')} each" if gain.n > 1 else "one model each",
+    )
+    cost = Tile(
+        name="Latency, one row",
+        value=f"{number(latency.final)} ms",
+        detail=f"baseline {number(latency.baseline)} ms, "
+        + ratio(latency.baseline, latency.final, "faster", "slower"),
+    )
+    if outcome.seen(summary):
+        return [gained, change, shown, cost]
     # Where the test rows don't carry the headline, fresh pairs do.
-    evidence = [shown] if outcome.seen(summary) else _fresh_tiles(summary)[:1]
-    return [
-        Tile(
-            name=f"Gain in {metric}, test rows",
-            value=number(gain.value, digits, signed=True),
-            detail=f"95% interval {interval_text(gain.interval, digits, signed=True)}{only}",
-            accent=outcome.seen(summary),
-        ),
-        Tile(
-            name=f"Baseline {ARROW} final",
-            value=f"{means[0]} {ARROW} {means[1]}",
-            detail=f"mean of {count(gain.n, 'seed')} each" if gain.n > 1 else "one model each",
-        ),
-        *evidence,
-        Tile(
-            name="Latency, one row",
-            value=f"{number(latency.final)} ms",
-            detail=f"baseline {number(latency.baseline)} ms, "
-            + ratio(latency.baseline, latency.final, "faster", "slower"),
-        ),
-    ]
+    fresh = _fresh_tiles(summary)
+    if summary.proven:
+        return [*fresh[:1], change, gained, cost]
+    return [*fresh[:1], gained, *fresh[1:], cost]
 
 
 def _models(summary: Summary) -> str:
@@ -171,7 +175,9 @@ def _fresh_tiles(summary: Summary) -> list[Tile]:
     span = interval_text(effect.interval, digits, signed=True)
     return [
         Tile(
-            name="Gain, fresh pairs" if summary.delivered == "candidate" else "Best recipe found",
+            name="Gain, fresh pairs"
+            if summary.delivered == "candidate"
+            else "Best recipe found, fresh pairs",
             value=number(effect.value, digits, signed=True),
             detail=f"95% interval {span}, {count(effect.n, 'pair')}",
             accent=summary.proven,

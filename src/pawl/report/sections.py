@@ -155,10 +155,13 @@ def history(report: Report) -> Figure | None:
 
 
 def curves(report: Report) -> list[Figure]:
-    """Returns training loss and validation score over the steps, for both arms."""
+    """Returns training loss and validation score over the steps, for each arm."""
     summary = report.summary
     metric = metric_name(summary.metric)
     tone = final_tone(summary)
+    points = report.curves
+    if summary.delivered == "baseline":  # both arms are the same
+        points = tuple(point for point in points if point.arm == "baseline")
     listed = [
         (
             capital(point.arm),
@@ -167,7 +170,7 @@ def curves(report: Report) -> list[Figure]:
             number(point.train_loss, 4),
             number(point.valid_score, 4),
         )
-        for point in series.last_points(report.curves)
+        for point in series.last_points(points)
     ]
     heads = ("Arm", "Seed", "Last step", "Training loss", f"Validation {metric}")
     arms = (("line-baseline", "baseline"), (f"line-{tone}", "final"))
@@ -178,12 +181,12 @@ def curves(report: Report) -> list[Figure]:
     )
     figures = []
     for name, title, direction in wanted:
-        found = series.lines(report.curves, name, tone, direction)
+        found = series.lines(points, name, tone, direction)
         if found is None:
             continue
-        shown = {point.arm for point in report.curves if finite(getattr(point, name))}
+        shown = {point.arm for point in points if finite(getattr(point, name))}
         notes = " Logarithmic scale." if found.logarithmic else ""
-        if len(shown) < len({point.arm for point in report.curves}):
+        if len(shown) < len({point.arm for point in points}):
             notes += (
                 " A recipe without early stopping trains on all rows and has none to validate on."
             )
@@ -191,7 +194,9 @@ def curves(report: Report) -> list[Figure]:
             Figure(
                 title=title,
                 caption=f"Thin: single seeds. Strong: their mean.{notes}",
-                drawing=charts.lines(found, label=f"{title} over steps, baseline and final"),
+                drawing=charts.lines(
+                    found, label=f"{title} over steps, {' and '.join(sorted(shown))}"
+                ),
                 table=Table(heads=heads, rows=listed),
                 legend=[(shade, arm) for shade, arm in arms if arm in shown],
                 half=True,

@@ -21,8 +21,11 @@ class Note:
 
 def standfirst(summary: Summary) -> str:
     """Returns the campaign's own statement, under the headline."""
+    text = clean(summary.gain.statement).strip()
+    # The headline has said that already.
+    text = re.sub(r"^Likely better, not proven:", "The best recipe found:", text)
     # A line that ends with "p =" reads badly.
-    return re.sub(r"\b([pn]) ([=<]) ", "\\1\u00a0\\2\u00a0", clean(summary.gain.statement).strip())
+    return re.sub(r"\b([pn]) ([=<]) ", "\\1\u00a0\\2\u00a0", text)
 
 
 def times(value: int) -> str:
