@@ -1,4 +1,4 @@
-"""Pawl optimizes deep-learning models and keeps only what is shown to help.
+"""Pawl optimizes deep-learning models and tells what is better from what is shown to be.
 
 import pawl
 
