@@ -169,7 +169,7 @@ def test_only_what_is_proven_was_to_be_delivered(make: Callable[..., Report]) ->
     ("to_settle", "budget", "said"),
     [
         (None, 60.0, ""),
-        (float("inf"), 60.0, "it takes more rows"),
+        (float("inf"), 60.0, "probably too few"),
         (18.0, 60.0, "about 18 pairs would show it: try --budget 60s"),
         (19.0, 600.0, "try --budget 10m"),
         (19.0, 7200.0, "try --budget 114m"),

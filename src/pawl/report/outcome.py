@@ -96,7 +96,7 @@ def settling(summary: Summary, to_settle: float | None, most: int) -> str:
     if summary.proven or effect is None or to_settle is None:
         return ""
     if not finite(to_settle):
-        return "At this effect the rows are too few to show it, whatever the budget: it takes more rows."
+        return "At this effect the rows are probably too few to show it, whatever the budget."
     pairs = count(to_settle, "pair")
     if to_settle > most:
         return (
