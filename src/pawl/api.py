@@ -90,6 +90,7 @@ def _interval(interval: tuple[float, float] | None) -> str:
 
 def optimize(
     source: Any = None,
+    targets: Any = None,
     *,
     target: str | None = None,
     metric: Any = None,
@@ -109,13 +110,17 @@ def optimize(
     seed: int | None = None,
     listener: Listener | None = None,
     started: float | None = None,
+    direction: str | None = None,
 ) -> Result:
     """Optimizes a model on data, and proves what helped.
 
     Args:
         source: A path, a sample's name, a data frame, `(inputs, targets)`, a Dataset or a `Task`.
+        targets: One value per row of the source, an array or data frame, where it comes without:
+            `optimize(X, y)` is `optimize((X, y))`.
         target: The target's column in a table.
-        metric: A built-in metric's name or a function; by the kind by default.
+        metric: A built-in metric's name or a function of targets and predictions, as in
+            `Task.metric`; by the kind by default.
         test: Rows kept for the final claim; a stratified fifth by default.
         kind: `binary`, `multiclass` or `regression`; inferred by default.
         budget: Seconds, or text such as `"10m"`; 10 minutes by default.
@@ -137,13 +142,16 @@ def optimize(
         seed: Decides splits, seeds and samples, from 0; 0 by default.
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
+        direction: `maximize` or `minimize`: needed with a metric function.
 
     Raises:
         PawlError: Any wrong input, in one line.
         BudgetError: No result within the budget.
     """
     started = time.monotonic() if started is None else started
-    overrides = {"target": target, "metric": metric, "test": test, "kind": kind}
+    source = _with_targets(source, targets)
+    overrides = {"target": target, "metric": metric, "test": test, "kind": kind,
+                 "direction": direction}  # fmt: skip
     if budget is not None and trials is not None:
         raise TaskError("got a budget and a number of trials; give one of them")
     if trials is not None and (type(trials) is not int or trials < 1):
@@ -178,7 +186,7 @@ def optimize(
         "average": None if average == AVERAGED else average,
         "deliver": None if may_hold == "likely" else may_hold,
     }  # fmt: skip
-    command = _command(source, told)
+    command = _command(source, told, "source" if targets is None else "source, targets")
     folder = Path(out) if out is not None else new_folder(name)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
@@ -252,6 +260,18 @@ def _resume(
     return Result(folder, summary)
 
 
+def _with_targets(source: Any, targets: Any) -> Any:
+    if targets is None:
+        return source
+    if source is None:
+        raise TaskError("got targets without inputs; give both, as in pawl.optimize(X, y)")
+    if isinstance(source, (*_RESUMABLE, Task)):
+        got = "a Task" if isinstance(source, Task) else repr(str(source))
+        hint = f"; name its column by target={targets!r}" if isinstance(targets, str) else ""
+        raise TaskError(f"got targets beside {got}; they go with arrays or a data frame{hint}")
+    return source, targets
+
+
 def _check_average(average: int | None) -> int:
     if average is not None and (type(average) is not int or not 1 <= average <= _MOST_AVERAGED):
         raise TaskError(f"got average={average!r}; give a whole number from 1 to {_MOST_AVERAGED}")
@@ -272,7 +292,7 @@ def _check_same(
 
     Data is not compared here: its content is, when it has been read.
     """
-    was = {"target": None, "metric": None, "kind": None, **known["overrides"], **known}
+    was = dict.fromkeys(overrides) | known["overrides"] | known
     was["out"] = str(folder.resolve())
     given = {name: value for name, value in {**overrides, **beside}.items() if name != "test"}
     for name, value in given.items():
@@ -297,6 +317,8 @@ def _source_name(source: Any) -> str:
         return str(source)
     if isinstance(source, Task):
         return source.name or _source_name(source.data)
+    if isinstance(source, tuple | list) and source:
+        return type(source[0]).__name__
     return type(source).__name__
 
 
@@ -306,7 +328,7 @@ def new_folder(name: str) -> Path:
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _command(source: Any, given: Mapping[str, Any]) -> str:
+def _command(source: Any, given: Mapping[str, Any], names: str) -> str:
     """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
     set_ = {name: value for name, value in given.items() if value is not None}
     if all(isinstance(value, str | Path | int | float) for value in (source, *set_.values())):
@@ -316,7 +338,7 @@ def _command(source: Any, given: Mapping[str, Any]) -> str:
         f"{name}={value!r}" if isinstance(value, str | int | float) else f"{name}={name}"
         for name, value in set_.items()
     ]
-    return f"pawl.optimize({', '.join(['source', *arguments])})"
+    return f"pawl.optimize({', '.join([names, *arguments])})"
 
 
 def load(folder: str | Path) -> Result:

@@ -57,7 +57,7 @@ def deliver(
     graphs = {"baseline": exported[-1], "final": exported[0]}
     costs = measure(graphs, data.test)
     values = scores_of(session, data, graphs)
-    part = task_summary(task, data, source)
+    part = task_summary(task, data, source, session.problem.objective)
     summary = summarize(
         session, task=part, baseline=baseline, confirmation=confirmation, test=test,
         values=values, costs=costs, command=command, deliver=found.deliver,

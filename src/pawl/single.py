@@ -105,6 +105,7 @@ def compare(
     device: str = "auto",
     seed: int = 0,
     listener: Listener | None = None,
+    direction: str | None = None,
 ) -> Compared:
     """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
@@ -115,11 +116,12 @@ def compare(
         out: Folder for the ledger, new or empty.
         looks: Numbers of pairs after which to look; it ends when a difference is shown.
         epochs: Passes of a training over its rows; by their number by default.
+        direction: `maximize` or `minimize`: needed with a metric function.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    task = resolve_task(source, target=target, metric=metric, kind=kind)
+    task = resolve_task(source, target=target, metric=metric, kind=kind, direction=direction)
     session, _ = _session(
         task, (first, second), Path(out), seed, device, listener, "compare", epochs
     )
@@ -176,13 +178,16 @@ def train(
     device: str = "auto",
     seed: int = 0,
     listener: Listener | None = None,
+    direction: str | None = None,
 ) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    task = resolve_task(source, target=target, metric=metric, test=test, kind=kind)
+    task = resolve_task(
+        source, target=target, metric=metric, test=test, kind=kind, direction=direction
+    )
     session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
     with session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)

@@ -23,8 +23,13 @@ MetricFunction = Callable[[np.ndarray, np.ndarray], float]
 """`metric(targets, predictions) -> float`.
 
 `targets` is `[rows]` (class indices, or values for a regression); `predictions` is
-`[rows, classes]` probabilities, or `[rows]` values for a regression.
+`[rows, classes]` probabilities, or `[rows]` values for a regression. A function that cannot work with
+probabilities so gets `[rows]` probabilities of the second of two classes, or else, as scikit-learn's
+`f1_score` wants, `[rows]` class indices; that is decided once, before any training.
 """
+
+Given = Literal["probabilities", "second", "labels"]
+"""What a `MetricFunction` of classes is given as predictions."""
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`."""
@@ -41,11 +46,13 @@ class Objective:
         metric: Its name, one of `pawl.training.metrics.METRICS` or the user's function's own name.
         direction: Whether more is better.
         function: The user's metric; `None` for a built-in one.
+        given: What the function is given as predictions.
     """
 
     metric: str
     direction: Direction
     function: MetricFunction | None = None
+    given: Given = "probabilities"
 
     @property
     def sign(self) -> float:

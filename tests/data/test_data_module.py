@@ -94,3 +94,13 @@ def test_resolve_task(write):
     assert resolve_task(frame).data is frame
     with pytest.raises(TaskError, match=r"'targt' \(did you mean 'target'\?\)"):
         resolve_task("x.csv", targt="t")
+
+
+def test_a_tasks_direction_goes_with_its_own_metric():
+    task = Task(data="digits", metric=len, direction="minimize")
+    assert resolve_task(task).direction == "minimize"
+    assert resolve_task(task, metric="accuracy").direction is None
+    assert resolve_task(task, metric=max, direction="maximize").direction == "maximize"
+    assert (
+        resolve_task(Task(data="digits", direction="minimize"), metric=max).direction == "minimize"
+    )

@@ -18,6 +18,7 @@ from pawl.cli import show
 from pawl.cli.options import (
     AsJson,
     Device,
+    Direction,
     KindOption,
     Metric,
     OptionalSource,
@@ -107,6 +108,7 @@ def optimize(
         int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
     ] = None,
     as_json: AsJson = False,
+    direction: Direction = None,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
 
@@ -124,7 +126,7 @@ def optimize(
             trials=trials, out=out, resume=resume, baseline=baseline,
             only=None if only is None else [name.strip() for name in only.split(",")],
             epochs=epochs, device=device, executor=executor, average=average, deliver=deliver, seed=seed,
-            listener=listener, started=_STARTED,
+            listener=listener, started=_STARTED, direction=direction,
         )  # fmt: skip
     if as_json:
         sys.stdout.write(result.summary.to_json())
@@ -144,6 +146,7 @@ def train(
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
+    direction: Direction = None,
 ) -> None:
     """Train one recipe, score it on the test rows, and leave a bundle."""
     from pawl import single  # noqa: PLC0415
@@ -152,7 +155,7 @@ def train(
     with _progress() as listener:
         result = single.train(
             source, Recipe.read(recipe), out=out, target=target, metric=metric, test=test,
-            kind=kind, device=device, seed=seed, listener=listener,
+            kind=kind, device=device, seed=seed, listener=listener, direction=direction,
         )  # fmt: skip
     if as_json:
         show.out.print_json(result.to_json())
@@ -183,6 +186,7 @@ def compare(
     device: Device = "auto",
     seed: Seed = 0,
     as_json: AsJson = False,
+    direction: Direction = None,
 ) -> None:
     """Compare two recipes by a paired test in repeated cross-validation."""
     from pawl import single  # noqa: PLC0415
@@ -194,6 +198,7 @@ def compare(
         result = single.compare(
             source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
             kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
+            direction=direction,
         )  # fmt: skip
     if as_json:
         show.out.print_json(result.to_json())

@@ -26,4 +26,7 @@ KindOption = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Decides splits, seeds and samples.")]
+Direction = Annotated[
+    str | None, typer.Option(help="maximize or minimize, for a metric of your own module.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -37,11 +37,13 @@ def resolve_task(source: Any, **overrides: Any) -> Task:
                 f"{', '.join(_FIELDS)}"
             )
     given = {name: value for name, value in overrides.items() if value is not None}
-    if isinstance(source, Task):
-        return dataclasses.replace(source, **given)
     if isinstance(source, str | Path) and _module_parts(str(source)) is not None:
-        return dataclasses.replace(load_module_task(str(source)), **given)
-    return Task(**{"data": source, **given})
+        source = load_module_task(str(source))
+    if not isinstance(source, Task):
+        return Task(**{"data": source, **given})
+    if "metric" in given and source.metric is not None:
+        given.setdefault("direction", None)  # the task's own goes with the metric that is replaced
+    return dataclasses.replace(source, **given)
 
 
 def load_module_task(source: str) -> Task:

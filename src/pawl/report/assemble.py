@@ -38,8 +38,9 @@ from pawl.report.summary import (
     TechniqueSummary,
     TrialCounts,
 )
-from pawl.task import Task
+from pawl.task import Objective, Task
 from pawl.techniques import technique
+from pawl.training.own_metric import note_on
 
 _MAX_CURVE_SEEDS = 5
 _CLAIMS = {
@@ -48,9 +49,9 @@ _CLAIMS = {
 }  # fmt: skip
 
 
-def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
+def task_summary(task: Task, data: LoadedData, source: str, objective: Objective) -> TaskSummary:
     """Returns the summary's part on the task."""
-    schema = data.schema
+    schema, about_metric = data.schema, note_on(objective)
     return TaskSummary(
         name=data.name,
         source=source,
@@ -62,7 +63,7 @@ def task_summary(task: Task, data: LoadedData, source: str) -> TaskSummary:
         inputs=[f"{s.name} {list(s.shape)} {s.dtype}" for s in schema.inputs],
         classes=list(schema.classes),
         model=getattr(task.model, "__name__", str(task.model)) if task.model else "built by pawl",
-        notes=list(data.notes),
+        notes=[*data.notes, *([about_metric] if about_metric else [])],
     )
 
 

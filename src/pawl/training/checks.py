@@ -13,6 +13,7 @@ from pawl.errors import TaskError, TrialError, did_you_mean, first_line
 from pawl.models import Builder, outputs
 from pawl.task import KINDS, LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
+from pawl.training.own_metric import choose_given
 
 _FEW_ROWS = 4
 _STARTS = 8
@@ -137,8 +138,11 @@ def _check_loss(loss: LossFunction, raw: Tensor, targets: Tensor) -> None:
         )
 
 
-def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> None:
+def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> Objective:
     """Scores made-up predictions of the test rows.
+
+    Returns:
+        The objective; it knows now what a function of the user's is given as predictions.
 
     Raises:
         TaskError: The user's metric raised, or the metric is never a finite number.
@@ -153,6 +157,8 @@ def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> 
         logits = torch.randn(len(targets), schema.num_outputs, generator=generator)
         exact = F.one_hot(targets, schema.num_outputs).to(torch.float32)
         made_up = [logits.softmax(-1), 0.9 * exact + 0.1 / schema.num_outputs]
+    if objective.function is not None:
+        objective = choose_given(objective, schema.kind, made_up, targets)
     values = [float(score(objective, predictions, targets)) for predictions in made_up]
     if not any(map(math.isfinite, values)):
         found = list(set(targets.tolist())) if schema.classes else []
@@ -161,3 +167,4 @@ def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> 
             f"the metric {objective.metric!r} is {values[0]} on the {len(targets)} test "
             f"rows{alike}, whatever is predicted; give other test rows or another metric"
         )
+    return objective

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pawl.errors import TaskError, did_you_mean, first_line
+from pawl.errors import TaskError, did_you_mean
 from pawl.task import KINDS, Direction, Kind, MetricFunction, Objective
+from pawl.training.own_metric import name_of, score_by_function
 
 Weighted = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -235,8 +236,7 @@ def make_objective(
     if isinstance(metric, str):
         return Objective(metric=metric, direction=METRICS[metric].direction)
     assert direction is not None
-    name = getattr(metric, "__name__", type(metric).__name__)
-    return Objective(metric=name, direction=direction, function=metric)
+    return Objective(metric=name_of(metric), direction=direction, function=metric)
 
 
 def bounds(objective: Objective) -> tuple[float, float]:
@@ -259,7 +259,7 @@ def score(
         TaskError: The user's metric raised, or returned something that is not a number.
     """
     if objective.function is not None:
-        return _user_score(objective, predictions, targets, weights)
+        return score_by_function(objective, predictions, targets, weights)
     if weights is None:
         weights = torch.ones(targets.shape[-1:], dtype=torch.float64, device=targets.device)
     value = METRICS[objective.metric].function(predictions, targets, weights).double()
@@ -271,35 +271,3 @@ def score(
 
 def _by_probabilities() -> set[str]:
     return {name for name, m in METRICS.items() if "regression" not in m.kinds}
-
-
-def _user_score(
-    objective: Objective, predictions: Tensor, targets: Tensor, weights: Tensor | None
-) -> Tensor:
-    assert objective.function is not None
-    row_axis = -2 if not targets.is_floating_point() else -1
-    lead = predictions.shape[:row_axis]
-    flat_p = predictions.reshape(-1, *predictions.shape[row_axis:]).cpu().numpy()
-    flat_t = targets.expand(*lead, targets.shape[-1]).reshape(-1, targets.shape[-1]).cpu().numpy()
-    counts: list[np.ndarray | None] = [None] * len(flat_p)
-    if weights is not None:
-        expanded = weights.expand(*lead, weights.shape[-1]).reshape(-1, weights.shape[-1])
-        counts = list(expanded.cpu().numpy().astype(np.int64))
-    values = []
-    for p, t, repeat in zip(flat_p, flat_t, counts, strict=True):
-        if not np.isfinite(p).all():
-            values.append(float("nan"))
-            continue
-        rows = np.repeat(np.arange(len(t)), 1 if repeat is None else repeat)
-        try:
-            values.append(float(objective.function(t[rows], p[rows])))
-        except Exception as error:
-            if repeat is not None:  # a draw may lack what the metric needs, such as a class
-                values.append(float("nan"))
-                continue
-            raise TaskError(
-                f"the metric {objective.metric} raised {type(error).__name__}: "
-                f"{first_line(error)}; it is called with targets {t.shape} and predictions "
-                f"{p.shape} and must return a number"
-            ) from error
-    return torch.tensor(values, dtype=torch.float64).view(lead)

@@ -59,16 +59,16 @@ class Problem:
         # Not above: it trains, by what knows problems.
         from pawl.training.trying import check_step  # noqa: PLC0415
 
+        objective = make_objective(task.metric, task.direction, data.schema.kind)
         problem = cls(
             schema=data.schema,
             examples=data.development.to(device),
-            objective=make_objective(task.metric, task.direction, data.schema.kind),
+            objective=check_metric_works(objective, data.schema, data.test),
             builder=make_builder(data.schema, task.model),
             loss=task.loss,
             own_model=task.model is not None,
         )
         problem.check()
-        check_metric_works(problem.objective, data.schema, data.test)
         check_step(problem)
         return problem
 
