@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -83,6 +84,27 @@ def test_dicts_and_tuples():
     data = load(Task(data=((X, torch.ones(40, 2)), Y)))
     assert data.schema.style == "tuple"
     assert [(spec.name, spec.shape) for spec in data.schema.inputs] == [("x0", (5,)), ("x1", (2,))]
+
+
+def test_a_list_with_an_array_for_each_row_is_one_input():
+    plain = load(Task(data=(X, Y)))
+    for rows in (list(X), list(torch.from_numpy(X))):
+        data = load(Task(data=(rows, Y)))
+        assert data.schema == plain.schema
+        assert torch.equal(everything(data), everything(plain))
+        assert torch.equal(
+            read_like(data.schema, rows).inputs["x"], torch.from_numpy(X.astype(np.float32))
+        )
+
+
+def test_targets_beside_frames_and_series():
+    named = pd.DataFrame(X, columns=list("abcde"))
+    plain = load(Task(data=(named, Y)))
+    for targets in (Y[:, None], torch.from_numpy(Y), list(Y), pd.DataFrame({"target": Y})):
+        assert load(Task(data=(named, targets))).fingerprint == plain.fingerprint
+    texts = pd.Series(np.array(["red", "green", "blue"])[Y], name="color")
+    data = load(Task(data=(texts, Y)))
+    assert [column.name for column in data.schema.columns] == ["color"]
 
 
 def test_nested_lists_are_one_array():
@@ -271,6 +293,11 @@ def test_read_like_casts_only_what_fits():
         (([[1.0], [1.0, 2.0]] * 20, Y), "rows of different shapes"),
         (((X, X[1:]), Y), r"inputs differ in their number of rows \(x0: 40, x1: 39\)"),
         ((np.where(X > 2, np.inf, X), Y), "NaN or infinite; allowed are finite numbers"),
+        ((X, "target"), "got a str as targets; allowed is one value per row.*target='target'"),
+        ((X, set(Y.tolist())), "got a set as targets; allowed is one value per row"),
+        ((pd.DataFrame(X), "target"), "got a str as targets beside a data frame.*target='target'"),
+        ((X.astype(str), Y), "allowed are .* numbers or booleans; .* give a pandas DataFrame"),
+        ((csr_matrix(X), Y), r"input 'x' is sparse; .* use toarray\(\)"),
     ],
 )
 def test_bad_arrays(data, message):

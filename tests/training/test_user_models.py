@@ -102,6 +102,14 @@ def test_inputs_reach_the_model_the_way_it_wants_them(
     assert predicted.shape == (2, len(ALL_ROWS), 2)
 
 
+def test_single_numbers_reach_the_network_that_pawl_builds() -> None:
+    x, y = numbers()
+    alone = problem_of(Task(data=(x[:, 0], y)))
+    beside = problem_of(Task(data=({"one": x[:, 0], "more": x[:, 1:]}, y)))
+    for problem in (alone, beside):
+        check_trains(problem, BARE.with_("piecewise_linear"))
+
+
 def test_a_table_reaches_the_model_as_one_float_tensor() -> None:
     seen = []
 

@@ -133,7 +133,7 @@ def _unpack(value: Any, schema: Schema | None) -> _Arrays:
         inputs, targets = _pair(value, schema)
         if targets is None and schema is None:
             raise DataError(f"got {type(value).__name__} without targets; allowed is {_FORMS}")
-    named, style = _named(inputs)
+    named, style = _named(inputs, targets, schema)
     tensors = {name: as_tensor(array, name) for name, array in named.items()}
     lengths = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(lengths.values())) != 1:
@@ -155,14 +155,29 @@ def _pair(value: Any, schema: Schema | None) -> tuple[Any, Any | None]:
     return value, None
 
 
-def _named(inputs: Any) -> tuple[dict[str, Any], Style]:
+def _named(inputs: Any, targets: Any, schema: Schema | None) -> tuple[dict[str, Any], Style]:
     if isinstance(inputs, Mapping):
         if not inputs:
             raise DataError(f"got an empty dict of inputs; allowed is {_FORMS}")
         return {str(name): array for name, array in inputs.items()}, "dict"
     if isinstance(inputs, tuple | list) and inputs and all(map(_is_array, inputs)):
-        return {f"x{place}": array for place, array in enumerate(inputs)}, "tuple"
+        if not _are_rows(inputs, targets, schema):
+            return {f"x{place}": array for place, array in enumerate(inputs)}, "tuple"
+        inputs = [np.asarray(row) for row in inputs]
     return {"x": inputs}, "single"
+
+
+def _are_rows(arrays: Sequence[Any], targets: Any, schema: Schema | None) -> bool:
+    """Whether arrays in a list are one for each row, rather than one for each input."""
+    if schema is not None:
+        return schema.style == "single"
+    if not isinstance(arrays, list) or len(arrays) != _length(targets):
+        return False
+    return any(array.ndim == 0 or len(array) != len(arrays) for array in arrays)
+
+
+def _length(targets: Any) -> int | None:
+    return len(targets) if hasattr(targets, "__len__") else None
 
 
 def _is_array(value: Any) -> bool:
@@ -181,6 +196,12 @@ def _labels(targets: Any, num_rows: int) -> Labels:
         raise DataError(f"targets differ in their shapes; allowed is [rows]: {error}") from error
     if array.ndim > 1 and array.shape[1:] == (1,) * (array.ndim - 1):
         array = array.reshape(len(array))
+    if array.ndim == 0:
+        hint = f"; name a column by target={targets!r}" if isinstance(targets, str) else ""
+        raise DataError(
+            f"got a {type(targets).__name__} as targets; allowed is one value per row, in an array, "
+            f"tensor, Series or list{hint}"
+        )
     if array.ndim != 1:
         hint = "; take the argmax if they are one-hot" if array.ndim == _PAIR else ""
         raise DataError(f"targets have the shape {list(array.shape)}; allowed is [rows]{hint}")

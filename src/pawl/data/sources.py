@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import Dataset
@@ -73,8 +74,12 @@ def identify(data: Any) -> Source:
         return _from_path(data)
     if isinstance(data, pd.DataFrame):
         return Source("table", "table", check_frame(data, "the data frame"))
-    if isinstance(data, tuple | list) and len(data) == _PAIR and isinstance(data[0], pd.DataFrame):
-        return _from_frame_and_targets(data[0], data[1])
+    if isinstance(data, tuple | list) and len(data) == _PAIR:
+        inputs = data[0]
+        if isinstance(inputs, pd.Series):
+            inputs = inputs.to_frame("x" if inputs.name is None else inputs.name)
+        if isinstance(inputs, pd.DataFrame):
+            return _from_frame_and_targets(inputs, data[1])
     name = type(data).__name__ if isinstance(data, Dataset) else "arrays"
     return Source("arrays", name, data)
 
@@ -142,6 +147,14 @@ def _from_frame_and_targets(frame: pd.DataFrame, targets: Any) -> Source:
         targets = targets.iloc[:, 0]
     if isinstance(targets, torch.Tensor):
         targets = targets.detach().cpu().numpy()
+    if isinstance(targets, np.ndarray) and targets.shape[1:] == (1,):
+        targets = targets[:, 0]
+    if isinstance(targets, str | Mapping | Set):
+        hint = f"; name a column by target={targets!r}" if isinstance(targets, str) else ""
+        raise DataError(
+            f"got a {type(targets).__name__} as targets beside a data frame; allowed is one value per "
+            f"row, in a Series, array or list{hint}"
+        )
     try:
         column: pd.Series[Any] = pd.Series(targets).reset_index(drop=True)
     except (TypeError, ValueError) as error:

@@ -29,10 +29,13 @@ def as_tensor(value: Any, name: str) -> Tensor:
                 f"input {name!r} has rows of different shapes ({error}); all need the same; pad or "
                 f"crop them"
             ) from error
+        if hasattr(value, "toarray"):
+            raise DataError(f"input {name!r} is sparse; allowed are dense arrays; use toarray()")
         if array.dtype.kind not in "biuf":
             raise DataError(
                 f"input {name!r} is {type(value).__name__} of dtype {array.dtype}; allowed are "
-                f"arrays and tensors of numbers or booleans; convert it"
+                f"arrays and tensors of numbers or booleans; convert it, or give a pandas DataFrame, "
+                f"whose columns may hold text and dates"
             )
         dtype = np.uint8 if array.dtype == np.uint8 else _NUMPY_DTYPES[array.dtype.kind]
         # A copy, because torch takes neither read-only arrays nor swapped bytes.

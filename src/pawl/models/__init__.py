@@ -3,7 +3,7 @@
 from pawl.models.build import Adapter, Builder, make_builder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
-from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts
+from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts, flat
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs
 
@@ -23,6 +23,7 @@ __all__ = [
     "TabularNet",
     "base_layers",
     "dropouts",
+    "flat",
     "make_builder",
     "outputs",
 ]

@@ -47,6 +47,11 @@ def dropouts(module: nn.Module) -> list[tuple[str, KeyedDropout]]:
     return [(name, m) for name, m in module.named_modules() if isinstance(m, KeyedDropout)]
 
 
+def flat(x: Tensor) -> Tensor:
+    """Returns rows of any shape, or single numbers `[B]`, as vectors `[B, F]`."""
+    return x.unsqueeze(1) if x.dim() == 1 else x.flatten(1)
+
+
 class PiecewiseLinear(nn.Module):
     """Says how far each number reaches into each of its bins, from 0 (below) to 1 (above).
 

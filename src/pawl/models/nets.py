@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec
+from pawl.models.layers import flat
 
 EMBEDDING_WIDTH = 8
 _SMALLEST_MAP = 4
@@ -108,7 +109,7 @@ class TabularNet(Net):
             if name == "categorical" and self.embedding is not None:
                 parts.append(self.embedding(inputs[name] + self.offsets).flatten(1))
             else:
-                parts.append(inputs[name].flatten(1).to(torch.float32))
+                parts.append(flat(inputs[name]).to(torch.float32))
             if name in self.encoders:
                 parts.append(self.encoders[name](parts[-1]))
         x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
-from pawl.models import PiecewiseLinear, TabularNet
+from pawl.models import PiecewiseLinear, TabularNet, flat
 from pawl.techniques.data.standardize import needs_numbers
 from pawl.techniques.record import Facts, Settings, Stage, Technique
 
@@ -31,7 +31,7 @@ def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     """
     assert isinstance(module, TabularNet)
     for name in _numbers(module):
-        x = sample[name].flatten(1).double().numpy()
+        x = flat(sample[name]).double().numpy()
         edges = [_edges(column, settings.bins) for column in x.T]
         low, width = torch.zeros(2, len(edges), settings.bins)
         for i, each in enumerate(edges):
@@ -65,7 +65,7 @@ def needs_few_numbers(facts: Facts) -> str | None:
 
 
 def _width(x: Tensor) -> int:
-    return x.flatten(1).shape[1]
+    return flat(x).shape[1]
 
 
 TECHNIQUE = Technique(
