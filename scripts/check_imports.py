@@ -34,6 +34,7 @@ ROOMS = (
     "doctor",
     "interrupts",
     "api",
+    "estimators",
     "cli",
 )
 

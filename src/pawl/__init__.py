@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pawl.api import Result, load, optimize
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
+    from pawl.estimators import PawlClassifier, PawlRegressor
     from pawl.recipe import Recipe
     from pawl.single import compare, train
     from pawl.task import Task
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "pawl.deployment",
+    "PawlClassifier": "pawl.estimators",
     "PawlError": "pawl.errors",
+    "PawlRegressor": "pawl.estimators",
     "Recipe": "pawl.recipe",
     "Result": "pawl.api",
     "Task": "pawl.task",
@@ -42,7 +45,9 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "PawlClassifier",
     "PawlError",
+    "PawlRegressor",
     "Recipe",
     "Result",
     "Task",

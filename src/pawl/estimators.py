@@ -1,0 +1,309 @@
+"""Campaigns as scikit-learn estimators.
+
+Shape legend: `R` rows, `F` features, `C` classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from pawl.api import new_folder, optimize
+from pawl.data import read_like
+from pawl.data.cells import MISSING, number_name
+from pawl.deployment.export import run, session
+from pawl.errors import BudgetError, PawlError
+from pawl.recipe import Recipe
+from pawl.task import Kind, LossFunction, MetricFunction, ModelFactory, Task
+
+_IS_MATRIX = 2
+
+
+class EstimatorError(PawlError, ValueError):
+    """What an estimator was given is wrong: a `ValueError`, as scikit-learn's tools expect."""
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What classifier and regressor share; `PawlClassifier` says what the parameters mean."""
+
+    def __init__(
+        self,
+        *,
+        budget: str | float | None = None,
+        trials: int | None = None,
+        metric: str | MetricFunction | None = None,
+        direction: str | None = None,
+        model: ModelFactory | None = None,
+        loss: LossFunction | None = None,
+        baseline: Recipe | str | Path | None = None,
+        only: Iterable[str] | None = None,
+        epochs: int | None = None,
+        device: str | None = None,
+        executor: str | None = None,
+        average: int | None = None,
+        seed: int | None = None,
+        out: str | Path | None = None,
+    ) -> None:
+        self.budget = budget
+        self.trials = trials
+        self.metric = metric
+        self.direction = direction
+        self.model = model
+        self.loss = loss
+        self.baseline = baseline
+        self.only = only
+        self.epochs = epochs
+        self.device = device
+        self.executor = executor
+        self.average = average
+        self.seed = seed
+        self.out = out
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.non_deterministic = self.trials is None
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_session", None)  # ONNX Runtime's; it is opened anew from the graph
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_graph" in state:
+            self._session = session(self._graph)
+
+    def _checked(self, X: Any, y: Any, **checks: Any) -> tuple[Any, Any, str]:
+        """Returns inputs as pawl takes them, `[R]` targets, and what to call these."""
+        name = "target" if getattr(y, "name", None) is None else str(y.name)
+        if not isinstance(X, pd.DataFrame):
+            X, y = validate_data(self, X, y, allow_nd=True, ensure_min_samples=2, **checks)
+            self._columns = None
+            return self._as_floats(X), y, name
+        validate_data(self, X, y, skip_check_array=True)
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
+        check_consistent_length(X, y)
+        self._columns = list(X.columns)
+        while name in map(str, self._columns):
+            name += "_"
+        return X, y, name
+
+    def _as_floats(self, X: np.ndarray) -> np.ndarray:
+        # Whole numbers are features like others; only a model of the user's own may want codes.
+        as_they_are = self.model is not None or X.ndim != _IS_MATRIX
+        return X if as_they_are else X.astype(np.float32)
+
+    def _fit(self, X: Any, targets: pd.Series[Any], kind: Kind) -> None:
+        task = Task(
+            data=(X, targets),
+            kind=kind,
+            metric=self.metric,
+            direction=self.direction,  # type: ignore[arg-type]
+            model=self.model,
+            loss=self.loss,
+            name=type(self).__name__,
+        )
+        options = {
+            name: getattr(self, name)
+            for name in ("budget", "trials", "baseline", "only", "epochs", "device", "executor",
+                         "average", "seed")
+        }  # fmt: skip
+        folder = _own_folder(self.out, type(self).__name__)
+        try:
+            self.result_ = optimize(task, out=folder, **options)
+        except PawlError as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing was written
+            if isinstance(error, BudgetError):
+                raise
+            raise EstimatorError(str(error)) from error
+        bundle = self.result_.bundle()
+        self._schema = bundle.schema
+        self._graph = (bundle.folder / "model.onnx").read_bytes()
+        self._session = session(self._graph)
+
+    def _predictions(self, X: Any) -> np.ndarray:
+        """Returns `[R, C]` probabilities in the schema's order, or `[R]` values, float64."""
+        check_is_fitted(self, "result_")
+        if self._columns is None:
+            X = self._as_floats(validate_data(self, X, reset=False, allow_nd=True))
+        elif isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        else:
+            checks = {"dtype": None, "ensure_all_finite": "allow-nan"}
+            X = pd.DataFrame(validate_data(self, X, reset=False, **checks), columns=self._columns)
+        try:
+            examples = read_like(self._schema, X)
+        except PawlError as error:
+            raise EstimatorError(str(error)) from error
+        return run(self._session, examples).astype(np.float64)
+
+
+class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """A campaign that finds a classifier, for scikit-learn's pipelines and cross-validation.
+
+    `fit` runs `pawl.optimize` on its rows, a fifth of which are kept for the final claim, and
+    predicts with the bundle.
+
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> classifier = pawl.PawlClassifier(trials=4, out="runs")
+        >>> classifier.fit(X, y).predict_proba(X).shape
+        (150, 3)
+        >>> print(classifier.result_.report)
+
+    `X` is an array `[R, F]` of finite numbers, an array of more axes (images `[R, channels, height,
+    width]`), or a data frame, whose columns may hold gaps, text, categories and dates. At least 20 rows,
+    and five of each class, are needed.
+
+    Args:
+        budget: Seconds for `fit`, or text such as `"10m"`; 10 minutes by default.
+        trials: Number of search trials in place of a budget: nothing then depends on the clock.
+        metric: A built-in metric's name (see `pawl.training.metrics.METRICS`) or a function of
+            targets (class numbers, in the order of `classes_` unless these are numbers written as
+            text) and predictions; see `pawl.task.MetricFunction`.
+        direction: `maximize` or `minimize`: needed with a metric function.
+        model: What builds a PyTorch module, `model()` or `model(spec)`; pawl builds one by default.
+        loss: `loss(outputs, targets)`; cross-entropy or squared error by default.
+        baseline: The recipe to start from and to beat, or its TOML file.
+        only: Names of the techniques that the search may bring in or vary; all by default.
+        epochs: Most passes of a training over its rows; by their number by default.
+        device: `auto`, `cpu` or `cuda`; `auto` by default.
+        executor: `auto`, `inline` or `processes`; `auto` by default.
+        average: Most models whose mean is predicted, from 1 to 10; 5 by default.
+        seed: Decides splits, seeds and samples, from 0; 0 by default.
+        out: Folder in which each `fit` leaves a folder of its own, with report, bundle and ledger;
+            `runs` by default.
+
+    Attributes:
+        result_: The campaign's `pawl.Result`.
+        classes_: The classes, sorted, `[C]`.
+        n_features_in_: Number of features.
+        feature_names_in_: Names of a data frame's columns.
+    """
+
+    classes_: np.ndarray
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Runs a campaign.
+
+        Args:
+            X: Inputs, one row each.
+            y: Classes of any type, `[R]`.
+
+        Raises:
+            ValueError: Wrong input, in one line (a `PawlError` too).
+            BudgetError: No result within the budget.
+        """
+        X, y, name = self._checked(X, y)
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise EstimatorError(
+                f"got one class, {classes[0]!r}; rows of at least two classes are needed"
+            )
+        names = _class_names(classes)
+        targets = pd.Series(np.array(names, dtype=object)[codes], name=name).astype("category")
+        self._fit(X, targets, "binary" if len(classes) == 2 else "multiclass")
+        order = {name: place for place, name in enumerate(self._schema.classes)}
+        self._order = [order[name] for name in names]
+        self.classes_ = classes
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Returns each row's most probable class, `[R]`."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Returns probabilities of the classes, `[R, C]` in the order of `classes_`."""
+        p = self._predictions(X)[:, self._order]
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+class PawlRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+    """A campaign that finds a regressor; parameters and inputs are those of `PawlClassifier`.
+
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.model_selection import cross_val_score
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> cross_val_score(pawl.PawlRegressor(budget="1m", metric="mae"), X, y, cv=3)
+
+    Attributes:
+        result_: The campaign's `pawl.Result`.
+        n_features_in_: Number of features.
+        feature_names_in_: Names of a data frame's columns.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Runs a campaign.
+
+        Args:
+            X: Inputs, one row each.
+            y: Finite numbers, `[R]`.
+
+        Raises:
+            ValueError: Wrong input, in one line (a `PawlError` too).
+            BudgetError: No result within the budget.
+        """
+        X, y, name = self._checked(X, y, y_numeric=True)
+        try:
+            values = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise EstimatorError(
+                f"got targets of dtype {y.dtype}; a regression takes numbers; use PawlClassifier"
+            ) from None
+        self._fit(X, pd.Series(values, name=name), "regression")
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Returns a value for each row, `[R]`."""
+        return self._predictions(X)
+
+
+def _class_names(classes: np.ndarray) -> list[str]:
+    """Returns what reports call the classes; numbered where they cannot be told apart as text."""
+    is_number = classes.dtype.kind in "iuf"
+    names = [number_name(float(c)) if is_number else str(c).strip() for c in classes]
+    if len(set(names)) == len(names) and not MISSING.intersection(names):
+        return names
+    return [f"class {place}" for place in range(len(names))]
+
+
+def _own_folder(out: str | Path | None, name: str) -> Path:
+    """Makes a new folder; fits that run at the same time get different ones."""
+    first = new_folder(name)
+    parent = first.parent if out is None else Path(out)
+    for attempt in count(1):
+        folder = parent / (first.name if attempt == 1 else f"{first.name}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise EstimatorError(
+                f"cannot make {str(folder)!r}: {error.strerror or error}; give another out"
+            ) from None
+        return folder
+    raise AssertionError
+
+
+__all__ = ["EstimatorError", "PawlClassifier", "PawlRegressor"]
