@@ -200,6 +200,26 @@ def test_a_model_that_cannot_be_exported_is_told_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+class Counts(Loops):
+    """Asks its rows' number in a way that the exporter takes for a constant."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + torch.zeros(len(x), 1)
+
+
+def test_a_graph_takes_any_number_of_rows_or_is_refused() -> None:
+    with pytest.raises(BundleError, match=r"4 rows at a time and no other number.* x\.shape\[0\]"):
+        exported(Task(data=frame(), model=Counts), plain())
+
+
+def test_a_graph_that_cannot_run_is_told_in_one_line(table: Exported) -> None:
+    wrong = onnx.load_from_string(table.graph)
+    wrong.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    with pytest.raises(BundleError, match="cannot be run by ONNX Runtime") as caught:
+        check_parity(table.trained.model, wrong.SerializeToString(), table.data.test)
+    assert "\n" not in str(caught.value)
+
+
 def test_costs_are_positive_and_per_graph(table: Exported) -> None:
     graphs = {"baseline": table.graph, "final": table.graph}
     costs = measure(graphs, table.data.test)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pawl.models import KeyedDropout, dropouts
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.techniques import technique
+from pawl.training.checks import check_task
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population, Stepper
 from pawl.training.problem import Problem
@@ -273,6 +275,44 @@ def broken_factory() -> nn.Module:
     raise ValueError("no weights\nat all")
 
 
+class Named(Several):
+    """Returns a dict, as models of language do."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"logits": self.layer(x), "hidden": x}
+
+
+class Sized(nn.Module):
+    """Wants to be told its sizes."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+
+
+class Half(Several):
+    """Computes in half precision to the end."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.layer(x).to(torch.bfloat16)
+
+
+class Unseen(nn.Module):
+    """Keeps its layer where PyTorch does not look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(4, 2)]
+
+
+ALWAYS_THE_SAME = nn.Linear(4, 2)
+
+
+def scripted() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated
+        return torch.jit.script(nn.Linear(4, 2))
+
+
 def no_scalar(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(outputs, targets, reduction="none")
 
@@ -294,6 +334,15 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": raising("first\nsecond")}, "raised RuntimeError on inputs x (4, 4): first"),
         ({"model": raising("")}, "raised RuntimeError on inputs x (4, 4): no message"),
         ({"model": Several}, "the model returned tuple; it must return one tensor"),
+        ({"model": Named}, "the model returned dict (logits, hidden); it must return one tensor"),
+        (
+            {"model": Sized},
+            "needs width, depth; it is called as model() or model(spec): give functo",
+        ),
+        ({"model": Unseen}, "(layers that are kept in a plain list or dict need nn.ModuleList"),
+        ({"model": lambda: ALWAYS_THE_SAME}, "gives the same parameters each time it is called"),
+        ({"model": scripted}, "scripted returned a TorchScript module, which cannot be changed"),
+        ({"model": Half}, "returned torch.bfloat16; it must return float32 or float64"),
         ({"model": broken_factory}, "broken_factory raised ValueError: no weights; it is called"),
         ({"model": lambda: 3}, "returned int; it must return a torch.nn.Module"),
         ({"model": nn.Flatten}, "the model has no parameters to train"),
@@ -310,6 +359,11 @@ def test_a_task_that_cannot_work_is_refused_at_the_start(
         problem_of(Task(data=numbers(), **task))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_is_an_instance() -> None:
+    with pytest.raises(TaskError, match=r"the loss is the class NLLLoss; .* as in NLLLoss\(\)"):
+        check_task(Task(data=numbers(), loss=nn.NLLLoss))
 
 
 def test_wrong_shapes_of_other_kinds() -> None:

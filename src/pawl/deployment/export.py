@@ -54,6 +54,12 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
             "its forward must be traceable: no branches on values, no conversions to numpy or float"
         ) from error
     assert program is not None
+    if any(not item.type.tensor_type.shape.dim[0].dim_param
+           for item in program.model_proto.graph.input):  # fmt: skip
+        raise BundleError(
+            f"the exported model would take {len(sample)} rows at a time and no other number: its "
+            "forward fixes it; ask for the number of rows by x.shape[0], not by len(x)"
+        )
     return bytes(program.model_proto.SerializeToString())
 
 
@@ -107,7 +113,13 @@ def check_parity(model: Pipeline, graph: bytes, rows: Examples) -> float:
     onnx.checker.check_model(onnx.load_from_string(graph))
     with torch.no_grad():
         expected = model(*(rows.inputs[name] for name in model.names)).numpy()
-    got = run(session(graph), rows)
+    try:
+        got = run(session(graph), rows)
+    except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
+        raise BundleError(
+            f"the exported model cannot be run by ONNX Runtime ({first_line(error)}); use other "
+            "operations or float32 in its forward"
+        ) from error
     scale = max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(got - expected).max()) / scale
     if not difference <= _RELATIVE_TOLERANCE:

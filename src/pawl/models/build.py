@@ -108,6 +108,12 @@ def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:
         ]
     except ValueError:  # some builtins have no signature
         required = []
+    if len(required) > 1:
+        names = ", ".join(p.name for p in required)
+        raise TaskError(
+            f"the model factory {name} needs {names}; it is called as model() or model(spec): give "
+            f"functools.partial({name}, ...), or a function that fills them in"
+        )
     try:
         module = factory(spec) if required else factory()
     except Exception as error:
@@ -119,5 +125,10 @@ def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:
         raise TaskError(
             f"the model factory {name} returned {type(module).__name__}; it must return a "
             "torch.nn.Module"
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TaskError(
+            f"the model factory {name} returned a TorchScript module, which cannot be changed; give "
+            "the module that it was made of"
         )
     return module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,13 @@ def outputs(raw: Tensor, kind: Kind, num_outputs: int) -> Tensor:
         TrialError: Any other shape.
     """
     if not isinstance(raw, Tensor):
-        raise TrialError(f"the model returned {type(raw).__name__}; it must return one tensor")
+        got = type(raw).__name__
+        if isinstance(raw, Mapping):
+            got += f" ({', '.join(map(str, raw))})"
+        raise TrialError(
+            f"the model returned {got}; it must return one tensor: give a module whose forward calls "
+            "it and returns the one that is to be trained"
+        )
     single = raw.dim() == 1 or (raw.dim() == 2 and raw.shape[-1] == 1)
     if kind == "regression" and single:
         return raw.flatten()

@@ -40,6 +40,9 @@ def check_task(task: Task) -> None:
     for role, given in (("model", task.model), ("loss", task.loss)):
         if given is not None and not callable(given):
             raise TaskError(f"got the {role} {given!r}; give a function, or leave it out")
+    if isinstance(task.loss, type) and issubclass(task.loss, nn.Module):
+        name = task.loss.__name__
+        raise TaskError(f"the loss is the class {name}; give an instance, as in {name}()")
 
 
 def check_model(
@@ -65,7 +68,16 @@ def check_model(
             "(model(spec) is told the sizes of the data)"
         )
     if not any(True for _ in body.parameters()):
-        raise TaskError("the model has no parameters to train; unfreeze or add some")
+        raise TaskError(
+            "the model has no parameters to train; unfreeze or add some (layers that are kept in a "
+            "plain list or dict need nn.ModuleList or nn.ModuleDict)"
+        )
+    # Trials would go on with each other's training, also on the rows that judge them.
+    if {id(p) for p in body.parameters()} & {id(p) for p in builder(0).parameters()}:
+        raise TaskError(
+            "the model factory gives the same parameters each time it is called; it must build fresh "
+            "ones, as a class does (or copy.deepcopy)"
+        )
     few = {name: x[:_FEW_ROWS] for name, x in sample.items()}
     with torch.random.fork_rng(devices=[]):
         with torch.no_grad():
@@ -108,8 +120,11 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
         raise TaskError(
             f"the model returned {len(out)} row(s) for {count}; it must return one per row"
         )
-    if not out.is_floating_point():
-        raise TaskError(f"the model returned {out.dtype}; it must return floating point")
+    if out.dtype not in (torch.float32, torch.float64):
+        raise TaskError(
+            f"the model returned {out.dtype}; it must return float32 or float64 (end forward with "
+            ".float())"
+        )
     return raw  # type: ignore[no-any-return]
 
 
