@@ -171,7 +171,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     )
     good = starts(baseline, session.facts, only)
     recipes = contenders(trials, sign, count, good) or [baseline]
-    candidate = race(session, baseline, recipes, pairs)
+    candidate = race(session, recipes, pairs)
     others = [candidate]
     if trials:
         found = (r for r in (candidate, *recipes, *good) if r != baseline)

@@ -13,7 +13,7 @@ from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundl
 from pawl.evidence import Confirmation, Deliver, FinalTest
 from pawl.execution import Heartbeat, Session
 from pawl.recipe import Recipe
-from pawl.report.assemble import report_of, summarize, task_summary
+from pawl.report.assemble import phases, report_of, summarize, task_summary
 from pawl.report.card import card
 from pawl.report.page import render
 from pawl.report.summary import Summary
@@ -62,8 +62,7 @@ def deliver(
         session, task=part, baseline=baseline, confirmation=confirmation, test=test,
         values=values, costs=costs, command=command, deliver=found.deliver,
     )  # fmt: skip
-    _leave(session, data, baseline, confirmation.delivered, test, graphs["final"], summary)
-    return summary
+    return _leave(session, data, baseline, confirmation.delivered, test, graphs["final"], summary)
 
 
 def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
@@ -117,8 +116,12 @@ def _leave(
     test: FinalTest,
     graph: bytes,
     summary: Summary,
-) -> None:
-    """Writes bundle, recipe, report and summary; the summary last: all else is there."""
+) -> Summary:
+    """Writes bundle, recipe, report and summary; the summary last: all else is there.
+
+    Returns:
+        The summary with the times until it was written.
+    """
     session.listener.phase("report", "report.html")
     ledger = session.ledger
     described = {
@@ -134,4 +137,6 @@ def _leave(
     ledger.write_file("recipe.toml", final.to_toml().encode())
     page = render(report_of(ledger, summary, baseline, final, test.records))
     ledger.write_file("report.html", page.encode())
-    ledger.write_file("summary.json", summary.to_json().encode())
+    whole = summary.model_copy(update={"phases": phases(session), "seconds": ledger.elapsed})
+    ledger.write_file("summary.json", whole.to_json().encode())
+    return whole

@@ -78,7 +78,7 @@ def granted(processes: int) -> int:
     for child in children:
         os.waitpid(child, 0)
     begun, ended, spent = zip(*lines, strict=True)
-    got = sum(spent) / (max(ended) - min(begun))
+    got: float = sum(spent) / (max(ended) - min(begun))
     return max(1, min(processes, math.ceil(got - _PART_OF_A_CORE)))
 
 

@@ -50,7 +50,7 @@ def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> t
     per_trial = pace_.seconds_per_trial * SLOWER_FINAL
     for count, pairs in _RACES:
         share = _RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
-        if (count + 1) * pairs * per_trial < share * left:
+        if count * pairs * per_trial < share * left:
             return count, pairs
     return 1, 0
 

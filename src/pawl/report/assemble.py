@@ -33,6 +33,7 @@ from pawl.report.summary import (
     EvidenceSummary,
     GainSummary,
     Pair,
+    PhaseSummary,
     Summary,
     TaskSummary,
     TechniqueSummary,
@@ -154,6 +155,7 @@ def summarize(
         test_touches=session.ledger.test_touches,
         seconds=session.ledger.elapsed,
         budget_seconds=session.budget,
+        phases=phases(session),
         seed=session.seed,
         versions=versions(),
         hardware=hardware(session.problem.device),
@@ -170,6 +172,18 @@ def summarize(
         del part["cost_ratio"]  # times
     session.ledger.compute("claims", "claims", lambda: (claims, []))
     return summary.model_copy(update={"ledger_digest": session.ledger.digest()})
+
+
+def phases(session: Session) -> list[PhaseSummary]:
+    """Returns what each phase of the campaign took until now."""
+    spent = session.clock.note()
+    return [
+        PhaseSummary(
+            name=name, seconds=round(s.seconds, 3), waiting=round(s.waiting, 3),
+            compiling=round(s.compiling, 3),
+        )
+        for name, s in spent.items()
+    ]  # fmt: skip
 
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:

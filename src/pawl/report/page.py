@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
-from pawl.report import outcome, sections, verdicts, words
+from pawl.report import outcome, seconds, sections, verdicts, words
 from pawl.report.records import Report
 from pawl.report.summary import Summary
 from pawl.report.text import (
@@ -91,6 +91,8 @@ def render(report: Report) -> str:
         history=sections.history(report),
         curves=sections.curves(report),
         cost=sections.cost(summary),
+        phases=seconds.rows(summary),
+        seconds=seconds.sentence(summary),
         protocol=words.protocol(summary),
         recipe=clean(report.recipe_toml).strip(),
         command=clean(summary.command),

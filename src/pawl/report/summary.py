@@ -161,6 +161,15 @@ class EvidenceSummary(_Part):
     trainings: list[ArmTrainings]
 
 
+class PhaseSummary(_Part):
+    """Seconds of a phase. Parts of them: `waiting` for a core that others had, `compiling` a step."""
+
+    name: str
+    seconds: float
+    waiting: float
+    compiling: float
+
+
 class Summary(_Part):
     """A campaign's result; see the parts for units and meanings.
 
@@ -189,6 +198,7 @@ class Summary(_Part):
     test_touches: int
     seconds: float
     budget_seconds: float | None
+    phases: list[PhaseSummary]
     seed: int
     versions: dict[str, str]
     hardware: dict[str, str | int]
