@@ -9,11 +9,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "src" / "pawl"
 ROOMS = (
     "errors",
+    "processes",
     "rng",
     "budget",
     "cores",
     "environment",
     "task",
+    "fingerprint",
     "data",
     "models",
     "techniques",
@@ -32,7 +34,7 @@ ROOMS = (
     "single",
     "progress",
     "doctor",
-    "interrupts",
+    "supervisor",
     "api",
     "estimators",
     "cli",

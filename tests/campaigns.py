@@ -71,3 +71,21 @@ def units_in(folder: Path) -> list[str]:
             db.close()
     except sqlite3.OperationalError:
         return []
+
+
+class StoppedError(Exception):
+    pass
+
+
+class StopAt:
+    """A listener that ends the campaign when a phase begins."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def phase(self, name: str, detail: str) -> None:
+        if name == self.name:
+            raise StoppedError
+
+    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
+        pass

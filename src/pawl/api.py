@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -15,7 +16,7 @@ from pawl import budget as budgets
 from pawl.campaign import AVERAGED, Settings, check_epochs, run_campaign
 from pawl.data import resolve_task
 from pawl.deployment import Bundle
-from pawl.errors import LedgerError, TaskError, first_line
+from pawl.errors import LedgerError, TaskError, first_line, go_on, option, printable
 from pawl.evidence import check_deliver
 from pawl.execution import Listener
 from pawl.ledger import Ledger
@@ -28,9 +29,11 @@ from pawl.training.checks import check_task
 
 _RESUMABLE = (str, Path)
 _MOST_AVERAGED = 10
+_DEFAULT_BUDGET = "10m"
 _IDENTITY = {
     "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
-    "fingerprint", "versions", "baseline", "only", "epochs", "executor", "average", "deliver",
+    "fingerprint", "code", "versions", "baseline", "only", "epochs", "executor", "average",
+    "deliver",
 }  # fmt: skip
 
 
@@ -111,6 +114,7 @@ def optimize(
     listener: Listener | None = None,
     started: float | None = None,
     direction: str | None = None,
+    accept_changes: bool = False,
 ) -> Result:
     """Optimizes a model on data, and proves what helped.
 
@@ -143,6 +147,8 @@ def optimize(
         listener: Told how it goes on.
         started: `time.monotonic()` at which the budget began; now by default.
         direction: `maximize` or `minimize`: needed with a metric function.
+        accept_changes: Go on with a campaign whose model, loss or metric has changed since it was
+            started; that this was done is put on record.
 
     Raises:
         PawlError: Any wrong input, in one line.
@@ -166,17 +172,18 @@ def optimize(
         beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
                   "executor": executor, "average": average, "out": out, "deliver": deliver,
                   **narrowed}  # fmt: skip
-        return _resume(source, overrides, beside, Path(resume), listener, started)
+        return _resume(source, overrides, beside, Path(resume), listener, started, accept_changes)
+    if accept_changes:
+        raise TaskError(f"{option('accept_changes')} is for going on with a campaign; give "
+                        f"{option('resume')} too, or leave it out")  # fmt: skip
     if source is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
     if trials is None and budget is None:
-        budget, seconds = "10m", budgets.parse("10m")
+        budget, seconds = _DEFAULT_BUDGET, budgets.parse(_DEFAULT_BUDGET)
     seed, device = check_seed(0 if seed is None else seed), device or "auto"
     executor = executor or "auto"
     average = _check_average(average)
-    task = resolve_task(source, **overrides)
-    check_task(task)
     name = _source_name(source)
     length = {"trials": trials} if trials is not None else {"budget": budget}
     told = {
@@ -187,11 +194,10 @@ def optimize(
         "deliver": None if may_hold == "likely" else may_hold,
     }  # fmt: skip
     command = _command(source, told, "source" if targets is None else "source, targets")
-    folder = Path(out) if out is not None else new_folder(name)
+    overrides["test"] = _absolute(test)
     identity = {
         "source": str(_absolute(source)) if isinstance(source, _RESUMABLE) else None,
-        "overrides": {k: str(_absolute(v)) if k == "test" else v
-                      for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
+        "overrides": {k: str(v) for k, v in overrides.items() if isinstance(v, _RESUMABLE)},
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
         "command": command, "executor": executor, "average": average,
@@ -211,9 +217,13 @@ def optimize(
         average,
         may_hold,
     )
-    summary = run_campaign(
-        task, folder, settings, listener=listener, identity=identity, started=started
-    )
+    kept = new_folder(name) if out is None else contextlib.nullcontext(Ledger.place(out))
+    with kept as folder:
+        task = resolve_task(source, **overrides)  # last: its module may change the directory
+        check_task(task)
+        summary = run_campaign(
+            task, folder, settings, listener=listener, identity=identity, started=started
+        )
     return Result(folder, summary)
 
 
@@ -224,6 +234,7 @@ def _resume(
     folder: Path,
     listener: Listener | None,
     started: float,
+    accept_changes: bool,
 ) -> Result:
     with Ledger.open(folder) as ledger:
         known = ledger.identity
@@ -235,12 +246,13 @@ def _resume(
     if not known.keys() >= _IDENTITY:
         raise LedgerError(
             f"the campaign in {str(folder)!r} was written by another version of pawl; finish it "
-            "with that one, or start anew with another --out"
+            f"with that one, or start anew with another {option('out')}"
         )
     _check_same(known, folder, overrides, beside)
     if (folder / "summary.json").is_file():  # written last: nothing is left to do
         return load(folder)
     given = {name: value for name, value in overrides.items() if value is not None}
+    given |= {"test": _absolute(given["test"])} if "test" in given else {}
     source = known["source"] if source is None else source
     missing = [name for name in known["objects"] if name not in given]
     if source is None or missing:
@@ -249,12 +261,13 @@ def _resume(
             f"the campaign in {str(folder)!r} was started from Python objects; call "
             f"pawl.optimize(task{more}, resume=folder) with the same ones"
         )
-    task = resolve_task(source, **{**known["overrides"], **given})
+    folder = folder.absolute()
+    task = resolve_task(source, **{**known["overrides"], **given})  # may change the directory
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
         known["command"], Recipe.from_dict(known["baseline"]) if known["baseline"] else None,
         known["only"], known["epochs"], known["executor"], known["average"],
-        known["deliver"],
+        known["deliver"], accept_changes,
     )  # fmt: skip
     summary = run_campaign(task, folder, settings, resume=True, listener=listener, started=started)
     return Result(folder, summary)
@@ -302,11 +315,14 @@ def _check_same(
             how = f"without a {name}" if was[name] is None else f"with the {name} {was[name]!r}"
             raise LedgerError(
                 f"the campaign in {str(folder)!r} was started {how}, and got {value!r}; leave it out "
-                "to go on, or start anew with another --out"
+                f"to go on, or start anew with another {option('out')}"
             )
 
 
-def _absolute(source: str | Path) -> str | Path:
+def _absolute(source: Any) -> Any:
+    """Returns what is there under a path, so that it is found from any directory; the rest as it is."""
+    if not isinstance(source, _RESUMABLE):
+        return source
     path, separator, name = str(source).partition(".py:")
     candidate = Path(path + (".py" if separator else ""))
     return f"{candidate.resolve()}{':' + name if name else ''}" if candidate.exists() else source
@@ -322,10 +338,58 @@ def _source_name(source: Any) -> str:
     return type(source).__name__
 
 
-def new_folder(name: str) -> Path:
-    """Returns where the results on a source go by default."""
-    stem = Path(name.partition(".py:")[0]).name.split(".")[0] or "campaign"
-    return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+@contextlib.contextmanager
+def new_folder(name: str, within: str | Path = "runs") -> Iterator[Path]:
+    """Makes the folder where the results on a source go by default; removes it if it stays empty.
+
+    Making it is what claims it: campaigns that start in the same second get folders of their own.
+    """
+    stem = printable(Path(name.partition(".py:")[0]).name.split(".")[0]) or "campaign"
+    parent = Path(within).absolute()
+    was_there, first = parent.exists(), parent / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, number = first, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+            folder = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise LedgerError(
+                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
+            ) from None
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            if not was_there:
+                parent.rmdir()
+
+
+def limits(
+    budget: str | float | None, trials: int | None, resume: str | Path | None
+) -> tuple[float, float] | None:
+    """Returns a campaign's budget, and the seconds from now on after which it is taken to hang.
+
+    Returns:
+        Both, or `None` if it has no budget.
+
+    Raises:
+        PawlError: The budget is not one, or there is no campaign to go on with.
+    """
+    spent = 0.0
+    if resume is not None:
+        with Ledger.open(Path(resume)) as ledger:
+            seconds, spent = ledger.identity.get("budget"), ledger.elapsed
+        if seconds is None:
+            return None
+    elif trials is not None:
+        return None
+    else:
+        seconds = budgets.parse(_DEFAULT_BUDGET if budget is None else budget)
+    return seconds, max(0.0, seconds - spent) + budgets.grace(seconds)
 
 
 def _command(source: Any, given: Mapping[str, Any], names: str) -> str:
@@ -353,13 +417,13 @@ def load(folder: str | Path) -> Result:
     except OSError:
         raise LedgerError(
             f"{str(path)!r} holds no finished campaign (no summary.json); finish it with "
-            f"pawl optimize --resume {path}"
+            f"{go_on(path)}"
         ) from None
     except ValueError as error:
         raise LedgerError(
             f"{str(path / 'summary.json')!r} is damaged or of another version of pawl "
             f"({first_line(error)}); delete it and "
-            f"write it anew with pawl optimize --resume {path}"
+            f"write it anew with {go_on(path)}"
         ) from None
     return Result(path, summary)
 

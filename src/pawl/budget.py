@@ -12,6 +12,23 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PART = re.compile(rf"({_NUMBER.pattern})\s*([smhd])\s*")
 
 
+_LEAST_GRACE = 30.0
+_GRACE_SHARE = 0.25
+
+
+def grace(budget: float) -> float:
+    """Returns by how many seconds a budget may be overrun before what goes on is taken to hang."""
+    return max(_LEAST_GRACE, _GRACE_SHARE * budget)
+
+
+def hangs(budget: float) -> str:
+    """Returns the line for work that did not end in a budget and its grace."""
+    return (
+        f"still at work {grace(budget):.0f}s after its budget of {budget:.0f}s, so it was ended: "
+        "something in the task's code may never return"
+    )
+
+
 def parse(text: str | float) -> float:
     """Returns the seconds of `"90s"`, `"10m"`, `"1h30m"`, `"180"` or a number of seconds.
 

@@ -13,10 +13,12 @@ from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.delivery import Found, deliver, rehearse
 from pawl.environment import versions
-from pawl.errors import BudgetError, LedgerError, TaskError
+from pawl.errors import BudgetError, LedgerError, TaskError, option
 from pawl.evidence import Deliver, Effort, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
+from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
+from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
@@ -47,6 +49,7 @@ class Settings:
         executor: Where members train: `auto`, `inline` or `processes`.
         average: Most models, of the final test's seeds, whose mean the bundle predicts.
         deliver: Whether the bundle may hold a recipe that is likely better, or only a proven one.
+        accept_changes: Go on though model, loss or metric has changed.
     """
 
     budget: float | None
@@ -61,6 +64,7 @@ class Settings:
     executor: str = "auto"
     average: int = AVERAGED
     deliver: Deliver = "likely"
+    accept_changes: bool = False
 
 
 @driving()
@@ -93,11 +97,11 @@ def run_campaign(
     listener.phase("read", "data")
     device = pick_device(settings.device)
     executor = pick_executor(settings.executor, device)
-    if not resume:
-        Ledger.refuse_taken(folder)
-    data = load(task, seed=settings.seed)
-    problem = Problem.of(task, data, device)
-    with _ledger(folder, data, settings, identity or {}, resume=resume) as ledger:
+    code = code_of(task)
+    with one_process():
+        data = load(task, seed=settings.seed)
+        problem = Problem.of(task, data, device)
+    with _ledger(folder, data, code, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(
             problem, ledger, settings.seed, settings.budget, listener, executor=executor
@@ -105,34 +109,66 @@ def run_campaign(
         try:
             found = search_and_prove(session, data, settings)
         except BudgetError:
-            if not ledger.units():  # nothing to go on with, and a longer budget may have the folder
+            if not (
+                ledger.units() or session.hangs
+            ):  # nothing to go on with, and a longer budget may have the folder
                 ledger.discard()
             raise
         return deliver(session, task, data, found, source=settings.source, command=settings.command)
 
 
 def _ledger(
-    folder: Path, data: LoadedData, settings: Settings, identity: dict[str, Any], *, resume: bool
+    folder: Path,
+    data: LoadedData,
+    code: dict[str, str | None],
+    settings: Settings,
+    identity: dict[str, Any],
+    *,
+    resume: bool,
 ) -> Ledger:
     if not resume:
-        return Ledger.create(
-            folder, {**identity, "fingerprint": data.fingerprint, "versions": versions()}
-        )
+        what = {"fingerprint": data.fingerprint, "code": code, "versions": versions()}
+        return Ledger.create(folder, {**identity, **what})
     ledger = Ledger.open(folder)
     if ledger.identity.get("fingerprint") != data.fingerprint:
         ledger.close()
         raise LedgerError(
             f"the data is not what the campaign in {str(folder)!r} was started with; give the same "
-            "data, or start anew with another --out"
+            f"data, or start anew with another {option('out')}"
         )
     written, present = ledger.identity["versions"].get("pawl"), versions().get("pawl")
     if written != present:
         ledger.close()
         raise LedgerError(
             f"the campaign in {str(folder)!r} was started with pawl {written} and this is {present}; "
-            "finish it with the version that started it, or start anew with another --out"
+            f"finish it with the version that started it, or start anew with another {option('out')}"
         )
+    try:
+        _hold_code(ledger, code, accept=settings.accept_changes)
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
+
+
+def _hold_code(ledger: Ledger, code: dict[str, str | None], *, accept: bool) -> None:
+    """Refuses a campaign's code that has changed; with `accept`, puts on record that it has.
+
+    Raises:
+        LedgerError: It has changed.
+    """
+    known = ledger.accepted[-1]["code"] if ledger.accepted else ledger.identity["code"]
+    changed = [role for role, print_ in code.items() if print_ != known.get(role)]
+    if not changed:
+        return
+    if not accept:
+        what = f"{', '.join(changed)} {'are' if len(changed) > 1 else 'is'}"
+        raise LedgerError(
+            f"the task's {what} not what the campaign in {str(ledger.folder)!r} was started with; put "
+            f"the code back, go on all the same with {option('accept_changes', True)}, or start anew "
+            f"with another {option('out')}"
+        )
+    ledger.accept({"changed": changed, "code": code, "unix_time": time.time()})
 
 
 def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> Found:

@@ -10,19 +10,28 @@
     └── BudgetError     no result within the budget (exit code 3)
 
 Each message is one line that says what was got, what is allowed and what to do. The command line
-prints it and ends with `exit_code`.
+prints it and ends with `exit_code`. Options are named in the words of the face in use: `option`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+
+_command_line: ContextVar[bool] = ContextVar("command line", default=False)
 
 
 class PawlError(Exception):
     """Base of every error that pawl raises on purpose."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class TaskError(PawlError):
@@ -69,3 +78,45 @@ def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, for messages that must fit on one."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else "no message"
+
+
+def printable(text: str) -> str:
+    """Returns text with control characters as escapes, such as `\\x1b`.
+
+    What a user's file or option holds would else move a terminal's cursor, or worse.
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+# Controls, breaks of lines, what turns the direction of text, and halves of characters.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@contextlib.contextmanager
+def command_line_words() -> Iterator[None]:
+    """While open, messages name options as the command line does."""
+    token = _command_line.set(True)
+    try:
+        yield
+    finally:
+        _command_line.reset(token)
+
+
+def option(name: str, value: object = None) -> str:
+    """Returns an option as it is given here: `--budget 10m` to the command, `budget='10m'` in Python."""
+    if _command_line.get():
+        flag = f"--{name.replace('_', '-')}"
+        return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"
+    shown = value if isinstance(value, int | float | None) else str(value)
+    return f"{name}=" if value is None else f"{name}={shown!r}"
+
+
+def kept(folder: object) -> str:
+    """Returns what is said of a campaign that was cut off."""
+    return f"what was finished is kept, go on with {go_on(folder)}"
+
+
+def go_on(folder: object) -> str:
+    """Returns what goes on with the campaign in a folder, to be typed here."""
+    how = option("resume", folder)
+    return f"pawl optimize {how}" if _command_line.get() else f"pawl.optimize({how})"

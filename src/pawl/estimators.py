@@ -5,9 +5,7 @@ Shape legend: `R` rows, `F` features, `C` classes.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -126,12 +124,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             for name in ("budget", "trials", "baseline", "only", "epochs", "device", "executor",
                          "average", "seed")
         }  # fmt: skip
-        folder = _own_folder(self.out, type(self).__name__)
         try:
-            self.result_ = optimize(task, out=folder, **options)
+            with new_folder(type(self).__name__, self.out or "runs") as folder:
+                self.result_ = optimize(task, out=folder, **options)
         except PawlError as error:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # if nothing was written
             if isinstance(error, BudgetError):
                 raise
             raise EstimatorError(str(error)) from error
@@ -286,24 +282,6 @@ def _class_names(classes: np.ndarray) -> list[str]:
     if len(set(names)) == len(names) and not MISSING.intersection(names):
         return names
     return [f"class {place}" for place in range(len(names))]
-
-
-def _own_folder(out: str | Path | None, name: str) -> Path:
-    """Makes a new folder; fits that run at the same time get different ones."""
-    first = new_folder(name)
-    parent = first.parent if out is None else Path(out)
-    for attempt in count(1):
-        folder = parent / (first.name if attempt == 1 else f"{first.name}-{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise EstimatorError(
-                f"cannot make {str(folder)!r}: {error.strerror or error}; give another out"
-            ) from None
-        return folder
-    raise AssertionError
 
 
 __all__ = ["EstimatorError", "PawlClassifier", "PawlRegressor"]

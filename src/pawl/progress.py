@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pawl.errors import printable
+
 _REFRESH_PER_SECOND = 4
 
 
@@ -49,6 +51,7 @@ class TerminalProgress:
 
     def phase(self, name: str, detail: str) -> None:
         """A phase has begun."""
+        detail = printable(detail)
         if name != self._name or not self.console.is_terminal:
             self.console.print(Text.assemble((f"{self._clock():>6}  ", "dim"), f"{name}: {detail}"))
         self._name, self._detail = name, detail

@@ -18,7 +18,9 @@ from pawl.delivery import export_graph, scores_of
 from pawl.deployment import write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
 from pawl.execution import Listener, Session, Silent, driving, pick_device
+from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
+from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
 from pawl.report.summary import FindingSummary
@@ -78,12 +80,15 @@ def _session(
 ) -> tuple[Session, Any]:
     check_task(task)
     on = pick_device(device)
-    Ledger.refuse_taken(folder)
-    data = load_data(task, seed=check_seed(seed))
-    problem = Problem.of(task, data, on)
+    code = code_of(task)
+    with one_process():
+        data = load_data(task, seed=check_seed(seed))
+        problem = Problem.of(task, data, on)
     facts = problem.facts()
     check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
-    ledger = Ledger.create(folder, {"what": what, "fingerprint": data.fingerprint, "seed": seed})
+    known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": seed,
+             "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
+    ledger = Ledger.create(folder, known)
     session = Session(problem, ledger, seed, None, listener or Silent())
     session.longest = check_epochs(epochs)
     session.epochs = pacing.natural_epochs(session)
@@ -121,10 +126,9 @@ def compare(
     Raises:
         PawlError: Any wrong input, in one line.
     """
+    folder = Ledger.place(out)
     task = resolve_task(source, target=target, metric=metric, kind=kind, direction=direction)
-    session, _ = _session(
-        task, (first, second), Path(out), seed, device, listener, "compare", epochs
-    )
+    session, _ = _session(task, (first, second), folder, seed, device, listener, "compare", epochs)
     with session.ledger:
         pairs = Pairs(session, "compare", torch.arange(len(session.problem.targets)))
         found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
@@ -185,10 +189,12 @@ def train(
     Raises:
         PawlError: Any wrong input, in one line.
     """
+    folder = Ledger.place(out)
+    test = Path(test).absolute() if isinstance(test, str | Path) and Path(test).exists() else test
     task = resolve_task(
         source, target=target, metric=metric, test=test, kind=kind, direction=direction
     )
-    session, data = _session(task, (recipe,), Path(out), seed, device, listener, "train")
+    session, data = _session(task, (recipe,), folder, seed, device, listener, "train")
     with session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
@@ -215,7 +221,7 @@ def train(
         reason = trained.nothing_learned.get("final")
         findings = (nothing_learned("final", reason, recipe),) if reason else ()
         interval = trained.result.final[1]
-        result = TrainedResult(Path(out), objective.metric, value, interval, findings)
+        result = TrainedResult(folder, objective.metric, value, interval, findings)
         ledger.write_file("train.json", (result.to_json() + "\n").encode())
     return result
 

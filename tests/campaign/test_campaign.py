@@ -12,7 +12,16 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from campaigns import TRIALS, arguments, check_same, record_of, summary_of, units_in
+from campaigns import (
+    TRIALS,
+    StopAt,
+    StoppedError,
+    arguments,
+    check_same,
+    record_of,
+    summary_of,
+    units_in,
+)
 from problems import frame, problem_of
 from sklearn.metrics import roc_auc_score
 from terminal import pawl, start
@@ -174,24 +183,6 @@ def test_resuming_with_changed_data_is_refused(files: tuple[Path, Path], tmp_pat
     assert ran.returncode == 2
     assert "data.csv" in ran.stderr
     assert "Traceback" not in ran.stderr
-
-
-class StoppedError(Exception):
-    pass
-
-
-class StopAt:
-    """A listener that ends the campaign when a phase begins."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def phase(self, name: str, detail: str) -> None:
-        if name == self.name:
-            raise StoppedError
-
-    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
-        pass
 
 
 def mean_gap(targets: np.ndarray, predictions: np.ndarray) -> float:

@@ -13,12 +13,9 @@ import os
 import pickle
 import re
 import shutil
-import signal
 import sqlite3
 import struct
-import sys
 import tarfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,7 +26,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from campaigns import StopAt, StoppedError
 from PIL import Image
+from terminal import run_here as run
 
 import pawl
 from pawl import api
@@ -207,24 +206,6 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     shutil.rmtree("out", ignore_errors=True)
 
 
-def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Runs the real `main`; returns exit code, output and errors."""
-    from pawl.cli import main
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    given, sys.argv = sys.argv, ["pawl", *map(str, arguments)]
-    try:
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        sys.argv = given
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    out, error = capfd.readouterr()
-    return int(ended.value.code or 0), out, error
-
-
 def state() -> dict[str, tuple[int, int]]:
     """All files with size and time of change."""
     files = [path for path in Path().rglob("*") if path.is_file()]
@@ -393,24 +374,6 @@ def test_a_budget_too_short_to_train_once_ends_with_three_and_leaves_the_folder_
     short = ("optimize", "good.csv", "--budget", "0.5s", "--out", "out")
     for _ in range(2):  # the folder may be used again
         check_refused(capfd, short, ("too short", "--budget"), 3)
-
-
-class StoppedError(Exception):
-    pass
-
-
-class StopAt:
-    """A listener that ends the campaign when a phase begins."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def phase(self, name: str, detail: str) -> None:
-        if name == self.name:
-            raise StoppedError
-
-    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 import torch
 from problems import frame
 from rich.console import Console
-from terminal import pawl, start
+from terminal import pawl, run_here, start
 
 from pawl.progress import TerminalProgress
 from pawl.search import baseline
@@ -72,7 +72,7 @@ def test_help_needs_no_torch_and_lists_every_command() -> None:
     """All in one process: what any of them imports stays imported."""
     code = (
         "import sys\n"
-        "from pawl.cli import app\n"
+        "from pawl.cli.commands import app\n"
         f"for command in {[(), *[(c,) for c in COMMANDS]]!r}:\n"
         "    for flag in ('--help', '-h'):\n"
         "        app([*command, flag], standalone_mode=False)\n"
@@ -156,22 +156,8 @@ def test_wrong_input_is_one_line_and_two(
 def in_process(
     capfd: pytest.CaptureFixture[str], *arguments: object
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the real `main`, with its handlers of signals put back afterwards."""
-    import warnings
-
-    from pawl.cli import main
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    given, sys.argv = sys.argv, ["pawl", *map(str, arguments)]
-    try:
-        with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
-            main()
-    finally:
-        sys.argv = given
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    out, error = capfd.readouterr()
-    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out, error)
+    """Runs a command in this process."""
+    return subprocess.CompletedProcess(arguments, *run_here(capfd, *arguments))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

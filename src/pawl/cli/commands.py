@@ -109,6 +109,13 @@ def optimize(
     ] = None,
     as_json: AsJson = False,
     direction: Direction = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="With --resume: go on though the task's model, loss or metric has changed.",
+        ),
+    ] = False,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
 
@@ -116,20 +123,23 @@ def optimize(
     """
     from pawl import api  # noqa: PLC0415
 
-    if out is None and resume is None and source is not None:
-        out = api.new_folder(source)
-    if ctx.obj is not None:  # what an interrupt is to name
-        ctx.obj.folder = resume or out
-    with _progress() as listener:
+    with contextlib.ExitStack() as stack:
+        if out is None and resume is None and source is not None:
+            out = stack.enter_context(api.new_folder(source))
+        if folder := resume or out:
+            ctx.obj.tell(folder=str(folder.absolute()))
+        if limits := api.limits(budget, trials, resume):
+            ctx.obj.tell(budget=limits[0], seconds=limits[1])
+        listener = stack.enter_context(_progress())
         result = api.optimize(
             source, target=target, metric=metric, test=test, kind=kind, budget=budget,
             trials=trials, out=out, resume=resume, baseline=baseline,
             only=None if only is None else [name.strip() for name in only.split(",")],
             epochs=epochs, device=device, executor=executor, average=average, deliver=deliver, seed=seed,
-            listener=listener, started=_STARTED, direction=direction,
+            listener=listener, started=_STARTED, direction=direction, accept_changes=accept_changes,
         )  # fmt: skip
     if as_json:
-        sys.stdout.write(result.summary.to_json())
+        show.json_text(result.summary.to_json())
         return
     show.campaign(result)
 
@@ -240,7 +250,7 @@ def report(
 
     result = api.load(folder)
     if as_json:
-        sys.stdout.write(result.summary.to_json())
+        show.json_text(result.summary.to_json())
         return
     render_folder(folder, result.summary)
     show.campaign(result)

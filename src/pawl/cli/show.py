@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from pawl.errors import printable
 
 if TYPE_CHECKING:
     from pawl.techniques import Technique
 
-out = Console(highlight=False, markup=False)
+
+class _Printable(Console):
+    """A console that shows control characters in what it is given as escapes, and obeys none."""
+
+    def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
+        """Returns a line or cell as it is printed."""
+        lines = map(printable, text.split("\n"))
+        return super().render_str("\n".join(lines), *args, **kwargs)
+
+
+_OBEYED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+out = _Printable(highlight=False, markup=False)
 
 
 def line(text: str) -> None:
     """Prints without breaking the line, so that paths can be copied."""
     out.print(text, soft_wrap=True)
+
+
+def json_text(text: str) -> None:
+    """Prints JSON as it is, but for characters that a terminal obeys and JSON need not escape."""
+    sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _table(*columns: str) -> Table:

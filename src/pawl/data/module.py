@@ -15,6 +15,7 @@ from typing import Any
 
 from pawl.data.samples import SAMPLES
 from pawl.errors import PawlError, TaskError, did_you_mean
+from pawl.processes import one_process
 from pawl.task import Task
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Task))
@@ -63,7 +64,7 @@ def load_module_task(source: str) -> Task:
     if not path.is_file():
         raise TaskError(f"there is no file {str(path)!r}; check the path of the task's module")
     path = path.resolve()
-    with _importable(path.parent):
+    with one_process(), _importable(path.parent):
         module = _import(path)
         public = [key for key in vars(module) if not key.startswith("_")]
         if name not in vars(module):

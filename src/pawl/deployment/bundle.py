@@ -22,7 +22,7 @@ from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import run, session
-from pawl.errors import BundleError, first_line
+from pawl.errors import BundleError, first_line, option, printable
 from pawl.ledger import Ledger
 from pawl.training.trained import Trained
 
@@ -108,7 +108,7 @@ def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
     labels = np.asarray(schema.classes, dtype=object)[predictions.argmax(axis=1)]
     columns: dict[str, Any] = {"prediction": labels}
     for index, name in enumerate(schema.classes):
-        columns[f"p_{name}"] = predictions[:, index]
+        columns[printable(f"p_{name}")] = predictions[:, index]
     return pd.DataFrame(columns)
 
 
@@ -119,9 +119,9 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
         BundleError: The file cannot be written.
     """
     if out.suffix not in (".csv", ".parquet"):
-        raise BundleError(f"got --out {str(out)!r}; it must end in .csv or .parquet")
+        raise BundleError(f"got {option('out', out)}; it must end in .csv or .parquet")
     if isinstance(source, str | Path) and out.exists() and out.resolve() == Path(source).resolve():
-        raise BundleError(f"--out {str(out)!r} is the data itself; give another file to write")
+        raise BundleError(f"{option('out', out)} is the data itself; give another file to write")
     if not out.resolve().parent.is_dir():
         raise BundleError(
             f"cannot write {out.name}: there is no folder {str(out.parent)!r}; make it"
@@ -134,7 +134,7 @@ def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
             frame.to_parquet(out, index=False)
     except OSError as error:
         raise BundleError(
-            f"cannot write {str(out)!r}: {error.strerror or error}; give another --out"
+            f"cannot write {str(out)!r}: {error.strerror or error}; give another {option('out')}"
         ) from None
     return len(frame)
 

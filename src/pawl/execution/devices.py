@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from pawl.errors import PawlError
+from pawl.errors import PawlError, option
 from pawl.execution.executors import can_fork
 from pawl.execution.threads import available
 
@@ -31,7 +31,9 @@ def places(device: torch.device, executor: ExecutorName) -> tuple[Place, ...]:
     """
     possible = device.type == "cpu" and can_fork()
     if executor == "processes" and not possible:
-        raise PawlError("executor 'processes' needs Linux and a CPU; use --executor inline or auto")
+        raise PawlError(
+            f"executor 'processes' needs Linux and a CPU; use {option('executor', 'inline')} or auto"
+        )
     threads = available()
     if device.type != "cpu" or threads == 1:
         return (Place(1, 1),)
@@ -63,7 +65,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise PawlError("device 'cuda' is not available here; use --device cpu or auto")
+        raise PawlError(
+            f"device 'cuda' is not available here; use {option('device', 'cpu')} or auto"
+        )
     if name not in ("cpu", "cuda"):
         raise PawlError(f"unknown device {name!r}; use auto, cpu or cuda")
     return torch.device(name)

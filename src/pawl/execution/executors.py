@@ -10,7 +10,6 @@ machines can join by the same interface.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import multiprocessing
 import os
@@ -31,6 +30,7 @@ import torch
 from pawl.execution.heartbeats import PassedOn
 from pawl.execution.spending import counted, own_waiting
 from pawl.execution.threads import Adapting, using
+from pawl.processes import end_with_parent
 
 Heartbeat = Callable[[], None]
 """Called every now and then while work goes on; may raise to stop it."""
@@ -40,7 +40,6 @@ Ask = Callable[[Any], Any]
 Asking = Callable[[Heartbeat, Ask], Any]
 """A piece of work that asks a desk."""
 _BEAT_SECONDS = 0.2
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -216,10 +215,7 @@ def _work(piece: Asking, pipe: Connection, parent: int) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with_parent(parent)
     # A forked child has lost the threads of the pool; with one thread it never asks for them.
     torch.set_num_threads(1)
 

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pawl import budget as budgets
 from pawl import rng
 from pawl.data import fold_rows, split_rows
 from pawl.data.types import Examples
+from pawl.errors import BudgetError, kept
 from pawl.execution.devices import ExecutorName, places
 from pawl.execution.executors import Asking, Desk, Lost, Work, executor_with
 from pawl.execution.listener import Listener, Silent
@@ -37,6 +39,7 @@ FOLDS = 5
 STOPPING_SHARE = 0.15
 """Share of the training rows of a fold that is kept for early stopping."""
 _STRUCTURE_SHARE = 0.08
+_LONGEST_BEAT = 1.0
 _SLOWER = 3.0
 """Times of what a step took when it was timed; evaluations, which were not, are part of it."""
 
@@ -82,6 +85,7 @@ class Session:
         best: Best validation score so far.
         executor: Where members may train; see `plan`.
         export_seconds: Of the processor, that exporting one model takes; set by the campaign.
+        overrun: Seconds beyond the budget, as heartbeats count them.
     """
 
     problem: Problem
@@ -97,6 +101,8 @@ class Session:
     best: float | None = None
     executor: ExecutorName = "auto"
     export_seconds: float = 1.0
+    overrun: float = 0.0
+    _beat: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.listener = self.clock = Timekeeper(self.listener, self.ledger.elapsed)
@@ -124,6 +130,11 @@ class Session:
         seconds = time.monotonic() - begun
         waited = waiting() - waited
         return max(1.0, seconds / max(seconds - waited, 0.05 * seconds)) if seconds > 0 else 1.0
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the budget is over for so long that something must hang."""
+        return self.budget is not None and self.overrun > budgets.grace(self.budget)
 
     def derive(self, *parts: int | str) -> int:
         """Returns a seed for a purpose of this campaign."""
@@ -292,8 +303,18 @@ class Session:
 
         Raises:
             OutOfTime: Fewer seconds are left than `floor`.
+            BudgetError: The budget is over for so long that a worker must hang.
         """
         left = self.left
+        now = time.monotonic()
+        if left is not None and left < 0:
+            self.overrun += min(
+                now - self._beat, _LONGEST_BEAT
+            )  # it may have been stopped (Ctrl-Z)
+            if self.hangs:
+                assert self.budget is not None
+                raise BudgetError(f"{budgets.hangs(self.budget)}; {kept(self.ledger.folder)}")
+        self._beat = now
         if left is not None and self.floor is not None and left < self.floor:
             raise OutOfTime
         self._tell()

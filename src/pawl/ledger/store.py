@@ -14,14 +14,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pawl.errors import LedgerError, first_line
+from pawl.errors import LedgerError, first_line, option
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
@@ -75,7 +74,7 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LedgerError(
-                f"cannot write to {str(folder)!r}: {error.strerror}; give another --out"
+                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
             ) from None
         lock = _acquire(folder)
         try:
@@ -100,6 +99,16 @@ class Ledger:
             os.close(lock)
             raise
 
+    @classmethod
+    def place(cls, folder: str | Path) -> Path:
+        """Returns where a folder is, whatever directory is changed to later, if it can be used.
+
+        Raises:
+            LedgerError: It is something's already.
+        """
+        cls.refuse_taken(Path(folder))
+        return Path(folder).absolute()
+
     @staticmethod
     def refuse_taken(folder: Path) -> None:
         """Raises `LedgerError` if a ledger cannot be started in a folder as it is something's."""
@@ -109,12 +118,12 @@ class Ledger:
             entries = {entry.name for entry in folder.iterdir()} - _LEFT_BY_A_KILLED_START
         except OSError as error:
             raise LedgerError(
-                f"cannot write to {str(folder)!r}: {error.strerror}; give another --out"
+                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
             ) from None
         if LEDGER_FILE in entries:
             raise LedgerError(
-                f"{str(folder)!r} holds a campaign already; go on with it by --resume {folder}, or "
-                "give another --out"
+                f"{str(folder)!r} holds a campaign already; go on with it by "
+                f"{option('resume', folder)}, or give another {option('out')}"
             )
         if entries:
             raise LedgerError(
@@ -131,7 +140,7 @@ class Ledger:
         if not (folder / LEDGER_FILE).is_file():
             raise LedgerError(
                 f"{str(folder)!r} holds no campaign (no {LEDGER_FILE}); give the folder that "
-                "--out named"
+                f"{option('out')} named"
             )
         lock = _acquire(folder)
         try:
@@ -173,7 +182,8 @@ class Ledger:
         except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
             raise LedgerError(
                 f"the ledger in {str(self.folder)!r} is damaged or of another version of pawl "
-                f"({first_line(error)}); go on with that version, or start anew with another --out"
+                f"({first_line(error)}); go on with that version, or start anew with another "
+                f"{option('out')}"
             ) from None
 
     def discard(self) -> None:
@@ -201,6 +211,18 @@ class Ledger:
         """What the campaign was started with."""
         rows = self._rows("SELECT value FROM campaign WHERE key = 'identity'")
         return dict(json.loads(rows[0][0]))
+
+    def accept(self, change: dict[str, Any]) -> None:
+        """Puts on record that the campaign goes on with something else than it was started with."""
+        with self._writing():
+            key = f"accepted/{len(self.accepted)}"
+            self._db.execute("INSERT INTO campaign VALUES (?, ?)", (key, _dumps(change)))
+
+    @property
+    def accepted(self) -> list[dict[str, Any]]:
+        """What was accepted, in order."""
+        rows = self._rows("SELECT value FROM campaign WHERE key LIKE 'accepted/%' ORDER BY rowid")
+        return [json.loads(row[0]) for row in rows]
 
     @property
     def elapsed(self) -> float:
@@ -356,12 +378,12 @@ class Ledger:
         except OSError as error:
             raise LedgerError(
                 f"cannot read {str(self.folder / name)!r}: {error.strerror}; put it back, or start "
-                "anew with another --out"
+                f"anew with another {option('out')}"
             ) from None
         if not rows or hashlib.sha256(data).hexdigest() != rows[0][0]:
             raise LedgerError(
                 f"{str(self.folder / name)!r} is not what the campaign wrote; put it back, or start "
-                "anew with another --out"
+                f"anew with another {option('out')}"
             )
         return data
 
@@ -377,7 +399,7 @@ class Ledger:
     def _unwritten(self, what: str, why: str) -> LedgerError:
         return LedgerError(
             f"cannot write {what!r} in {str(self.folder)!r}: {why}; what was finished is kept: free "
-            f"some space, then go on with --resume {shlex.quote(str(self.folder))}"
+            f"some space, then go on with {option('resume', self.folder)}"
         )
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pawl.errors import BudgetError
+from pawl.errors import BudgetError, option
 from pawl.execution import Session, seconds_per_epoch
 from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending
 from pawl.recipe import Recipe
@@ -79,9 +79,10 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
     assert session.left is not None
     if session.left < end:  # already: no need to time anything
         begun = session.ledger.elapsed
+        longer = option("budget", f"{math.ceil(3 * (begun + end))}s")
         raise BudgetError(
             f"a budget of {session.budget:.0f}s is too short here: reading took {begun:.0f}s, and the "
-            f"end (export, report) takes about {end:.0f}s; give --budget {math.ceil(3 * (begun + end))}s"
+            f"end (export, report) takes about {end:.0f}s; give {longer}"
         )
     per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
     left = session.left - end
@@ -115,8 +116,8 @@ def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
         need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
         raise BudgetError(
             f"a budget of {session.budget:.0f}s is too short for this data: one pass over the rows "
-            f"takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give --budget "
-            f"{math.ceil(need)}s or more"
+            f"takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give "
+            f"{option('budget', f'{math.ceil(need)}s')} or more"
         )
     epochs = max(1, int(left / (_BARE_TRAININGS * per_epoch)))
     plan = SearchPlan(width=1, quota=1, trials=None, deadline=0.0)

@@ -34,7 +34,7 @@ def findings(
                 evidence=f"{unfinished} of {len(baselines)} baseline trainings had not leveled off "
                 f"after {session.epochs} epochs, the longest that the budget allowed: part of the gain "
                 "may be faster learning rather than a better end",
-                suggests=["a larger --budget"],
+                suggests=["a larger budget"],
             )
         )
     return found

@@ -101,6 +101,8 @@ class Namespace:
         self._values = values
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_values" or name not in self._values:  # the former where it is being unpickled
+            raise AttributeError(f"there is no setting {name!r}")
         return self._values[name]
 
 
