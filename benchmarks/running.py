@@ -1,0 +1,193 @@
+"""What the benchmarks of whole campaigns share: records that a stopped run goes on from, cores, ends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+Record = dict[str, Any]
+Key = tuple[Any, ...]
+T = TypeVar("T")
+FILES = Path(__file__).resolve().parents[2] / "shared" / "data"
+_THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM", "LOKY_MAX_CPU")
+_writing = threading.Lock()
+
+
+def read(path: Path) -> list[Record]:
+    """Returns the records so far; a last line that was cut off is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+def append(path: Path, record: Record) -> None:
+    """Adds a record, on a line of its own even behind one that was cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing, path.open("a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        if file.read(1) not in (b"", b"\n"):
+            file.write(b"\n")
+        file.write(json.dumps(record).encode() + b"\n")
+
+
+def computed(path: Path | None, key: Sequence[Any], compute: Callable[[], Record]) -> Record:
+    """Returns the record of this key, from the file if it is there; appends it otherwise.
+
+    Args:
+        path: JSONL file; `None` to keep nothing.
+        key: What makes work the same; kept as `key` beside the record.
+        compute: Does the work.
+    """
+    wanted = json.loads(json.dumps(list(key)))
+    for record in read(path) if path else ():
+        if record.pop("key", None) == wanted:
+            return record
+    record = compute()
+    if path:
+        append(path, {"key": wanted, **record})
+    return record
+
+
+def numbers(text: str) -> list[int]:
+    """Returns the whole numbers of `0-4,7`; for `type=` of an argument."""
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            found += range(int(first), int(last or first) + 1)
+    except ValueError:
+        found = []
+    if not found:
+        raise argparse.ArgumentTypeError(f"got {text!r}; give whole numbers such as 0-4,7")
+    return found
+
+
+def cores() -> list[int]:
+    """Returns the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def on(where: Sequence[int]) -> list[str]:
+    """Returns what a command begins with to run on these cores only."""
+    return ["taskset", "-c", ",".join(map(str, where))]
+
+
+def threads_environment(count: int) -> dict[str, str]:
+    """Returns the environment in which the usual libraries start so many threads."""
+    names = {name: "COUNT" if name.startswith("LOKY") else "NUM_THREADS" for name in _THREADS}
+    names["VECLIB_MAXIMUM"] = "THREADS"
+    return {**os.environ, **{f"{n}_{ending}": str(count) for n, ending in names.items()}}
+
+
+def ended(
+    command: Sequence[str | Path],
+    most_seconds: float,
+    *,
+    folder: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> tuple[int, str]:
+    """Runs a command to its end; returns its exit code and the last of what it said.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer than `most_seconds`.
+    """
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env=environment,
+    ) as process:  # fmt: skip
+        try:
+            out, errors = process.communicate(timeout=most_seconds)
+        finally:  # what it started must not run on beside what is next
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode, (errors or out).strip()
+
+
+def in_turns(
+    jobs: Iterable[T], places: Sequence[list[int]], work: Callable[[T, list[int]], None]
+) -> None:
+    """Works off jobs in their order, one at a time in each place (some cores)."""
+    waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    raised: list[BaseException] = []
+
+    def loop(place: list[int]) -> None:
+        try:
+            while not raised:
+                work(waiting.get_nowait(), place)
+        except queue.Empty:
+            return
+        except BaseException as error:
+            raised.append(error)
+
+    if len(places) == 1:  # here, so that an interrupt reaches what runs
+        loop(places[0])
+    else:
+        threads = [threading.Thread(target=loop, args=(place,), daemon=True) for place in places]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if raised:
+        raise raised[0]
+
+
+def outcome(folder: Path) -> Record:
+    """Returns what a finished campaign came to, from its folder.
+
+    `value`s are those of the kept models on the test rows; `better` compares them by the metric's
+    direction. Seconds by phase are the ledger's where the summary has none.
+    """
+    from pawl.ledger import Ledger
+
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    gain, confirmation = summary["gain"], summary["confirmation"]
+    sign = 1.0 if summary["direction"] == "maximize" else -1.0
+    baseline, final = summary["baseline"]["value"], summary["final"]["value"]
+    proven = summary.get("proven", gain.get("proven"))
+    with Ledger.open(folder) as ledger:
+        phases: dict[str, float] = {}
+        for unit in ledger.units():
+            phases[unit.phase] = round(phases.get(unit.phase, 0.0) + unit.seconds, 2)
+    return {
+        "metric": summary["metric"],
+        "direction": summary["direction"],
+        "proven": proven,
+        "delivered": summary.get("delivered", "candidate" if proven else "baseline"),
+        "likelihood": summary.get("likelihood"),
+        "baseline": baseline,
+        "final": final,
+        "better": sign * (final - baseline) > 0.0,
+        "gain": gain["value"],
+        "gain_interval": gain["interval"],
+        "gain_seeds": gain["n"],
+        "p_value": None if confirmation is None else confirmation["p_value"],
+        "effect": None if confirmation is None else confirmation["value"],
+        "effect_interval": None if confirmation is None else confirmation["interval"],
+        "pairs": summary["evidence"]["pairs"],
+        "trainings": summary["trials"]["trained"],
+        "trials": summary["trials"],
+        "techniques": {t["name"]: t["verdict"] for t in summary["techniques"]},
+        "seconds": round(summary["seconds"], 2),
+        "phases": summary.get("phases", phases),
+        "test_touches": summary["test_touches"],
+        "statement": gain["statement"],
+    }
+
+
+def stop_on_sigterm() -> None:
+    """Lets a SIGTERM end this process as an error does, so that what it started is ended, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
