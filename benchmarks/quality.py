@@ -4,12 +4,15 @@
     python -m venv AG && AG/bin/pip install torch==2.13.0 "autogluon.tabular[lightgbm,catboost,xgboost,fastai]==1.6.3"
     python benchmarks/quality.py --out quality.jsonl --autogluon-python AG/bin/python \
         > benchmarks/results/quality.json
+    python benchmarks/quality.py --out quality.jsonl --autogluon-python AG/bin/python --cores 1 \
+        --together > benchmarks/results/quality-one-core.json
 
 Every tool gets the same CSV files, the target's name, the kind of task, the metric and the seconds, and
 writes its predictions for the test file; one scorer scores them all. The test file has no target
-(pawl's final claim needs it: see `quality_tools.pawl`). Tools run one after another on all
-cores that this process may use. Each cell is appended to --out as soon as it is known, and a run that
-was stopped goes on behind what is there.
+(pawl's final claim needs it: see `quality_tools.pawl`). Tools run one after another on so many of the
+cores that this process may use (all by default); with --together as many at a time as fit. Each cell is
+appended to --out as soon as it is known, and a run that was stopped goes on behind what is there;
+`--splits 0` is a part of it.
 
 Splits: stratified by class (at random for a regression), a fifth for the test. Adult's split 0 is the
 official one, its other splits are drawn from both files together in the official proportion.
@@ -18,10 +21,8 @@ official one, its other splits are drawn from both files together in the officia
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import running
+from placebo.tally import rate
+from running import FILES
 
 HERE = Path(__file__).resolve().parent
-FILES = HERE.parent.parent / "shared" / "data"
 SLACK_SECONDS = 120
 TOOLS = ("pawl", "optuna", "lightgbm", "autogluon")
 DIRECTIONS = {"roc_auc": 1.0, "log_loss": -1.0, "rmse": -1.0}
@@ -102,9 +105,9 @@ class Cell:
     error: str = ""
 
     @property
-    def key(self) -> tuple[str, int, str, float]:
+    def key(self) -> tuple[str, int, str, float, int]:
         """What makes a cell the same work."""
-        return (self.data, self.split, self.tool, self.budget_seconds)
+        return (self.data, self.split, self.tool, self.budget_seconds, self.cores)
 
 
 def split_of(name: str, index: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,11 +154,13 @@ def command(tool: str, python: str, folder: Path, table: Table, seconds: float) 
     ]  # fmt: skip
 
 
-def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
-    """Runs a tool on a split and scores it."""
+def run(name: str, index: int, tool: str, python: str, seconds: float, place: list[int]) -> Cell:
+    """Runs a tool on a split, on these cores only, and scores it."""
     table = DATA[name]
     train, test = split_of(name, index)
-    cores = len(os.sched_getaffinity(0))
+    cores = len(place)
+    every = cores == len(running.cores())
+    environment = None if every else running.threads_environment(cores)
     value, error, notes, used = None, "", {}, {}
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         folder = Path(scratch)
@@ -165,7 +170,10 @@ def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
             test.to_csv(folder / "labeled.csv", index=False)
         started = time.monotonic()
         try:
-            code, said = _ended(command(tool, python, folder, table, seconds), folder, seconds)
+            code, said = running.ended(
+                [*running.on(place), *command(tool, python, folder, table, seconds)],
+                3 * seconds + SLACK_SECONDS, folder=folder, environment=environment,
+            )  # fmt: skip
             spent = time.monotonic() - started
             if code:
                 error = said.splitlines()[-1][:300] if said else f"exit code {code}"
@@ -185,30 +193,9 @@ def run(name: str, index: int, tool: str, python: str, seconds: float) -> Cell:
     )  # fmt: skip
 
 
-def _ended(arguments: list[str], folder: Path, seconds: float) -> tuple[int, str]:
-    """Runs a command to its end; returns its exit code and the last of what it said.
-
-    Raises:
-        subprocess.TimeoutExpired: It took far longer than it was given.
-    """
-    with subprocess.Popen(
-        arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            out, errors = process.communicate(timeout=3 * seconds + SLACK_SECONDS)
-        finally:  # what it started must not run on beside the next tool
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        return process.returncode, (errors or out).strip()
-
-
 def read_cells(path: Path) -> list[Cell]:
     """Returns the cells known so far; the last of equal ones counts."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = [Cell(**json.loads(line)) for line in lines if line.strip()]
+    found = [Cell(**record) for record in running.read(path)]
     return list({cell.key: cell for cell in found}.values())
 
 
@@ -231,6 +218,7 @@ def summary(every: list[Cell], absent: list[str]) -> dict[str, Any]:
         },
         "mean_rank": {tool: round(float(np.mean(r)), 3) for tool, r in ranks.items() if r},
         "rank_n": len(complete),
+        "pawl": _campaigns([cell for cell in cells if cell.tool == "pawl"]),
         "seconds": {tool: _spread([c.seconds for c in cells if c.tool == tool]) for tool in tools},
         "not_run": absent,
         "failed": [
@@ -241,6 +229,20 @@ def summary(every: list[Cell], absent: list[str]) -> dict[str, Any]:
         "cores": sorted({cell.cores for cell in cells}),
         "versions": {
             tool: next(c.versions for c in reversed(cells) if c.tool == tool) for tool in tools
+        },
+    }
+
+
+def _campaigns(cells: list[Cell]) -> dict[str, Any]:
+    """Returns how many of pawl's campaigns proved a gain and delivered what, and each of them."""
+    told = ("proven", "delivered", "likelihood", "better", "baseline", "final")
+    return {
+        "proven": rate(cell.notes["proven"] for cell in cells),
+        "candidate_delivered": rate(cell.notes["delivered"] != "baseline" for cell in cells),
+        "better_than_baseline_on_test_rows": rate(cell.notes["better"] for cell in cells),
+        "campaigns": {
+            f"{cell.data} {cell.split}": {name: cell.notes[name] for name in told}
+            for cell in sorted(cells, key=lambda cell: (list(DATA).index(cell.data), cell.split))
         },
     }
 
@@ -274,7 +276,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSONL file to append cells to")
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--data", default=",".join(DATA))
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--splits", type=running.numbers, default=[0, 1, 2], help="0-2 by default")
+    parser.add_argument("--cores", type=int, help="that a tool may use; all by default")
+    parser.add_argument("--together", action="store_true", help="as many tools at a time as fit")
     parser.add_argument("--seconds", type=float, default=60.0, help="budget of a tool for a split")
     parser.add_argument(
         "--autogluon-python", default=os.environ.get("AUTOGLUON_PYTHON"),
@@ -289,25 +293,42 @@ def main() -> None:
     if "autogluon" in tools and not given.autogluon_python:
         tools.remove("autogluon")
         absent.append("autogluon: no --autogluon-python given")
+    every = running.cores()
+    cores = given.cores or len(every)
+    if not 1 <= cores <= len(every):
+        sys.exit(f"got --cores {cores}; this process may use 1 to {len(every)}")
+    places = [every[i : i + cores] for i in range(0, len(every) - cores + 1, cores)]
     # Failed cells are run again.
     done = {cell.key for cell in read_cells(given.out) if cell.value is not None}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a tool is ended, too
-    for index in range(given.splits):
-        for name in names:
-            for tool in tools:
-                if (name, index, tool, given.seconds) in done:
-                    continue
-                python = given.autogluon_python if tool == "autogluon" else sys.executable
-                cell = run(name, index, tool, python, given.seconds)
-                with given.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(cell)) + "\n")
-                shown = cell.error if cell.value is None else f"{cell.value:.5f}"
-                print(f"{name} {index} {tool}: {shown} ({cell.seconds:.0f} s)", file=sys.stderr)
+    running.stop_on_sigterm()
+
+    def work(job: tuple[int, str, str], place: list[int]) -> None:
+        index, name, tool = job
+        python = given.autogluon_python if tool == "autogluon" else sys.executable
+        cell = run(name, index, tool, python, given.seconds, place)
+        running.append(given.out, asdict(cell))
+        shown = cell.error if cell.value is None else f"{cell.value:.5f}"
+        print(f"{name} {index} {tool}: {shown} ({cell.seconds:.0f} s)", file=sys.stderr)
+
+    wanted = [
+        (index, name, tool)
+        for index in given.splits
+        for name in names
+        for tool in tools
+        if (name, index, tool, given.seconds, cores) not in done
+    ]
+    running.in_turns(wanted, places if given.together else places[:1], work)
     from pawl.environment import hardware
 
-    cells = [cell for cell in read_cells(given.out) if cell.budget_seconds == given.seconds]
+    cells = [
+        cell
+        for cell in read_cells(given.out)
+        if (cell.budget_seconds, cell.cores) == (given.seconds, cores)
+    ]
+    where = "one core" if cores == 1 else f"{cores} cores"
+    what = f"test metric at {given.seconds:g} s and {where} per tool and split; a rank of 1 is best"
     result = {
-        "what": f"test metric at {given.seconds:g} s per tool and split; a rank of 1 is best",
+        "what": what,
         **summary(cells, absent),
         "hardware": hardware(),
     }

@@ -21,6 +21,7 @@ STARTED = time.monotonic()
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+import running  # noqa: E402
 
 END_SECONDS = 1.0  # of the Optuna loop: predicting the test rows
 MAX_EPOCHS, PATIENCE = 100, 10
@@ -72,13 +73,7 @@ def pawl(job: Job) -> Told:
     else:
         chosen = [name for name in predicted.columns if name.startswith("p_")]
         predicted = predicted[chosen].rename(columns=lambda name: name.removeprefix("p_"))
-    notes = {
-        "seconds": summary["seconds"],
-        "baseline": summary["baseline"]["value"],
-        "final": summary["final"]["value"],
-        "trials": summary["trials"],
-        "techniques": {t["name"]: t["verdict"] for t in summary["techniques"]},
-    }
+    notes = running.outcome(campaign)
     keep = os.environ.get("QUALITY_KEEP")  # a folder to keep campaigns in, to look at
     if keep:
         name = f"{job.target}-{time.time():.0f}"

@@ -21,6 +21,7 @@ T = TypeVar("T")
 FILES = Path(__file__).resolve().parents[2] / "shared" / "data"
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM", "LOKY_MAX_CPU")
 _writing = threading.Lock()
+_running: set[int] = set()  # process groups of commands
 
 
 def read(path: Path) -> list[Record]:
@@ -107,12 +108,18 @@ def ended(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=environment,
     ) as process:  # fmt: skip
+        _running.add(process.pid)
         try:
             out, errors = process.communicate(timeout=most_seconds)
         finally:  # what it started must not run on beside what is next
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process.pid)
+            _running.discard(process.pid)
         return process.returncode, (errors or out).strip()
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def in_turns(
@@ -139,8 +146,14 @@ def in_turns(
         threads = [threading.Thread(target=loop, args=(place,), daemon=True) for place in places]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException as error:  # an interrupt reaches this thread only
+            raised.append(error)
+            for group in list(_running):
+                _kill(group)
+            raise
     if raised:
         raise raised[0]
 
@@ -162,6 +175,7 @@ def outcome(folder: Path) -> Record:
         phases: dict[str, float] = {}
         for unit in ledger.units():
             phases[unit.phase] = round(phases.get(unit.phase, 0.0) + unit.seconds, 2)
+    phases["other"] = round(summary["seconds"] - sum(phases.values()), 2)
     return {
         "metric": summary["metric"],
         "direction": summary["direction"],
