@@ -1,6 +1,7 @@
 """Whether `pawl optimize --budget B` ends within B and a margin of 5%, at least 5 seconds.
 
     python benchmarks/budgets.py ../shared/data > benchmarks/results/budgets.json
+    python benchmarks/budgets.py ../shared/data --records runs/budgets.jsonl --only adult   # a part
 
 Each measurement is the command in a process of its own, from its start to its exit: on a table (adult,
 with its test file) and on images (5,000 of CIFAR-10, 1,000 to test on, by examples/extract_images.py).
@@ -16,8 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import running
 
 BUDGETS = (30, 60, 180)
 ALLOWED_SHARE, ALLOWED_SECONDS = 0.05, 5.0
@@ -69,6 +73,7 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS)
     parser.add_argument("--only", choices=("adult", "images"), nargs="+")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--records", type=Path, help="JSONL file to append to and to go on from")
     arguments = parser.parse_args()
     from pawl.environment import hardware, versions
 
@@ -81,7 +86,11 @@ def main() -> None:
             for budget in arguments.budgets:
                 for seed in range(arguments.rounds):
                     out = scratch / f"{name}-{budget:g}-{seed}"
-                    found = measure(source, budget, seed, out)
+                    found = running.computed(
+                        arguments.records,
+                        (name, budget, seed),
+                        partial(measure, source, budget, seed, out),
+                    )
                     runs.append({"data": name, "budget": budget, "seed": seed, **found})
                     print(json.dumps(runs[-1]), file=sys.stderr)
     result = {

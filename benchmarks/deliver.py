@@ -3,10 +3,10 @@
     python benchmarks/deliver.py --records runs/deliver.jsonl > benchmarks/results/deliver.json
     python benchmarks/deliver.py --records runs/deliver.jsonl --seeds 0-1   # a part of it
 
-Every campaign runs on one core with a budget of 20, 40 or 60 seconds (images: 60), as many at a time as there are
-cores. It delivers its candidate whenever that was compared with the baseline, so that both arms are
-scored on the test rows; each rule is then applied to what the fresh pairs said. Where nothing was
-compared all rules deliver the baseline. Campaigns that ended are skipped.
+Every campaign runs on one core with a budget of 20, 40 or 60 seconds (images: 60), as many at a time
+as there are cores. It delivers its candidate whenever that was compared with the baseline, so that both
+arms are scored on the test rows; each rule is then applied to what the fresh pairs said. Where nothing
+was compared all rules deliver the baseline. Campaigns that ended are skipped.
 
 Rows are drawn anew for every seed; all that a campaign is not given is tested on, up to 8,000 rows.
 """

@@ -1,16 +1,18 @@
 """The planner's choice beside every fixed way of training, on four kinds of network.
 
     python benchmarks/planner.py > benchmarks/results/planner.json
+    python benchmarks/planner.py --records runs/planner.jsonl --nets attention   # a part of it
 
 The same members are trained to their end by each way and by the planner's choice, in turns. A network
 that `vmap` refuses can only be trained one by one. What the planner spends on timing and compiling
-is stated beside, cold and from the user's cache.
+is stated beside, cold and from the user's cache. With --records, nets that are known are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -19,15 +21,20 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import running
 import torch
 from torch import Tensor, nn
 
 from pawl.data import ModelSpec, load, split_rows
 from pawl.environment import hardware, versions
-from pawl.execution import Job, Plan, Way, plan, train_all
+from pawl.execution import Job, Plan, Way, driving, plan, train_all
+from pawl.execution.devices import places
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.population import Member
@@ -105,50 +112,92 @@ TASKS: dict[str, Callable[[], Task]] = {
 EPOCHS = {"perceptron": 16, "convolution": 1, "attention": 8, "refused_by_vmap": 8}
 
 
-def seconds(problem: Problem, members: list[Member], chosen: Plan) -> float:
-    """Trains the members by a plan; returns how long it took."""
-    started = time.perf_counter()
-    results = train_all(problem, [Job(member) for member in members], lambda _: chosen)
-    assert all(result.outcome.status == "completed" for result in results)
-    return time.perf_counter() - started
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One network to train: its task, and members that differ in their seeds."""
+
+    net: str
+    problem: Problem
+    members: list[Member]
+
+    @classmethod
+    def of(cls, net: str, count: int) -> Setting:
+        """Returns the setting of a network, with so many members."""
+        task = TASKS[net]()
+        problem = Problem.of(task, load(task))
+        recipe = Recipe.of(standardize={}, batch_size={"size": 64}, adamw={})
+        if net == "convolution":
+            recipe = Recipe.of(normalize={}, batch_size={"size": 64}, adamw={})
+        train, valid = split_rows(problem.targets, problem.schema.kind, 0.2, 0)
+        members = [Member(recipe, seed, train, valid, EPOCHS[net]) for seed in range(count)]
+        return cls(net, problem, members)
+
+    @property
+    def steps(self) -> int:
+        """Steps of a member."""
+        return self.members[0].epochs * (len(self.members[0].train) // 64)
+
+    def choose(self) -> tuple[Plan, float]:
+        """Returns the planner's choice for these members, and the seconds it took."""
+        first, ahead = self.members[0], self.steps * len(self.members)
+        started = time.perf_counter()
+        found = plan(self.problem, first.recipe, first, timed=True, ahead=lambda each: each * ahead)
+        return found, time.perf_counter() - started
+
+    def ways(self) -> list[Way]:
+        """Returns every fixed way to compare with: one thread, all threads, a process per core."""
+        modes = ("serial",) if self.net == "refused_by_vmap" else ("serial", "fused")
+        kinds = [
+            (mode, width, False)
+            for mode in modes
+            for width in ((8, 64) if mode == "fused" else (8,))
+        ]
+        if "fused" in modes:
+            kinds.append(("fused", 32, True))
+        return [
+            Way(mode, width, compiled=compiled, workers=place.workers, threads=place.threads)
+            for mode, width, compiled in kinds
+            for place in places(self.problem.device, "auto")
+        ]
+
+    def seconds(self, chosen: Plan, most: int | None = None, limit: float = math.inf) -> float:
+        """Trains the members (the first few if so wanted) by a plan; returns how long it took.
+
+        Args:
+            chosen: The plan.
+            most: Members to train; all if `None`.
+            limit: Seconds after which it is stopped; what it took until then is returned.
+        """
+        started = time.perf_counter()
+
+        def beat() -> None:
+            if time.perf_counter() - started > limit:
+                raise _TooLong
+
+        jobs = [Job(member) for member in self.members[:most]]
+        try:
+            results = train_all(self.problem, jobs, lambda _: chosen, heartbeat=beat)
+        except _TooLong:
+            return time.perf_counter() - started
+        assert all(result.outcome.status == "completed" for result in results)
+        return time.perf_counter() - started
+
+
+class _TooLong(Exception):  # noqa: N818  (ends a training, not a program)
+    pass
 
 
 def compare(name: str, count: int, rounds: int) -> dict[str, Any]:
     """Times all ways on one network, in turns."""
-    task = TASKS[name]()
-    problem = Problem.of(task, load(task))
-    recipe = Recipe.of(standardize={}, batch_size={"size": 64}, adamw={})
-    if name == "convolution":
-        recipe = Recipe.of(normalize={}, batch_size={"size": 64}, adamw={})
-    train, valid = split_rows(problem.targets, problem.schema.kind, 0.2, 0)
-    members = [Member(recipe, seed, train, valid, EPOCHS[name]) for seed in range(count)]
-    steps = EPOCHS[name] * (len(train) // 64)
-
-    def choose() -> tuple[Plan, float]:
-        started = time.perf_counter()
-        found = plan(
-            problem, recipe, members[0], timed=True, ahead=lambda each: each * steps * count
-        )
-        return found, time.perf_counter() - started
-
-    chosen, cold = choose()
-    _, warm = choose()
-    cores = torch.get_num_threads()
-    modes = ("serial",) if name == "refused_by_vmap" else ("serial", "fused")
-    ways = [
-        Way(mode, width, workers=workers)
-        for mode in modes
-        for width in ((8, 64) if mode == "fused" else (8,))
-        for workers in (1, cores)
-    ]
-    if "fused" in modes:
-        ways += [Way("fused", 32, compiled=True, workers=workers) for workers in (1, cores)]
-    plans = {str(way): Plan(way, "fixed") for way in ways}
+    setting = Setting.of(name, count)
+    chosen, cold = setting.choose()
+    _, warm = setting.choose()
+    plans = {str(way): Plan(way, "fixed") for way in setting.ways()}
     compiling: dict[str, float] = {}
     for label, fixed in plans.items():
         if fixed.way.compiled:
             started = time.perf_counter()
-            seconds(problem, members[:32], fixed)
+            setting.seconds(fixed, 32)
             compiling[label] = time.perf_counter() - started
     taken: dict[str, list[float]] = {}
     contestants = {**plans, "planner": chosen}
@@ -156,7 +205,7 @@ def compare(name: str, count: int, rounds: int) -> dict[str, Any]:
         # In another order each round: who comes behind a long one may find the machine slower.
         for label in random.Random(index).sample(sorted(contestants), len(contestants)):
             each = contestants[label]
-            taken.setdefault(label, []).append(seconds(problem, members, each))
+            taken.setdefault(label, []).append(setting.seconds(each))
             print(f"{name} round {index} {label}: {taken[label][-1]:.2f} s", file=sys.stderr)
     median = {label: statistics.median(each) for label, each in taken.items()}
     total = {label: median[label] + compiling.get(label, 0.0) for label in plans}
@@ -164,7 +213,7 @@ def compare(name: str, count: int, rounds: int) -> dict[str, Any]:
     return {
         "net": name,
         "members": count,
-        "steps": steps,
+        "steps": setting.steps,
         "planner": {"way": str(chosen.way), "seconds_cold": cold, "seconds_from_cache": warm},
         "seconds": {
             label: {
@@ -189,12 +238,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--nets", nargs="+", default=list(TASKS))
+    parser.add_argument("--nets", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--records", type=Path, help="JSONL file to append to and to go on from")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, driving():
         os.environ |= {"PAWL_CACHE": f"{folder}/pawl", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/code"}
-        rows = [compare(net, given.members, given.rounds) for net in given.nets]
+        rows = []
+        for net in given.nets:
+            work = partial(compare, net, given.members, given.rounds)
+            rows.append(running.computed(given.records, (net, given.members, given.rounds), work))
     record = {
         "what": "the planner's choice beside every fixed way of training, whole trials",
         "rows": rows, "hardware": hardware(), "versions": versions(),

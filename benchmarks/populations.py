@@ -1,6 +1,7 @@
 """Tuning many configurations of one network: pawl's populations beside the usual loops.
 
     python benchmarks/populations.py > benchmarks/results/populations.json
+    python benchmarks/populations.py --records runs/populations.jsonl --widths 16   # a part of it
 
 Whole trials of a multilayer perceptron on Adult: learning rate, weight decay and betas drawn at
 random, cosine schedule, an evaluation of ROC AUC on the validation rows after every epoch, early
@@ -32,11 +33,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import running
 import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
@@ -348,13 +351,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--slow", type=int, default=3, help="trials of the loops in a round")
+    parser.add_argument("--records", type=Path, help="JSONL file to append to and to go on from")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     with cold_caches():
-        rows = [
-            compare(width, given.epochs, given.counts, given.rounds, given.slow)
-            for width in given.widths
-        ]
+        rows = []
+        for width in given.widths:
+            size = (width, given.epochs, given.counts, given.rounds, given.slow)
+            rows.append(running.computed(given.records, size, partial(compare, *size)))
     record = {
         "what": "tuning a multilayer perceptron on Adult, whole trials",
         "batch": BATCH, "epochs": given.epochs, "rounds": given.rounds, "rows": rows,
