@@ -14,6 +14,7 @@ ROOMS = (
     "budget",
     "cores",
     "environment",
+    "reading",
     "task",
     "fingerprint",
     "data",

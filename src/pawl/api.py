@@ -10,16 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, Unpack
 
 from pawl import budget as budgets
 from pawl.campaign import AVERAGED, Settings, check_epochs, run_campaign
 from pawl.data import resolve_task
 from pawl.deployment import Bundle
-from pawl.errors import LedgerError, TaskError, first_line, go_on, option, printable
+from pawl.errors import (
+    LedgerError,
+    TaskError,
+    did_you_mean,
+    first_line,
+    go_on,
+    option,
+    printable,
+)
 from pawl.evidence import check_deliver
 from pawl.execution import Listener
 from pawl.ledger import Ledger
+from pawl.reading import READ_OPTIONS, Reading, ReadOptions
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.rng import check_seed
@@ -33,7 +42,7 @@ _DEFAULT_BUDGET = "10m"
 _IDENTITY = {
     "source", "overrides", "objects", "name", "budget", "trials", "device", "seed", "command",
     "fingerprint", "code", "versions", "baseline", "only", "epochs", "executor", "average",
-    "deliver",
+    "deliver", "reading",
 }  # fmt: skip
 
 
@@ -115,6 +124,7 @@ def optimize(
     started: float | None = None,
     direction: str | None = None,
     accept_changes: bool = False,
+    **reading: Unpack[Reading],
 ) -> Result:
     """Optimizes a model on data, and proves what helped.
 
@@ -149,6 +159,9 @@ def optimize(
         direction: `maximize` or `minimize`: needed with a metric function.
         accept_changes: Go on with a campaign whose model, loss or metric has changed since it was
             started; that this was done is put on record.
+        reading: How rows are read, where they don't tell it themselves: `separator`, `decimal`,
+            `encoding`, `date_format`, `ignore`, `types`, `rare`, `positive`; see
+            `pawl.reading.ReadOptions`.
 
     Raises:
         PawlError: Any wrong input, in one line.
@@ -163,6 +176,7 @@ def optimize(
     if trials is not None and (type(trials) is not int or trials < 1):
         raise TaskError(f"got {trials!r} trials; give a whole number, 1 or more")
     seconds = None if budget is None else budgets.parse(budget)
+    read = _given(reading)
     start = Recipe.read(baseline) if isinstance(baseline, _RESUMABLE) else baseline
     allowed = None if only is None else _names(only)
     narrowed = {"baseline": start.to_dict() if start else None, "only": allowed,
@@ -171,7 +185,7 @@ def optimize(
     if resume is not None:
         beside = {"budget": seconds, "trials": trials, "seed": seed, "device": device,
                   "executor": executor, "average": average, "out": out, "deliver": deliver,
-                  **narrowed}  # fmt: skip
+                  **narrowed, "reading": read or None}  # fmt: skip
         return _resume(source, overrides, beside, Path(resume), listener, started, accept_changes)
     if accept_changes:
         raise TaskError(f"{option('accept_changes')} is for going on with a campaign; give "
@@ -191,7 +205,7 @@ def optimize(
         "epochs": epochs, **length, "seed": seed, "device": None if device == "auto" else device,
         "executor": None if executor == "auto" else executor,
         "average": None if average == AVERAGED else average,
-        "deliver": None if may_hold == "likely" else may_hold,
+        "deliver": None if may_hold == "likely" else may_hold, **read,
     }  # fmt: skip
     command = _command(source, told, "source" if targets is None else "source, targets")
     overrides["test"] = _absolute(test)
@@ -201,7 +215,7 @@ def optimize(
         "objects": [k for k, v in overrides.items() if not isinstance(v, (*_RESUMABLE, NoneType))],
         "name": name, "budget": seconds, "trials": trials, "device": device, "seed": seed,
         "command": command, "executor": executor, "average": average,
-        "deliver": may_hold, **narrowed,
+        "deliver": may_hold, **narrowed, "reading": read or None,
     }  # fmt: skip
     settings = Settings(
         seconds,
@@ -219,7 +233,9 @@ def optimize(
     )
     kept = new_folder(name) if out is None else contextlib.nullcontext(Ledger.place(out))
     with kept as folder:
-        task = resolve_task(source, **overrides)  # last: its module may change the directory
+        task = resolve_task(
+            source, **overrides, **read
+        )  # last: its module may change the directory
         check_task(task)
         summary = run_campaign(
             task, folder, settings, listener=listener, identity=identity, started=started
@@ -262,6 +278,7 @@ def _resume(
             f"pawl.optimize(task{more}, resume=folder) with the same ones"
         )
     folder = folder.absolute()
+    given |= known["reading"] or {}
     task = resolve_task(source, **{**known["overrides"], **given})  # may change the directory
     settings = Settings(
         known["budget"], known["trials"], known["seed"], known["device"], known["name"],
@@ -283,6 +300,18 @@ def _with_targets(source: Any, targets: Any) -> Any:
         hint = f"; name its column by target={targets!r}" if isinstance(targets, str) else ""
         raise TaskError(f"got targets beside {got}; they go with arrays or a data frame{hint}")
     return source, targets
+
+
+def _given(reading: Reading) -> dict[str, Any]:
+    """Returns the options of reading that were given, JSON-ready.
+
+    Raises:
+        TaskError: One of them is unknown, or none that is allowed.
+    """
+    for name in reading:
+        if name not in READ_OPTIONS:
+            raise TaskError(f"got the unknown option {name!r}{did_you_mean(name, READ_OPTIONS)}")
+    return ReadOptions(**reading).given()  # type: ignore[arg-type]
 
 
 def _check_average(average: int | None) -> int:
@@ -395,11 +424,18 @@ def limits(
 def _command(source: Any, given: Mapping[str, Any], names: str) -> str:
     """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
     set_ = {name: value for name, value in given.items() if value is not None}
-    if all(isinstance(value, str | Path | int | float) for value in (source, *set_.values())):
-        flags = [text for name, value in set_.items() for text in (f"--{name}", str(value))]
+    if all(
+        isinstance(value, str | Path | int | float | list) for value in (source, *set_.values())
+    ):
+        flags = [
+            text
+            for name, value in set_.items()
+            for each in (value if isinstance(value, list) else [value])
+            for text in (f"--{name.replace('_', '-')}", str(each))
+        ]
         return shlex.join(["pawl", "optimize", str(source), *flags])
     arguments = [
-        f"{name}={value!r}" if isinstance(value, str | int | float) else f"{name}={name}"
+        f"{name}={value!r}" if isinstance(value, str | int | float | list) else f"{name}={name}"
         for name, value in set_.items()
     ]
     return f"pawl.optimize({', '.join([names, *arguments])})"

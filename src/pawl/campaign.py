@@ -100,6 +100,7 @@ def run_campaign(
     code = code_of(task)
     with one_process():
         data = load(task, seed=settings.seed)
+        listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
     with _ledger(folder, data, code, settings, identity or {}, resume=resume) as ledger:
         ledger.charge(time.monotonic() - started)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -21,6 +21,7 @@ from pawl.execution import Listener, Session, Silent, driving, pick_device
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
 from pawl.processes import one_process
+from pawl.reading import Reading
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
 from pawl.report.summary import FindingSummary
@@ -41,6 +42,7 @@ class Compared:
         metric: What was measured.
         means: Mean scores of the first and the second.
         findings: What a reader must know: a recipe whose models learned nothing.
+        notes: What a reader should know of the data.
     """
 
     comparison: Comparison
@@ -49,6 +51,7 @@ class Compared:
     metric: str
     means: tuple[float, float]
     findings: tuple[FindingSummary, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Returns the comparison as JSON."""
@@ -63,6 +66,7 @@ class Compared:
                 "n": self.comparison.n,
                 "verdict": self.verdict,
                 "findings": [finding.model_dump() for finding in self.findings],
+                "notes": self.notes,
             },
             indent=2,
         )
@@ -83,6 +87,8 @@ def _session(
     code = code_of(task)
     with one_process():
         data = load_data(task, seed=check_seed(seed))
+        if listener is not None:
+            listener.phase("task", data.headline)
         problem = Problem.of(task, data, on)
     facts = problem.facts()
     check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
@@ -111,6 +117,7 @@ def compare(
     seed: int = 0,
     listener: Listener | None = None,
     direction: str | None = None,
+    **reading: Unpack[Reading],
 ) -> Compared:
     """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
@@ -122,13 +129,18 @@ def compare(
         looks: Numbers of pairs after which to look; it ends when a difference is shown.
         epochs: Passes of a training over its rows; by their number by default.
         direction: `maximize` or `minimize`: needed with a metric function.
+        reading: How rows are read, as in `optimize`.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
     folder = Ledger.place(out)
-    task = resolve_task(source, target=target, metric=metric, kind=kind, direction=direction)
-    session, _ = _session(task, (first, second), folder, seed, device, listener, "compare", epochs)
+    task = resolve_task(
+        source, target=target, metric=metric, kind=kind, direction=direction, **reading
+    )
+    session, data = _session(
+        task, (first, second), folder, seed, device, listener, "compare", epochs
+    )
     with session.ledger:
         pairs = Pairs(session, "compare", torch.arange(len(session.problem.targets)))
         found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
@@ -143,7 +155,7 @@ def compare(
             for name, recipe in (("first", first), ("second", second))
             if (reason := pairs.nothing_learned(recipe))
         )
-        return Compared(comparison, p_value, verdict, objective.metric, means, findings)
+        return Compared(comparison, p_value, verdict, objective.metric, means, findings, data.notes)
 
 
 @dataclass(frozen=True)
@@ -158,13 +170,15 @@ class TrainedResult:
     value: float
     interval: tuple[float, float]
     findings: tuple[FindingSummary, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Returns the result as JSON."""
         return json.dumps(
             {"metric": self.metric, "value": self.value, "interval": self.interval,
              "bundle": str(self.folder / "bundle"),
-             "findings": [finding.model_dump() for finding in self.findings]},
+             "findings": [finding.model_dump() for finding in self.findings],
+             "notes": self.notes},
             indent=2,
         )  # fmt: skip
 
@@ -183,6 +197,7 @@ def train(
     seed: int = 0,
     listener: Listener | None = None,
     direction: str | None = None,
+    **reading: Unpack[Reading],
 ) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
 
@@ -192,7 +207,13 @@ def train(
     folder = Ledger.place(out)
     test = Path(test).absolute() if isinstance(test, str | Path) and Path(test).exists() else test
     task = resolve_task(
-        source, target=target, metric=metric, test=test, kind=kind, direction=direction
+        source,
+        target=target,
+        metric=metric,
+        test=test,
+        kind=kind,
+        direction=direction,
+        **reading,
     )
     session, data = _session(task, (recipe,), folder, seed, device, listener, "train")
     with session.ledger as ledger:
@@ -221,7 +242,7 @@ def train(
         reason = trained.nothing_learned.get("final")
         findings = (nothing_learned("final", reason, recipe),) if reason else ()
         interval = trained.result.final[1]
-        result = TrainedResult(folder, objective.metric, value, interval, findings)
+        result = TrainedResult(folder, objective.metric, value, interval, findings, data.notes)
         ledger.write_file("train.json", (result.to_json() + "\n").encode())
     return result
 

@@ -14,10 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from pawl.reading import AS_IT_IS, ReadOptions
+
 Kind = Literal["binary", "multiclass", "regression"]
 Direction = Literal["maximize", "minimize"]
 
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+CLASS_METRICS = frozenset(
+    ("accuracy", "balanced_accuracy", "f1", "roc_auc", "average_precision", "log_loss")
+)
+"""The built-in metrics of classes: asking for one makes a target of whole numbers classes."""
 
 MetricFunction = Callable[[np.ndarray, np.ndarray], float]
 """`metric(targets, predictions) -> float`.
@@ -78,6 +84,7 @@ class Task:
         model: A `ModelFactory`; pawl builds a model by default.
         loss: A `LossFunction`; cross-entropy or squared error by default.
         name: What reports call the task; by default taken from the data.
+        read: How rows are read, where they don't tell it themselves.
     """
 
     data: Any
@@ -89,3 +96,4 @@ class Task:
     model: ModelFactory | None = None
     loss: LossFunction | None = None
     name: str | None = None
+    read: ReadOptions = AS_IT_IS

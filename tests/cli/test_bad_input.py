@@ -172,7 +172,7 @@ def write_all() -> None:
     }
     for name, text in texts.items():
         Path(name).write_text(text, encoding="utf-8")
-    Path("latin.csv").write_bytes("a,b,target\n1,caf\xe9,3\n".encode("latin-1"))
+    Path("latin.csv").write_bytes("a,b,target\n1,\xe9\0,3\n".encode("latin-1"))
     Path("latin.toml").write_bytes(b"\xff[adamw]")
     Path("model.pt").write_bytes(pickle.dumps(Code()))
     torch.save({"weights": Code()}, "weights.pt")
@@ -258,10 +258,29 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "one class": (optimize("one.csv"), ("always '5'", "two different values")),
     "all rows missing": (optimize("gone.csv"), ("no row has a target",)),
     "no column left": (optimize("useless.csv"), ("no feature column is left", "add columns")),
-    "not UTF-8": (optimize("latin.csv"), ("latin.csv", "not UTF-8 at byte 16", "iconv")),
+    "not UTF-8": (optimize("latin.csv"), ("latin.csv", "not UTF-8 at byte 14", "iconv")),
+    "not of the encoding": (
+        optimize("good.csv", "--encoding", "utf-16"),
+        ("good.csv", "not UTF-16", "name its encoding"),
+    ),
+    "another separator": (optimize("good.csv", "--separator", ";;"), ("';;'", "one character")),
+    "separator and decimal mark": (
+        optimize("good.csv", "--separator", ";", "--decimal", ";"),
+        ("';'", "decimal"),
+    ),
+    "column to ignore": (optimize("good.csv", "--ignore", "bb"), ("'bb'", "it has a, b, target")),
+    "type of a column": (
+        optimize("good.csv", "--types", "a=number"),
+        ("'number'", "numeric, boolean, date, categorical"),
+    ),
+    "positive class": (optimize("good.csv", "--positive", "2"), ("'2'", "'0', '1'")),
+    "options of tables for images": (optimize("digits", "--decimal", ","), ("for tables",)),
     "ragged rows": (optimize("ragged.csv"), ("line 62", "got 2", "3 are allowed")),
     "double names": (optimize("double.csv"), ("several columns called 'a'", "rename")),
-    "a class with one row": (optimize("single.csv"), ("'z'", "1 development row", "at least 5")),
+    "a class with one row": (
+        optimize("single.csv"),
+        ("'z'", "1 development row", "at least 5", "rare"),
+    ),
     "test lacks the target": (
         optimize("good.csv", "--test", "other-columns.csv"),
         ("test rows", "no target 'target'"),

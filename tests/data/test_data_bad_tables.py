@@ -45,12 +45,12 @@ def test_bad_text(write, text, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a,b,target\n1,\xff,3\n", "not UTF-8 at byte 13; allowed is UTF-8"),
-        (b"\xef\xbb\xbfa,b\n\xff", "not UTF-8 at byte 7"),
-        ("a,b\n1,2\n".encode("utf-16"), "not UTF-8 at byte 0"),
+        (b"\xef\xbb\xbfa,b\n\xff", "not UTF-8 at byte 7; name its encoding, or save it"),
+        ("a,b\n\xe4,2\n".encode("utf-16-le"), "not UTF-8 at byte 8; name its encoding"),
+        ("a,b\n1,2\n".encode("utf-16") + b"\0", "not UTF-16 at byte"),
     ],
 )
-def test_text_that_is_not_utf_8(tmp_path, content, message):
+def test_text_that_is_of_no_known_encoding(tmp_path, content, message):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):

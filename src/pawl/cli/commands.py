@@ -26,9 +26,12 @@ from pawl.cli.options import (
     Source,
     Target,
     Test,
+    with_reading,
 )
 from pawl.errors import DataWarning
+from pawl.reading import Reading
 
+NO_READING: Reading = {}
 _STARTED = time.monotonic()
 
 app = typer.Typer(
@@ -50,6 +53,7 @@ def _progress() -> Iterator[Any]:
 
 
 @app.command()
+@with_reading
 def optimize(
     ctx: typer.Context,
     source: OptionalSource = None,
@@ -116,6 +120,7 @@ def optimize(
             help="With --resume: go on though the task's model, loss or metric has changed.",
         ),
     ] = False,
+    reading: Reading = NO_READING,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
 
@@ -137,6 +142,7 @@ def optimize(
             only=None if only is None else [name.strip() for name in only.split(",")],
             epochs=epochs, device=device, executor=executor, average=average, deliver=deliver, seed=seed,
             listener=listener, started=_STARTED, direction=direction, accept_changes=accept_changes,
+            **reading,
         )  # fmt: skip
     if as_json:
         show.json_text(result.summary.to_json())
@@ -145,6 +151,7 @@ def optimize(
 
 
 @app.command()
+@with_reading
 def train(
     source: Source,
     recipe: Annotated[Path, typer.Option(help="TOML file with one table per technique.")],
@@ -157,6 +164,7 @@ def train(
     seed: Seed = 0,
     as_json: AsJson = False,
     direction: Direction = None,
+    reading: Reading = NO_READING,
 ) -> None:
     """Train one recipe, score it on the test rows, and leave a bundle."""
     from pawl import single  # noqa: PLC0415
@@ -166,6 +174,7 @@ def train(
         result = single.train(
             source, Recipe.read(recipe), out=out, target=target, metric=metric, test=test,
             kind=kind, device=device, seed=seed, listener=listener, direction=direction,
+            **reading,
         )  # fmt: skip
     if as_json:
         show.out.print_json(result.to_json())
@@ -174,6 +183,7 @@ def train(
 
 
 @app.command()
+@with_reading
 def compare(
     source: Source,
     first: Annotated[Path, typer.Argument(help="TOML file of a recipe.")],
@@ -197,6 +207,7 @@ def compare(
     seed: Seed = 0,
     as_json: AsJson = False,
     direction: Direction = None,
+    reading: Reading = NO_READING,
 ) -> None:
     """Compare two recipes by a paired test in repeated cross-validation."""
     from pawl import single  # noqa: PLC0415
@@ -208,7 +219,7 @@ def compare(
         result = single.compare(
             source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
             kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
-            direction=direction,
+            direction=direction, **reading,
         )  # fmt: skip
     if as_json:
         show.out.print_json(result.to_json())

@@ -30,6 +30,7 @@ class _Printable(Console):
 
 _OBEYED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 out = _Printable(highlight=False, markup=False)
+_MAX_NOTES = 10
 
 
 def line(text: str) -> None:
@@ -40,6 +41,14 @@ def line(text: str) -> None:
 def json_text(text: str) -> None:
     """Prints JSON as it is, but for characters that a terminal obeys and JSON need not escape."""
     sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def notes(all_notes: Sequence[str]) -> None:
+    """Shows what a reader should know of the data, a line each, the first of many."""
+    for note in all_notes[:_MAX_NOTES]:
+        line(f"note     {note}")
+    if len(all_notes) > _MAX_NOTES:
+        line(f"note     and {len(all_notes) - _MAX_NOTES} more, which --json lists")
 
 
 def _table(*columns: str) -> Table:
@@ -73,6 +82,7 @@ def campaign(result: Any) -> None:
     if summary.findings:
         _findings(summary.findings)
         out.print()
+    notes(summary.task.notes)
     bundle = result.folder / "bundle"
     line(f"report   {result.report}")
     line(f"bundle   {bundle}")
@@ -93,6 +103,7 @@ def trained(result: Any, bundle: Path) -> None:
     low, high = result.interval
     out.print(f"{result.metric} {result.value:.5g} on the test rows (95% {low:.5g} to {high:.5g})")
     _findings(result.findings)
+    notes(result.notes)
     line(f"bundle   {bundle}")
 
 
@@ -106,6 +117,7 @@ def compared(first: Path, second: Path, result: Any) -> None:
         f"{result.p_value:.2g})"
     )
     _findings(result.findings)
+    notes(result.notes)
 
 
 def techniques(chosen: Sequence[Technique]) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from pawl.data.kinds import check_classes, check_rows, settle
+from pawl.data.kinds import check_classes, check_rows
 from pawl.data.labels import Labels, encode_labels, read_labels
+from pawl.data.rare import settle_rows
 from pawl.data.sources import Parts, Source, refuse_target, require_form
 from pawl.data.splits import split_rows
 from pawl.data.stacking import stack_dataset
@@ -62,9 +64,12 @@ def load_arrays(
         require_form(test, "arrays", "the test data")
         test_inputs, _, test_labels, more = _labeled(test, "test rows")
         notes += more
-    kind, classes, more = settle(labels, kind=task.kind, form="arrays", test=test_labels)
-    notes += more
-    targets = encode_labels(labels, kind, classes)
+    settled = settle_rows(labels, task, form="arrays", test=test_labels, test_share=test_share)
+    kind, classes, test_labels = settled.kind, settled.classes, settled.test
+    notes += settled.notes
+    inputs = _where(inputs, settled.keep)
+    test_inputs = None if test_inputs is None else _where(test_inputs, settled.test_keep)
+    targets = encode_labels(settled.labels, kind, classes)
     specs = tuple(
         InputSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=dtype_name(tensor))
         for name, tensor in inputs.items()
@@ -117,6 +122,12 @@ def _labeled(
     inputs = {name: tensor[mask] for name, tensor in arrays.inputs.items()}
     note = f"{(~present).sum()} of {num_rows} {what} have no target and were left out"
     return inputs, arrays.style, labels.take(present), [note]
+
+
+def _where(inputs: Inputs, keep: NDArray[np.bool_] | None) -> Inputs:
+    if keep is None:
+        return inputs
+    return {name: tensor[torch.from_numpy(keep)] for name, tensor in inputs.items()}
 
 
 def _unpack(value: Any, schema: Schema | None) -> _Arrays:

@@ -13,16 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pawl.data.dates import parse_dates
+from pawl.data.numbers import Marks, parse_numbers
+
 MISSING = frozenset(
     ("", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "?", "<NA>", "NaT")
 )
 """Texts that stand for a missing cell, after white space at their ends is gone."""
 
-_BOOLEANS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0}
-_DATE = (
-    r"^(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
-    r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?)?$"
-)
+_BOOLEANS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _MAX_WHOLE = 1e15
 _LONG = 40
 
@@ -117,44 +116,36 @@ def short(value: object) -> str:
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
-def as_numbers(cells: Cells) -> NDArray[np.float64]:
-    """`[R]` numbers, NaN where missing or no number; infinities stay."""
+def as_numbers(cells: Cells, marks: Marks = ".,") -> NDArray[np.float64]:
+    """`[R]` numbers, NaN where missing or no number; infinities stay. See `parse_numbers`."""
     if cells.kind in ("number", "boolean"):
         return cells.values
     if cells.kind not in ("text", "category"):
         return np.full(len(cells.values), np.nan)
-    parsed = pd.to_numeric(pd.Series(cells.values, dtype=object), errors="coerce")
-    return _spread(parsed.to_numpy(np.float64), cells.codes, np.nan)
+    return _spread(parse_numbers(cells.values, marks)[0], cells.codes, np.nan)
 
 
 def as_booleans(cells: Cells) -> NDArray[np.float64]:
-    """`[R]` 1 for true and yes, 0 for false and no, NaN for everything else."""
+    """`[R]` 1 for true, yes and 1.0, 0 for false, no and 0.0, NaN for everything else."""
     if cells.kind in ("number", "boolean"):
         return np.where(np.isin(cells.values, (0.0, 1.0)), cells.values, np.nan)
     if cells.kind not in ("text", "category"):
         return np.full(len(cells.values), np.nan)
-    known = [_BOOLEANS.get(text.lower(), np.nan) for text in cells.present_texts]
-    return _spread(np.array(known, dtype=np.float64), cells.codes, np.nan)
+    known = np.array([_BOOLEANS.get(text.lower(), np.nan) for text in cells.present_texts])
+    numbers, _ = parse_numbers(cells.values, ".,")
+    known = np.where(np.isin(numbers, (0.0, 1.0)), numbers, known).astype(np.float64)
+    return _spread(known, cells.codes, np.nan)
 
 
-def as_dates(cells: Cells) -> NDArray[np.datetime64]:
-    """`[R]` datetime64[s] in the time zone as written, NaT where missing or no ISO-like date."""
+def as_dates(cells: Cells, date_format: str = "ymd") -> NDArray[np.datetime64]:
+    """`[R]` datetime64[s], NaT where missing or no date; see `parse_dates`."""
     if cells.kind == "date":
         return cells.values
-    if cells.kind not in ("text", "category"):
+    if cells.kind in ("boolean", "other"):
         return np.full(len(cells.values), np.datetime64("NaT", "s"))
-    parts = pd.Series(cells.values, dtype="str").str.extract(_DATE)
-    filled = parts.fillna({4: "0", 5: "00", 6: "00"})
-    canonical = (
-        filled[0]
-        + filled[2].str.zfill(2)
-        + filled[3].str.zfill(2)
-        + filled[4].str.zfill(2)
-        + filled[5]
-        + filled[6]
-    )
-    dates = pd.to_datetime(canonical, format="%Y%m%d%H%M%S", errors="coerce")
-    return _spread(dates.to_numpy().astype("datetime64[s]"), cells.codes, np.datetime64("NaT", "s"))
+    texts, codes = as_texts(cells)
+    dates = parse_dates(np.array(texts, dtype=object), date_format)
+    return _spread(dates, codes, np.datetime64("NaT", "s"))
 
 
 def as_texts(cells: Cells) -> tuple[list[str], NDArray[np.int64]]:

@@ -5,17 +5,22 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, read_cells, short
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
+from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
-from pawl.data.types import Column, InputSpec
+from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.types import Column, InputSpec, list_names
 from pawl.errors import DataError
+from pawl.reading import ColumnKind, ReadOptions
 
 MAX_CATEGORIES = 255
 _MAX_ODD_SHARE = 0.05
@@ -23,17 +28,30 @@ _MIN_DATE_SHARE = 0.95
 _FREE_TEXT_DISTINCT = 1000
 _FREE_TEXT_SHARE = 0.5
 _MIN_IDENTIFIER_ROWS = 20
+_CODE = re.compile(r"\d+")
+_NOUNS: dict[ColumnKind, Literal["number", "boolean", "date"]] = {
+    "numeric": "number", "boolean": "boolean", "date": "date"
+}  # fmt: skip
 _DATE_PARTS = ("days", "month", "weekday", "hour")
 
 
 @dataclass
 class _Found:
-    """What inference has gathered so far."""
+    """What inference has gathered so far, and what it goes by."""
 
+    options: ReadOptions
+    decimal: Marks
     columns: list[Column] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     missing: list[bool] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    decimal_commas: list[str] = field(default_factory=list)
+    grouped: list[str] = field(default_factory=list)
+
+    def leave_out(self, name: str, why: str) -> None:
+        self.left_out.append(name)
+        self.notes.append(f"column {name!r} was left out: {why}")
 
     def add(self, column: Column, features: Sequence[str] = ()) -> None:
         self.columns.append(column)
@@ -41,24 +59,52 @@ class _Found:
         self.missing.extend([column.missing] * len(features))
 
 
-def infer_columns(
-    frame: pd.DataFrame,
-) -> tuple[tuple[Column, ...], tuple[InputSpec, ...], list[str]]:
+@dataclass(frozen=True)
+class Inferred:
+    """A table's columns that are used, and what the model gets of them.
+
+    Attributes:
+        columns: The columns that are kept.
+        inputs: `numeric` and `categorical`, either absent when there is none.
+        notes: On what was left out or changed.
+        left_out: The columns that are not used.
+    """
+
+    columns: tuple[Column, ...]
+    inputs: tuple[InputSpec, ...]
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def infer_columns(frame: pd.DataFrame, options: ReadOptions, decimal: Marks) -> Inferred:
     """Infers columns and model inputs from development rows.
 
     Args:
         frame: `[R, columns]`, without the target.
-
-    Returns:
-        The columns that are kept, the inputs (`numeric` and `categorical`, either absent when there
-        is none), and notes on what was dropped or changed.
+        options: Columns to leave out, what columns are, and how dates are written.
+        decimal: The decimal marks of numbers written as text.
 
     Raises:
-        DataError: If no column is left.
+        DataError: If no column is left, or one is not what the options say.
     """
-    found = _Found()
-    for name in frame.columns:
-        _infer(str(name), read_cells(frame[name]), found)
+    found = _Found(options, decimal)
+    types = dict(options.types)
+    for name in map(str, frame.columns):
+        if name in options.ignore:
+            found.leave_out(name, "it is to be ignored")
+        elif name in types:
+            _read_as(types[name], name, read_cells(frame[name]), found)
+        else:
+            _infer(name, read_cells(frame[name]), found)
+    for names, what in (
+        (found.decimal_commas, "commas are decimal marks"),
+        (found.grouped, "commas group thousands"),
+    ):
+        if names:
+            found.notes.append(
+                f"{what} in the numbers of column(s) {list_names(names)}; the decimal mark can be "
+                f"named"
+            )
     if not found.columns:
         reasons = "; ".join(found.notes) or "the target is the only column"
         raise DataError(
@@ -87,17 +133,18 @@ def infer_columns(
                 cardinalities=tuple(len(column.categories) + 1 for column in categorical),
             )
         )
-    return tuple(found.columns), tuple(inputs), found.notes
+    return Inferred(tuple(found.columns), tuple(inputs), tuple(found.notes), tuple(found.left_out))
 
 
 def _infer(name: str, cells: Cells, found: _Found) -> None:
     missing = cells.missing
     if not name:
+        found.left_out.append("")
         found.notes.append("a column without a name was left out")
     elif cells.kind == "other":
-        found.notes.append(f"column {name!r} was left out: its cells are no single values")
+        found.leave_out(name, "its cells are no single values")
     elif missing.all():
-        found.notes.append(f"column {name!r} was left out: every cell is missing")
+        found.leave_out(name, "every cell is missing")
     elif cells.kind in ("number", "boolean"):
         _infer_numbers(name, cells, found)
     elif cells.kind == "date":
@@ -114,33 +161,90 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
         typed = Cells("boolean", as_booleans(cells), cells.codes[:0])
         return _infer_numbers(name, typed, found)
     num_present = int((~cells.missing).sum())
-    numbers = as_numbers(cells)
+    if all(map(_CODE.fullmatch, cells.present_texts)) and _are_codes(cells.present_texts):
+        found.notes.append(
+            f"column {name!r}: numbers with leading zeros (such as "
+            f"{short(min(cells.present_texts))}) are codes, taken as categories; the type numeric "
+            f"makes them numbers"
+        )
+        return _infer_varied(name, cells, found)
+    numbers = as_numbers(cells, found.decimal)
     num_odd = num_present - int((~np.isnan(numbers)).sum())
     if num_odd == 0 or num_odd / num_present < _MAX_ODD_SHARE:
-        if num_odd:
-            first = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]
-            found.notes.append(
-                f"column {name!r}: {num_odd} cell(s) are no numbers (such as {short(first)}) and "
-                f"count as missing"
-            )
+        _note_odd(name, cells, np.isnan(numbers), "numbers", found)
+        if any("," in text for text in cells.present_texts):
+            _, mark = parse_numbers(cells.values, found.decimal)
+            (found.decimal_commas if mark == "," else found.grouped).append(name)
         return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found)
-    dates = as_dates(cells)
-    num_dates = int((~np.isnat(dates)).sum())
-    if num_dates / num_present >= _MIN_DATE_SHARE:
-        if num_dates < num_present:
+    date_format, unsure = choose_format(cells.values, cells.codes, found.options.date_format)
+    dates = as_dates(cells, date_format)
+    if (~np.isnat(dates)).sum() / num_present >= _MIN_DATE_SHARE:
+        _note_odd(name, cells, np.isnat(dates), "dates", found)
+        if unsure:
             found.notes.append(
-                f"column {name!r}: {num_present - num_dates} cell(s) are no dates and count as "
-                f"missing"
+                f"column {name!r}: day and month could be either way round in all dates (such as "
+                f"{short(cells.present_texts[0])}) and are read day first; the date format mdy "
+                f"reads the month first"
             )
-        return _infer_dates(name, dates, found)
+        return _infer_dates(name, dates, found, date_format)
+    return _infer_varied(name, cells, found)
+
+
+def _are_codes(texts: Sequence[str]) -> bool:
+    """Whether whole numbers begin with zeros that fill them up, as postal codes do."""
+    longest = max(map(len, texts))
+    padded = [text for text in texts if text[0] == "0" and len(text) > 1]
+    return bool(padded) and all(len(text) == longest for text in padded)
+
+
+def _note_odd(name: str, cells: Cells, absent: NDArray[np.bool_], what: str, found: _Found) -> None:
+    odd = absent & ~cells.missing
+    if odd.any():
+        first = short(cells.present_texts[cells.codes[odd][0]])
+        found.notes.append(
+            f"column {name!r}: {odd.sum()} cell(s) are no {what} (such as {first}) and count as "
+            f"missing"
+        )
+
+
+def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
+    """Takes a column as what the user says it is."""
+    texts, codes = as_texts(cells)
+    written = Cells("category", np.array(texts, dtype=object), codes)
+    if kind == "categorical" and len(texts):
+        return _infer_categories(name, written, found)
+    if kind == "date":
+        typed = cells.kind == "date"
+        wanted = found.options.date_format
+        date_format = "ymd" if typed else choose_format(written.values, codes, wanted)[0]
+        dates = cells.values if typed else as_dates(written, date_format)
+        absent = np.isnat(dates)
+    else:
+        values = as_booleans(cells) if kind == "boolean" else as_numbers(cells, found.decimal)
+        absent = np.isnan(values)
+    if absent.all():
+        first = f" such as {short(texts[0])}" if texts else ""
+        raise DataError(
+            f"got the type {kind} for column {name!r}, but none of its cells{first} is one; leave "
+            f"the type out, or give another"
+        )
+    _note_odd(name, written, absent, f"{_NOUNS[kind]}s", found)
+    if kind == "date":
+        return _infer_dates(name, dates, found, date_format)
+    return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found)
+
+
+def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
+    num_present = int((~cells.missing).sum())
     num_distinct = len(cells.values)
     varied = num_distinct > _FREE_TEXT_DISTINCT and (
         num_distinct > _FREE_TEXT_SHARE * len(cells.codes)
     )
     if varied or num_distinct == num_present >= _MIN_IDENTIFIER_ROWS:
-        found.notes.append(
-            f"column {name!r} was left out: {num_distinct} distinct texts in {len(cells.codes)} "
-            f"rows look like free text or identifiers"
+        found.leave_out(
+            name,
+            f"{num_distinct} distinct texts in {len(cells.codes)} rows look like free text or "
+            f"identifiers",
         )
         return None
     return _infer_categories(name, cells, found)
@@ -152,9 +256,9 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
     absent = np.isnan(values)
     if absent.all():
-        found.notes.append(f"column {name!r} was left out: every cell is missing")
+        found.leave_out(name, "every cell is missing")
     elif not absent.any() and (values == values[0]).all():
-        found.notes.append(f"column {name!r} was left out: it is always {short(values[0])}")
+        found.leave_out(name, f"it is always {short(values[0])}")
     else:
         column = Column(
             name=name,
@@ -164,14 +268,16 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
         found.add(column, [name])
 
 
-def _infer_dates(name: str, dates: NDArray[np.datetime64], found: _Found) -> None:
+def _infer_dates(
+    name: str, dates: NDArray[np.datetime64], found: _Found, date_format: str = "ymd"
+) -> None:
     absent = np.isnat(dates)
     if not absent.any() and (dates == dates[0]).all():
-        found.notes.append(f"column {name!r} was left out: it is always {dates[0]}")
+        found.leave_out(name, f"it is always {dates[0]}")
         return
     has_times = bool((dates[~absent] != dates[~absent].astype("datetime64[D]")).any())
     parts = _DATE_PARTS if has_times else _DATE_PARTS[:3]
-    column = Column(name=name, kind="date", missing=bool(absent.any()))
+    column = Column(name=name, kind="date", missing=bool(absent.any()), date_format=date_format)
     found.add(column, [f"{name}:{part}" for part in parts])
 
 
@@ -184,7 +290,7 @@ def _infer_categories(name: str, cells: Cells, found: _Found) -> None:
     )
     missing = bool((codes < 0).any())
     if len(order) == 1 and not missing:
-        found.notes.append(f"column {name!r} was left out: it is always {short(texts[order[0]])}")
+        found.leave_out(name, f"it is always {short(texts[order[0]])}")
         return
     if len(order) > MAX_CATEGORIES:
         found.notes.append(

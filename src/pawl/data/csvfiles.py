@@ -7,37 +7,56 @@ import gzip
 import io
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from pawl.data import archives
+from pawl.data.text import decode, find_separator
 from pawl.errors import DataError
+from pawl.reading import ReadOptions
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-_BOM = b"\xef\xbb\xbf"
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_COMMAS = " and the decimal mark (numbers with a decimal comma need another separator, or quotes)"
 
 
-def read_table_file(path: Path) -> pd.DataFrame:
+@dataclass(frozen=True)
+class TableFile:
+    """A table as it was read from a file.
+
+    Attributes:
+        frame: Its rows.
+        separator: What separates its cells, if it is text.
+        notes: What a reader should know.
+    """
+
+    frame: pd.DataFrame
+    separator: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_table_file(path: Path, options: ReadOptions) -> TableFile:
     """Reads a CSV file into text cells, or a Parquet file into typed ones.
 
-    Columns are separated by commas (`.tsv`: tabs); where the header has no comma, by semicolons or
-    tabs. Cells in quotes may hold separators and line breaks. The text is UTF-8. Blank lines are
-    skipped.
+    Columns are separated by commas, semicolons, tabs or bars (`.tsv`: tabs), as the first rows show.
+    Cells in quotes may hold separators and line breaks. The text is what its byte order mark says,
+    UTF-8, or Western European. Blank lines are skipped.
 
     Raises:
-        DataError: If the file cannot be read, is empty, is no UTF-8, or has ragged rows or double
-            column names.
+        DataError: If the file cannot be read, is empty, is no text of its encoding, or has ragged
+            rows or double column names.
     """
     name = path.name
     if name.lower().endswith(PARQUET_SUFFIXES):
-        return check_frame(_read_parquet(path), name)
+        return TableFile(check_frame(_read_parquet(path), name))
     data = _read_bytes(path)
     if not data.strip():
         raise DataError(f"{name} is empty; a header and rows are needed; check the file")
-    text = _decode(data, name)
-    separator = _separator(text, name)
+    text, notes = decode(data, name, options.encoding)
+    separator = options.mark or find_separator(text, name)
     _check_widths(text, separator, name)
     try:
         cells = pd.read_csv(
@@ -54,7 +73,7 @@ def read_table_file(path: Path) -> pd.DataFrame:
         raise DataError(f"{name} is no valid CSV ({reason}); correct or export it again") from error
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index([str(header) for header in cells.iloc[0]], dtype=object)
-    return check_frame(frame, name)
+    return TableFile(check_frame(frame, name), separator, tuple(notes))
 
 
 def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -97,26 +116,6 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, name: str) -> str:
-    start = len(_BOM) if data.startswith(_BOM) else 0
-    try:
-        return data[start:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not UTF-8 at byte {start + error.start}; allowed is UTF-8; save it so, for "
-            f"example with iconv -t utf-8"
-        ) from error
-
-
-def _separator(text: str, name: str) -> str:
-    if ".tsv" in name.lower():
-        return "\t"
-    header = text.lstrip().partition("\n")[0]
-    counts = {separator: header.count(separator) for separator in ";\t"}
-    best = max(counts, key=lambda separator: counts[separator])
-    return "," if "," in header or not counts[best] else best
-
-
 def _check_widths(text: str, separator: str, name: str) -> None:
     """Refuses ragged rows: pandas fills short ones up in silence."""
     limit = csv.field_size_limit(len(text) + 1)
@@ -132,7 +131,8 @@ def _check_widths(text: str, separator: str, name: str) -> None:
             elif row and len(row) != width and not _is_blank(row):
                 raise DataError(
                     f"{name}, line {line}: got {len(row)} cell(s); {width} are allowed, as in the "
-                    f"header; correct the line"
+                    f"header, where {_NAMES.get(separator, repr(separator))} separate cells; correct "
+                    f"the line, or name the separator{_COMMAS if separator == ',' else ''}"
                 )
             line = reader.line_num + 1
     except csv.Error as error:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
+from pawl.data.numbers import Marks
 from pawl.data.types import Column, Inputs, InputSpec
 from pawl.errors import DataError, DataWarning, did_you_mean
 
@@ -28,6 +29,7 @@ def encode_columns(
     columns: Sequence[Column],
     inputs: Sequence[InputSpec],
     *,
+    decimal: Marks = ".,",
     warn: bool = False,
 ) -> Inputs:
     """Reads rows by the columns of a schema.
@@ -36,6 +38,7 @@ def encode_columns(
         frame: The rows.
         columns: What to read.
         inputs: What to make of it.
+        decimal: The decimal marks of numbers written as text.
         warn: Whether to issue a `DataWarning` for each column with cells that are given, but that
             no model of these columns can take.
 
@@ -62,9 +65,12 @@ def encode_columns(
             cells = read_cells(frame[column.name])
             if column.kind == "date":
                 with_hour = features[place + 3 : place + 4] == (f"{column.name}:hour",)
-                values = _date_parts(as_dates(cells))[:, : 4 if with_hour else 3]
+                dates = as_dates(cells, column.date_format)
+                values = _date_parts(dates)[:, : 4 if with_hour else 3]
+            elif column.kind == "boolean":
+                values = as_booleans(cells)[:, None]
             else:
-                values = (as_booleans if column.kind == "boolean" else as_numbers)(cells)[:, None]
+                values = as_numbers(cells, decimal)[:, None]
             finite, _ = finite_float32(values)
             if warn:
                 lost = ~cells.missing & np.isnan(finite[:, 0])
@@ -106,6 +112,9 @@ def missing_column(name: str, names: Sequence[str], role: str = "column") -> str
 def _category_codes(cells: Cells, column: Column) -> NDArray[np.int64]:
     texts, codes = as_texts(cells)
     known = {text: code for code, text in enumerate(column.categories, start=1)}
+    if cells.kind == "number":  # a typed column has lost the zeros that a code begins with
+        for text, code in list(known.items()):
+            known.setdefault(text.lstrip("0") or "0", code)
     mapped = np.array([known.get(text, 0) for text in texts] + [0], dtype=np.int64)
     return mapped[codes]
 

@@ -11,9 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from pawl.data.archives import ImageFile, list_images
-from pawl.data.kinds import check_classes, check_rows, settle
+from pawl.data.kinds import check_classes, check_rows
 from pawl.data.labels import Labels, encode_labels
 from pawl.data.pixels import Mode, choose_format, decode
+from pawl.data.rare import settle_rows
 from pawl.data.samples import Pixels
 from pawl.data.sources import Parts, Source, refuse_target, require_form
 from pawl.data.splits import split_rows
@@ -89,17 +90,24 @@ def load_images(
     labels = development.labels()
     if len(set(development.classes)) >= _MIN_CLASSES:
         check_rows(len(development))
-    kind, classes, more = settle(
-        labels, kind=task.kind, form="images", test=None if held is None else held.labels()
-    )
-    notes += more
-    targets = encode_labels(labels, kind, classes)
+    settled = settle_rows(
+        labels, task, form="images", test=None if held is None else held.labels(),
+        test_share=test_share,
+    )  # fmt: skip
+    kind, classes, test_labels = settled.kind, settled.classes, settled.test
+    notes += settled.notes
+    if settled.keep is not None:
+        development = development.where(settled.keep.tolist())
+    if held is not None and settled.test_keep is not None:
+        held = held.where(settled.test_keep.tolist())
+    targets = encode_labels(settled.labels, kind, classes)
     if held is None:
         rest, share = split_rows(targets, kind, test_share, seed)
         held, development = development.take(share.tolist()), development.take(rest.tolist())
         targets, test_targets = targets[rest], targets[share]
     else:
-        test_targets = encode_labels(held.labels(), kind, classes)
+        assert test_labels is not None
+        test_targets = encode_labels(test_labels, kind, classes)
     check_classes(targets, classes, _TARGET)
     mode, shape, more = _format(development)
     schema = Schema(

@@ -13,11 +13,11 @@ from pawl.data.labels import (
     are_booleans,
     canonical_name,
     is_number,
-    list_names,
     sort_classes,
 )
+from pawl.data.types import list_names
 from pawl.errors import DataError, TaskError, did_you_mean
-from pawl.task import KINDS, Kind
+from pawl.task import CLASS_METRICS, KINDS, Kind, MetricFunction, Task
 
 MIN_ROWS = 20
 MIN_CLASS_ROWS = 5
@@ -28,8 +28,8 @@ _BINARY = 2
 
 def settle(
     labels: Labels,
+    task: Task,
     *,
-    kind: Kind | None,
     form: Literal["table", "images", "arrays"],
     test: Labels | None = None,
 ) -> tuple[Kind, tuple[str, ...], list[str]]:
@@ -37,7 +37,7 @@ def settle(
 
     Args:
         labels: The targets of the data.
-        kind: The user's wish; inferred if `None`.
+        task: Its `kind`, `metric` and positive class are used; the kind is inferred if `None`.
         form: Where the targets come from.
         test: The targets of test rows that were given apart; they may add classes, but don't decide
             the kind.
@@ -49,6 +49,7 @@ def settle(
         TaskError: If the targets cannot be of the kind that the user wants.
         DataError: If the target does not vary, or the test rows don't fit.
     """
+    kind = task.kind
     if kind is not None and kind not in KINDS:
         raise TaskError(
             f"got the kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed are {', '.join(KINDS)}"
@@ -61,8 +62,14 @@ def settle(
             f"the target {labels.name!r} is always {names[0]!r}; at least two different values are "
             f"needed; choose another target or add rows"
         )
+    notes = []
     if kind is None:
-        kind = _infer_kind(labels, names, form)
+        kind = _infer_kind(labels, names, form, task.metric)
+        if kind == "regression" and _could_be_classes(labels, names):
+            notes.append(
+                f"the target {labels.name!r} holds {len(names)} whole numbers ({list_names(names)}) "
+                f"that are taken as quantities; the kind multiclass makes them classes"
+            )
     elif (
         kind == "regression"
         and labels.numbers is None
@@ -72,17 +79,45 @@ def settle(
             f"got the kind regression, but the target {labels.name!r} is text such as "
             f"{names[0]!r}; use binary or multiclass, or a target of numbers"
         )
+    positive = task.read.positive
+    if positive is not None and (kind != "binary" or len(names) != _BINARY):
+        raise TaskError(
+            f"got the positive class {positive!r}, but the target {labels.name!r} is "
+            f"{'a quantity' if kind == 'regression' else f'one of {len(names)} classes'}; it is for "
+            f"two classes; leave it out"
+        )
     if kind == "regression":
-        return kind, (), []
+        return kind, (), notes
     if kind == "binary" and len(names) != _BINARY:
         raise TaskError(
             f"got the kind binary, but the target {labels.name!r} has {len(names)} classes "
             f"({list_names(names)}); use multiclass, or a target with two"
         )
+    if positive is not None:
+        names.sort(key=lambda name: canonical_name(name) == canonical_name(positive))
+        if canonical_name(names[-1]) != canonical_name(positive):
+            raise TaskError(
+                f"got the positive class {positive!r}{did_you_mean(positive, names)}; the target "
+                f"{labels.name!r} has {list_names(names)}"
+            )
     return kind, *_with_test(names, kind, test)
 
 
-def _infer_kind(labels: Labels, names: list[str], form: str) -> Kind:
+def _could_be_classes(labels: Labels, names: list[str]) -> bool:
+    """Whether targets are few whole numbers, as classes often are."""
+    numbers = labels.numbers
+    if numbers is None or len(names) > _FEW_CLASSES:
+        return False
+    return bool((numbers[labels.present] % 1 == 0).all())
+
+
+def _infer_kind(
+    labels: Labels, names: list[str], form: str, metric: str | MetricFunction | None
+) -> Kind:
+    if metric in CLASS_METRICS and len(names) <= _MAX_ARRAY_CLASSES:
+        numbers = labels.numbers
+        if numbers is not None and (numbers[labels.present] % 1 == 0).all():
+            return "binary" if len(names) == _BINARY else "multiclass"
     if labels.numbers is not None and form != "images":
         numbers = labels.numbers[labels.present]
         few = numbers.min() >= 0 and len(names) <= _MAX_ARRAY_CLASSES
@@ -140,6 +175,6 @@ def check_classes(targets: Tensor, classes: Sequence[str], name: str) -> None:
     instead = "ask for the kind regression" if quantity else "choose another target"
     raise DataError(
         f"class {classes[place]!r} of the target {name!r} has {count} development row(s){more}; at "
-        f"least {MIN_CLASS_ROWS} are needed; add rows, merge it with another class, leave it out, "
-        f"or {instead}"
+        f"least {MIN_CLASS_ROWS} are needed; add rows, give the option rare (drop leaves such classes "
+        f"out, merge makes one of them), or {instead}"
     )

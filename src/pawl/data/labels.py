@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pawl.data.cells import as_numbers, as_texts, number_name, read_cells
+from pawl.data.numbers import Marks
+from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
 from pawl.task import Kind
 
@@ -67,7 +69,9 @@ class Labels:
         return sort_classes(set(self.texts[self.present]))
 
 
-def read_labels(column: pd.Series[Any], name: str, *, whole: bool = False) -> Labels:
+def read_labels(
+    column: pd.Series[Any], name: str, *, whole: bool = False, decimal: Marks = ".,"
+) -> Labels:
     """Reads a target column of any dtype.
 
     Raises:
@@ -81,7 +85,7 @@ def read_labels(column: pd.Series[Any], name: str, *, whole: bool = False) -> La
         )
     odd = None
     if cells.kind in ("number", "text"):
-        numbers = as_numbers(cells)
+        numbers = as_numbers(cells, decimal)
         num_present = int((~cells.missing).sum())
         num_odd = num_present - int((~np.isnan(numbers)).sum())
         if num_odd == 0:
@@ -154,9 +158,3 @@ def encode_labels(labels: Labels, kind: Kind, classes: Sequence[str]) -> Tensor:
 def canonical_name(name: str) -> str:
     """One writing for a number's class, so that `1`, `1.0` and `01` are the same."""
     return number_name(float(name)) if is_number(name) else name
-
-
-def list_names(names: Sequence[str], most: int = 10) -> str:
-    """`'a', 'b', 'c'`, cut after `most`."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -13,7 +14,8 @@ from pawl.data.images import load_images, read_images
 from pawl.data.sources import Form, Load, identify
 from pawl.data.tables import load_table, read_table
 from pawl.data.types import Examples, LoadedData, Schema
-from pawl.errors import DataError
+from pawl.errors import DataError, DataWarning
+from pawl.reading import ReadOptions
 from pawl.task import Task
 
 _LOAD: Mapping[Form, Load] = MappingProxyType(
@@ -32,7 +34,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
     development rows alone. Rows without a target are left out, with a note.
 
     Args:
-        task: Its `data`, `target`, `test`, `kind` and `name` are used.
+        task: Its `data`, `target`, `test`, `kind`, `metric`, `name` and `read` are used.
         seed: Which rows become the test share.
         test_share: The test share's part of the rows, in (0, 1).
 
@@ -43,8 +45,10 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
     if not 0 < test_share < 1:
         raise DataError(f"got a test share of {test_share}; allowed is a number between 0 and 1")
     with _in_memory():
-        source = identify(task.data)
-        test = None if task.test is None else identify(task.test)
+        source = identify(task.data, task.read)
+        if source.form != "table":
+            _refuse_table_options(task.read, source.form)
+        test = None if task.test is None else identify(task.test, task.read)
         parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
     return LoadedData(
         schema=parts.schema,
@@ -53,6 +57,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
         name=task.name or source.name,
         notes=tuple(parts.notes),
         fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
+        left_out=parts.left_out,
     )
 
 
@@ -74,8 +79,20 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
     Warns:
         DataWarning: If cells of a table are given, but unlike what the schema's columns hold.
     """
+    options = ReadOptions(separator=schema.separator, encoding=schema.encoding)
     with _in_memory():
-        return _READ[schema.source](schema, identify(source), with_targets=with_targets)
+        found = identify(source, options)
+        for note in found.notes:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        return _READ[schema.source](schema, found, with_targets=with_targets)
+
+
+def _refuse_table_options(options: ReadOptions, form: Form) -> None:
+    given = [name for name in options.given() if name not in ("rare", "positive")]
+    if given:
+        raise DataError(
+            f"got the option {given[0]!r}, which is for tables, and this is {form}; leave it out"
+        )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from pawl.data.samples import SAMPLES
 from pawl.errors import PawlError, TaskError, did_you_mean
 from pawl.processes import one_process
+from pawl.reading import READ_OPTIONS
 from pawl.task import Task
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Task))
@@ -26,18 +27,23 @@ def resolve_task(source: Any, **overrides: Any) -> Task:
 
     Args:
         source: `module.py` or `module.py:name`, a `Task`, or anything that `Task.data` may be.
-        overrides: Fields of `Task` that replace the task's own; those that are `None` don't.
+        overrides: Fields of `Task` and of its `ReadOptions` that replace the task's own; those that
+            are `None` don't.
 
     Raises:
         TaskError: If the module has no usable task, or an override is not a field of `Task`.
     """
     for name in overrides:
-        if name not in _FIELDS:
+        if name not in _FIELDS and name not in READ_OPTIONS:
+            known = (*_FIELDS, *READ_OPTIONS)
             raise TaskError(
-                f"got the setting {name!r}{did_you_mean(name, _FIELDS)}; a task has "
-                f"{', '.join(_FIELDS)}"
+                f"got the setting {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
             )
     given = {name: value for name, value in overrides.items() if value is not None}
+    reading = {name: given.pop(name) for name in READ_OPTIONS if name in given}
+    if reading:
+        own = resolve_task(source, **given)
+        return dataclasses.replace(own, read=dataclasses.replace(own.read, **reading))
     if isinstance(source, str | Path) and _module_parts(str(source)) is not None:
         source = load_module_task(str(source))
     if not isinstance(source, Task):

@@ -18,6 +18,7 @@ from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read
 from pawl.data.samples import SAMPLES
 from pawl.data.types import Examples, Schema
 from pawl.errors import DataError, did_you_mean
+from pawl.reading import AS_IT_IS, ReadOptions
 
 Form = Literal["table", "images", "arrays"]
 
@@ -39,12 +40,16 @@ class Source:
         value: A data frame for a table; a `Path` or a sample's `Pixels` for images; what the user
             gave for arrays.
         target: The target's column when the targets came apart from the table.
+        separator: What separates the cells of a table's file, if it is text.
+        notes: What a reader should know.
     """
 
     form: Form
     name: str
     value: Any
     target: str | None = None
+    separator: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,14 @@ class Parts:
     development: Examples
     test: Examples
     notes: list[str]
+    left_out: tuple[str, ...] = ()
 
 
 Load = Callable[..., Parts]
 
 
-def identify(data: Any) -> Source:
-    """Finds the form of a source; reads it at once if it is a table.
+def identify(data: Any, options: ReadOptions = AS_IT_IS) -> Source:
+    """Finds the form of a source; reads it at once, by the options, if it is a table.
 
     Raises:
         DataError: If there is no such file, its extension is unknown, or the table cannot be read.
@@ -71,7 +77,7 @@ def identify(data: Any) -> Source:
         form: Form = "table" if isinstance(sample, pd.DataFrame) else "images"
         return Source(form, data, sample)
     if isinstance(data, str | Path):
-        return _from_path(data)
+        return _from_path(data, options)
     if isinstance(data, pd.DataFrame):
         return Source("table", "table", check_frame(data, "the data frame"))
     if isinstance(data, tuple | list) and len(data) == _PAIR:
@@ -102,7 +108,7 @@ def refuse_target(target: str | None, own: str, form: str) -> None:
         )
 
 
-def _from_path(data: str | Path) -> Source:
+def _from_path(data: str | Path, options: ReadOptions) -> Source:
     if not str(data).strip():
         raise DataError(f"got an empty path as data; allowed are {_PATH_FORMS}")
     path = Path(data).expanduser()
@@ -126,7 +132,9 @@ def _from_path(data: str | Path) -> Source:
     # The longest suffix first, so that `a.csv.gz` is called `a`.
     for suffix in sorted((*CSV_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True):
         if lowered.endswith(suffix):
-            return Source("table", path.name[: -len(suffix)], read_table_file(path))
+            file = read_table_file(path, options)
+            name = path.name[: -len(suffix)]
+            return Source("table", name, file.frame, separator=file.separator, notes=file.notes)
     got = path.suffix or "no extension"
     raise DataError(f"{path.name} has the extension {got!r}; allowed are {_PATH_FORMS}")
 

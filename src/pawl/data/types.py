@@ -6,6 +6,7 @@ Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `C` class
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from pawl.data.numbers import Marks
 from pawl.errors import TaskError
+from pawl.reading import ColumnKind
 from pawl.task import Kind
 
 Inputs = dict[str, Tensor]
@@ -37,12 +40,14 @@ class Column(_Value):
         kind: `numeric`, `boolean`, `date` or `categorical`.
         categories: The known categories in order; code 1 is the first, 0 is missing or unknown.
         missing: Whether development rows miss it.
+        date_format: How a date is written as text, as in `pawl.reading.ReadOptions`.
     """
 
     name: str
-    kind: Literal["numeric", "boolean", "date", "categorical"]
+    kind: ColumnKind
     categories: tuple[str, ...] = ()
     missing: bool = False
+    date_format: str = "ymd"
 
 
 class InputSpec(_Value):
@@ -79,6 +84,10 @@ class Schema(_Value):
         style: How the user's model is called: `single` (`model(x)`), `tuple` (`model(*xs)`) or
             `dict` (`model(**xs)`, or `model(xs)` if its forward takes one argument).
         image_mode: For images: `L` or `RGB`.
+        separator: What separates the cells of CSV files; found anew for each if `None`.
+        encoding: Their encoding; found anew for each if `None`.
+        decimal: The decimal marks of numbers written as text: the user's one, or both, the usual
+            one first.
     """
 
     source: Literal["table", "images", "arrays"]
@@ -89,6 +98,9 @@ class Schema(_Value):
     inputs: tuple[InputSpec, ...] = ()
     style: Literal["single", "tuple", "dict"] = "single"
     image_mode: Literal["L", "RGB"] = "RGB"
+    separator: str | None = None
+    encoding: str | None = None
+    decimal: Marks = ".,"
 
     @property
     def num_outputs(self) -> int:
@@ -177,6 +189,7 @@ class LoadedData:
         notes: What a reader should know (columns dropped, rows without a target, ...), a line each.
         fingerprint: SHA-256 over schema and tensors, so that a resumed campaign can tell that its
             data changed.
+        left_out: The columns of a table that are not used; the notes say why.
     """
 
     schema: Schema
@@ -185,3 +198,24 @@ class LoadedData:
     name: str
     notes: tuple[str, ...]
     fingerprint: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """What is predicted from what, in a line: kind, target, rows, and columns left out."""
+        schema = self.schema
+        rows = len(self.development) + len(self.test)
+        kind = schema.kind if schema.kind == "regression" else f"{schema.kind} classification"
+        classes = f" ({len(schema.classes)} classes)" if schema.kind == "multiclass" else ""
+        parts = [f"{kind} of {schema.target!r}{classes}, {rows:,} rows"]
+        if schema.columns:
+            parts.append(f"{len(schema.columns):,} column(s)")
+        if self.left_out:
+            parts.append(f"left out: {list_names(self.left_out)}")
+        return ", ".join(parts)
+
+
+def list_names(names: Sequence[str], most: int = 10) -> str:
+    """`'a', 'b', 'c'`, cut after `most`."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

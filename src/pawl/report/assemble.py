@@ -65,6 +65,7 @@ def task_summary(task: Task, data: LoadedData, source: str, objective: Objective
         classes=list(schema.classes),
         model=getattr(task.model, "__name__", str(task.model)) if task.model else "built by pawl",
         notes=[*data.notes, *([about_metric] if about_metric else [])],
+        left_out=list(data.left_out),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
+from pawl.data.types import list_names
 from pawl.report import outcome, seconds, sections, verdicts, words
 from pawl.report.records import Report
 from pawl.report.summary import Summary
@@ -98,6 +99,7 @@ def render(report: Report) -> str:
         command=clean(summary.command),
         setup=_setup(summary),
         notes=[clean(note) for note in summary.task.notes],
+        left_out=clean(list_names(summary.task.left_out)),
         pawl=clean(summary.versions.get("pawl", "")),
     )
 

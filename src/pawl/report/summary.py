@@ -20,7 +20,10 @@ class _Part(BaseModel):
 
 
 class TaskSummary(_Part):
-    """What was optimized. `rows` counts development and test rows."""
+    """What was optimized. `rows` counts development and test rows.
+
+    `left_out` names the columns of a table that are not used; the notes say why.
+    """
 
     name: str
     source: str
@@ -33,6 +36,7 @@ class TaskSummary(_Part):
     classes: list[str]
     model: str
     notes: list[str] = Field(default_factory=list)
+    left_out: list[str] = Field(default_factory=list)
 
 
 class ArmSummary(_Part):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pawl.errors import TaskError, did_you_mean
-from pawl.task import KINDS, Direction, Kind, MetricFunction, Objective
+from pawl.task import CLASS_METRICS, KINDS, Direction, Kind, MetricFunction, Objective
 from pawl.training.own_metric import name_of, score_by_function
 
 Weighted = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -186,6 +186,7 @@ DEFAULT_METRICS: dict[Kind, str] = {
     "regression": "rmse",
 }
 assert set(DEFAULT_METRICS) == set(KINDS)
+assert {name for name, m in METRICS.items() if "regression" not in m.kinds} == CLASS_METRICS
 
 
 def check_metric(

@@ -1,0 +1,95 @@
+"""Dates written as text, in the orders that people write them.
+
+Shape legend: `U` distinct texts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pawl.errors import DataError
+from pawl.reading import DATE_ORDERS
+
+_TIME = (
+    r"(?:(?:T|,? )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
+    r"\s*(?P<half>[AaPp][Mm])?\s*(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
+_YEAR, _MONTH, _DAY = r"(?P<year>\d{4})", r"(?P<month>\d{1,2})", r"(?P<day>\d{1,2})"
+_SEPARATED = r"(?P<by>[-/.])"
+_PATTERNS = {
+    "ymd": re.compile(f"{_YEAR}{_SEPARATED}{_MONTH}(?P=by){_DAY}{_TIME}"),
+    "dmy": re.compile(f"{_DAY}{_SEPARATED}{_MONTH}(?P=by){_YEAR}{_TIME}"),
+    "mdy": re.compile(f"{_MONTH}{_SEPARATED}{_DAY}(?P=by){_YEAR}{_TIME}"),
+}
+_LOOKED_AT = 1000
+_NOON = 12
+
+
+def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]:
+    """Reads texts as dates.
+
+    Times with a zone keep the clock as written.
+
+    Args:
+        texts: `[U]` distinct texts without white space at their ends.
+        date_format: An order of year, month and day, or a format of `datetime.strptime`.
+
+    Returns:
+        `[U]` datetime64[s], NaT where there is no date.
+
+    Raises:
+        DataError: If the format cannot be used.
+    """
+    if date_format in _PATTERNS:
+        pattern = _PATTERNS[date_format]
+        texts = np.array([_canonical(pattern.fullmatch(text)) for text in texts], dtype=object)
+        date_format = "%Y%m%d%H%M%S"
+    try:
+        series = pd.Series(texts, dtype="str")
+        dates = pd.to_datetime(series, format=date_format, errors="coerce")
+    except ValueError as error:
+        raise DataError(
+            f"the date format {date_format!r} cannot be used ({error}); correct it"
+        ) from error
+    return dates.to_numpy().astype("datetime64[s]")
+
+
+def _canonical(match: re.Match[str] | None) -> str | None:
+    if match is None:
+        return None
+    hour = int(match["hour"] or 0)
+    if match["half"]:
+        if not 1 <= hour <= _NOON:
+            return None
+        hour = hour % _NOON + (_NOON if match["half"] in ("PM", "pm", "Pm", "pM") else 0)
+    day = f"{match['year']}{match['month']:0>2}{match['day']:0>2}"
+    return f"{day}{hour:02}{match['minute'] or '00'}{match['second'] or '00'}"
+
+
+def choose_format(
+    texts: NDArray[Any], codes: NDArray[np.int64], given: str | None
+) -> tuple[str, bool]:
+    """Chooses how a column's dates are written.
+
+    Args:
+        texts: `[U]` distinct texts.
+        codes: `[R]` indices into them, -1 where missing.
+        given: The user's format, tried first.
+
+    Returns:
+        What reads most rows, and whether day and month could as well be the other way round.
+    """
+    formats = DATE_ORDERS if given is None else (given, *(o for o in ("ymd",) if o != given))
+    few = texts[:_LOOKED_AT]
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    read = {}
+    for each in formats:
+        some = (~np.isnat(parse_dates(few, each))).any()
+        read[each] = int(counts[~np.isnat(parse_dates(texts, each))].sum()) if some else 0
+    best = max(read, key=lambda each: read[each])  # the first of those that read as many
+    return best, best == "dmy" and given is None and read["dmy"] == read["mdy"] > 0

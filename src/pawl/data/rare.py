@@ -1,0 +1,133 @@
+"""The target's kind and classes, once classes with too few rows are dropped or merged.
+
+Shape legend: `R` rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawl.data.cells import number_name
+from pawl.data.kinds import MIN_CLASS_ROWS, settle
+from pawl.data.labels import Labels
+from pawl.data.types import list_names
+from pawl.errors import TaskError
+from pawl.task import Kind, Task
+
+_OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is predicted, and from which rows.
+
+    Attributes:
+        kind: What is predicted.
+        classes: The class names in index order; none for a regression.
+        labels: The targets of the rows that are kept.
+        test: Those of test rows that were given apart.
+        keep: `[R]` which rows are kept; `None` if all are.
+        test_keep: The same of the test rows.
+        notes: What a reader should know.
+    """
+
+    kind: Kind
+    classes: tuple[str, ...]
+    labels: Labels
+    test: Labels | None
+    keep: NDArray[np.bool_] | None
+    test_keep: NDArray[np.bool_] | None
+    notes: list[str]
+
+
+def settle_rows(
+    labels: Labels,
+    task: Task,
+    *,
+    form: Literal["table", "images", "arrays"],
+    test: Labels | None,
+    test_share: float,
+) -> Settled:
+    """Decides what is predicted, and does to rare classes what the task asks for.
+
+    Args:
+        labels: The targets of the data, none of them missing unless all are.
+        task: Its `kind`, `metric` and `read` are used.
+        form: Where the targets come from.
+        test: The targets of test rows that were given apart, none of them missing.
+        test_share: The part of the rows that is set aside where none were.
+
+    Raises:
+        TaskError: If the targets cannot be what the task asks for.
+        DataError: If the target does not vary, or the test rows don't fit.
+    """
+    rare = task.read.rare
+    if rare is None:
+        kind, classes, notes = settle(labels, task, form=form, test=test)
+        return Settled(kind, classes, labels, test, None, None, notes)
+    unordered = replace(task, read=replace(task.read, positive=None))
+    kind, classes, _ = settle(labels, unordered, form=form, test=test)
+    if kind == "regression":
+        raise TaskError(
+            f"got {rare!r} for rare classes, but the target {labels.name!r} is a quantity; leave it "
+            f"out, or ask for the kind multiclass"
+        )
+    names = _names(labels)
+    few = _rare(names, 0.0 if test is not None else test_share, merge=rare == "merge")
+    if not few:
+        kind, classes, notes = settle(labels, task, form=form, test=test)
+        return Settled(kind, classes, labels, test, None, None, notes)
+    counted = f"{len(few)} rare class(es) ({list_names(few)}) with {np.isin(names, few).sum()} rows"
+    keep: NDArray[np.bool_] | None = None
+    test_keep: NDArray[np.bool_] | None = None
+    if rare == "drop":
+        keep = ~np.isin(names, few)
+        labels = labels.take(keep)
+        if test is not None:
+            test_keep = ~np.isin(_names(test), few)
+            test = test.take(test_keep)
+        note = f"{counted} were left out"
+    else:
+        other = _OTHER
+        while other in classes:
+            other += "_"
+        labels = _merged(labels, few, other)
+        test = None if test is None else _merged(test, few, other)
+        note = f"{counted} were merged into the class {other!r}"
+    kind, classes, notes = settle(labels, task, form=form, test=test)
+    return Settled(kind, classes, labels, test, keep, test_keep, [note, *notes])
+
+
+def _names(labels: Labels) -> NDArray[Any]:
+    """`[R]` each row's class by name."""
+    if labels.numbers is None:
+        assert labels.texts is not None
+        return labels.texts
+    distinct, codes = np.unique(labels.numbers, return_inverse=True)
+    return np.array([number_name(float(value)) for value in distinct], dtype=object)[codes]
+
+
+def _merged(labels: Labels, few: list[str], other: str) -> Labels:
+    names = _names(labels)
+    texts = np.where(np.isin(names, few), other, names).astype(object)
+    return replace(labels, texts=texts, numbers=None, odd=None)
+
+
+def _rare(names: NDArray[Any], share: float, *, merge: bool) -> list[str]:
+    """Classes with too few rows to develop on, and as many more as a merged class of them needs."""
+    classes, counts = np.unique(names.astype(str), return_counts=True)
+    order = np.argsort(counts, kind="stable")
+
+    def enough(count: int) -> bool:
+        return count - math.ceil(count * share) >= MIN_CLASS_ROWS
+
+    few = [place for place in order if not enough(int(counts[place]))]
+    if merge and few:
+        while not enough(int(counts[few].sum())) and len(few) < len(order) - 1:
+            few.append(order[len(few)])
+    return [str(classes[place]) for place in few]
