@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
+    from pawl.reading import ReadOptions
     from pawl.recipe import Recipe
     from pawl.single import compare, train
     from pawl.task import Task
@@ -32,6 +33,7 @@ _HOMES = {
     "PawlClassifier": "pawl.estimators",
     "PawlError": "pawl.errors",
     "PawlRegressor": "pawl.estimators",
+    "ReadOptions": "pawl.reading",
     "Recipe": "pawl.recipe",
     "Result": "pawl.api",
     "Task": "pawl.task",
@@ -48,6 +50,7 @@ __all__ = [
     "PawlClassifier",
     "PawlError",
     "PawlRegressor",
+    "ReadOptions",
     "Recipe",
     "Result",
     "Task",

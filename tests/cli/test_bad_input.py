@@ -258,7 +258,7 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "one class": (optimize("one.csv"), ("always '5'", "two different values")),
     "all rows missing": (optimize("gone.csv"), ("no row has a target",)),
     "no column left": (optimize("useless.csv"), ("no feature column is left", "add columns")),
-    "not UTF-8": (optimize("latin.csv"), ("latin.csv", "not UTF-8 at byte 14", "iconv")),
+    "not UTF-8": (optimize("latin.csv"), ("latin.csv", "not UTF-8 at byte 13", "iconv")),
     "not of the encoding": (
         optimize("good.csv", "--encoding", "utf-16"),
         ("good.csv", "not UTF-16", "name its encoding"),

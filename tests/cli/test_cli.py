@@ -205,6 +205,7 @@ def test_an_interrupt_says_how_to_go_on_and_what_goes_on_ends(data: Path, tmp_pa
 def test_an_interrupt_of_anything_else_is_one_line(data: Path, recipe: Path) -> None:
     process = start("compare", data, recipe, recipe, quick=False)
     assert process.stderr is not None
+    assert "binary classification of 'target'" in process.stderr.readline()
     assert "compare" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate()

@@ -82,6 +82,7 @@ def campaign(result: Any) -> None:
     if summary.findings:
         _findings(summary.findings)
         out.print()
+    line(f"task     {summary.task.kind} of {summary.task.target!r}, {summary.task.rows:,} rows")
     notes(summary.task.notes)
     bundle = result.folder / "bundle"
     line(f"report   {result.report}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
-from pawl.data.types import list_names
 from pawl.report import outcome, seconds, sections, verdicts, words
 from pawl.report.records import Report
 from pawl.report.summary import Summary
@@ -33,6 +32,7 @@ from pawl.report.text import (
 )
 
 _TEMPLATES = "templates"
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def render(report: Report) -> str:
         command=clean(summary.command),
         setup=_setup(summary),
         notes=[clean(note) for note in summary.task.notes],
-        left_out=clean(list_names(summary.task.left_out)),
+        left_out=_left_out(summary),
         pawl=clean(summary.versions.get("pawl", "")),
     )
 
@@ -115,6 +115,12 @@ def _facts(summary: Summary) -> list[str]:
     if task.inputs:
         facts.append(count(len(task.inputs), "input"))
     return [*facts, clean(task.model)]
+
+
+def _left_out(summary: Summary) -> str:
+    names = [clean(repr(name)) for name in summary.task.left_out]
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _tiles(summary: Summary) -> list[Tile]:
