@@ -102,8 +102,8 @@ def infer_columns(frame: pd.DataFrame, options: ReadOptions, decimal: Marks) -> 
     ):
         if names:
             found.notes.append(
-                f"{what} in the numbers of column(s) {list_names(names)}; the decimal mark can be "
-                f"named"
+                f"{what} in the numbers of column(s) {list_names(names)}; the option "
+                f"decimal says otherwise"
             )
     if not found.columns:
         reasons = "; ".join(found.notes) or "the target is the only column"
@@ -164,8 +164,8 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
     if all(map(_CODE.fullmatch, cells.present_texts)) and _are_codes(cells.present_texts):
         found.notes.append(
             f"column {name!r}: numbers with leading zeros (such as "
-            f"{short(min(cells.present_texts))}) are codes, taken as categories; the type numeric "
-            f"makes them numbers"
+            f"{short(min(cells.present_texts))}) are codes, taken as categories; the option types "
+            f"makes them numbers (numeric)"
         )
         return _infer_varied(name, cells, found)
     numbers = as_numbers(cells, found.decimal)
@@ -183,8 +183,8 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
         if unsure:
             found.notes.append(
                 f"column {name!r}: day and month could be either way round in all dates (such as "
-                f"{short(cells.present_texts[0])}) and are read day first; the date format mdy "
-                f"reads the month first"
+                f"{short(cells.present_texts[0])}) and are read day first; the option date_format "
+                f"(mdy) reads the month first"
             )
         return _infer_dates(name, dates, found, date_format)
     return _infer_varied(name, cells, found)

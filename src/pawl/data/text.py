@@ -53,9 +53,7 @@ def decode(data: bytes, name: str, encoding: str | None) -> tuple[str, list[str]
             continue
         shown = "Windows-1252" if guess == "cp1252" else "Latin-1"
         break
-    note = (
-        f"{name} is not UTF-8 at byte {at} and was read as {shown}; another encoding can be named"
-    )
+    note = f"{name} is not UTF-8 at byte {at} and was read as {shown}; the option encoding names another"
     return text, [note]
 
 
