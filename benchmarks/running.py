@@ -162,20 +162,13 @@ def outcome(folder: Path) -> Record:
     """Returns what a finished campaign came to, from its folder.
 
     `value`s are those of the kept models on the test rows; `better` compares them by the metric's
-    direction. Seconds by phase are the ledger's where the summary has none.
+    direction.
     """
-    from pawl.ledger import Ledger
-
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     gain, confirmation = summary["gain"], summary["confirmation"]
     sign = 1.0 if summary["direction"] == "maximize" else -1.0
     baseline, final = summary["baseline"]["value"], summary["final"]["value"]
     proven = summary.get("proven", gain.get("proven"))
-    with Ledger.open(folder) as ledger:
-        phases: dict[str, float] = {}
-        for unit in ledger.units():
-            phases[unit.phase] = round(phases.get(unit.phase, 0.0) + unit.seconds, 2)
-    phases["other"] = round(summary["seconds"] - sum(phases.values()), 2)
     return {
         "metric": summary["metric"],
         "direction": summary["direction"],
@@ -196,7 +189,8 @@ def outcome(folder: Path) -> Record:
         "trials": summary["trials"],
         "techniques": {t["name"]: t["verdict"] for t in summary["techniques"]},
         "seconds": round(summary["seconds"], 2),
-        "phases": summary.get("phases", phases),
+        "phases": {phase["name"]: phase["seconds"] for phase in summary["phases"]},
+        "waiting": {phase["name"]: phase["waiting"] for phase in summary["phases"]},
         "test_touches": summary["test_touches"],
         "statement": gain["statement"],
     }

@@ -10,7 +10,9 @@ from made_up import BASE, CONSTANT, by_recipe, made_up
 from pawl.evidence import ALPHA, Pairs, look_by_look, race
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
+from pawl.execution.session import OutOfTime
 from pawl.recipe import Recipe
+from pawl.training.population import Member
 
 DEEP = BASE.with_("depth", layers=3)
 WIDE = BASE.with_("width", factor=2.0)
@@ -104,6 +106,39 @@ def test_looks_stop_as_soon_as_all_is_decided(tmp_path: Path) -> None:
     assert found["baseline"] <= ALPHA
     assert found["same"] == 1.0
     assert effect == pytest.approx(0.8, rel=0.1)  # a normal error's mean size is 0.8 deviations
+
+
+@pytest.mark.parametrize(
+    ("per_pair", "lasts", "there"),
+    [
+        (0.5, 20, 20),  # time for all: a look's pairs train at once
+        (1e4, 20, 20),  # it did not look so, and then there was
+        (1e4, 8, 4),  # trained two by two: those of the pair in which the time ran out are lost
+        (1e4, 1, 0),
+        (0.5, 8, 0),  # all at once: all are lost
+    ],
+)
+def test_a_look_that_time_runs_out_on_is_taken_with_what_there_is(
+    tmp_path: Path, per_pair: float, lasts: int, there: int
+) -> None:
+    def world(recipe: Recipe, _: Member) -> float:
+        if len(session.asked) > lasts:
+            raise OutOfTime
+        return 1.0 if recipe == DEEP else 2.0
+
+    with made_up(tmp_path, world) as session:
+        session.budget = 1000.0
+        pairs = Pairs(session, "confirm", session.parts[1])
+        found = look_by_look(
+            session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up", per_pair=per_pair
+        )
+        assert len(pairs.of(DEEP)) == len(pairs.of(BASE)) == min(5, there)
+        if there == 0:
+            assert found == {"baseline": 1.0}
+        elif there < 5:  # the last look: all of alpha is its
+            assert found["baseline"] == pytest.approx(pairs.compare(DEEP, BASE).p_value)
+        else:
+            assert found["baseline"] <= ALPHA
 
 
 def test_a_failed_training_is_worth_a_constant_prediction(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ hide a large gain. Looks after 5, 10 and 20 pairs share alpha.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +27,7 @@ from pawl.recipe import Change, Recipe
 LOOKS: tuple[int, ...] = (5, 10, 20)
 """Numbers of pairs after which results are looked at."""
 _FEWEST_MORE = 3
+_FEW, _MOST_OF_THE_TIME = 2, 0.5
 _UNJUDGED = (
     "its recipe is not shown to beat the baseline, so its changes were not judged one by one"
 )
@@ -41,11 +42,13 @@ class Effort:
         looks: Numbers of pairs after which to look at the recipe against the baseline.
         reserve: Seconds that those looks leave: for the end, and a final test that is just enough. The
             session's reserve, which is for a full one, holds for what comes behind them.
+        per_pair: Seconds of a pair of models, as it was timed; 0 where nothing is.
     """
 
     screen: bool
     looks: tuple[int, ...]
     reserve: float = 0.0
+    per_pair: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def confirm(
     if effort.looks and changes:
         gate = look_by_look(
             session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe",
-            reserve=effort.reserve,
+            reserve=effort.reserve, per_pair=effort.per_pair,
         )  # fmt: skip
         if not pairs.of(candidate):  # given up in the middle of the first look
             effort = replace(effort, looks=())
@@ -162,32 +165,40 @@ def look_by_look(
     what: str,
     *,
     reserve: float | None = None,
+    per_pair: float = 0.0,
 ) -> dict[str, float]:
     """Compares the candidate with each other recipe, look by look; returns p-values over the looks.
 
     Whether there is time for a further look is decided by the clock before the present one; the look
     that is so known to be the last gets all of alpha that is left. A comparison that is decided, even
     when corrected for all of them, is not trained further. Leaves `reserve` seconds, or the session's.
+    Where even so the time runs out in a look's middle, it is taken with the pairs there are, and is the
+    last.
     """
     reserve = session.reserve if reserve is None else reserve
     planned = spending(looks)
     shares: list[float] = []
     p_values: dict[str, list[float]] = {name: [] for name in others}
     combined = dict.fromkeys(others, 1.0)
-    look: int = looks[0]
+    look, there = looks[0], 0
     while undecided := {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}:
         key = f"{pairs.purpose}/{what}/{look}"
         session.listener.phase(
             pairs.purpose, f"{what}, {look} pairs of {1 + len(undecided)} recipes"
         )
-        if not pairs.run(key, {**undecided, "candidate": candidate}, range(look)):
+        mine = {**undecided, "candidate": candidate}
+        expected = (look - there) * (_per_pair(pairs, mine.values()) or per_pair)
+        before, there = there, _grown(session, pairs, mine, key, (there, look), expected, reserve)
+        if there == before:
             break
-        following = session.ledger.decide(
-            f"{key}/next",
-            partial(
-                _next_look, session, pairs, [candidate, *others.values()], look, looks, reserve
-            ),
-        )
+        following = 0
+        if there == look:
+            following = session.ledger.decide(
+                f"{key}/next",
+                partial(
+                    _next_look, session, pairs, [candidate, *others.values()], look, looks, reserve
+                ),
+            )
         shares.append(planned[look] if following else 1.0 - sum(shares))
         for name, arm in undecided.items():
             p_values[name].append(pairs.compare(candidate, arm).p_value)
@@ -196,6 +207,42 @@ def look_by_look(
             break
         look = following
     return combined
+
+
+def _grown(
+    session: Session,
+    pairs: Pairs,
+    arms: Mapping[str, Recipe],
+    key: str,
+    look: tuple[int, int],
+    expected: float,
+    reserve: float,
+) -> int:
+    """Trains pairs from one number up to another; returns how many there are then.
+
+    Where they are expected to take most of the time left, a few at a time: what is given up when the
+    time runs out is then little. Members train faster together, so else all at once.
+    """
+    had, wanted = look
+
+    def few_at_once() -> int:
+        assert session.left is not None
+        return _FEW if expected > _MOST_OF_THE_TIME * (session.left - reserve) else wanted - had
+
+    step = wanted - had
+    if session.left is not None:
+        step = session.ledger.decide(f"{key}/step", few_at_once)
+    for number in range(had, wanted, step):
+        upto = min(wanted, number + step)
+        part = key if step == wanted - had else f"{key}/{upto}"
+        if not pairs.run(part, arms, range(upto)):
+            return number
+    return wanted
+
+
+def _per_pair(pairs: Pairs, arms: Iterable[Recipe]) -> float:
+    """Returns the seconds of a pair of all these arms, as they took so far; 0 before the first."""
+    return sum(pairs.seconds(arm) for arm in arms)
 
 
 def _next_look(
@@ -216,8 +263,7 @@ def _next_look(
         return 0
     if session.left is None:
         return planned[0]
-    per_pair = sum(pairs.seconds(arm) for arm in arms)
-    affordable = look + int((session.left - reserve) / max(per_pair, 1e-9))
+    affordable = look + int((session.left - reserve) / max(_per_pair(pairs, arms), 1e-9))
     return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 

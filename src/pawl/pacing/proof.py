@@ -89,12 +89,12 @@ def depth(
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
     if screening + 2 * headline + full - least < left:  # two looks
-        return Depth(Effort(screen=True, looks=LOOKS, reserve=least), full)
+        return Depth(Effort(True, LOOKS, least, mine + base), full)
     if headline < left:
-        return Depth(Effort(screen=False, looks=LOOKS, reserve=least), full)
+        return Depth(Effort(False, LOOKS, least, mine + base), full)
     bare = ending(session, 1) + (mine + base) / RESPLIT_ROWS
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.left - bare), 0)
-    return Depth(Effort(screen=False, looks=(few,) if few else (), reserve=bare), full)
+    return Depth(Effort(False, (few,) if few else (), bare, mine + base), full)
 
 
 def comparable(
