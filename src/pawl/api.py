@@ -6,7 +6,7 @@ import contextlib
 import html
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -23,11 +23,10 @@ from pawl.errors import (
     first_line,
     go_on,
     option,
-    printable,
 )
 from pawl.evidence import check_deliver
 from pawl.execution import Listener
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, new_folder
 from pawl.reading import READ_OPTIONS, Reading, ReadOptions
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
@@ -365,36 +364,6 @@ def _source_name(source: Any) -> str:
     if isinstance(source, tuple | list) and source:
         return type(source[0]).__name__
     return type(source).__name__
-
-
-@contextlib.contextmanager
-def new_folder(name: str, within: str | Path = "runs") -> Iterator[Path]:
-    """Makes the folder where the results on a source go by default; removes it if it stays empty.
-
-    Making it is what claims it: campaigns that start in the same second get folders of their own.
-    """
-    stem = printable(Path(name.partition(".py:")[0]).name.split(".")[0]) or "campaign"
-    parent = Path(within).absolute()
-    was_there, first = parent.exists(), parent / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder, number = first, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            number += 1
-            folder = first.with_name(f"{first.name}-{number}")
-        except OSError as error:
-            raise LedgerError(
-                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
-            ) from None
-    try:
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-            if not was_there:
-                parent.rmdir()
 
 
 def limits(

@@ -21,11 +21,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from pawl.api import new_folder, optimize
+from pawl.api import optimize
 from pawl.data import read_like
 from pawl.data.cells import MISSING, number_name
 from pawl.deployment.export import run, session
 from pawl.errors import BudgetError, PawlError
+from pawl.ledger import new_folder
 from pawl.recipe import Recipe
 from pawl.task import Kind, LossFunction, MetricFunction, ModelFactory, Task
 

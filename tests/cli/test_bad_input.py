@@ -351,7 +351,7 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "output of another shape": (optimize("other_shape.py"), ("[4, 3]", "[B, 2]")),
     "output with fewer rows": (optimize("fewer_rows.py"), ("1 row(s) for 4",)),
     "output not finite": (optimize("not_finite.py"), ("not finite", "initialization")),
-    "output of whole numbers": (optimize("whole.py"), ("torch.int64", "floating point")),
+    "output of whole numbers": (optimize("whole.py"), ("torch.int64", "float32")),
     "output detached": (optimize("detached.py"), ("nothing could be learned",)),
     "model raises in training": (optimize("moody.py"), ("ValueError", ": one", "training mode")),
     "model is an instance": (optimize("instance.py"), ("is a Model", "builds a fresh one")),

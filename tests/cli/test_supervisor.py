@@ -17,7 +17,7 @@ from pawl import api, budget
 from pawl.errors import BudgetError
 from pawl.execution import Session
 from pawl.execution.executors import Processes
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, new_folder
 from pawl.recipe import Recipe
 
 SOON = "import pawl.budget as b; b._LEAST_GRACE = 1.0"
@@ -194,7 +194,7 @@ def test_a_campaign_is_resumed_from_a_relative_folder_by_a_module_that_changes_d
 
 def test_campaigns_of_one_second_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.strftime", lambda _: "20261124-120000")
-    with api.new_folder("some/table.csv") as first, api.new_folder("table.csv") as second:
+    with new_folder("some/table.csv") as first, new_folder("table.csv") as second:
         (first / "ledger").touch()
         assert first.name == "table-20261124-120000"
         assert second.name == "table-20261124-120000-2"

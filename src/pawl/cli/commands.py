@@ -127,10 +127,11 @@ def optimize(
     Example: pawl optimize adult.csv --target income --budget 10m
     """
     from pawl import api  # noqa: PLC0415
+    from pawl.ledger import new_folder  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
         if out is None and resume is None and source is not None:
-            out = stack.enter_context(api.new_folder(source))
+            out = stack.enter_context(new_folder(source))
         if folder := resume or out:
             ctx.obj.tell(folder=str(folder.absolute()))
         if limits := api.limits(budget, trials, resume):
