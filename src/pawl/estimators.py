@@ -57,6 +57,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         average: int | None = None,
         seed: int | None = None,
         out: str | Path | None = None,
+        deliver: str | None = None,
     ) -> None:
         self.budget = budget
         self.trials = trials
@@ -72,6 +73,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.average = average
         self.seed = seed
         self.out = out
+        self.deliver = deliver
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -123,7 +125,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         options = {
             name: getattr(self, name)
             for name in ("budget", "trials", "baseline", "only", "epochs", "device", "executor",
-                         "average", "seed")
+                         "average", "seed", "deliver")
         }  # fmt: skip
         try:
             with new_folder(type(self).__name__, self.out or "runs") as folder:
@@ -189,6 +191,8 @@ class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         seed: Decides splits, seeds and samples, from 0; 0 by default.
         out: Folder in which each `fit` leaves a folder of its own, with report, bundle and ledger;
             `runs` by default.
+        deliver: `likely`, the default: the recipe that is more likely better predicts; or `proven`: the
+            baseline, unless one is shown to be better.
 
     Attributes:
         result_: The campaign's `pawl.Result`.

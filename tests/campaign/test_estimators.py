@@ -181,6 +181,7 @@ def test_a_regressor_with_a_model_of_ones_own(tmp_path: Path) -> None:
         (PawlClassifier(), np.eye(12), [0, 1] * 6, "got 12 row.* at least 20 are needed"),
         (PawlClassifier(metric="auk"), np.eye(30), [0, 1] * 15, "unknown metric 'auk'"),
         (PawlClassifier(trials=1.5), np.eye(30), [0, 1] * 15, "got 1.5 trials"),
+        (PawlClassifier(deliver="maybe"), np.eye(30), [0, 1] * 15, "deliver.*'maybe'"),
         (PawlClassifier(), pd.DataFrame({"a": range(30)}), [0, 1] * 9, "inconsistent numbers"),
         (PawlRegressor(), np.eye(30), ["a", "b"] * 15, "could not convert string|takes numbers"),
         (PawlRegressor(), pd.DataFrame(np.eye(30)), ["a", "b"] * 15, "takes numbers"),
