@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -279,16 +280,20 @@ def test_links_in_zips_are_refused(tmp_path):
         load(Task(data=tmp_path / "evil.zip"))
 
 
-@pytest.mark.parametrize("limit", ["MAX_ARCHIVE_BYTES", "MAX_ARCHIVE_FILES"])
+@pytest.mark.parametrize("limit", ["bytes", "files"])
 @pytest.mark.parametrize("name", ["p.zip", "p.tar.xz"])
 def test_archives_that_unpack_to_too_much_are_refused(make_images, monkeypatch, limit, name):
     path = pack(make_images(PETS), name)
-    monkeypatch.setattr(archives, limit, 10)
+    if limit == "bytes":
+        monkeypatch.setenv("PAWL_MEMORY", "1KB")
+    else:
+        monkeypatch.setattr(archives, "MAX_ARCHIVE_FILES", 10)
     with pytest.raises(DataError, match="unpacks to more than is allowed"):
         load(Task(data=path))
 
 
-def test_a_huge_member_is_refused_by_its_header(tmp_path):
+def test_a_huge_member_is_refused_by_its_header(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAWL_MEMORY", "8GB")
     member = tarfile.TarInfo("cat/a.png")
     member.size = 9 * 2**30
     (tmp_path / "bomb.tar").write_bytes(member.tobuf())
@@ -320,3 +325,54 @@ def test_cifar10(shared):
     assert data.schema.inputs[0].shape == (3, 32, 32)
     assert data.schema.classes[:2] == ("airplane", "automobile")
     assert data.development.targets.bincount().tolist() == [5000] * 10
+
+
+def test_no_program_is_started_for_an_image(make_images, tmp_path, monkeypatch):
+    """PIL hands drawings to Ghostscript, whatever the file is called."""
+    folder = make_images(PETS)
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\nshowpage\n%%EOF\n"
+    (folder / "dog" / "003.png").write_bytes(drawing)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(DataError, match=r"'dog/003\.png' cannot be read .it is none of PNG, JPEG"):
+        load(Task(data=folder))
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif", "ppm"])
+def test_the_formats_that_are_listed(make_images, suffix):
+    folder = make_images(PETS)
+    with Image.open(folder / "cat" / "000.png") as image:
+        image.save(folder / "cat" / f"more.{suffix}")
+    assert len(read_like(load(Task(data=folder)).schema, folder)) == 27
+
+
+def test_links_in_folders_are_followed_inside_only(make_images, tmp_path):
+    folder = make_images(PETS)
+    (folder / "cat" / "again.png").symlink_to("000.png")
+    data = load(Task(data=folder))
+    assert len(data.development) + len(data.test) == 27
+    other = make_images({"x": 1}, root="other")
+    for name, target in (("cat/out.png", other / "x" / "000.png"), ("bird", other / "x")):
+        (folder / name).symlink_to(target)
+        with pytest.raises(DataError, match=rf"a link at '{name}' that leads out of it"):
+            load(Task(data=folder))
+        (folder / name).unlink()
+
+
+def test_a_pipe_among_images_is_not_waited_for(make_images):
+    folder = make_images(PETS)
+    os.mkfifo(folder / "cat" / "pipe.png")
+    with pytest.raises(DataError, match=r"a pipe or device at 'cat/pipe\.png'"):
+        load(Task(data=folder))
+
+
+def test_read_like_names_the_files(make_images):
+    folder = make_images(PETS)
+    schema = load(Task(data=folder)).schema
+    names = (*(f"cat/{n:03}.png" for n in range(14)), *(f"dog/{n:03}.png" for n in range(12)))
+    for source in (folder, pack(folder, "p.tar")):
+        assert read_like(schema, source).files == names
+    assert read_like(schema, folder / "cat" / "007.png").files == ("007.png",)

@@ -1,4 +1,7 @@
-"""Image files in a folder or an archive; archives are read in stream order and never unpacked."""
+"""Image files in a folder or an archive.
+
+Archives are read in stream order and never unpacked; one image is held at a time.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
+from pawl.data import memory
 from pawl.errors import DataError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -33,7 +37,6 @@ IMAGE_SUFFIXES = (
     ".pgm",
     ".pbm",
 )
-MAX_ARCHIVE_BYTES = 8 * 2**30
 MAX_IMAGE_BYTES = 2**28
 MAX_ARCHIVE_FILES = 1_000_000
 
@@ -64,34 +67,56 @@ class ImageFile:
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
 
 
-def list_images(path: Path) -> list[ImageFile]:
-    """Returns the images of a folder, an archive or a single file, sorted by their path.
+@dataclass(frozen=True)
+class ImageFiles:
+    """A folder, an archive or a single file of images.
 
-    Hidden files and files that are no images by their extension are passed over.
-
-    Raises:
-        DataError: If the archive is broken, encrypted, too large, or has paths that lead out or
-            links; or if there are no images.
+    Attributes:
+        path: Where it is.
+        limit: What an archive may unpack to, in bytes.
     """
-    if path.is_dir():
-        found = {file.name: file for file in _from_folder(path)}
-    elif is_image(path.name):
-        found = {path.name: ImageFile(path.name, path)}
-    else:
+
+    path: Path
+    limit: int
+
+    @classmethod
+    def at(cls, path: Path) -> ImageFiles:
+        """Finds what an archive may unpack to on this machine as it is now."""
+        return cls(path, memory.allowed())
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        """Yields the images one by one, in the order in which they lie.
+
+        Hidden files and files that are no images by their extension are passed over. If an archive
+        has several of one name, the last one counts.
+
+        Raises:
+            DataError: If the archive is broken, encrypted, too large, or has paths that lead out or
+                links; if a folder has links that lead out; or if there are no images.
+        """
+        path, found = self.path, False
+        if path.is_dir():
+            files = _from_folder(path)
+        elif is_image(path.name):
+            files = iter([ImageFile(path.name, path)])
+        else:
+            is_zip = path.name.lower().endswith(".zip")
+            files = (_from_zip if is_zip else _from_tar)(path, self.limit)
         try:
-            read = _from_zip if path.name.lower().endswith(".zip") else _from_tar
-            found = {file.name: file for file in read(path)}
+            for file in files:
+                found = True
+                yield file
         except _BROKEN as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{path.name} cannot be read as an archive ({reason}); check or download it again"
             ) from error
-    if not found:
-        raise DataError(
-            f"{path.name} has no images; allowed are files ending in {', '.join(IMAGE_SUFFIXES)}; "
-            f"give a folder or archive with one folder of images per class"
-        )
-    return [found[name] for name in sorted(found)]
+        if not found:
+            raise DataError(
+                f"{path.name} has no images; allowed are files ending in "
+                f"{', '.join(IMAGE_SUFFIXES)}; give a folder or archive with one folder of images "
+                f"per class"
+            )
 
 
 def is_image(name: str) -> bool:
@@ -102,19 +127,39 @@ def is_image(name: str) -> bool:
 
 
 def _from_folder(folder: Path) -> Iterator[ImageFile]:
-    for parent, _, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
+        for name in folders:
+            if not name.startswith("."):
+                _check_inside(Path(parent, name), folder)
         for file in files:
             path = Path(parent, file)
             name = path.relative_to(folder).as_posix()
             if is_image(name):
+                _check_inside(path, folder)
+                if path.exists() and not path.is_file():
+                    raise DataError(
+                        f"{folder.name} has a pipe or device at {name!r}; allowed are files and "
+                        f"folders; remove it"
+                    )
                 yield ImageFile(name, path)
+
+
+def _check_inside(path: Path, folder: Path) -> None:
+    """Refuses a link that leads out of the folder: what it leads to is not the user's to give."""
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{folder.name} has a link at {path.relative_to(folder).as_posix()!r} that leads out of "
+            f"it, to {str(path.resolve())!r}; allowed are links to what is inside; put what it leads "
+            f"to in its place, for example with cp -rL"
+        )
 
 
 class _Guard:
     """Refuses an archive's dangerous members before anything of them is read."""
 
-    def __init__(self, archive: str) -> None:
+    def __init__(self, archive: str, limit: int) -> None:
         self._archive = archive
+        self._limit = limit
         self._num_files = 0
         self._num_bytes = 0
 
@@ -134,8 +179,8 @@ class _Guard:
             )
         self._num_files += 1
         self._num_bytes += size
-        if self._num_files > MAX_ARCHIVE_FILES or self._num_bytes > MAX_ARCHIVE_BYTES:
-            raise too_large(self._archive)
+        if self._num_files > MAX_ARCHIVE_FILES or self._num_bytes > self._limit:
+            raise _too_large(self._archive, self._limit)
         path = "/".join(part for part in parts if part)
         if is_image(path) and size > MAX_IMAGE_BYTES:
             raise DataError(
@@ -145,17 +190,20 @@ class _Guard:
         return path
 
 
-def too_large(name: str) -> DataError:
-    """The error for what unpacks to more than pawl reads."""
+def _too_large(name: str, limit: int) -> DataError:
     return DataError(
-        f"{name} unpacks to more than is allowed ({MAX_ARCHIVE_BYTES / 2**30:g} GiB and "
-        f"{MAX_ARCHIVE_FILES:,} files); unpack it yourself, check it, and give what is in it"
+        f"{name} unpacks to more than is allowed ({memory.size(limit)}, which is half of the memory "
+        f"that is left or {memory.VARIABLE}, and {MAX_ARCHIVE_FILES:,} files); unpack it yourself, "
+        f"check it, and give what is in it"
     )
 
 
-def _from_tar(path: Path) -> Iterator[ImageFile]:
-    guard = _Guard(path.name)
-    with _decompressed(path) as file, _open_tar(stream := _Stream(file, path.name)) as archive:
+def _from_tar(path: Path, limit: int) -> Iterator[ImageFile]:
+    guard = _Guard(path.name, limit)
+    with (
+        _decompressed(path) as file,
+        _open_tar(stream := _Stream(file, path.name, limit)) as archive,
+    ):
         for member in archive:
             is_regular = member.isfile() or member.isdir()
             name = guard.check(member.name, member.size, is_regular=is_regular)
@@ -163,6 +211,7 @@ def _from_tar(path: Path) -> Iterator[ImageFile]:
                 content = archive.extractfile(member)
                 assert content is not None
                 yield ImageFile(name, content.read())
+            cast("Any", archive).members.clear()  # or it would remember them all
         if stream.block(archive.offset) != bytes(tarfile.BLOCKSIZE):
             raise DataError(
                 f"{path.name} cannot be read as an archive (it ends without an end mark, so it was "
@@ -176,17 +225,18 @@ class _Stream(io.RawIOBase):
     It counts what it reads, as `tarfile` reads a header's own data before it shows the member.
     """
 
-    def __init__(self, file: _Readable, archive: str) -> None:
+    def __init__(self, file: _Readable, archive: str, limit: int) -> None:
         self._file = file
         self._archive = archive
+        self._limit = limit
         self._chunk = b""
         self._end = 0
 
     def read(self, size: int = -1) -> bytes:
         self._chunk = self._file.read(size)
         self._end += len(self._chunk)
-        if self._end > MAX_ARCHIVE_BYTES + _SLACK:
-            raise too_large(self._archive)
+        if self._end > self._limit + _SLACK:
+            raise _too_large(self._archive, self._limit)
         return self._chunk
 
     def block(self, offset: int) -> bytes:
@@ -210,8 +260,8 @@ def _decompressed(path: Path) -> _Readable:
     return bz2.open(path) if magic.startswith(b"BZh") else path.open("rb")
 
 
-def _from_zip(path: Path) -> Iterator[ImageFile]:
-    guard = _Guard(path.name)
+def _from_zip(path: Path, limit: int) -> Iterator[ImageFile]:
+    guard = _Guard(path.name, limit)
     with zipfile.ZipFile(path) as archive:
         images: list[tuple[str, zipfile.ZipInfo]] = []
         for member in archive.infolist():  # all are checked before any is unpacked

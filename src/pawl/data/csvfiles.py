@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from pawl.data import archives
+from pawl.data.filebytes import read_bytes
+from pawl.data.parquet import read_parquet
 from pawl.data.text import decode, find_separator
 from pawl.errors import DataError
 from pawl.reading import ReadOptions
@@ -51,16 +51,18 @@ def read_table_file(path: Path, options: ReadOptions) -> TableFile:
     """
     name = path.name
     if name.lower().endswith(PARQUET_SUFFIXES):
-        return TableFile(check_frame(_read_parquet(path), name))
-    data = _read_bytes(path)
+        return TableFile(check_frame(read_parquet(path), name))
+    data = read_bytes(path)
     if not data.strip():
         raise DataError(f"{name} is empty; a header and rows are needed; check the file")
     text, notes = decode(data, name, options.encoding)
     separator = options.mark or find_separator(text, name)
-    _check_widths(text, separator, name)
+    encoded = text.encode(errors="replace")
+    del data, text  # a large file is held once
+    _check_widths(encoded, separator, name)
     try:
         cells = pd.read_csv(
-            io.StringIO(text),
+            io.BytesIO(encoded),
             sep=separator,
             header=None,
             dtype="str",
@@ -83,10 +85,10 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         DataError: If it has no rows, no columns or double column names.
     """
     headers = [str(header).strip() for header in frame.columns]
-    double = sorted({header for header in headers if header and headers.count(header) > 1})
+    double = [header for header, count in Counter(headers).items() if header and count > 1]
     if double:
         raise DataError(
-            f"{name} has several columns called {double[0]!r}; each name is allowed once; rename "
+            f"{name} has several columns called {min(double)!r}; each name is allowed once; rename "
             f"them"
         )
     if not headers:
@@ -98,31 +100,16 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     # Columns without a name cannot be addressed; keep at most one so that names stay unique.
     nameless = [place for place, header in enumerate(headers) if not header]
     if len(nameless) > 1:
-        clean = clean.iloc[:, [i for i in range(len(headers)) if i not in nameless[1:]]]
+        clean = clean.iloc[:, [i for i, header in enumerate(headers) if header or i == nameless[0]]]
     return clean
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not path.name.lower().endswith(".gz"):
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            data = file.read(archives.MAX_ARCHIVE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path} cannot be read ({reason}); check the file") from error
-    if len(data) > archives.MAX_ARCHIVE_BYTES:
-        raise archives.too_large(path.name)
-    return data
-
-
-def _check_widths(text: str, separator: str, name: str) -> None:
+def _check_widths(encoded: bytes, separator: str, name: str) -> None:
     """Refuses ragged rows: pandas fills short ones up in silence."""
-    limit = csv.field_size_limit(len(text) + 1)
+    limit = csv.field_size_limit(len(encoded) + 1)
     try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True
-        )
+        lines = io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline="")
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
         width = 0
         line = 1
         for row in reader:
@@ -143,13 +130,3 @@ def _check_widths(text: str, separator: str, name: str) -> None:
 
 def _is_blank(row: Sequence[str]) -> bool:
     return len(row) == 1 and not row[0].strip()
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{path.name} cannot be read as Parquet ({reason}); write it again"
-        ) from error

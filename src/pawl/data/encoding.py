@@ -50,8 +50,9 @@ def encode_columns(
         DataError: If a column is not there.
     """
     names = [str(name) for name in frame.columns]
+    there = set(names)
     for column in columns:
-        if column.name not in names:
+        if column.name not in there:
             raise DataError(missing_column(column.name, names))
     by_name = {spec.name: spec for spec in inputs}
     encoded: Inputs = {}

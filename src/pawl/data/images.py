@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pawl.data.archives import ImageFile, list_images
+from pawl.data import memory
+from pawl.data.archives import ImageFile, ImageFiles
 from pawl.data.kinds import check_classes, check_rows
 from pawl.data.labels import Labels, encode_labels
-from pawl.data.pixels import Mode, choose_format, decode
+from pawl.data.pixels import Look, Mode, choose_format, decode, look
 from pawl.data.rare import settle_rows
 from pawl.data.samples import Pixels
 from pawl.data.sources import Parts, Source, refuse_target, require_form
@@ -28,7 +32,29 @@ _PARTS = {
     "validation": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 _MIN_CLASSES = 2
+_PER_PIXEL = 2  # bytes: once as decoded, once more while rows are split
 _LAYOUT = "one folder of images per class, with or without train/ and test/ at the top"
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Files that were looked at and not decoded: where they are, and the paths of some inside."""
+
+    source: ImageFiles
+    names: list[str]
+    looks: dict[str, Look | DataError]
+
+    def take(self, rows: list[int]) -> _Files:
+        return _Files(self.source, [self.names[row] for row in rows], self.looks)
+
+    def format(self) -> tuple[Mode, tuple[int, int], list[str]]:
+        looks = []
+        for name in self.names:
+            found = self.looks[name]
+            if isinstance(found, DataError):
+                raise found
+            looks.append(found)
+        return choose_format(looks)
 
 
 @dataclass(frozen=True)
@@ -36,12 +62,12 @@ class _Images:
     """Images with what their folders say of them.
 
     Attributes:
-        pixels: Files, or `[R, channels, height, width]` uint8.
+        pixels: Files by their paths, or `[R, channels, height, width]` uint8.
         classes: Each image's class; `None` outside class folders.
         parts: Each image's part: `train`, `validation`, `test`, or nothing.
     """
 
-    pixels: list[ImageFile] | Tensor
+    pixels: _Files | Tensor
     classes: list[str | None]
     parts: list[str]
 
@@ -51,7 +77,7 @@ class _Images:
     def take(self, rows: list[int]) -> _Images:
         pixels = self.pixels
         return _Images(
-            pixels[rows] if isinstance(pixels, Tensor) else [pixels[row] for row in rows],
+            pixels[rows] if isinstance(pixels, Tensor) else pixels.take(rows),
             [self.classes[row] for row in rows],
             [self.parts[row] for row in rows],
         )
@@ -118,10 +144,11 @@ def load_images(
         inputs=(InputSpec(name="image", shape=shape, dtype="uint8"),),
         image_mode=mode,
     )
+    pixels, test_pixels = _decode((development, held), schema)
     return Parts(
         schema,
-        Examples({"image": _decode(development, schema)}, targets),
-        Examples({"image": _decode(held, schema)}, test_targets),
+        Examples({"image": pixels}, targets),
+        Examples({"image": test_pixels}, test_targets),
         notes + more,
     )
 
@@ -129,7 +156,7 @@ def load_images(
 def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
     """Reads images sorted by path; class folders are needed only for the targets."""
     require_form(source, "images", "the source")
-    images = _open(source)
+    images = _open(source, looks=False)
     targets = None
     if with_targets:
         loose = images.classes.count(None)
@@ -138,17 +165,31 @@ def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Exampl
                 f"{loose} image(s) of {source.name} are in no class folder; allowed is {_LAYOUT}"
             )
         targets = encode_labels(images.labels(), schema.kind, schema.classes)
-    return Examples({"image": _decode(images, schema)}, targets)
+    (pixels,) = _decode((images,), schema)
+    files = () if isinstance(images.pixels, Tensor) else tuple(images.pixels.names)
+    return Examples({"image": pixels}, targets, files)
 
 
-def _open(source: Source) -> _Images:
+def _open(source: Source, *, looks: bool = True) -> _Images:
+    """Lists a source's images, sorted by their path, and looks at them where that is wanted."""
     value: Any = source.value
     if isinstance(value, Pixels):
         return _Images(value.images, list(value.classes), [""] * len(value.classes))
     assert isinstance(value, Path)
-    files = list_images(value)
-    places = _places([file.name for file in files])
-    return _Images(files, [label for _, label in places], [part for part, _ in places])
+    files = ImageFiles.at(value)
+    found = {file.name: _looked_at(file) if looks else None for file in files}
+    names = sorted(found)
+    seen = {name: each for name, each in found.items() if each is not None}
+    places = _places(names)
+    classes, parts = [label for _, label in places], [part for part, _ in places]
+    return _Images(_Files(files, names, seen), classes, parts)
+
+
+def _looked_at(file: ImageFile) -> Look | DataError:
+    try:
+        return look(file)
+    except DataError as error:  # it may be one of those that are left out
+        return error
 
 
 def _places(names: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -194,17 +235,35 @@ def _format(images: _Images) -> tuple[Mode, tuple[int, ...], list[str]]:
     if isinstance(images.pixels, Tensor):
         shape = tuple(images.pixels.shape[1:])
         return ("L" if shape[0] == 1 else "RGB"), shape, []
-    mode, size, notes = choose_format(images.pixels)
+    mode, size, notes = images.pixels.format()
     return mode, (1 if mode == "L" else 3, *size), notes
 
 
-def _decode(images: _Images, schema: Schema) -> Tensor:
+def _decode(parts: Sequence[_Images], schema: Schema) -> list[Tensor]:
+    """Decodes images that lie together in one go: `[R, channels, height, width]` for each part."""
     shape = schema.inputs[0].shape
-    if not isinstance(images.pixels, Tensor):
-        return decode(images.pixels, schema.image_mode, (shape[1], shape[2]))
-    if tuple(images.pixels.shape[1:]) != shape:
-        raise DataError(
-            f"got images of shape {tuple(images.pixels.shape[1:])}; {shape} is needed, as in the "
-            f"data that the schema comes from"
-        )
-    return images.pixels
+    limit, needed = memory.allowed(), 0
+    wanted: dict[Path, tuple[ImageFiles, dict[str, list[NDArray[np.uint8]]]]] = {}
+    tensors = []
+    for images in parts:
+        pixels = images.pixels
+        if isinstance(pixels, Tensor):
+            if tuple(pixels.shape[1:]) != shape:
+                raise DataError(
+                    f"got images of shape {tuple(pixels.shape[1:])}; {shape} is needed, as in the "
+                    f"data that the schema comes from"
+                )
+            tensors.append(pixels)
+            continue
+        needed += _PER_PIXEL * len(images) * math.prod(shape)
+        memory.refuse_more(needed, limit, pixels.source.path.name, "give fewer images")
+        decoded = np.empty((len(images), *shape), dtype=np.uint8)
+        tensors.append(torch.from_numpy(decoded))
+        _, rows = wanted.setdefault(pixels.source.path, (pixels.source, {}))
+        for name, row in zip(pixels.names, decoded, strict=True):
+            rows.setdefault(name, []).append(row)
+    for source, rows in wanted.values():
+        for file in source:
+            for row in rows.get(file.name, ()):
+                row[:] = decode(file, schema.image_mode, (shape[1], shape[2]))
+    return tensors

@@ -10,17 +10,20 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from pawl.data.archives import ImageFile
 from pawl.errors import DataError
 
 MAX_SIDE = 128
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What images may be, whatever their name; other formats of PIL's start programs, or are drawings."""
+
 _GRAY = ("L", "1")
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, struct.error,
@@ -30,7 +33,30 @@ _BROKEN = (
 Mode = Literal["L", "RGB"]
 
 
-def choose_format(files: Sequence[ImageFile]) -> tuple[Mode, tuple[int, int], list[str]]:
+@dataclass(frozen=True)
+class Look:
+    """What an image's head says.
+
+    Attributes:
+        size: `(width, height)`.
+        gray: Whether it is gray, or black and white.
+    """
+
+    size: tuple[int, int]
+    gray: bool
+
+
+def look(file: ImageFile) -> Look:
+    """Reads an image's head.
+
+    Raises:
+        DataError: If the image is broken or has too many pixels, naming it.
+    """
+    with _opened(file) as image:
+        return Look(image.size, image.mode in _GRAY)
+
+
+def choose_format(looks: Sequence[Look]) -> tuple[Mode, tuple[int, int], list[str]]:
     """Chooses the mode and the size that all images are to have.
 
     The mode is `L` if every image is gray or black and white, else `RGB`. The size is the most
@@ -39,13 +65,8 @@ def choose_format(files: Sequence[ImageFile]) -> tuple[Mode, tuple[int, int], li
     Returns:
         The mode, `(height, width)`, and notes.
     """
-    sizes: Counter[tuple[int, int]] = Counter()
-    gray = True
-    with _quiet():
-        for file in files:
-            with _opened(file) as image:
-                sizes[image.size] += 1
-                gray = gray and image.mode in _GRAY
+    sizes = Counter(each.size for each in looks)
+    gray = all(each.gray for each in looks)
     # Ties go to the larger image, so that the order of the files does not matter.
     (width, height), count = max(sizes.items(), key=lambda item: (item[1], item[0]))
     notes = []
@@ -62,25 +83,20 @@ def choose_format(files: Sequence[ImageFile]) -> tuple[Mode, tuple[int, int], li
     return "L" if gray else "RGB", (height, width), notes
 
 
-def decode(files: Sequence[ImageFile], mode: Mode, size: tuple[int, int]) -> Tensor:
-    """Decodes images to `[R, C, H, W]` uint8, resized (bilinear) and converted where needed.
+def decode(file: ImageFile, mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decodes an image to `[C, H, W]`, resized (bilinear) and converted where needed.
 
     Raises:
-        DataError: If an image is broken or has too many pixels, naming it.
+        DataError: If the image is broken or has too many pixels, naming it.
     """
     height, width = size
-    channels = 1 if mode == "L" else 3
-    pixels = np.empty((len(files), channels, height, width), dtype=np.uint8)
-    with _quiet():
-        for row, file in enumerate(files):
-            with _opened(file) as opened:
-                opened.draft(mode, (width, height))
-                image = _converted(opened, mode)
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.BILINEAR)
-                values = np.asarray(image)
-                pixels[row] = values if mode == "L" else values.transpose(2, 0, 1)
-    return torch.from_numpy(pixels)
+    with _opened(file) as opened:
+        opened.draft(mode, (width, height))
+        image = _converted(opened, mode)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        values = np.asarray(image)
+        return values[None] if mode == "L" else values.transpose(2, 0, 1)
 
 
 def _converted(image: Image.Image, mode: Mode) -> Image.Image:
@@ -93,18 +109,13 @@ def _converted(image: Image.Image, mode: Mode) -> Image.Image:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
-@contextmanager
 def _opened(file: ImageFile) -> Iterator[Image.Image]:
     try:
-        with Image.open(file.open()) as image:
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file.open(), formats=FORMATS) as image:
+                yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(
             f"image {file.name!r} has too many pixels (allowed are {Image.MAX_IMAGE_PIXELS:,}); "
@@ -113,7 +124,7 @@ def _opened(file: ImageFile) -> Iterator[Image.Image]:
     except _BROKEN as error:
         reason = " ".join(str(error).split())
         if isinstance(error, UnidentifiedImageError):
-            reason = "no known image format"
+            reason = f"it is none of {', '.join(FORMATS)}"
         raise DataError(
             f"image {file.name!r} cannot be read ({reason}); replace or remove it"
         ) from error

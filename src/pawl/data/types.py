@@ -59,7 +59,9 @@ class InputSpec(_Value):
         dtype: `float32`, `int64` or `uint8`.
         features: Names along the last axis, for tables: one per numeric feature or categorical
             column (a date gives several features).
-        missing: For `numeric`: which features may be missing, one flag per feature.
+        missing: For numbers whose gaps pawl fills (those of tables, and those of arrays for pawl's
+            own networks): which features of a row may be missing, one flag per entry of the last
+            axis. Only the features of vectors are flagged; an input without flags is not filled.
         cardinalities: For `categorical`: number of codes per column, the 0 included.
     """
 
@@ -154,10 +156,12 @@ class Examples:
     Attributes:
         inputs: Every tensor has the rows on its first axis.
         targets: `[R]` int64 class indices or float32 values; `None` when unknown (prediction).
+        files: For images that `read_like` read from files: each row's path inside the source.
     """
 
     inputs: Inputs
     targets: Tensor | None
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
