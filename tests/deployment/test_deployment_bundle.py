@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -207,3 +208,67 @@ def test_a_regression_gives_one_column_in_the_targets_units(tmp_path: Path) -> N
     assert list(got.columns) == ["prediction"]
     assert np.corrcoef(got["prediction"], rows["target"])[0, 1] > 0.7
     assert abs(got["prediction"].mean() - rows["target"].mean()) < 5
+
+
+def with_graph(copy: Path, graph: onnx.ModelProto) -> Path:
+    """The bundle with another graph, under a digest that fits."""
+    (copy / "model.onnx").write_bytes(graph.SerializeToString())
+    (copy / MANIFEST).write_bytes(manifest_of({n: (copy / n).read_bytes() for n in FILES}))
+    return copy
+
+
+@pytest.mark.parametrize("where", ["initializer", "attribute"])
+def test_a_graph_with_values_in_another_file_is_refused(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(bytes(100_000))
+    graph = onnx.load(copy / "model.onnx")
+    tensor = next(t for t in graph.graph.initializer if len(t.raw_data) > 32)
+    if where == "attribute":
+        node = onnx.helper.make_node("Constant", [], ["more"], value=tensor)
+        graph.graph.node.append(node)
+        (tensor,) = (a.t for a in graph.graph.node[-1].attribute)
+    size = len(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "secret.bin"), ("length", str(size))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    refused(with_graph(copy, graph), "model.onnx", "in another file, 'secret.bin'", "nothing of it")
+
+
+def renamed(graph: onnx.ModelProto, old: str, new: str) -> None:
+    for item in (*graph.graph.input, *graph.graph.output):
+        item.name = item.name.replace(old, new)
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+
+
+@pytest.mark.parametrize("name", ["prediction", "numeric"])
+def test_a_graph_with_other_inputs_or_outputs_is_refused(copy: Path, name: str) -> None:
+    graph = onnx.load(copy / "model.onnx")
+    renamed(graph, name, "other")
+    refused(with_graph(copy, graph), "other", "take numeric, categorical and give prediction")
+
+
+def test_a_graph_that_cannot_take_the_rows_is_told(copy: Path) -> None:
+    task = json.loads((copy / "task.json").read_text())
+    more = task["schema"]
+    more["classes"] = ["no", "perhaps", "yes"]
+    (copy / "task.json").write_text(json.dumps(task))
+    bundle = Bundle.open(with_graph(copy, onnx.load(copy / "model.onnx")))
+    with pytest.raises(BundleError, match=r"shape \[160, 2\]; \[160, 3\] are needed") as caught:
+        bundle.predict(frame())
+    assert "\n" not in str(caught.value)
+    numeric = next(item for item in more["inputs"] if item["name"] == "numeric")
+    last = numeric["features"].pop()
+    numeric["missing"].pop()
+    numeric["shape"] = [len(numeric["features"])]
+    more["columns"] = [column for column in more["columns"] if column["name"] != last]
+    (copy / "task.json").write_text(json.dumps(task))
+    bundle = Bundle.open(with_graph(copy, onnx.load(copy / "model.onnx")))
+    with pytest.raises(BundleError, match="cannot take rows of this schema") as caught:
+        bundle.predict(frame())
+    assert "\n" not in str(caught.value)

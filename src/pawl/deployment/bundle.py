@@ -21,7 +21,7 @@ from safetensors import SafetensorError, deserialize
 from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
-from pawl.deployment.export import run, session
+from pawl.deployment.export import check_graph, run, session
 from pawl.errors import BundleError, first_line, option, printable
 from pawl.ledger import Ledger
 from pawl.training.trained import Trained
@@ -74,7 +74,12 @@ class Bundle:
                 "nothing of it was run; take the bundle anew"
             ) from None
         try:
+            check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
             running = session(content["model.onnx"], threads=cores().usable)
+        except BundleError as error:
+            raise BundleError(
+                f"{str(path / 'model.onnx')!r} {error}; nothing of it was run; take the bundle anew"
+            ) from None
         except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
             raise BundleError(
                 f"{str(path / 'model.onnx')!r} cannot be read ({first_line(error)}); take the bundle "
@@ -87,18 +92,42 @@ class Bundle:
         return read_like(self.schema, source)
 
     def predict_raw(self, examples: Examples) -> np.ndarray:
-        """Returns probabilities `[R, C]` or values `[R]`, float32."""
-        return run(self._session, examples)
+        """Returns probabilities `[R, C]` or values `[R]`, float32.
+
+        Raises:
+            BundleError: The graph cannot take the rows, or gives anything else.
+        """
+        graph = str(self.folder / "model.onnx")
+        try:
+            got = run(self._session, examples)
+        except Exception as error:  # as above
+            raise BundleError(
+                f"{graph!r} cannot take rows of this schema ({first_line(error)}); take the bundle "
+                "anew"
+            ) from None
+        schema = self.schema
+        wanted = (len(examples), *([] if schema.kind == "regression" else [schema.num_outputs]))
+        if got.shape != wanted:
+            raise BundleError(
+                f"{graph!r} gave predictions of shape {list(got.shape)}; {list(wanted)} are needed; "
+                "take the bundle anew"
+            )
+        return got
 
     def predict(self, source: Any) -> pd.DataFrame:
         """Returns one row per input row: `prediction`, and `p_CLASS` per class.
+
+        For images from files, `file` comes first: each image's path inside the source.
 
         Args:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
         """
         examples = self.read(source)
-        return prediction_frame(self.schema, self.predict_raw(examples))
+        frame = prediction_frame(self.schema, self.predict_raw(examples))
+        if examples.files:
+            frame.insert(0, "file", [printable(file) for file in examples.files])
+        return frame
 
 
 def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -86,6 +88,48 @@ def session(graph: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def check_graph(graph: bytes, inputs: Sequence[str]) -> None:
+    """Checks a graph from a file before it is loaded.
+
+    Args:
+        graph: The file's bytes.
+        inputs: Names of the inputs that it may take.
+
+    Raises:
+        BundleError: It takes other inputs, gives another output, or has data in other files, which
+            ONNX Runtime would look for in the working directory. The message has no subject.
+        Exception: It is no graph.
+    """
+    model = onnx.load_from_string(graph)
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+            raise BundleError(
+                f"has the values of {tensor.name!r} in another file, {where!r}; allowed are graphs "
+                "that hold their own"
+            )
+    held = {tensor.name for tensor in model.graph.initializer}
+    got = [item.name for item in model.graph.input if item.name not in held]
+    given = [item.name for item in model.graph.output]
+    if OUTPUT not in given or not set(got) <= set(inputs):
+        raise BundleError(
+            f"takes {', '.join(got) or 'nothing'} and gives {', '.join(given) or 'nothing'}; allowed "
+            f"are graphs that take {', '.join(inputs)} and give {OUTPUT}"
+        )
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yields every tensor of a graph, also those inside nodes, functions and graphs within it."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for each in [value] if hasattr(value, "ListFields") else value:
+            if isinstance(each, onnx.TensorProto):
+                yield each
+            else:
+                yield from _tensors(each)
 
 
 def run(
