@@ -324,6 +324,12 @@ def test_a_campaign_is_shown_and_its_report_is_written_anew(
     assert (again.returncode, again.stdout) == (0, ran.stdout)
     assert (out / "report.html").read_bytes() == page
     assert json.loads(in_process(capfd, "report", out, "--json").stdout) == summary
+    for path, words in (("artifacts", "kept.json' is missing"), ("ledger.sqlite", "ledger")):
+        (out / path).rename(out / "away")
+        refused = in_process(capfd, "report", out)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert words in refused.stderr
+        (out / "away").rename(out / path)
 
 
 def test_a_terminal_sees_one_line_that_is_rewritten_and_a_line_per_phase() -> None:

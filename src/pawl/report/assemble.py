@@ -9,6 +9,7 @@ from pathlib import Path
 from pawl.data.types import LoadedData
 from pawl.deployment import BATCH_ROWS, Cost
 from pawl.environment import hardware, versions
+from pawl.errors import LedgerError, PawlError
 from pawl.evidence import (
     ALPHA,
     LOOKS,
@@ -309,7 +310,14 @@ def render_folder(folder: Path, summary: Summary) -> Path:
     """Writes a finished campaign's page anew from its ledger; returns its path."""
     with Ledger.open(folder) as ledger:
         records = ledger.trials("test")
-        kept = json.loads((folder / "artifacts" / "kept.json").read_text(encoding="utf-8"))
-        baseline, final = (Recipe.from_dict(kept["recipes"][a]) for a in ("baseline", "final"))
+        path = folder / "artifacts" / "kept.json"
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))["recipes"]
+            baseline, final = (Recipe.from_dict(kept[arm]) for arm in ("baseline", "final"))
+        except (OSError, ValueError, KeyError, TypeError, PawlError):
+            raise LedgerError(
+                f"{str(path)!r} is missing or damaged; a report needs all that its campaign left; "
+                "give the whole folder"
+            ) from None
         page = render(report_of(ledger, summary, baseline, final, records))
         return ledger.write_file("report.html", page.encode())

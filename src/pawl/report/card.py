@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from pawl.recipe import Recipe
-from pawl.report.summary import Summary
+from pawl.report.summary import Summary, TaskSummary
+
+_TAKES = {
+    "numeric": "NaN where a value is missing, 1 and 0 for true and false, and a date split into days "
+    "since 1970-01-01, month (1 to 12), weekday (0 to 6 from Monday) and, if it has times, hour with "
+    "its fraction; `features` in `task.json` names them in order",
+    "categorical": "a code per column: 1 for the first category that `task.json` lists for it, 0 where "
+    "it is missing or unknown",
+    "image": "pixels from 0 to 255 as channels, height, width; resized to that, and gray or RGB",
+}
 
 
 def _kept(summary: Summary) -> str:
@@ -49,6 +58,16 @@ for {summary.test_touches} claim(s). Repeat it with `{summary.command}`.
 ```toml
 {recipe.to_toml()}```
 
-Predict with `pawl predict BUNDLE DATA --out predictions.csv`. `model.onnx` takes raw values; categories
-enter as the integers that `task.json` lists (0 for missing and unknown ones).
+Predict with `pawl predict BUNDLE DATA --out predictions.csv`, which takes raw rows. `model.onnx` takes
+tensors with the rows on the first axis, and scales and fills them itself:
+
+{_graph_inputs(task)}
 """
+
+
+def _graph_inputs(task: TaskSummary) -> str:
+    lines = []
+    for each in task.inputs:
+        meaning = _TAKES.get(each.split()[0], "as it was given, in that type")
+        lines.append(f"- `{each}` a row: {meaning}.")
+    return "\n".join(lines)
