@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from pawl.data import load, read_like
 from pawl.errors import DataError, TaskError
 from pawl.task import Task
+from pawl.training.problem import Problem
 
 X = np.random.default_rng(0).normal(size=(40, 5))
 Y = np.arange(40) % 3
@@ -292,7 +293,6 @@ def test_read_like_casts_only_what_fits():
         ((torch.ones(40, 2, dtype=torch.complex64), Y), "is complex"),
         (([[1.0], [1.0, 2.0]] * 20, Y), "rows of different shapes"),
         (((X, X[1:]), Y), r"inputs differ in their number of rows \(x0: 40, x1: 39\)"),
-        ((np.where(X > 2, np.inf, X), Y), "NaN or infinite; allowed are finite numbers"),
         ((X, "target"), "got a str as targets; allowed is one value per row.*target='target'"),
         ((X, set(Y.tolist())), "got a set as targets; allowed is one value per row"),
         ((pd.DataFrame(X), "target"), "got a str as targets beside a data frame.*target='target'"),
@@ -310,7 +310,33 @@ def test_the_users_own_model_may_take_values_that_are_not_finite():
     x = X.copy()
     x[0] = np.nan
     data = load(Task(data=(x, Y), test=(x, Y), model=lambda: nn.Linear(5, 3)))
-    assert "NaN or infinite, as the task's model gets them" in data.notes[0]
+    assert "NaN or infinite and reach the task's model as they are" in data.notes[0]
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_gaps_of_arrays_are_filled_as_those_of_frames_are(odd):
+    x = X.copy()
+    x[::4, 1] = odd
+    data = load(Task(data=(x, Y), test=(x, Y)))
+    (spec,) = data.schema.inputs
+    assert spec.missing == (False, True, False, False, False)
+    assert data.notes == ("input 'x': 10 value(s) are NaN or infinite and count as missing",) * 2
+    frame = pd.DataFrame(x).add_prefix("c")
+    like = load(Task(data=(frame, Y), test=(frame, Y)))
+    given, table = (Problem.of(Task(data=None), each).facts().sample for each in (data, like))
+    torch.testing.assert_close(given["x"], table["numeric"])
+    assert given["x"].isfinite().all()
+    assert given["x"].shape[1] == 6
+
+
+def test_gaps_of_arrays_that_are_no_vectors_are_filled():
+    images, vectors = torch.rand(40, 3, 4, 5), torch.rand(40, 2)
+    images[::4, 0, 0, 0] = torch.nan
+    vectors[::5, 1] = -torch.inf
+    data = load(Task(data=((images, vectors), Y)))
+    sample = Problem.of(Task(data=None), data).facts().sample
+    assert all(tensor.isfinite().all() for tensor in sample.values())
+    assert (sample["x0"].shape[1:], sample["x1"].shape[1:]) == ((3, 4, 5), (3,))
 
 
 def test_a_target_column_is_for_tables():

@@ -70,25 +70,26 @@ def load_arrays(
     inputs = _where(inputs, settled.keep)
     test_inputs = None if test_inputs is None else _where(test_inputs, settled.test_keep)
     targets = encode_labels(settled.labels, kind, classes)
+    own_model = task.model is not None
+    everything = Examples(inputs, targets)
+    development, test_rows = everything, None
+    if test_inputs is None or test_labels is None:
+        rest, held = split_rows(targets, kind, test_share, seed)
+        development, test_rows = everything.take(rest), everything.take(held)
     specs = tuple(
-        InputSpec(name=name, shape=tuple(tensor.shape[1:]), dtype=dtype_name(tensor))
-        for name, tensor in inputs.items()
+        _spec(name, tensor, own_model=own_model) for name, tensor in development.inputs.items()
     )
     schema = Schema(
         source="arrays", kind=kind, target=_TARGET, classes=classes, inputs=specs, style=style
     )
-    if test_inputs is None or test_labels is None:
-        rest, held = split_rows(targets, kind, test_share, seed)
-        everything = Examples(inputs, targets)
-        development, test_rows = everything.take(rest), everything.take(held)
-    else:
-        development = Examples(inputs, targets)
+    if test_inputs is not None and test_labels is not None:
         test_targets = encode_labels(test_labels, kind, classes)
         test_rows = Examples(fit_inputs(test_inputs, schema), test_targets)
+    assert test_rows is not None
     assert development.targets is not None
     check_classes(development.targets, classes, _TARGET)
     for rows in (development, test_rows):
-        notes += _check_finite(rows.inputs, own_model=task.model is not None)
+        notes += _notes_on_gaps(rows.inputs, own_model=own_model)
     return Parts(schema, development, test_rows, notes)
 
 
@@ -235,14 +236,22 @@ def _labels(targets: Any, num_rows: int) -> Labels:
     return read_labels(column, _TARGET, whole=whole)
 
 
-def _check_finite(inputs: Inputs, *, own_model: bool) -> Sequence[str]:
+def _spec(name: str, tensor: Tensor, *, own_model: bool) -> InputSpec:
+    """An input of this shape, with flags for its gaps where pawl's own network is to take it."""
+    shape = tuple(tensor.shape[1:])
+    missing: tuple[bool, ...] = ()
+    if tensor.is_floating_point() and not own_model:
+        odd = ~tensor.isfinite()
+        is_vector = len(shape) == 1
+        missing = tuple(odd.any(0).tolist()) if is_vector else (False,) * (shape[-1:] or (1,))[0]
+    return InputSpec(name=name, shape=shape, dtype=dtype_name(tensor), missing=missing)
+
+
+def _notes_on_gaps(inputs: Inputs, *, own_model: bool) -> Sequence[str]:
     notes = []
     for name, tensor in inputs.items():
         num_odd = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
-        if not num_odd:
-            continue
-        got = f"input {name!r} has {num_odd} value(s) that are NaN or infinite"
-        if not own_model:
-            raise DataError(f"{got}; allowed are finite numbers; fill them, or give a data frame")
-        notes.append(f"{got}, as the task's model gets them")
+        if num_odd:
+            how = "and reach the task's model as they are" if own_model else "and count as missing"
+            notes.append(f"input {name!r}: {num_odd} value(s) are NaN or infinite {how}")
     return notes

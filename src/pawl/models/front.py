@@ -1,7 +1,7 @@
 """Layers in front of the model: they turn raw inputs into what a network can take.
 
 Each maps `Inputs` to `Inputs`, has buffers only, and is fitted on training rows, so that it travels
-with the weights and the exported graph takes raw values.
+with the weights and the exported graph takes unscaled values with gaps.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from pawl.data.types import Examples, Inputs, Schema
 class Impute(nn.Module):
     """Fills missing numbers with the training mean and appends one indicator per such feature.
 
-    `numeric` goes from `[B, F]` with NaN to `[B, F + M]` without; `M` features may be missing.
+    The input goes from `[B, ..., F]` with NaN or infinities to `[B, ..., F + M]` without; `M`
+    features may be missing.
     """
 
     fill: Tensor
     columns: Tensor
 
-    def __init__(self, fill: Tensor, missing: tuple[bool, ...]) -> None:
+    def __init__(self, name: str, fill: Tensor, missing: tuple[bool, ...]) -> None:
         super().__init__()
+        self.name = name
         self.register_buffer("fill", fill)
         flagged = [index for index, flag in enumerate(missing) if flag]
         self.num_indicators = len(flagged)
@@ -30,13 +32,13 @@ class Impute(nn.Module):
 
     def forward(self, inputs: Inputs) -> Inputs:
         """Fills, and appends indicators."""
-        numeric = inputs["numeric"]
-        missing = torch.isnan(numeric)
+        numeric = inputs[self.name]
+        missing = ~torch.isfinite(numeric)
         filled = torch.where(missing, self.fill, numeric)
         if self.num_indicators:
             flags = missing.index_select(-1, self.columns).to(filled.dtype)
             filled = torch.cat([filled, flags], dim=-1)
-        return {**inputs, "numeric": filled}
+        return {**inputs, self.name: filled}
 
 
 class ToFloat(nn.Module):
@@ -89,10 +91,11 @@ class Front(nn.Module):
 def base_layers(schema: Schema, examples: Examples, rows: Tensor) -> tuple[nn.Module, ...]:
     """Returns the layers without which nothing can be trained: imputation, integers to floats."""
     layers: list[nn.Module] = []
-    if schema.source == "table" and "numeric" in examples.inputs:
-        spec = next(spec for spec in schema.inputs if spec.name == "numeric")
-        fill = torch.nanmean(examples.inputs["numeric"][rows], dim=0)
-        layers.append(Impute(torch.nan_to_num(fill, nan=0.0), spec.missing))
+    for spec in schema.inputs:
+        if spec.missing:
+            values = examples.inputs[spec.name][rows]
+            fill = torch.nanmean(torch.where(values.isfinite(), values, torch.nan), dim=0)
+            layers.append(Impute(spec.name, torch.nan_to_num(fill, nan=0.0), spec.missing))
     if any(spec.dtype == "uint8" for spec in schema.inputs):
         layers.append(ToFloat())
     return tuple(layers)
