@@ -56,7 +56,9 @@ def test_they_are_told_kept_and_used(
     rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heard, out = Heard(), tmp_path / "out"
-    given = {"trials": 2, "epochs": 2, "baseline": RECIPE, "only": ["dropout"], "average": 1}
+    start = tmp_path / "start.toml"
+    start.write_text(RECIPE.to_toml())
+    given = {"trials": 2, "epochs": 2, "baseline": start, "only": ["dropout"], "average": 1}
     done = pawl.optimize(str(rows), out=out, listener=heard, **given, **OPTIONS)  # type: ignore[arg-type]
     task = done.summary.task
     assert task.classes == ["yes", "no"]
@@ -69,11 +71,9 @@ def test_they_are_told_kept_and_used(
     assert "task binary of 'bought', 120 rows" in closing
     assert "note column 'id' was left out: it is to be ignored" in closing
     assert "note column 'remark' was left out: 96 distinct texts" in closing
-    # The command that repeats it, where everything can be written on one.
-    from pawl import api
-
-    line = api._command(str(rows), {"trials": 2, **api._given(OPTIONS)})  # type: ignore[arg-type]
-    assert shlex.split(line)[5:] == [
+    # The command that repeats it holds them.
+    words = shlex.split(done.summary.command)
+    assert words[words.index("--separator") : ] == [
         "--separator", ";", "--decimal", ",", "--ignore", "id", "--types",
         "zip code=categorical", "--positive", "no",
     ]  # fmt: skip
