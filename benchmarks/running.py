@@ -168,13 +168,12 @@ def outcome(folder: Path) -> Record:
     gain, confirmation = summary["gain"], summary["confirmation"]
     sign = 1.0 if summary["direction"] == "maximize" else -1.0
     baseline, final = summary["baseline"]["value"], summary["final"]["value"]
-    proven = summary.get("proven", gain.get("proven"))
     return {
         "metric": summary["metric"],
         "direction": summary["direction"],
-        "proven": proven,
-        "delivered": summary.get("delivered", "candidate" if proven else "baseline"),
-        "likelihood": summary.get("likelihood"),
+        "proven": summary["proven"],
+        "delivered": summary["delivered"],
+        "likelihood": summary["likelihood"],
         "baseline": baseline,
         "final": final,
         "better": sign * (final - baseline) > 0.0,

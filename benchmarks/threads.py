@@ -80,7 +80,10 @@ def compare(net: str, count: int, rounds: int) -> dict[str, Any]:
         "members": count,
         "steps": setting.steps,
         "first_use": {label: round(each, 2) for label, each in compiling.items()},
-        "places": {place: _place(taken[place], compiling, *chosen[place]) for place in PLACES},
+        "places": {
+            place: _place(taken[place], compiling, stopped[place], *chosen[place])
+            for place in PLACES
+        },
     }
 
 
@@ -111,6 +114,7 @@ def _place(
             for label, each in taken.items()
         },
         "best_fixed": best,
+        "stopped": sorted(stopped),
         "planner_over_best": {
             "median": round(over, 3),
             "interval_95": [round(float(low), 3), round(float(high), 3)],
