@@ -3,7 +3,7 @@
     python benchmarks/deliver.py --records runs/deliver.jsonl > benchmarks/results/deliver.json
     python benchmarks/deliver.py --records runs/deliver.jsonl --seeds 0-1   # a part of it
 
-Every campaign runs on one core with a budget of 20, 40 or 60 seconds (images: 60), as many at a time
+Every campaign runs on one core with a budget of 30, 45 or 60 seconds (images: 60), as many at a time
 as there are cores. It delivers its candidate whenever that was compared with the baseline, so that both
 arms are scored on the test rows; each rule is then applied to what the fresh pairs said. Where nothing
 was compared all rules deliver the baseline. Campaigns that ended are skipped.
@@ -34,7 +34,7 @@ import running
 from quality import DATA
 from rules import evaluate
 
-BUDGETS = (20, 40, 60)
+BUDGETS = (30, 45, 60)
 SEEDS = 8
 MOST_TESTED, TESTED_SHARE = 8000, 0.2
 _IMAGES = {"train": 300, "test": 100}  # of each class
