@@ -120,7 +120,7 @@ def _leave(
     """Writes bundle, recipe, report and summary; the summary last: all else is there.
 
     Returns:
-        The summary with the times until it was written.
+        The summary with the times until the page was written.
     """
     session.listener.phase("report", "report.html")
     ledger = session.ledger
@@ -135,8 +135,8 @@ def _leave(
         card=card(summary, final),
     )  # fmt: skip
     ledger.write_file("recipe.toml", final.to_toml().encode())
-    page = render(report_of(ledger, summary, baseline, final, test.records))
-    ledger.write_file("report.html", page.encode())
     whole = summary.model_copy(update={"phases": phases(session), "seconds": ledger.elapsed})
+    page = render(report_of(ledger, whole, baseline, final, test.records))
+    ledger.write_file("report.html", page.encode())
     ledger.write_file("summary.json", whole.to_json().encode())
     return whole

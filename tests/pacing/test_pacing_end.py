@@ -61,3 +61,13 @@ def test_what_is_compared_is_the_first_that_there_is_time_for(
         assert chosen() == (0, ())
         assert chosen(4) == (0, ())  # timing costs time as well
         assert asked == [0, 1, 2, 3]
+
+
+def test_what_there_is_time_for_is_found_out_however_little_is_left(tmp_path: Path) -> None:
+    recipes = [plain(dropout={"rate": rate}) for rate in (0.1, 0.2)]
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, budget=1.0, floor=1e6)
+        pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
+        trials = [object()]
+        assert pacing.comparable(session, pace, plain(), recipes, trials)[1].effort.looks == ()  # type: ignore[arg-type]
+        assert session.floor == 1e6

@@ -119,14 +119,18 @@ def comparable(
     Returns:
         The place among the recipes, 0 if there is time for none, and the depth.
     """
-    found = None
-    for place, recipe in enumerate(recipes[:_MOST_TIMED]):
-        depth_ = depth(session, pace_, baseline, recipe, trials)
-        found = found or depth_
-        if depth_.effort.looks:
-            return place, depth_
-    assert found is not None
-    return 0, found
+    floor_, session.floor = session.floor, None  # looking is not given up half-way
+    try:
+        found = None
+        for place, recipe in enumerate(recipes[:_MOST_TIMED]):
+            depth_ = depth(session, pace_, baseline, recipe, trials)
+            found = found or depth_
+            if depth_.effort.looks:
+                return place, depth_
+        assert found is not None
+        return 0, found
+    finally:
+        session.floor = floor_
 
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
