@@ -17,7 +17,9 @@ from pawl.errors import TrialError
 from pawl.execution import Job, Plan, Way, train_all
 from pawl.execution.packing import _packs
 from pawl.recipe import Recipe
-from pawl.search.halving import run_generation
+from pawl.search.board import Board
+from pawl.search.failures import run_or_record
+from pawl.search.halving import Seat
 from pawl.techniques import Split, Stage, Technique, register, unregister
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population, Stepper
@@ -221,18 +223,14 @@ def test_halving_judges_members_at_shares_of_their_own_length(
         for index, share in enumerate(shares)
     ]
     split = member(recipes[0], 0)
-    found = run_generation(
-        problem("table"),
-        Plan(Way(mode, 3), ""),
-        iter(
-            [
-                ({}, Member(recipe, i, split.train, split.valid, 40))
-                for i, recipe in enumerate(recipes)
-            ]
-        ),
-        3,
-        heartbeat=lambda: None,
-    )
+    with Board(({} for _ in recipes), lockstep=True) as board:
+        seat = Seat(
+            lambda report: board.ask(0, report)[0],
+            lambda number, _: Member(recipes[number], number, split.train, split.valid, 40),
+        )
+        found = run_or_record(
+            problem("table"), Plan(Way(mode, 3), ""), seat, 3, heartbeat=lambda: None
+        )
     assert sorted(one.outcome.member.seed for one in found) == list(range(9))
     lengths = set()
     for one in found:
