@@ -12,6 +12,7 @@ ROOMS = (
     "processes",
     "rng",
     "budget",
+    "cgroups",
     "cores",
     "environment",
     "reading",

@@ -11,11 +11,9 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_ROOT = Path("/")
-_UNIFIED = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
-_CPU = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct")
+from pawl.cgroups import ROOT, groups, text
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Cores:
         return ", ".join(found)
 
 
-def cores(root: Path = _ROOT) -> Cores:
+def cores(root: Path = ROOT) -> Cores:
     """Returns how many cores this process may use, as the system says now.
 
     Args:
@@ -62,28 +60,11 @@ def cores(root: Path = _ROOT) -> Cores:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yields the quotas of the process's control groups and all groups around them."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        for group in _around(path):
-            if not controllers:
-                for base in _UNIFIED:
-                    yield from _ratio(*_text(root / base / group / "cpu.max").split()[:2])
-            elif "cpu" in controllers.split(","):
-                for base in _CPU:
-                    folder = root / base / group
-                    yield from _ratio(
-                        _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
-                    )
-
-
-def _around(path: str) -> list[str]:
-    """Returns a group's path and those of the groups around it, relative to the hierarchy's root.
-
-    Inside a container the path may be that of the host, where only the root is there.
-    """
-    group = PurePosixPath("/" + path.strip().strip("/"))
-    return [str(each).strip("/") for each in (group, *group.parents)]
+    for version, folder in groups("cpu", root):
+        if version == 2:
+            yield from _ratio(*text(folder / "cpu.max").split()[:2])
+        else:
+            yield from _ratio(text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us"))
 
 
 def _ratio(quota: str = "", period: str = "") -> Iterator[float]:
@@ -91,10 +72,3 @@ def _ratio(quota: str = "", period: str = "") -> Iterator[float]:
         granted, every = float(quota), float(period)  # "max" and -1 stand for no limit
         if granted > 0 and every > 0 and math.isfinite(granted):
             yield granted / every
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -141,6 +141,22 @@ def test_a_look_that_time_runs_out_on_is_taken_with_what_there_is(
             assert found["baseline"] <= ALPHA
 
 
+def test_where_time_runs_out_behind_a_look_it_was_the_last(tmp_path: Path) -> None:
+    def world(recipe: Recipe, member: Member) -> float:
+        if len(session.asked) > 2 * 5:
+            raise OutOfTime
+        return 1.0 if recipe == DEEP else 0.2 + 1.8 * (member.seed % 2)
+
+    with made_up(tmp_path, world) as session:
+        session.budget = 1000.0
+        pairs = Pairs(session, "confirm", session.parts[1])
+        found = look_by_look(session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up")
+        p_value = pairs.compare(DEEP, BASE).p_value
+        assert len(pairs.of(DEEP)) == 5
+        assert ALPHA < p_value < 1.0
+        assert found["baseline"] == pytest.approx(p_value)
+
+
 def test_a_failed_training_is_worth_a_constant_prediction(tmp_path: Path) -> None:
     """By hand: the mean absolute difference from the mean of the pair's training rows."""
     with made_up(tmp_path, lambda recipe, _: None if recipe == DEEP else 0.1) as session:

@@ -5,31 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from pawl.cgroups import ROOT, groups, text
 from pawl.errors import DataError
 
 VARIABLE = "PAWL_MEMORY"
-_ROOT = Path("/")
 _SHARE = 0.5  # training needs the rest
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _KIB = 2**10
 _TWO_DIGITS = 10
 _NAMES = ("bytes", "KiB", "MiB", "GiB", "TiB")
-# Version 2 of control groups, then version 1: folders, limit, use, and the cache that makes room.
-_UNIFIED = (
-    ("sys/fs/cgroup", "sys/fs/cgroup/unified"),
-    "memory.max",
-    "memory.current",
-    "inactive_file",
-)
-_OLD = (
-    ("sys/fs/cgroup/memory",), "memory.limit_in_bytes", "memory.usage_in_bytes",
-    "total_inactive_file",
-)  # fmt: skip
+# By version of control groups: limit, use, and the cache that makes room.
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 
 
-def allowed(root: Path = _ROOT) -> int:
+def allowed(root: Path = ROOT) -> int:
     """Returns how many bytes reading data may take: half of what is left, or `PAWL_MEMORY`.
 
     Raises:
@@ -46,7 +40,7 @@ def allowed(root: Path = _ROOT) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def available(root: Path = _ROOT) -> int:
+def available(root: Path = ROOT) -> int:
     """Returns the bytes of memory that are left to this process, as the system says now.
 
     A container sees its host's memory; what it may take of that is limited by a control group
@@ -55,7 +49,7 @@ def available(root: Path = _ROOT) -> int:
     Args:
         root: Where `proc` and `sys` are found.
     """
-    left = _field(_text(root / "proc/meminfo"), "MemAvailable:")
+    left = _field(text(root / "proc/meminfo"), "MemAvailable:")
     if left is not None:
         left *= _KIB
     else:  # not every system has it
@@ -82,33 +76,17 @@ def size(num_bytes: float) -> str:
 
 def _groups(root: Path) -> Iterator[int]:
     """Yields what each of the process's control groups, and each around them, has left."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        folders, limit, use, cache = _OLD if controllers else _UNIFIED
-        # Inside a container the path may be that of the host, where only the root is there.
-        group = PurePosixPath("/" + path.strip().strip("/"))
-        for each in (group, *group.parents):
-            for folder in folders:
-                at = root / folder / str(each).strip("/")
-                most, taken = _text(at / limit).strip(), _text(at / use).strip()
-                if most.isdigit() and taken.isdigit():  # "max" stands for no limit
-                    freed = _field(_text(at / "memory.stat"), cache) or 0
-                    yield int(most) - max(0, int(taken) - freed)
+    for version, folder in groups("memory", root):
+        limit, use, cache = _FILES[version]
+        most, taken = text(folder / limit).strip(), text(folder / use).strip()
+        if most.isdigit() and taken.isdigit():  # "max" stands for no limit
+            freed = _field(text(folder / "memory.stat"), cache) or 0
+            yield int(most) - max(0, int(taken) - freed)
 
 
-def _field(text: str, name: str) -> int | None:
-    for line in text.splitlines():
+def _field(lines: str, name: str) -> int | None:
+    for line in lines.splitlines():
         words = line.split()
         if words[:1] == [name] and words[1:2] and words[1].isdigit():
             return int(words[1])
     return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

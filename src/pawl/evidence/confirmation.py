@@ -173,7 +173,7 @@ def look_by_look(
     that is so known to be the last gets all of alpha that is left. A comparison that is decided, even
     when corrected for all of them, is not trained further. Leaves `reserve` seconds, or the session's.
     Where even so the time runs out in a look's middle, it is taken with the pairs there are, and is the
-    last.
+    last; without new ones, the look before was.
     """
     reserve = session.reserve if reserve is None else reserve
     planned = spending(looks)
@@ -190,6 +190,9 @@ def look_by_look(
         expected = (look - there) * (_per_pair(pairs, mine.values()) or per_pair)
         before, there = there, _grown(session, pairs, mine, key, (there, look), expected, reserve)
         if there == before:
+            if shares:  # by the clock, not by results, so what is left of alpha is its
+                shares[-1] = 1.0 - sum(shares[:-1])
+                combined |= {name: sequential_p(p_values[name], shares) for name in undecided}
             break
         following = 0
         if there == look:
