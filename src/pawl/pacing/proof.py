@@ -21,6 +21,7 @@ from pawl.recipe import Recipe
 _RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
+_PAIRS_FIRST = 10  # that a race leaves time for
 _RACE_TRAININGS = (
     35  # that a longer search leaves time for: six recipes and the baseline, five pairs
 )
@@ -48,9 +49,10 @@ def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> t
         return (3, 3) if len(trials) >= 16 else (2, 2)
     left = _for_evidence(session, pace_, pace_.seconds_per_trial * SLOWER_FINAL)
     per_trial = pace_.seconds_per_trial * SLOWER_FINAL
+    proving = _PAIRS_FIRST * (pace_.seconds_per_trial + per_trial)
     for count, pairs in _RACES:
         share = _RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
-        if count * pairs * per_trial < share * left:
+        if count * pairs * per_trial < min(share * left, left - proving):
             return count, pairs
     return 1, 0
 

@@ -20,7 +20,8 @@ _LARGE_ROW = 1024
 _FEWEST_TRAININGS = 26
 _TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
 """How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
-_SEARCH_SHARE = 0.4
+_SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
+"""Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
 _GENERATIONS = 6
 _TEST_SHARE = 0.15
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
@@ -91,12 +92,13 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
         epochs = int(left / (trainings * per_epoch))
         if epochs >= fewest:
             break
+    share = _SEARCH_SHARE if trainings == _TRAININGS[0][0] else _SHORT_SEARCH_SHARE
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:
         return asdict(_bare_pace(session, per_epoch, end))
     per_trial = epochs * per_epoch
     seeds = 5 if 5 * per_trial * (1 + SLOWER_FINAL) < _TEST_SHARE * left else 3
-    searching = _SEARCH_SHARE * (left - seeds * per_trial * (1 + SLOWER_FINAL))
+    searching = share * (left - seeds * per_trial * (1 + SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
     plan = SearchPlan(
