@@ -75,6 +75,24 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
     return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
 
 
+def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:
+    """Returns the passes of a trial, and how many trainings of the baseline the time should hold.
+
+    The slower a machine, the shorter its trials; below some length, fewer of them.
+
+    Args:
+        left: Seconds.
+        per_epoch: Seconds of a pass.
+    """
+    epochs, most, trainings = 0, math.inf, 0
+    for trainings, fewest in _TRAININGS:
+        epochs = int(min(most, left / (trainings * per_epoch)))
+        if epochs >= fewest:
+            break
+        most = fewest  # not longer than where more are wanted
+    return epochs, trainings
+
+
 def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
     end = ending(session, FEW_MODELS)
     assert session.left is not None
@@ -87,11 +105,7 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
         )
     per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
     left = session.left - end
-    epochs = 0
-    for trainings, fewest in _TRAININGS:
-        epochs = int(left / (trainings * per_epoch))
-        if epochs >= fewest:
-            break
+    epochs, trainings = trial_epochs(left, per_epoch)
     share = _SEARCH_SHARE if trainings == _TRAININGS[0][0] else _SHORT_SEARCH_SHARE
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:
