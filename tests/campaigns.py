@@ -7,9 +7,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pawl import Result, api
 from pawl.deployment.bundle import FILES
 from pawl.ledger import Ledger
+
+# Every process that runs the campaign has one thread: the number of workers follows from it, and which
+# members are compared when, from that.
+torch.set_num_threads(1)
 
 TRIALS, SEED = 6, 1
 
