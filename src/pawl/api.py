@@ -232,9 +232,8 @@ def optimize(
     )
     kept = new_folder(name) if out is None else contextlib.nullcontext(Ledger.place(out))
     with kept as folder:
-        task = resolve_task(
-            source, **overrides, **read
-        )  # last: its module may change the directory
+        # Last: its module may change the directory.
+        task = resolve_task(source, **overrides, **read)
         check_task(task)
         summary = run_campaign(
             task, folder, settings, listener=listener, identity=identity, started=started

@@ -110,9 +110,8 @@ def run_campaign(
         try:
             found = search_and_prove(session, data, settings)
         except BudgetError:
-            if not (
-                ledger.units() or session.hangs
-            ):  # nothing to go on with, and a longer budget may have the folder
+            # With nothing to go on with, a longer budget may have the folder.
+            if not (ledger.units() or session.hangs):
                 ledger.discard()
             raise
         return deliver(session, task, data, found, source=settings.source, command=settings.command)

@@ -44,10 +44,6 @@ _SLOWER = 3.0
 """Times of what a step took when it was timed; evaluations, which were not, are part of it."""
 
 
-def _plan_key(recipe: Recipe) -> str:
-    return f"plan/{hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]}"
-
-
 class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
     """The seconds that the campaign's end needs would be touched."""
 
@@ -198,11 +194,15 @@ class Session:
 
     def plan(self, recipe: Recipe) -> Plan:
         """Returns how to train a structure: as decided in this campaign, the last time if anew."""
-        key = _plan_key(recipe)
-        times = len(self.ledger.decisions(f"{key}/"))
+        key, times = self._planned(recipe)
         return Plan.from_dict(
             self.ledger.decide(f"{key}/{max(0, times - 1)}", lambda: self._plan(recipe, anew=False))
         )
+
+    def _planned(self, recipe: Recipe) -> tuple[str, int]:
+        """Returns the key of a structure's plans, and how many there are."""
+        key = f"plan/{hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]}"
+        return key, len(self.ledger.decisions(f"{key}/"))
 
     def _plan(self, recipe: Recipe, *, anew: bool) -> dict[str, object]:
         train, valid = self.search_rows
@@ -229,8 +229,7 @@ class Session:
         spent = sum(each.seconds for each in ended) / sum(each.steps for each in ended)
         if spent > _SLOWER * chosen.seconds:
             recipe = ended[0].member.recipe
-            key = _plan_key(recipe)
-            times = len(self.ledger.decisions(f"{key}/"))
+            key, times = self._planned(recipe)
             self.ledger.decide(f"{key}/{times}", lambda: self._plan(recipe, anew=True))
 
     def run(self, work: Sequence[Work], chosen: Plan, member: Member) -> list[Any]:

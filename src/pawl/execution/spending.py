@@ -1,7 +1,8 @@
 """Where a campaign's seconds go: by phase, with waiting for a core and compiling apart.
 
 Processes tell how long they were ready to run while others had the cores (Linux keeps it for every
-thread). Times are for the reader; nothing is decided by them.
+thread). Phases are for the reader. The end of a campaign with a budget is also planned by what waiting
+has cost so far (`Session.slowdown`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from pawl.execution.listener import Listener
 
 _NANOSECOND = 1e-9
-_TASKS = Path("/proc/self/task")
+_SCHEDULING = Path("/proc/self/schedstat")  # of the main thread
 _FIRST = "read"
 
 
@@ -40,9 +41,7 @@ def own_waiting() -> float:
     0 where the system does not tell.
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
-        main = min(int(task.name) for task in _TASKS.iterdir())
-        text = (_TASKS / str(main) / "schedstat").read_text(encoding="ascii")
-        return _NANOSECOND * int(text.split()[1])
+        return _NANOSECOND * int(_SCHEDULING.read_text(encoding="ascii").split()[1])
     return 0.0
 
 
