@@ -187,7 +187,7 @@ def pawl(work: Work) -> Trained:
     recipe = baseline(problem.facts()).with_("batch_size", size=work.batch)
     member = Member(recipe, work.seed, work.train, work.valid, work.epochs)
     (result,) = train_all(
-        problem, [Job(member)], lambda _: Plan(Way("serial", 1), "measured"), with_weights=True
+        problem, [Job(member, keep=True)], lambda _: Plan(Way("serial", 1), "measured")
     )
     curve = result.outcome.curve
     return Trained([p.train_loss for p in curve], [p.valid_score for p in curve])

@@ -125,11 +125,14 @@ def recipe_tables(configuration: dict[str, float]) -> dict[str, Any]:
 def pawl(work: Work, chosen: Plan, count: int) -> float:
     """Trains configurations as populations; returns trials per second."""
     jobs = [
-        Job(Member(Recipe.of(**recipe_tables(draw(i))), i, work.train, work.valid, work.epochs))
+        Job(
+            Member(Recipe.of(**recipe_tables(draw(i))), i, work.train, work.valid, work.epochs),
+            keep=True,
+        )
         for i in range(count)
     ]
     started = time.perf_counter()
-    results = train_all(work.problem, jobs, lambda _: chosen, with_weights=True)
+    results = train_all(work.problem, jobs, lambda _: chosen)
     seconds = time.perf_counter() - started
     assert all(r.outcome.status in ("completed", "stopped", "diverged") for r in results)
     return count / seconds

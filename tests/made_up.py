@@ -41,15 +41,13 @@ class MadeUp(Session):
     world: World
     asked: list[Member]
 
-    def train(
-        self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
-    ) -> list[Result]:
+    def train(self, jobs: Sequence[Job], *, examples: Examples | None = None) -> list[Result]:
         """Makes up the trainings' results."""
         found = examples or self.problem.examples
         assert found.targets is not None
-        return [self._made(job, found.targets, with_weights) for job in jobs]
+        return [self._made(job, found.targets) for job in jobs]
 
-    def _made(self, job: Job, targets: Tensor, with_weights: bool) -> Result:
+    def _made(self, job: Job, targets: Tensor) -> Result:
         member = job.member
         self.asked.append(member)
         off = self.world(member.recipe, member)
@@ -61,7 +59,7 @@ class MadeUp(Session):
             else None
         )
         outcome = Outcome(
-            member, "completed", valid, 10, (), 0.01, **self._weights(member, with_weights)
+            member, "completed", valid, 10, (), 0.01, **self._weights(member, job.keep)
         )
         if job.judge is None:
             return Result(outcome, None, None)

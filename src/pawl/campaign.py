@@ -186,7 +186,7 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
         session.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
-    pace = pacing.pace(session, baseline, settings.trials)
+    pace = pacing.pace(session, baseline, settings.trials, settings.average)
     session.epochs = pace.epochs
     only = settings.only
     trials = search(session, baseline, pace.search, only=only)
@@ -220,13 +220,17 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     place, depth = session.ledger.decide("depth", deepest)
     candidate = others[place]
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
-    confirmation = confirm(session, baseline, candidate, effort, settings.deliver)
-    final = confirmation.delivered
+    confirmation = confirm(session, baseline, candidate, effort, settings.deliver, keep=pace.seeds)
+    final, compared = confirmation.delivered, confirmation.pairs
     session.floor = None  # the end itself is not given up
-    seeds = session.ledger.decide("seeds", lambda: pacing.seeds(session, pace, final == baseline))
-    most = pacing.most_seeds(pace, final == baseline, settings.average)
-    more = partial(pacing.more_seeds, session, most)
-    test = final_test(session, baseline, final, data.test, seeds, more, average=settings.average)
+    there = len(compared.kept(baseline, final)) if compared else 0
+    seeds = session.ledger.decide(
+        "seeds", lambda: pacing.seeds(session, pace, there, unchanged=final == baseline)
+    )
+    more = partial(pacing.more_seeds, session, max(pace.seeds, settings.average))
+    test = final_test(
+        session, baseline, final, data.test, seeds, more, average=settings.average, pairs=compared
+    )
     return Found(baseline, confirmation, test, settings.deliver)
 
 

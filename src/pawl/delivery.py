@@ -139,7 +139,7 @@ def _leave(
     )  # fmt: skip
     ledger.write_file("recipe.toml", final.to_toml().encode())
     whole = summary.model_copy(update={"phases": phases(session), "seconds": ledger.elapsed})
-    page = render(report_of(ledger, whole, baseline, final, test.records))
+    page = render(report_of(ledger, whole, baseline, final))
     ledger.write_file("report.html", page.encode())
     ledger.write_file("summary.json", whole.to_json().encode())
     return whole

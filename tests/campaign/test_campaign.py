@@ -53,12 +53,19 @@ def test_the_summary_is_as_its_schema_says(done: Result) -> None:
     assert low <= summary["gain"]["value"] <= high
 
 
-def test_the_bundle_averages_the_models_of_the_first_seeds(done: Result) -> None:
+def test_the_bundle_averages_the_models_of_the_first_pairs(done: Result) -> None:
     final = done.summary.final
     assert (final.n, final.averaged) == (5, 5)
     assert "averages 5 such models" in done.summary.gain.statement
-    kept = sorted(path.name for path in (done.folder / "artifacts").glob("final-[0-9].safetensors"))
-    assert kept == [f"final-{index}.safetensors" for index in range(5)]
+    baseline = Recipe.from_dict(
+        json.loads((done.folder / "artifacts" / "kept.json").read_text())["recipes"]["baseline"]
+    )
+    kept = {path.name for path in (done.folder / "artifacts").glob("*-model-*.safetensors")}
+    assert kept == {
+        f"confirm-model-{recipe.id}-{pair}.safetensors"
+        for recipe in (baseline, done.recipe)
+        for pair in range(5)
+    }
     assert f"average of {final.averaged} models" in (done.folder / "bundle" / "card.md").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,14 +60,20 @@ def test_a_unit_that_would_touch_the_end_is_given_up_for_good(tmp_path: Path) ->
 
 def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
     pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
+    single = replace(pace, fresh=1)
     with Ledger.create(tmp_path / "out", {}) as ledger:
         plenty = Session(problem("table"), ledger, 0, budget=1e7)
-        assert pacing.seeds(plenty, pace, unchanged=False) == 5
+        assert pacing.seeds(plenty, pace, 0, unchanged=False) == 5
+        assert pacing.seeds(plenty, pace, 2, unchanged=False) == 3  # what the pairs lack
+        assert pacing.seeds(plenty, pace, 5, unchanged=False) == 0
+        assert pacing.seeds(plenty, single, 5, unchanged=False) == 1  # one model is of all rows
         assert pacing.more_seeds(plenty, 10, 5, 1.0) == 5
         assert pacing.more_seeds(plenty, 10, 10, 1.0) == 0
-        assert pacing.more_seeds(plenty, 5, 5, 1.0) == 0
+        assert pacing.more_seeds(plenty, 5, 6, 1.0) == 0
         over = Session(problem("table"), ledger, 0, budget=1e-3)
-        assert pacing.seeds(over, pace, unchanged=False) == 1
+        assert pacing.seeds(over, pace, 0, unchanged=False) == 1  # something must be delivered
+        assert pacing.seeds(over, pace, 2, unchanged=False) == 0
         assert pacing.more_seeds(over, 10, 1, 1.0) == 0
         untimed = Session(problem("table"), ledger, 0)
+        assert pacing.seeds(untimed, pace, 2, unchanged=False) == 3
         assert pacing.more_seeds(untimed, 10, 5, 1.0) == 0

@@ -110,9 +110,9 @@ def trained_on(data: LoadedData) -> tuple[Trained, Tensor] | None:
         return check_line(error)
     assert data.development.targets is not None
     train, valid = split_rows(data.development.targets, data.schema.kind, 0.2, 0)
-    job = Job(member_of(train, valid), torch.arange(len(data.test)))
+    job = Job(member_of(train, valid), torch.arange(len(data.test)), keep=True)
     chosen = Plan(Way("serial", 1), "for the test")
-    (result,) = train_all(problem, [job], lambda _: chosen, examples=data.test, with_weights=True)
+    (result,) = train_all(problem, [job], lambda _: chosen, examples=data.test)
     if result.predictions is None:
         assert result.outcome.status == "diverged"
         assert result.outcome.reason

@@ -30,8 +30,8 @@ def bundle_of(task: Task, folder: Path) -> Path:
     data = load(task)
     problem = Problem.of(task, data)
     chosen = Plan(Way("serial", 1), "for the test")
-    job = Job(member(plain(), epochs=8))
-    (result,) = train_all(problem, [job], lambda _: chosen, with_weights=True)
+    job = Job(member(plain(), epochs=8), keep=True)
+    (result,) = train_all(problem, [job], lambda _: chosen)
     trained = from_outcome(problem, result.outcome)
     graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
     with Ledger.create(folder, {}) as ledger:

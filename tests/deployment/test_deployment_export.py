@@ -39,8 +39,8 @@ def exported(task: Task, recipe: Recipe) -> Exported:
     data = load(task)
     problem = Problem.of(task, data)
     one = member(recipe, epochs=8)
-    job = Job(one, torch.arange(len(data.test)))
-    (result,) = train_all(problem, [job], lambda _: SERIAL, examples=data.test, with_weights=True)
+    job = Job(one, torch.arange(len(data.test)), keep=True)
+    (result,) = train_all(problem, [job], lambda _: SERIAL, examples=data.test)
     trained = from_outcome(problem, result.outcome)
     graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
     assert result.predictions is not None
@@ -104,8 +104,8 @@ def test_a_regression_predicts_in_the_targets_own_units(regression: Exported) ->
 
 def test_the_average_of_models_predicts_the_mean_of_their_predictions(regression: Exported) -> None:
     problem = Problem.of(Task(data=frame(regression=True)), regression.data)
-    jobs = [Job(member(regression.trained.recipe, seed, epochs=2)) for seed in range(2)]
-    results = train_all(problem, jobs, lambda _: SERIAL, with_weights=True)
+    jobs = [Job(member(regression.trained.recipe, seed, epochs=2), keep=True) for seed in range(2)]
+    results = train_all(problem, jobs, lambda _: SERIAL)
     others = [from_outcome(problem, result.outcome) for result in results]
     both = averaged(others)
     assert averaged(others[:1]) is others[0]

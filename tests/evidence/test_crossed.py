@@ -254,7 +254,9 @@ def test_the_whole_protocol_keeps_its_error_and_finds_what_is_there(
         arms = [
             campaign(generator, by_rows=by_rows, by_models=by_models, gain=gain) for _ in range(3)
         ]
-        return holm([sequential_p([look.p_value for look in looks], shares) for looks in arms])
+        return holm(
+            [sequential_p([look.p_value for look in looks], LOOKS, shares) for looks in arms]
+        )
 
     runs = 120
     false = np.mean([min(adjusted(0.0)) <= ALPHA for _ in range(runs)])

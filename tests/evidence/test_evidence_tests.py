@@ -17,13 +17,10 @@ from pawl.evidence import (
     Comparison,
     gain_on_test,
     holm,
-    sequential_p,
-    spending,
 )
 from pawl.evidence.crossed import crossed_parts
 from pawl.training.metrics import make_objective
 
-LOOKS = (5, 10, 20)
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
@@ -46,23 +43,6 @@ def test_holm(raw: list[float], chance: Any) -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
-
-
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=6, unique=True).map(sorted))
-def test_spending_sums_to_one_and_rises(looks: list[int]) -> None:
-    shares = spending(looks)
-    assert list(shares) == looks
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert list(shares.values()) == sorted(shares.values())
-
-
-def test_sequential_p() -> None:
-    shares = list(spending(LOOKS).values())
-    assert sequential_p([0.001], shares[:1]) == pytest.approx(0.001 / shares[0])
-    both = sequential_p([0.2, 0.01], shares[:2])
-    assert both == pytest.approx(min(0.2 / shares[0], 0.01 / shares[1]))
-    assert sequential_p([0.9], shares[:1]) == 1.0
-    assert sequential_p([0.03], [1.0]) == 0.03
 
 
 def predictions_of(

@@ -129,11 +129,11 @@ def test_training_in_processes_gives_what_training_here_gives(mode: Any) -> None
     recipes = [plain(momentum={"learning_rate": 0.01 * (1 + i % 3)}) for i in range(7)]
     recipes += [plain(layer_norm={}), plain(layer_norm={}, early_stopping={"patience": 3})]
     members = [member(recipe, seed, epochs=4) for seed, recipe in enumerate(recipes)]
-    jobs = [Job(each, each.valid) for each in members]
+    jobs = [Job(each, each.valid, keep=True) for each in members]
 
     def train(workers: int) -> list[Any]:
         chosen = Plan(Way(mode, 3, workers=workers), "for the test")
-        return train_all(one, jobs, lambda _: chosen, with_weights=True)
+        return train_all(one, jobs, lambda _: chosen)
 
     for here, there, job in zip(train(1), train(2), jobs, strict=True):
         assert there.outcome.member is job.member

@@ -21,7 +21,7 @@ FUSED = Plan(Way("fused", 3), "for the test")
 
 def jobs_of(recipes: list[Recipe]) -> list[Job]:
     members = [member(recipe, seed, epochs=4) for seed, recipe in enumerate(recipes)]
-    return [Job(one, one.valid) for one in members]
+    return [Job(one, one.valid, keep=True) for one in members]
 
 
 def test_results_come_in_the_order_of_the_jobs_and_are_packed_by_structure() -> None:
@@ -42,7 +42,7 @@ def test_results_come_in_the_order_of_the_jobs_and_are_packed_by_structure() -> 
         return FUSED
 
     beats: list[int] = []
-    results = train_all(one, jobs, planner, heartbeat=lambda: beats.append(1), with_weights=True)
+    results = train_all(one, jobs, planner, heartbeat=lambda: beats.append(1))
     assert [r.outcome.member for r in results] == [job.member for job in jobs]
     assert asked == list(dict.fromkeys(recipe.structure for recipe in recipes))
     assert beats

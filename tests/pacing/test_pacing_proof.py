@@ -87,4 +87,5 @@ def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None
     screened, looks = planned(12)
     assert not screened
     assert looks
-    assert planned(2) == (False, ())
+    assert planned(2) == (False, (2,))
+    assert planned(1) == (False, ())

@@ -141,7 +141,7 @@ def test_every_face_follows_the_numbers(
     one = case.test is not None and seeds == 1
     assert ("over rows only: one model of each arm" in said) == one
     assert ("rows only" in faces["page"]) == one
-    assert ("paired seeds" in said) == (case.test is not None and seeds > 1)
+    assert ("pairs of models" in said) == (case.test is not None and seeds > 1)
 
 
 def test_nothing_compared_names_no_comparison(

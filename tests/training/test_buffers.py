@@ -95,7 +95,7 @@ def test_they_are_in_the_trained_model(stepper: Callable[[], Stepper]) -> None:
     run = Run(Population(one, [member(BARE, 1), member(BARE, 2)], stepper()))
     while not run.finished():
         run.segment()
-    for outcome in run.release(run.finished(), with_weights=True):
+    for outcome in run.release(run.finished(), with_weights=run.finished()):
         model = from_outcome(one, outcome).model
         assert int(model.get_buffer("body.module.count")) == outcome.steps == 24
 

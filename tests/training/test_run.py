@@ -35,7 +35,7 @@ def to_the_end(run: Run) -> list[Outcome]:
     while len(run.population):
         run.segment()
         if finished := run.finished():
-            outcomes += run.release(finished, with_weights=True)
+            outcomes += run.release(finished, with_weights=finished)
     return outcomes
 
 

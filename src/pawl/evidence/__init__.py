@@ -11,6 +11,7 @@ from pawl.evidence.delivering import (
 )
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
+from pawl.evidence.looks import sequential_p, spending
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
 from pawl.evidence.settling import pairs_to_settle
@@ -19,8 +20,6 @@ from pawl.evidence.tests import (
     Comparison,
     holm,
     non_inferior,
-    sequential_p,
-    spending,
 )
 from pawl.evidence.verdicts import Verdict
 

@@ -4,7 +4,7 @@ By repeated cross-validation over rows that nothing was chosen by, with fresh se
 and seed: first the recipe against the baseline, at full alpha; then, if it is shown to be better,
 the recipe against itself without each change, with Holm's correction among these. Gatekeeping of
 this kind keeps the family-wise error (Westfall and Krishen 2001) and does not let many small changes
-hide a large gain. Looks after 5, 10 and 20 pairs share alpha.
+hide a large gain. Looks after 5, 10 and 20 pairs share alpha; see `looks`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from functools import partial
 
 from pawl.evidence.delivering import Deliver, delivers, likelihood
 from pawl.evidence.dropping import without_harm
+from pawl.evidence.looks import sequential_p, spending
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
 from pawl.evidence.settling import pairs_to_settle
-from pawl.evidence.tests import ALPHA, Comparison, holm, sequential_p, spending
+from pawl.evidence.tests import ALPHA, Comparison, holm
 from pawl.evidence.verdicts import Verdict, name_without, verdict_of
 from pawl.execution import Session
 from pawl.recipe import Change, Recipe
@@ -40,14 +41,11 @@ class Effort:
     Attributes:
         screen: Whether to run backward elimination.
         looks: Numbers of pairs after which to look at the recipe against the baseline.
-        reserve: Seconds that those looks leave: for the end, and a final test that is just enough. The
-            session's reserve, which is for a full one, holds for what comes behind them.
         per_pair: Seconds of a pair of models, as it was timed; 0 where nothing is.
     """
 
     screen: bool
     looks: tuple[int, ...]
-    reserve: float = 0.0
     per_pair: float = 0.0
 
 
@@ -71,6 +69,7 @@ class Confirmation:
         comparisons: How many comparisons were made.
         correlation: Between the headline's arms over pairs.
         retuned: Whether the ablations' learning rates were re-tuned.
+        pairs: The trainings; the first ones' models are kept.
     """
 
     delivered: Recipe
@@ -85,6 +84,7 @@ class Confirmation:
     retuned: bool = False
     likelihood: float | None = None
     to_settle: float | None = None
+    pairs: Pairs | None = None
 
 
 def confirm(
@@ -93,18 +93,29 @@ def confirm(
     candidate: Recipe,
     effort: Effort,
     deliver: Deliver = "likely",
+    *,
+    keep: int = 0,
 ) -> Confirmation:
-    """Compares the candidate with the baseline and, if it is shown to be better, with its ablations."""
+    """Compares the candidate with the baseline and, if it is shown to be better, with its ablations.
+
+    Args:
+        session: The campaign's.
+        baseline: The recipe to beat.
+        candidate: The recipe that may.
+        effort: What may be spent.
+        deliver: Whether the bundle may hold a recipe that is likely better, or only a proven one.
+        keep: How many of the first pairs leave their models.
+    """
     screened: tuple[Verdict, ...] = ()
     if effort.screen:
         candidate, screened = screen(session, baseline, candidate)
     changes = candidate.changes(baseline)
-    pairs = Pairs(session, "confirm", session.parts[1])
+    pairs = Pairs(session, "confirm", session.parts[1], keep=keep)
     gate = {}
     if effort.looks and changes:
         gate = look_by_look(
             session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe",
-            reserve=effort.reserve, per_pair=effort.per_pair,
+            per_pair=effort.per_pair,
         )  # fmt: skip
         if not pairs.of(candidate):  # given up in the middle of the first look
             effort = replace(effort, looks=())
@@ -149,6 +160,7 @@ def confirm(
         retuned=session.ledger.unit("retune") is not None,
         likelihood=likelihood(headline),
         to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
+        pairs=pairs,
     )
 
 
@@ -164,20 +176,18 @@ def look_by_look(
     looks: Sequence[int],
     what: str,
     *,
-    reserve: float | None = None,
     per_pair: float = 0.0,
 ) -> dict[str, float]:
     """Compares the candidate with each other recipe, look by look; returns p-values over the looks.
 
     Whether there is time for a further look is decided by the clock before the present one; the look
     that is so known to be the last gets all of alpha that is left. A comparison that is decided, even
-    when corrected for all of them, is not trained further. Leaves `reserve` seconds, or the session's.
-    Where even so the time runs out in a look's middle, it is taken with the pairs there are, and is the
-    last; without new ones, the look before was.
+    when corrected for all of them, is not trained further. Leaves the session's reserve. Where even so
+    the time runs out in a look's middle, it is taken with the pairs there are, and is the last; without
+    new ones, the look before was.
     """
-    reserve = session.reserve if reserve is None else reserve
     planned = spending(looks)
-    shares: list[float] = []
+    taken, shares = list[int](), list[float]()
     p_values: dict[str, list[float]] = {name: [] for name in others}
     combined = dict.fromkeys(others, 1.0)
     look, there = looks[0], 0
@@ -188,24 +198,25 @@ def look_by_look(
         )
         mine = {**undecided, "candidate": candidate}
         expected = (look - there) * (_per_pair(pairs, mine.values()) or per_pair)
-        before, there = there, _grown(session, pairs, mine, key, (there, look), expected, reserve)
+        before, there = there, _grown(session, pairs, mine, key, (there, look), expected)
         if there == before:
             if shares:  # by the clock, not by results, so what is left of alpha is its
                 shares[-1] = 1.0 - sum(shares[:-1])
-                combined |= {name: sequential_p(p_values[name], shares) for name in undecided}
+                combined |= {
+                    name: sequential_p(p_values[name], taken, shares) for name in undecided
+                }
             break
         following = 0
         if there == look:
             following = session.ledger.decide(
                 f"{key}/next",
-                partial(
-                    _next_look, session, pairs, [candidate, *others.values()], look, looks, reserve
-                ),
+                partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),
             )
+        taken.append(there)
         shares.append(planned[look] if following else 1.0 - sum(shares))
         for name, arm in undecided.items():
             p_values[name].append(pairs.compare(candidate, arm).p_value)
-            combined[name] = sequential_p(p_values[name], shares)
+            combined[name] = sequential_p(p_values[name], taken, shares)
         if not following:
             break
         look = following
@@ -219,7 +230,6 @@ def _grown(
     key: str,
     look: tuple[int, int],
     expected: float,
-    reserve: float,
 ) -> int:
     """Trains pairs from one number up to another; returns how many there are then.
 
@@ -230,7 +240,11 @@ def _grown(
 
     def few_at_once() -> int:
         assert session.left is not None
-        return _FEW if expected > _MOST_OF_THE_TIME * (session.left - reserve) else wanted - had
+        return (
+            _FEW
+            if expected > _MOST_OF_THE_TIME * (session.left - session.reserve)
+            else wanted - had
+        )
 
     step = wanted - had
     if session.left is not None:
@@ -254,7 +268,6 @@ def _next_look(
     arms: Sequence[Recipe],
     look: int,
     looks: Sequence[int],
-    reserve: float,
 ) -> int:
     """Returns the number of pairs of the next look, 0 if this one is the last.
 
@@ -266,7 +279,7 @@ def _next_look(
         return 0
     if session.left is None:
         return planned[0]
-    affordable = look + int((session.left - reserve) / max(_per_pair(pairs, arms), 1e-9))
+    affordable = look + int((session.left - session.reserve) / max(_per_pair(pairs, arms), 1e-9))
     return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 

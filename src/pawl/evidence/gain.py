@@ -22,8 +22,8 @@ class TestGain:
     """A gain on the test rows.
 
     Attributes:
-        gain: Final minus baseline over seeds; positive is better.
-        baseline: Mean over seeds, and the 95% interval, over rows, of what the models that are kept
+        gain: Final minus baseline over pairs of models; positive is better.
+        baseline: Mean over models, and the 95% interval, over rows, of what the models that are kept
             predict by their mean.
         final: Likewise.
     """
@@ -43,7 +43,7 @@ def gain_on_test(
     *,
     kept: tuple[Sequence[int], Sequence[int]] = ((0,), (0,)),
 ) -> TestGain:
-    """Measures a gain on test rows that no choice has seen, over paired seeds; see `crossed`.
+    """Measures a gain on test rows that no choice has seen, over pairs of models; see `crossed`.
 
     With one seed it is the gain of these very models: only rows vary. The interval is for these
     development rows: other training sets are not part of it.

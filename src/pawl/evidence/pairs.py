@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from pawl.evidence.tests import Comparison
 from pawl.execution import FOLDS, Job, Resplit, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
+from pawl.training.population import Member
+from pawl.training.trained import Trained, from_outcome, load_artifact, save_artifact
 
 _Arm = tuple[str, int]  # an arm's id and the number of a pair
 
@@ -29,6 +31,7 @@ class Pairs:
         purpose: Names the folds and seeds; another purpose has fresh ones.
         rows: What the folds are of: rows that nothing chose by, where a claim is to be made.
         folds: Most folds of these rows.
+        keep: How many of the first pairs leave their models in the campaign's folder.
 
     Attributes:
         records: All trainings so far.
@@ -37,9 +40,12 @@ class Pairs:
         folds: Pairs that hold out every row once.
     """
 
-    def __init__(self, session: Session, purpose: str, rows: Tensor, folds: int = FOLDS) -> None:
+    def __init__(
+        self, session: Session, purpose: str, rows: Tensor, folds: int = FOLDS, *, keep: int = 0
+    ) -> None:
         self.session = session
         self.purpose = purpose
+        self.keep = keep
         self.records: list[TrialRecord] = []
         self.judged: dict[str, dict[int, Judged | None]] = {}
         self._constants: dict[int, Judged | None] = {}
@@ -98,13 +104,16 @@ class Pairs:
         """Trains arms; leaves their predictions of the rows held out in a file, by their place."""
         session, jobs, roles = self.session, [], []
         for (_, pair), (name, recipe) in wanted.items():
-            split = self._split(pair)
-            length = max(1, round(session.epochs * epochs))
-            seed = session.derive(self.purpose, "seed", pair)
-            member = session.member(recipe, seed, split.train, split.valid, length)
-            jobs.append(Job(member, split.holdout))
+            keep = pair < self.keep and epochs == 1.0
+            jobs.append(
+                Job(self.member(recipe, pair, epochs), self._split(pair).holdout, keep=keep)
+            )
             roles.append(f"{name} #{pair}")
         results = session.train(jobs)
+        for result, ((_, pair), (_, recipe)) in zip(results, wanted.items(), strict=True):
+            if result.outcome.weights is not None:
+                model = from_outcome(session.problem, result.outcome)
+                save_artifact(session.ledger, self._artifact(recipe, pair), model)
         kept = {
             str(index): result.predictions.cpu().contiguous()
             for index, result in enumerate(results)
@@ -115,6 +124,36 @@ class Pairs:
             record_of(r.outcome, self.purpose, role, f"{self.purpose} {pair}", holdout=r.score)
             for r, role, (_, pair) in zip(results, roles, wanted, strict=True)
         ]
+
+    def member(self, recipe: Recipe, pair: int, epochs: float = 1.0) -> Member:
+        """Returns an arm's training of a pair."""
+        session, split = self.session, self._split(pair)
+        length = max(1, round(session.epochs * epochs))
+        seed = session.derive(self.purpose, "seed", pair)
+        return session.member(recipe, seed, split.train, split.valid, length)
+
+    def kept(self, *recipes: Recipe) -> list[int]:
+        """Returns the pairs whose models of all these recipes are in the campaign's folder."""
+        arms = [self.judged.get(recipe.id, {}) for recipe in recipes]
+        return [pair for pair in range(self.keep) if all(arm.get(pair) for arm in arms)]
+
+    def load(self, recipe: Recipe, pair: int) -> Trained:
+        """Returns a model that is kept."""
+        return load_artifact(
+            self.session.ledger, self._artifact(recipe, pair), self.session.problem,
+            self.member(recipe, pair).train,
+        )  # fmt: skip
+
+    def _artifact(self, recipe: Recipe, pair: int) -> str:
+        return f"artifacts/{self.purpose}-model-{recipe.id}-{pair}.safetensors"
+
+    def drop_models(self, *, but: Collection[Recipe]) -> None:
+        """Deletes the models of all other recipes than these: what is not delivered needs no room."""
+        names = {self._artifact(recipe, pair) for recipe in but for pair in range(self.keep)}
+        folder = self.session.ledger.folder
+        for path in (folder / "artifacts").glob(f"{self.purpose}-model-*.safetensors"):
+            if str(path.relative_to(folder)) not in names:
+                path.unlink()
 
     def _constant(self, pair: int) -> Judged | None:
         """Returns the pair's constant predictor; `None` if the metric has no value for it."""

@@ -9,8 +9,8 @@ from scipy import special
 
 from pawl.evidence.tests import ALPHA, Comparison
 
-_LEVEL = ALPHA / 2
-"""About what is left of alpha for a last look."""
+_LEVEL = 0.9 * ALPHA
+"""About what a last look is held against."""
 _MOST = 1000
 
 

@@ -93,29 +93,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def spending(looks: Sequence[int]) -> dict[int, float]:
-    """Returns the share of alpha that each planned look may spend; the shares sum to one.
-
-    Later looks get more, in proportion to their pairs: an early one only saves time, and what it spends
-    is missed where the time for a later one is all there is.
-    """
-    return {n: n / sum(looks) for n in looks}
-
-
-def sequential_p(p_values: Sequence[float], shares: Sequence[float]) -> float:
-    """Combines the p-values of the looks taken so far into one that may be held against alpha.
-
-    Weighted Bonferroni: the smallest of `p / share`. Valid however the looks depend on each other
-    and whenever the series is stopped, as long as the shares sum to at most one and do not follow
-    from the results.
-
-    Args:
-        p_values: One per look.
-        shares: Of alpha, one per look.
-    """
-    return min(1.0, *(p / share for p, share in zip(p_values, shares, strict=True)))
-
-
 def non_inferior(comparison: Comparison, margin: float) -> bool:
     """Tells whether the first arm is worse by less than `margin` (one-sided, 95%)."""
     return comparison.lower > -margin

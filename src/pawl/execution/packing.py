@@ -33,10 +33,12 @@ class Job:
     Attributes:
         member: The member.
         judge: Rows that it is scored on when done, `[R]`, or `None`.
+        keep: Whether its outcome is to have its weights.
     """
 
     member: Member
     judge: Tensor | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,6 @@ def train_all(
     planner: Planner,
     *,
     examples: Examples | None = None,
-    with_weights: bool = False,
     heartbeat: Heartbeat = lambda: None,
 ) -> list[Result]:
     """Trains every job to its end and returns the results in the order of the jobs.
@@ -87,7 +88,6 @@ def train_all(
         jobs: What to train.
         planner: Chooses mode, width and workers for a structure.
         examples: Where `Job.judge` points into; the development rows by default.
-        with_weights: Keep weights in the outcomes.
         heartbeat: Called every now and then; what it raises ends the work and is passed on.
     """
     results: dict[int, Result] = {}
@@ -102,7 +102,7 @@ def train_all(
             work = [
                 functools.partial(
                     _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
-                    examples or problem.examples, with_weights,
+                    examples or problem.examples,
                 )
                 for pack in group
             ]  # fmt: skip
@@ -174,11 +174,10 @@ def _attempt(
     jobs: Sequence[Job],
     plan: Plan,
     examples: Examples,
-    with_weights: bool,
     heartbeat: Heartbeat,
 ) -> list[Result] | _Refused:
     try:
-        return _train_pack(problem, jobs, plan, examples, with_weights, heartbeat)
+        return _train_pack(problem, jobs, plan, examples, heartbeat)
     except TaskError:
         raise
     except Exception as error:  # the user's model or a technique raised
@@ -190,7 +189,6 @@ def _train_pack(
     jobs: Sequence[Job],
     plan: Plan,
     examples: Examples,
-    with_weights: bool,
     heartbeat: Heartbeat,
 ) -> list[Result]:
     waiting = iter(range(len(jobs)))
@@ -205,7 +203,8 @@ def _train_pack(
             continue
         order = sorted(finished)
         judged = _judge(problem, run, [jobs[places[i]] for i in order], order, examples)
-        outcomes = run.release(finished, with_weights=with_weights)
+        kept = {i for i in order if jobs[places[i]].keep}
+        outcomes = run.release(finished, with_weights=kept)
         for i, outcome, predictions in zip(order, outcomes, judged, strict=True):
             results[places[i]] = _result(problem, jobs[places[i]], outcome, predictions, examples)
         places = [place for i, place in enumerate(places) if i not in finished]

@@ -75,7 +75,7 @@ class Session:
         listener: Told how it goes on.
         epochs: Length of a full trial; set by the campaign.
         longest: Most epochs of a trial, as the user wants it; by the rows if `None`.
-        reserve: Seconds to leave for the test phase, export and report.
+        reserve: Seconds to leave for what follows the last training: test, export and report.
         floor: Where fewer seconds are left than these, work in flight is given up; see `attempt`.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
@@ -258,9 +258,7 @@ class Session:
             for piece, result in zip(work, results, strict=True)
         ]
 
-    def train(
-        self, jobs: Sequence[Job], *, examples: Examples | None = None, with_weights: bool = False
-    ) -> list[Result]:
+    def train(self, jobs: Sequence[Job], *, examples: Examples | None = None) -> list[Result]:
         """Trains jobs to their end; see `train_all`."""
         plans: dict[str, Plan] = {}
 
@@ -270,8 +268,7 @@ class Session:
             return plans[recipe.structure]
 
         results = train_all(
-            self.problem, jobs, planned, examples=examples, with_weights=with_weights,
-            heartbeat=self.heartbeat,
+            self.problem, jobs, planned, examples=examples, heartbeat=self.heartbeat
         )  # fmt: skip
         for structure, chosen in plans.items():
             ended = [result.outcome for result in results]

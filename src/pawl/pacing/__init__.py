@@ -12,7 +12,6 @@ from pawl.pacing.proof import (
     finalists,
     floor,
     more_seeds,
-    most_seeds,
     seeds,
 )
 from pawl.pacing.sizes import Pace, natural_epochs, pace
@@ -26,7 +25,6 @@ __all__ = [
     "finalists",
     "floor",
     "more_seeds",
-    "most_seeds",
     "natural_epochs",
     "pace",
     "seeds",

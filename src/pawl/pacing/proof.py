@@ -27,7 +27,6 @@ _RACE_TRAININGS = (
 )
 _WORTHWHILE = 0.08
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
-_FEW_SEEDS, _MOST_SEEDS = 3, 10
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 4
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
@@ -80,23 +79,21 @@ def depth(
         return Depth(Effort(screen=False, looks=()), 0.0)
     base = RESPLIT_ROWS * pace_.seconds_per_trial
     mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
-    full, least = (
-        ending(session, seeds) + seeds * (mine + base) / RESPLIT_ROWS
-        for seeds in (pace_.seeds, min(pace_.seeds, _FEW_SEEDS))
-    )
+    fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
+    end = ending(session, pace_.seeds) + fresh
     assert session.left is not None
-    left = session.left - least
+    left = session.left - end
     changes = len(candidate.changes(baseline))
     headline, single = 5 * (mine + base), 5 * mine
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
-    if screening + 2 * headline + full - least < left:  # two looks
-        return Depth(Effort(True, LOOKS, least, mine + base), full)
+    if screening + 2 * headline < left:  # two looks
+        return Depth(Effort(True, LOOKS, mine + base), end)
     if headline < left:
-        return Depth(Effort(False, LOOKS, least, mine + base), full)
-    bare = ending(session, 1) + (mine + base) / RESPLIT_ROWS
+        return Depth(Effort(False, LOOKS, mine + base), end)
+    bare = ending(session, FEW_MODELS) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.left - bare), 0)
-    return Depth(Effort(False, (few,) if few else (), bare, mine + base), full)
+    return Depth(Effort(False, (few,) if few else (), mine + base), bare)
 
 
 def comparable(
@@ -154,33 +151,26 @@ def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
     """Returns the seconds that are left for race and confirmation."""
     assert session.left is not None
     assert pace_.seconds_per_trial is not None
-    test = pace_.seeds * (final + pace_.seconds_per_trial)
-    return session.left - ending(session, pace_.seeds) - test
+    fresh = pace_.fresh * (final + pace_.seconds_per_trial)
+    return session.left - ending(session, pace_.seeds) - fresh
 
 
-def most_seeds(pace_: Pace, unchanged: bool, average: int) -> int:
-    """Returns the seeds beyond which a final test gains nothing.
-
-    Where the baseline is kept there is no gain to measure, but a bundle of models to fill.
-    """
-    return max(pace_.seeds, average) if unchanged else _MOST_SEEDS
-
-
-def seeds(session: Session, pace_: Pace, unchanged: bool) -> int:
-    """Returns the seeds of the final test that are trained first: those planned, or fewer.
+def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
+    """Returns the seeds that are trained for the final test at first: what lacks, or fewer.
 
     What a pair takes is known from other splits and another number of members only, and a machine
     can turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
     """
-    if session.left is None or pace_.seconds_per_trial is None:
-        return pace_.seeds
+    lacking = max(pace_.seeds - there, pace_.fresh)
+    if lacking <= 0 or session.left is None or pace_.seconds_per_trial is None:
+        return max(0, lacking)
     recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
     each = pace_.seconds_per_trial * (1 + SLOWER_FINAL) / 2
     if recent:
         each = sum(recent) / len(recent) / RESPLIT_ROWS
     if unchanged:
         each = pace_.seconds_per_trial / 2
-    return max(1, min(pace_.seeds, _affordable(session, 2 * each)))
+    return max(0 if there else 1, min(lacking, _affordable(session, 2 * each)))
 
 
 def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:

@@ -23,7 +23,7 @@ _TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
 _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 """Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
 _GENERATIONS = 6
-_TEST_SHARE = 0.15
+_SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
 
@@ -36,13 +36,15 @@ class Pace:
         epochs: Passes of a full trial over its training rows.
         seconds_per_trial: Of the baseline, in a population of five; `None` when nothing is timed.
         search: Size of the search.
-        seeds: Paired seeds of the final test.
+        seeds: Pairs of models that the final test scores.
+        fresh: How many of them train on all development rows, behind the confirmation.
     """
 
     epochs: int
     seconds_per_trial: float | None
     search: SearchPlan
     seeds: int
+    fresh: int = 0
 
 
 def natural_epochs(session: Session) -> int:
@@ -61,8 +63,14 @@ def natural_epochs(session: Session) -> int:
     return epochs
 
 
-def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
+def pace(session: Session, baseline: Recipe, trials: int | None, average: int = _SEEDS) -> Pace:
     """Returns the campaign's sizes.
+
+    Args:
+        session: The campaign's.
+        baseline: The recipe to start from.
+        trials: Of the search, where no budget is given.
+        average: Most models of the bundle. A single one has to train on all rows.
 
     Raises:
         BudgetError: The budget does not hold one training of a single pass.
@@ -70,8 +78,8 @@ def pace(session: Session, baseline: Recipe, trials: int | None) -> Pace:
     if trials is not None:
         quota = max(2, min(32, trials // 5))
         plan = SearchPlan(width=math.ceil(quota / 2), quota=quota, trials=trials, deadline=None)
-        return Pace(natural_epochs(session), None, plan, seeds=5)
-    decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline))
+        return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), int(average == 1))
+    decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average))
     return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
 
 
@@ -93,7 +101,7 @@ def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:
     return epochs, trainings
 
 
-def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
+def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, Any]:
     end = ending(session, FEW_MODELS)
     assert session.left is not None
     if session.left < end:  # already: no need to time anything
@@ -111,8 +119,8 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
     if epochs < 1:
         return asdict(_bare_pace(session, per_epoch, end))
     per_trial = epochs * per_epoch
-    seeds = 5 if 5 * per_trial * (1 + SLOWER_FINAL) < _TEST_SHARE * left else 3
-    searching = share * (left - seeds * per_trial * (1 + SLOWER_FINAL))
+    fresh = int(average == 1)
+    searching = share * (left - fresh * per_trial * (1 + SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
     plan = SearchPlan(
@@ -121,7 +129,7 @@ def _timed_pace(session: Session, baseline: Recipe) -> dict[str, Any]:
         trials=None,
         deadline=session.ledger.elapsed + searching,
     )
-    return asdict(Pace(epochs, per_trial, plan, seeds))
+    return asdict(Pace(epochs, per_trial, plan, max(_SEEDS, average), fresh))
 
 
 def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:

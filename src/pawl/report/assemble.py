@@ -44,7 +44,7 @@ from pawl.task import Objective, Task
 from pawl.techniques import technique
 from pawl.training.own_metric import note_on
 
-_MAX_CURVE_SEEDS = 5
+_MAX_CURVES = 5
 _CLAIMS = {
     "delivered", "proven", "likelihood", "baseline", "final", "gain", "confirmation", "techniques",
     "evidence",
@@ -116,17 +116,17 @@ def summarize(
         likelihood=confirmation.likelihood,
         baseline=ArmSummary(
             value=values["baseline"], interval=test.result.baseline[1],
-            mean=test.result.baseline[0], n=test.seeds, averaged=test.averaged,
+            mean=test.result.baseline[0], n=test.models, averaged=test.averaged,
         ),
         final=ArmSummary(
             value=values["final"], interval=test.result.final[1],
-            mean=test.result.final[0], n=test.seeds, averaged=test.averaged,
+            mean=test.result.final[0], n=test.models, averaged=test.averaged,
         ),
         gain=GainSummary(
             value=gain.effect,
             interval=gain.interval,
             p_value=gain.p_value,
-            n=test.seeds,
+            n=test.models,
             proven=confirmation.proven,
             statement="",
         ),
@@ -259,13 +259,7 @@ def _trainings(trials: Sequence[TrialRecord]) -> list[ArmTrainings]:
     ]
 
 
-def report_of(
-    ledger: Ledger,
-    summary: Summary,
-    baseline: Recipe,
-    final: Recipe,
-    test_records: Sequence[TrialRecord],
-) -> Report:
+def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe) -> Report:
     """Returns the page's material."""
     points = []
     clock = 0.0
@@ -285,14 +279,13 @@ def report_of(
     curves = [
         CurvePoint(
             arm=arm,  # type: ignore[arg-type]
-            seed=int(trial.role.split("#")[1]),
+            seed=number,
             step=int(step or 0),
             train_loss=loss,
             valid_score=score,
         )
-        for trial in test_records
-        for arm in _arms_of(trial, baseline, final)
-        if int(trial.role.split("#")[1]) < _MAX_CURVE_SEEDS
+        for arm, recipe in (("baseline", baseline), ("final", final))
+        for number, trial in enumerate(trainings_of(ledger, recipe)[:_MAX_CURVES])
         for step, loss, score in trial.curve
         if loss is not None
     ]
@@ -301,15 +294,17 @@ def report_of(
     )
 
 
-def _arms_of(trial: TrialRecord, baseline: Recipe, final: Recipe) -> list[str]:
-    arms = [("baseline", baseline), ("final", final)]
-    return [name for name, recipe in arms if recipe.id == trial.recipe_id]
+def trainings_of(ledger: Ledger, recipe: Recipe) -> list[TrialRecord]:
+    """Returns a recipe's trainings of full length in confirmation and test."""
+    both = [*ledger.trials("confirm"), *ledger.trials("test")]
+    mine = [trial for trial in both if trial.recipe_id == recipe.id]
+    longest = max((trial.epochs for trial in mine), default=0)
+    return [trial for trial in mine if trial.epochs == longest]
 
 
 def render_folder(folder: Path, summary: Summary) -> Path:
     """Writes a finished campaign's page anew from its ledger; returns its path."""
     with Ledger.open(folder) as ledger:
-        records = ledger.trials("test")
         path = folder / "artifacts" / "kept.json"
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))["recipes"]
@@ -319,5 +314,5 @@ def render_folder(folder: Path, summary: Summary) -> Path:
                 f"{str(path)!r} is missing or damaged; a report needs all that its campaign left; "
                 "give the whole folder"
             ) from None
-        page = render(report_of(ledger, summary, baseline, final, records))
+        page = render(report_of(ledger, summary, baseline, final))
         return ledger.write_file("report.html", page.encode())

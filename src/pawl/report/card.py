@@ -45,7 +45,7 @@ Predicts `{task.target}` ({task.kind}) from {", ".join(task.inputs)}.
 | | baseline | final |
 |---|---|---|
 | {summary.metric}, {_kept(summary)} | {summary.baseline.value:.6g} | {summary.final.value:.6g} |
-| {summary.metric}, single models, mean of {summary.final.n} seeds | {summary.baseline.mean:.6g} | \
+| {summary.metric}, mean of {summary.final.n} single models | {summary.baseline.mean:.6g} | \
 {summary.final.mean:.6g} |
 | weights | {summary.cost.parameters.baseline:,.0f} | {summary.cost.parameters.final:,.0f} |
 | latency of one row (ms, one thread) | {summary.cost.latency_ms.baseline:.3g} | \

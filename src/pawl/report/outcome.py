@@ -185,7 +185,7 @@ def _gain(summary: Summary, *, signed: bool = True) -> str:
     models = (
         "over rows only: one model of each arm"
         if of_rows_only(summary)
-        else count(gain.n, "paired seed")
+        else count(gain.n, "pair of models", "pairs of models")
     )
     span = interval_text(gain.interval, digits, signed=signed)
     return f"{number(gain.value, digits, signed=signed)} (95% interval {span}{where}, {models})"

@@ -75,7 +75,8 @@ def arms(summary: Summary) -> list[Figure]:
                 "rows. Tick: the mean over single models.",
                 drawing=charts.intervals(rows, label=label, axis=metric, zero=False),
                 table=Table(
-                    heads=("Arm", metric, "95% interval", "Mean over seeds", "Seeds"), rows=listed
+                    heads=("Arm", metric, "95% interval", "Mean of single models", "Models"),
+                    rows=listed,
                 ),
             )
         )
@@ -193,7 +194,7 @@ def curves(report: Report) -> list[Figure]:
         figures.append(
             Figure(
                 title=title,
-                caption=f"Thin: single seeds. Strong: their mean.{notes}",
+                caption=f"Thin: single trainings. Strong: their mean.{notes}",
                 drawing=charts.lines(
                     found, label=f"{title} over steps, {' and '.join(sorted(shown))}"
                 ),

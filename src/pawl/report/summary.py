@@ -42,9 +42,9 @@ class TaskSummary(_Part):
 class ArmSummary(_Part):
     """One arm (baseline or final) on the test rows.
 
-    `mean` is over single models of the `n` seeds that the gain is taken over. `value` is the score of
-    what is kept, by its own predictions: the mean of the first `averaged` seeds' models (for the
-    final arm: the bundle); `interval` is its 95% interval over test rows.
+    `mean` is over the `n` single models that the gain is taken over. `value` is the score of what is
+    kept, by its own predictions: the mean of the first `averaged` models (for the final arm: the
+    bundle); `interval` is its 95% interval over test rows.
     """
 
     value: float
@@ -57,9 +57,9 @@ class ArmSummary(_Part):
 class GainSummary(_Part):
     """Final minus baseline on the test rows, in the metric's own units, positive when better.
 
-    The interval (95%) covers seeds and test rows; `n` counts paired seeds, and with one of them it
-    covers rows only. `proven` is the summary's own: decided on fresh pairs, not on the test rows. Where
-    the baseline is delivered there is nothing to measure, and the gain is zero.
+    The interval (95%) covers models and test rows; `n` counts pairs of models, and with one of them
+    it covers rows only. `proven` is the summary's own: decided on fresh pairs, not on the test rows.
+    Where the baseline is delivered there is nothing to measure, and the gain is zero.
     """
 
     value: float

@@ -121,11 +121,11 @@ def _measured(summary: Summary) -> str:
     if of_rows_only(summary):
         return (
             "The gain is the difference between one model of each arm; its 95% interval covers the "
-            "test rows only, not what models of other seeds would give."
+            "test rows only, not what other models would give."
         )
     return (
-        f"The gain is the paired difference over {count(gain.n, 'seed')} of each arm; its 95% interval, "
-        "of rows and seeds, covers both."
+        f"The gain is the difference over {count(gain.n, 'pair of models', 'pairs of models')}, which "
+        "share fold and seed; its 95% interval, of rows and models, covers both."
     )
 
 

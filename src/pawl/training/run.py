@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -246,8 +246,15 @@ class Run:
         """Returns predictions by the weights that count; see `Population.predict`."""
         return self.population.predict(examples, rows, self.kept(), members)
 
-    def release(self, which: dict[int, Status], *, with_weights: bool = False) -> list[Outcome]:
-        """Takes members out of the population and returns how they ended, in order of position."""
+    def release(
+        self, which: dict[int, Status], *, with_weights: Collection[int] = ()
+    ) -> list[Outcome]:
+        """Takes members out of the population and returns how they ended, in order of position.
+
+        Args:
+            which: Their positions, and how they ended.
+            with_weights: Positions of those whose weights are wanted.
+        """
         weights, buffers = self.kept()
         scores = self.scores()
         sign = self.population.problem.objective.sign
@@ -263,9 +270,9 @@ class Run:
                     curve=tuple(self.curves[i]),
                     seconds=self.seconds[i],
                     reason="" if usable else "loss, predictions or metric are not finite",
-                    weights=weights[i].clone() if with_weights and usable else None,
+                    weights=weights[i].clone() if i in with_weights and usable else None,
                     buffers={k: v[i].clone() for k, v in buffers.items()}
-                    if with_weights and usable
+                    if i in with_weights and usable
                     else {},
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
 from pawl.models import Averaged, Deployed, Pipeline
@@ -73,6 +75,20 @@ def averaged(each: Sequence[Trained]) -> Trained:
     first = each[0]
     models = [one.model for one in each if isinstance(one.model, Deployed)]
     return first if len(each) == 1 else Trained(first.recipe, first.seed, Averaged(models))
+
+
+def predictions(trained: Trained, examples: Examples, device: torch.device) -> Tensor:
+    """Returns a model's predictions of all rows, `[R, C]` or `[R]`, on the CPU."""
+    model = trained.model.to(device)
+    per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
+    rows = max(64, min(4096, 1_000_000 // per_row))
+    inputs = [torch.split(examples.inputs[name], rows) for name in model.names]
+    with torch.no_grad():
+        found = [
+            model(*(part.to(device) for part in chunk)).cpu() for chunk in zip(*inputs, strict=True)
+        ]
+    model.cpu()
+    return torch.cat(found)
 
 
 def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
