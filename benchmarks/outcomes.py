@@ -29,7 +29,7 @@ FRESH = {
 }
 SEEN, UNSEEN = (0.0064, 0.0212), (-0.0041, 0.0374)
 OUTCOMES: dict[str, dict[str, Any]] = {
-    "proven": {"fresh": "proven", "test": SEEN, "seeds": 10},
+    "proven": {"fresh": "proven", "test": SEEN, "seeds": 5},
     "likely": {"fresh": "likely", "test": UNSEEN, "seeds": 5, "to_settle": 17},
     "not-better": {"fresh": "not", "test": None, "seeds": 5},
     "proven-not-seen": {"fresh": "proven", "test": UNSEEN, "seeds": 1},
@@ -72,7 +72,7 @@ def report(folder: Path) -> Report:
     baseline, final = (Recipe.from_dict(kept[arm]) for arm in ("baseline", "final"))
     with Ledger.open(folder) as ledger:
         summary = pawl.load(folder).summary
-        return report_of(ledger, summary, baseline, final, ledger.trials("test"))
+        return report_of(ledger, summary, baseline, final)
 
 
 def main() -> None:
