@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def go_on(**given: Any) -> None:
     """Resumes in what counts as a new process: modules beside the task's are imported anew."""
-    import sys
-
     sys.modules.pop("sizes", None)
     with pytest.raises(StoppedError):
         api.optimize(resume="out", listener=StopAt("test"), **given)
@@ -85,6 +84,11 @@ def test_changed_code_is_refused_in_one_line_and_accepted_on_purpose(module: Pat
 
     Path("sizes.py").write_text("WIDTH = 16\n")
     assert "the task's model" in refused()
+
+    Path("sizes.py").write_text("WIDTH = 4\n")
+    sys.modules.pop("sizes")
+    (found,) = [f for f in api.optimize(resume="out").summary.findings if "accepted" in f.rule]
+    assert "loss" in found.evidence
 
 
 def test_a_changed_direction_and_a_built_in_metric_are_told(module: Path) -> None:

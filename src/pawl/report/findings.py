@@ -22,6 +22,17 @@ def findings(
         for name, reason in test.nothing_learned.items()
         if name == "final" or baseline != final
     ]
+    changed = {role: None for change in session.ledger.accepted for role in change["changed"]}
+    if changed:
+        found.append(
+            FindingSummary(
+                rule="accepted_changes",
+                severity="warning",
+                evidence=f"the task's {' and '.join(changed)} changed while the campaign ran, which was "
+                "accepted: what was trained before is compared with what was trained after",
+                suggests=["a new campaign"],
+            )
+        )
     baselines = [t for t in test.records if t.role.startswith("baseline")]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
