@@ -15,7 +15,7 @@ from pawl.errors import TrialError
 from pawl.evidence.constant import constant_predictions, nothing_learned
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.pairs import Pairs
-from pawl.evidence.rounds import Arms, load_model, of_pairs, of_seeds, predictions_file, usable
+from pawl.evidence.rounds import Arms, model_of, of_pairs, of_seeds, predictions_file, usable
 from pawl.execution import Session
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
@@ -132,7 +132,7 @@ def final_test(
         for name in arms
     }
     models = {
-        name: averaged([load_model(session, pairs, arms[name], label) for label in labels])
+        name: averaged([model_of(session, pairs, units, arms[name], label) for label in labels])
         for name, labels in kept.items()
     }
     return FinalTest(

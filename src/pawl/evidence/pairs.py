@@ -18,8 +18,9 @@ from pawl.execution import FOLDS, Job, Resplit, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Trained, from_outcome, load_artifact, save_artifact
+from pawl.training.trained import Trained, from_outcome, load_model, save_models
 
+_PREDICTIONS = "predictions.safetensors"
 _Arm = tuple[str, int]  # an arm's id and the number of a pair
 
 
@@ -51,6 +52,7 @@ class Pairs:
         self._constants: dict[int, Judged | None] = {}
         self._flat: dict[_Arm, bool] = {}
         self._rows, self.folds = rows, session.num_folds(rows, folds)
+        self._files: dict[_Arm, str] = {}
         self._splits: dict[int, Resplit] = {}
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
 
@@ -81,27 +83,29 @@ class Pairs:
         if not wanted:
             return True
         digest = hashlib.sha256(f"{self.purpose}/{key}".encode()).hexdigest()[:12]
-        file = f"artifacts/{self.purpose}-{digest}-predictions.safetensors"
-        unit = self.session.attempt(key, self.purpose, lambda: self._train(wanted, epochs, file))
+        files = f"artifacts/{self.purpose}-{digest}"
+        unit = self.session.attempt(key, self.purpose, lambda: self._train(wanted, epochs, files))
         if unit is None:
             return False
         self.records += unit.trials
         trained = sum(record.seconds for record in unit.trials)
         self._slack = max(1.0, unit.seconds / trained) if trained else 1.0
         self.session.note(unit.trials)
-        predictions = load(self.session.ledger.read_file(file))
+        predictions = load(self.session.ledger.read_file(f"{files}-{_PREDICTIONS}"))
         for index, (arm, pair) in enumerate(wanted):
             predicted = predictions.get(str(index))
             self.judged.setdefault(arm, {})[pair] = (
                 None if predicted is None else self._judge(pair, predicted)
             )
             self._flat[arm, pair] = predicted is not None and same_for_all(predicted)
+            if pair < self.keep:
+                self._files[arm, pair] = f"{files}-{arm}.safetensors"
         return True
 
     def _train(
-        self, wanted: Mapping[_Arm, tuple[str, Recipe]], epochs: float, file: str
+        self, wanted: Mapping[_Arm, tuple[str, Recipe]], epochs: float, files: str
     ) -> tuple[dict[str, Any], list[TrialRecord]]:
-        """Trains arms; leaves their predictions of the rows held out in a file, by their place."""
+        """Trains arms; leaves their predictions of the rows held out, by their place, and models."""
         session, jobs, roles = self.session, [], []
         for (_, pair), (name, recipe) in wanted.items():
             keep = pair < self.keep and epochs == 1.0
@@ -110,16 +114,20 @@ class Pairs:
             )
             roles.append(f"{name} #{pair}")
         results = session.train(jobs)
-        for result, ((_, pair), (_, recipe)) in zip(results, wanted.items(), strict=True):
-            if result.outcome.weights is not None:
-                model = from_outcome(session.problem, result.outcome)
-                save_artifact(session.ledger, self._artifact(recipe, pair), model)
         kept = {
             str(index): result.predictions.cpu().contiguous()
             for index, result in enumerate(results)
             if result.predictions is not None
         }
-        session.ledger.write_file(file, save(kept))
+        session.ledger.write_file(f"{files}-{_PREDICTIONS}", save(kept))
+        for arm in dict.fromkeys(id_ for id_, _ in wanted):
+            models = {
+                str(pair): from_outcome(session.problem, result.outcome)
+                for result, (id_, pair) in zip(results, wanted, strict=True)
+                if id_ == arm and result.outcome.weights is not None
+            }
+            if models:
+                save_models(session.ledger, f"{files}-{arm}.safetensors", models)
         return {}, [
             record_of(r.outcome, self.purpose, role, f"{self.purpose} {pair}", holdout=r.score)
             for r, role, (_, pair) in zip(results, roles, wanted, strict=True)
@@ -139,21 +147,17 @@ class Pairs:
 
     def load(self, recipe: Recipe, pair: int) -> Trained:
         """Returns a model that is kept."""
-        return load_artifact(
-            self.session.ledger, self._artifact(recipe, pair), self.session.problem,
-            self.member(recipe, pair).train,
+        return load_model(
+            self.session.ledger, self._files[recipe.id, pair], str(pair),
+            self.session.problem, self.member(recipe, pair).train,
         )  # fmt: skip
-
-    def _artifact(self, recipe: Recipe, pair: int) -> str:
-        return f"artifacts/{self.purpose}-model-{recipe.id}-{pair}.safetensors"
 
     def drop_models(self, *, but: Collection[Recipe]) -> None:
         """Deletes the models of all other recipes than these: what is not delivered needs no room."""
-        names = {self._artifact(recipe, pair) for recipe in but for pair in range(self.keep)}
-        folder = self.session.ledger.folder
-        for path in (folder / "artifacts").glob(f"{self.purpose}-model-*.safetensors"):
-            if str(path.relative_to(folder)) not in names:
-                path.unlink()
+        ids = {recipe.id for recipe in but}
+        needed = {file for (arm, _), file in self._files.items() if arm in ids}
+        for file in set(self._files.values()) - needed:
+            (self.session.ledger.folder / file).unlink(missing_ok=True)
 
     def _constant(self, pair: int) -> Judged | None:
         """Returns the pair's constant predictor; `None` if the metric has no value for it."""

@@ -21,7 +21,7 @@ from pawl.execution import STOPPING_SHARE, Heartbeat, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Trained, from_outcome, load_artifact, predictions, save_artifact
+from pawl.training.trained import Trained, from_outcome, load_model, predictions, save_models
 
 Arms = Mapping[str, Recipe]
 """Baseline and final recipe, which may be the same."""
@@ -38,19 +38,28 @@ def predictions_file(key: str) -> str:
     return f"artifacts/{key.replace('/', '-')}-predictions.safetensors"
 
 
+def models_file(key: str) -> str:
+    """Returns the name of the file with a round's models, if it trained any."""
+    return f"artifacts/{key.replace('/', '-')}-models.safetensors"
+
+
 def usable(units: Iterable[Unit], arm: str) -> list[str]:
     """Returns the labels of an arm's usable models."""
     return [label for unit in units for label in unit.payload["usable"][arm]]
 
 
-def load_model(session: Session, pairs: Pairs | None, recipe: Recipe, label: str) -> Trained:
-    """Returns a model by its label."""
+def model_of(
+    session: Session, pairs: Pairs | None, units: Iterable[Unit], recipe: Recipe, label: str
+) -> Trained:
+    """Returns a model of one of these rounds by its label."""
     source, _, number = label.partition(" ")
     if source == "pair":
         assert pairs is not None
         return pairs.load(recipe, int(number))
+    key = next(unit.key for unit in units if label in unit.payload["counted"])
     rows = _member(session, recipe, int(number)).train
-    return load_artifact(session.ledger, _artifact(recipe, label), session.problem, rows)
+    name = _name(recipe.id, label)
+    return load_model(session.ledger, models_file(key), name, session.problem, rows)
 
 
 def of_pairs(
@@ -117,10 +126,13 @@ def of_seeds(
         for model, result in results.items()
     }
     payload = _counted(session, arms, test, key, [label_of("seed", n) for n in seeds], found)
-    for name, recipe in arms.items():
-        for label in payload["usable"][name][: max(0, keep[name])]:
-            model = from_outcome(problem, results[recipe.id, label].outcome)
-            save_artifact(ledger, _artifact(recipe, label), model)
+    kept = {
+        _name(recipe.id, label): from_outcome(problem, results[recipe.id, label].outcome)
+        for name, recipe in arms.items()
+        for label in payload["usable"][name][: max(0, keep[name])]
+    }
+    if kept:
+        save_models(ledger, models_file(key), kept)
     return payload, [
         record_of(
             result.outcome, "test", f"{distinct[id_][0]} #{label.split()[1]}", "test",
@@ -184,8 +196,8 @@ def _counted(
     }
 
 
-def _artifact(recipe: Recipe, label: str) -> str:
-    return f"artifacts/test-{recipe.id}-{label.replace(' ', '-')}.safetensors"
+def _name(recipe_id: str, label: str) -> str:
+    return f"{recipe_id} {label}"
 
 
 def _member(session: Session, recipe: Recipe, number: int) -> Member:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,15 +38,21 @@ class Trained:
     seed: int
     model: Pipeline
 
-    def to_safetensors(self) -> bytes:
-        """Returns all weights and buffers by name."""
-        tensors = {
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns copies of all weights and buffers by name."""
+        return {
             name: tensor.detach().contiguous().clone()
             for name, tensor in self.model.state_dict().items()
         }
+
+    def described(self) -> dict[str, Any]:
+        """Returns what it was trained by, for JSON."""
+        return {"recipe": self.recipe.to_dict(), "seed": self.seed}
+
+    def to_safetensors(self) -> bytes:
+        """Returns all weights and buffers by name."""
         # One entry: safetensors writes several in any order, and equal models should be equal bytes.
-        meta = {"recipe": self.recipe.to_dict(), "seed": self.seed}
-        return save(tensors, metadata={"trial": json.dumps(meta)})
+        return save(self.tensors(), metadata={"trial": json.dumps(self.described())})
 
     @property
     def num_parameters(self) -> int:
@@ -100,13 +107,23 @@ def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
             buffer.copy_(buffers[name])
 
 
-def save_artifact(ledger: Ledger, name: str, trained: Trained) -> None:
-    """Keeps a trained model in the campaign's folder."""
-    ledger.write_file(name, trained.to_safetensors())
+def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:
+    """Keeps trained models in one file of the campaign's folder: a file takes time to write safely.
+
+    Args:
+        ledger: The campaign's.
+        name: The file's.
+        models: By a key of theirs.
+    """
+    tensors = {
+        f"{key}/{at}": each for key, one in models.items() for at, each in one.tensors().items()
+    }
+    meta = {key: one.described() for key, one in models.items()}
+    ledger.write_file(name, save(tensors, metadata={"trials": json.dumps(meta)}))
 
 
-def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> Trained:
-    """Reads a trained model back; `rows` are the training rows it was fitted on.
+def load_model(ledger: Ledger, name: str, key: str, problem: Problem, rows: Tensor) -> Trained:
+    """Reads one of a file's models back; `rows` are the training rows it was fitted on.
 
     Raises:
         BundleError: The file is missing or damaged.
@@ -114,8 +131,13 @@ def load_artifact(ledger: Ledger, name: str, problem: Problem, rows: Tensor) -> 
     path = ledger.folder / name
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads(file.metadata()["trial"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            meta = json.loads(file.metadata()["trials"])[key]
+            prefix = f"{key}/"
+            tensors = {
+                at.removeprefix(prefix): file.get_tensor(at)
+                for at in file.keys()  # noqa: SIM118
+                if at.startswith(prefix)
+            }
         recipe = Recipe.from_dict(meta["recipe"])
         seed = int(meta["seed"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
