@@ -77,6 +77,12 @@ def _encoded(start: Recipe) -> Recipe:
     return _add(_smooth_cycle(start), piecewise_linear={})
 
 
+def _encoded_stopped(start: Recipe) -> Recipe:
+    """Encoded, at the start's own rate, stopped early: few rows are soon overfitted by a whole cycle."""
+    averaged = _stopped(start).with_("ema", horizon=60.0)
+    return _add(averaged, piecewise_linear={"bins": 8}, dropout={"rate": 0.1})
+
+
 def _wide_dropout(start: Recipe) -> Recipe:
     """Wider, and held back by dropout."""
     return _add(
@@ -122,9 +128,9 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     if _are_images(facts):
         makers = (_shifted_images, _stopped, _mirrored_images, _wide_images, _averaged)
     else:
-        first = (_normalized_residual, _encoded)
+        first = (_normalized_residual, _encoded_stopped, _encoded)
         if _is_mixed(facts):
-            first = first[::-1]
+            first = (_encoded_stopped, _encoded, _normalized_residual)
         makers = (*first, _stopped, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
