@@ -26,6 +26,7 @@ _RACE_TRAININGS = (
     35  # that a longer search leaves time for: six recipes and the baseline, five pairs
 )
 _WORTHWHILE = 0.08
+_SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 4
@@ -133,13 +134,17 @@ def comparable(
 
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
-    """Returns a later deadline for the search if evidence on this candidate would leave time over."""
+    """Returns a later deadline for the search if all looks at a candidate would leave time over.
+
+    What is best at the end of the search may train longer than what is best now.
+    """
     if pace_.seconds_per_trial is None or not pace_.search.deadline:  # not timed, or no search
         return None
     base = pace_.seconds_per_trial
     mine = session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
+    mine = max(mine, _SLOWEST_FINAL * base)
     changes = len(candidate.changes(baseline))
-    evidence = (5 * changes + 10) * mine + 10 * base
+    evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine
     left = _for_evidence(session, pace_, mine)
     race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, _RACE_SHARE / (1 - _RACE_SHARE) * evidence)
     spare = left - evidence - race_
