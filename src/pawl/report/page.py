@@ -155,7 +155,7 @@ def _tiles(summary: Summary) -> list[Tile]:
     change = Tile(
         name=f"Baseline {ARROW} final",
         value=f"{means[0]} {ARROW} {means[1]}",
-        detail=f"mean of {count(gain.n, 'seed')} each" if gain.n > 1 else "one model each",
+        detail=f"mean of {count(gain.n, 'model')} each" if gain.n > 1 else "one model each",
     )
     cost = Tile(
         name="Latency, one row",
