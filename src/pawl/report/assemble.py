@@ -295,11 +295,11 @@ def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe)
 
 
 def trainings_of(ledger: Ledger, recipe: Recipe) -> list[TrialRecord]:
-    """Returns a recipe's trainings of full length in confirmation and test."""
+    """Returns a recipe's trainings in confirmation and test; not those longer, for an equal time."""
     both = [*ledger.trials("confirm"), *ledger.trials("test")]
     mine = [trial for trial in both if trial.recipe_id == recipe.id]
-    longest = max((trial.epochs for trial in mine), default=0)
-    return [trial for trial in mine if trial.epochs == longest]
+    usual = min((trial.epochs for trial in mine), default=0)
+    return [trial for trial in mine if trial.epochs == usual]
 
 
 def render_folder(folder: Path, summary: Summary) -> Path:
