@@ -86,7 +86,7 @@ def final_test(
     if pairs is not None and pairs.keep:
         session.listener.phase("test", "the confirmed models on the test rows")
         work = partial(of_pairs, session, arms, test, "test/pairs", pairs)
-        units.append(ledger.compute("test/pairs", "test", lambda: (work(), [])))
+        units.append(ledger.compute("test/pairs", "test", work))
         ids = {recipe.id for recipe in arms.values()}
         records += [r for r in pairs.records if r.recipe_id in ids and r.epochs == session.epochs]
     done, count = sum(len(unit.payload["counted"]) for unit in units), seeds
@@ -99,8 +99,8 @@ def final_test(
         keep = {name: average - len(usable(units, name)[:average]) for name in arms}
         if average == 1:
             keep = dict.fromkeys(arms, 1)
-        work_ = partial(of_seeds, session, arms, test, key, range(trained, trained + count), keep)
-        units.append(ledger.compute(key, "test", work_))
+        work = partial(of_seeds, session, arms, test, key, range(trained, trained + count), keep)
+        units.append(ledger.compute(key, "test", work))
         session.note(units[-1].trials)
         records += units[-1].trials
         per_seed = units[-1].seconds / count

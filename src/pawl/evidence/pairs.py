@@ -98,7 +98,7 @@ class Pairs:
                 None if predicted is None else self._judge(pair, predicted)
             )
             self._flat[arm, pair] = predicted is not None and same_for_all(predicted)
-            if pair < self.keep:
+            if pair < self.keep and epochs == 1.0:
                 self._files[arm, pair] = f"{files}-{arm}.safetensors"
         return True
 

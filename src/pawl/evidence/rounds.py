@@ -64,8 +64,8 @@ def model_of(
 
 def of_pairs(
     session: Session, arms: Arms, test: Examples, key: str, pairs: Pairs
-) -> dict[str, Any]:
-    """Scores the kept models of the confirmation on the test rows; returns the unit's payload.
+) -> tuple[dict[str, Any], list[TrialRecord]]:
+    """Scores the kept models of the confirmation on the test rows.
 
     They are paired, and none has seen the test rows. Nothing is trained.
     """
@@ -89,7 +89,7 @@ def of_pairs(
         for id_ in recipes
         for n in numbers
     }
-    return _counted(session, arms, test, key, [label_of("pair", n) for n in numbers], found)
+    return _counted(session, arms, test, key, [label_of("pair", n) for n in numbers], found), []
 
 
 def of_seeds(
