@@ -10,7 +10,6 @@ them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -21,29 +20,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pawl.errors import LedgerError, first_line, option
+from pawl.ledger.database import (
+    LEDGER_FILE,
+    LEFT_BY_A_KILLED_START,
+    LOCK_FILE,
+    NEW_FILE,
+    SCHEMA_VERSION,
+    TABLES,
+    Transaction,
+    acquire,
+    connect,
+    sync_folder,
+)
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
-
-LEDGER_FILE = "ledger.sqlite"
-_LOCK_FILE = ".lock"
-_NEW_FILE = f"{LEDGER_FILE}.new"
-_LEFT_BY_A_KILLED_START = {_LOCK_FILE, _NEW_FILE, f"{_NEW_FILE}-journal"}
-_SCHEMA_VERSION = 1
-_TABLES = """
-CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE units (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, phase TEXT NOT NULL,
-    payload TEXT NOT NULL, seconds REAL NOT NULL, elapsed REAL NOT NULL
-);
-CREATE TABLE trials (
-    id INTEGER PRIMARY KEY, unit INTEGER NOT NULL REFERENCES units(id), record TEXT NOT NULL
-);
-CREATE INDEX trials_by_unit ON trials(unit);
-CREATE TABLE decisions (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE touches (claim TEXT PRIMARY KEY, unix_time REAL NOT NULL);
-CREATE TABLE artifacts (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL);
-"""
 
 
 class Ledger:
@@ -76,20 +67,20 @@ class Ledger:
             raise LedgerError(
                 f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
             ) from None
-        lock = _acquire(folder)
+        lock = acquire(folder)
         try:
             # Tables come first under another name: a ledger file, once there, is whole.
-            temporary = folder / _NEW_FILE
-            for name in (_NEW_FILE, f"{_NEW_FILE}-journal"):
+            temporary = folder / NEW_FILE
+            for name in (NEW_FILE, f"{NEW_FILE}-journal"):
                 (folder / name).unlink(missing_ok=True)
             with contextlib.closing(sqlite3.connect(temporary)) as db:
-                db.executescript(_TABLES)
-                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                db.executescript(TABLES)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 db.execute("INSERT INTO campaign VALUES ('identity', ?)", (_dumps(identity),))
                 db.commit()
             temporary.rename(folder / LEDGER_FILE)
-            _sync(folder)
-            return cls(folder, _connect(folder), lock)
+            sync_folder(folder)
+            return cls(folder, connect(folder), lock)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
             raise LedgerError(
@@ -115,7 +106,7 @@ class Ledger:
         if not folder.exists():
             return
         try:
-            entries = {entry.name for entry in folder.iterdir()} - _LEFT_BY_A_KILLED_START
+            entries = {entry.name for entry in folder.iterdir()} - LEFT_BY_A_KILLED_START
         except OSError as error:
             raise LedgerError(
                 f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
@@ -142,9 +133,9 @@ class Ledger:
                 f"{str(folder)!r} holds no campaign (no {LEDGER_FILE}); give the folder that "
                 f"{option('out')} named"
             )
-        lock = _acquire(folder)
+        lock = acquire(folder)
         try:
-            ledger = cls(folder, _connect(folder), lock)
+            ledger = cls(folder, connect(folder), lock)
         except sqlite3.OperationalError as error:  # no space, no right to write, a failing disk
             os.close(lock)
             raise LedgerError(
@@ -188,7 +179,7 @@ class Ledger:
 
     def discard(self) -> None:
         """Deletes the ledger, and the folder if nothing else is in it."""
-        for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", _LOCK_FILE):
+        for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", LOCK_FILE):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -352,7 +343,7 @@ class Ledger:
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.rename(path)
-                _sync(path.parent)
+                sync_folder(path.parent)
             except OSError:
                 with contextlib.suppress(OSError):
                     temporary.unlink(missing_ok=True)  # half a file takes space that is short
@@ -393,89 +384,14 @@ class Ledger:
         except sqlite3.OperationalError as error:  # reading needs a little space too
             raise self._unwritten(LEDGER_FILE, str(error)) from None
 
-    def _writing(self) -> _Transaction:
-        return _Transaction(self._db, self._unwritten)
+    def _writing(self) -> Transaction:
+        return Transaction(self._db, self._unwritten)
 
     def _unwritten(self, what: str, why: str) -> LedgerError:
         return LedgerError(
             f"cannot write {what!r} in {str(self.folder)!r}: {why}; what was finished is kept: free "
             f"some space, then go on with {option('resume', self.folder)}"
         )
-
-
-class _Transaction:
-    """Commits on success, rolls back on any exception, and turns database errors into one line."""
-
-    def __init__(
-        self, db: sqlite3.Connection, unwritten: Callable[[str, str], LedgerError]
-    ) -> None:
-        self._db, self._unwritten = db, unwritten
-
-    def __enter__(self) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise self._unwritten(LEDGER_FILE, str(error)) from None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
-        try:
-            if kind is None:
-                self._db.execute("COMMIT")
-            elif self._db.in_transaction:  # a full disk may have rolled back already
-                self._db.execute("ROLLBACK")
-        except sqlite3.Error as failure:
-            with contextlib.suppress(sqlite3.Error):
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            error = failure
-        if isinstance(error, sqlite3.OperationalError):
-            raise self._unwritten(LEDGER_FILE, str(error)) from None
-
-
-def _connect(folder: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(folder / LEDGER_FILE, isolation_level=None)
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version != _SCHEMA_VERSION:
-            raise LedgerError(
-                f"{str(folder)!r} was written by another version of pawl (ledger {version}, this "
-                f"one reads {_SCHEMA_VERSION})"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _acquire(folder: Path) -> int:
-    try:
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise LedgerError(
-            f"cannot write to {str(folder)!r}: {error.strerror}; make it writable, or give another "
-            "folder"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise LedgerError(
-            f"another process is working on the campaign in {str(folder)!r}; wait for it or stop it"
-        ) from None
-    return descriptor
-
-
-def _sync(folder: Path) -> None:
-    """Makes a rename in a folder survive a power cut, before anything that relies on it is written."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _dumps(value: Any) -> str:
