@@ -15,7 +15,7 @@ Deliver = Literal["likely", "proven"]
 """Which recipes may be delivered: those that are likely better, or only those shown to be."""
 
 LIKELY_ENOUGH = 0.5
-"""A recipe is delivered above this chance of being better. `benchmarks/deliver.py` chooses it."""
+"""A recipe is delivered above this chance of being better; chosen by `benchmarks/deliver.py`."""
 
 
 def check_deliver(deliver: str | None) -> Deliver:
