@@ -56,6 +56,7 @@ ROWS = {
         Row("layer_norm", _NONE, rejects="functional"),
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),
         Row("residual", _NONE, rejects="own_model"),
+        Row("tabm", _same(members=8), rejects="own_model"),
         Row("width", _same(factor=0.5), rejects="own_model"),
         # batch
         Row("flip", _each(probability=(0.1, 0.3, 0.5)), accepts="images", rejects="table"),

@@ -4,6 +4,7 @@ from pawl.models.build import Adapter, Builder, make_builder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
 from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts, flat
+from pawl.models.members import MemberHeads, Spread
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs
 
@@ -16,10 +17,12 @@ __all__ = [
     "Front",
     "ImageNet",
     "KeyedDropout",
+    "MemberHeads",
     "Net",
     "PiecewiseLinear",
     "Pipeline",
     "Shape",
+    "Spread",
     "TabularNet",
     "base_layers",
     "dropouts",

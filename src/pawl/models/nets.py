@@ -100,7 +100,8 @@ class TabularNet(Net):
                 for _ in range(self.shape.depth - 1)
             )
         )
-        self.out = nn.Linear(width, spec.num_outputs)
+        self.spread: nn.Module = nn.Identity()
+        self.out: nn.Module = nn.Linear(width, spec.num_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Maps the table's inputs to `[B, O]`."""
@@ -113,7 +114,7 @@ class TabularNet(Net):
             if name in self.encoders:
                 parts.append(self.encoders[name](parts[-1]))
         x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return self.out(self.blocks(self.stem(x_BF)))  # type: ignore[no-any-return]
+        return self.out(self.blocks(self.stem(self.spread(x_BF))))  # type: ignore[no-any-return]
 
     def encode(self, name: str, encoder: nn.Module, num_features: int) -> None:
         """Feeds the first layer, which is made anew, with what `encoder` makes of an input, too.

@@ -233,8 +233,7 @@ def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]
     As a function of all it depends on.
     """
     problem, program, body = population.problem, population.program, population.body
-    schema, base = problem.schema, problem.base_loss()
-    convert = problem.loss is None
+    base = problem.base_loss()
     static = {call.name: _plain(population.values[call.name]) for call in program.loss}
 
     def loss(
@@ -253,10 +252,9 @@ def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]
             for name, buffer in buffers.items()
             if state[name] is not buffer
         }
-        out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
         settings = {name: {**plain, **values[name]} for name, plain in static.items()}
         term = program.loss_term(base, settings)
-        return batch_loss(term, out, targets, weights, more), reassigned
+        return batch_loss(problem, term, raw, targets, weights, more), reassigned
 
     return loss
 

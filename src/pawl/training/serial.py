@@ -109,15 +109,13 @@ class SerialStepper:
         seed = int(population.seed_key[index]) + int(population.step[index])
         rng.seed_stock(seed, population.device)
         body.train()
-        schema, convert = problem.schema, problem.loss is None
         losses = []
         for k, batch in enumerate(_batches(population, index, rows, counts, values, keys)):
             inputs = {name: x[0] for name, x in batch.inputs.items()}
             with torch.enable_grad():
                 raw = body(inputs)
-                out = outputs(raw, schema.kind, schema.num_outputs) if convert else raw
                 more = {name: tensor[0] for name, tensor in extras(batch).items()}
-                loss = batch_loss(term, out, batch.targets[0], parameters, more)
+                loss = batch_loss(problem, term, raw, batch.targets[0], parameters, more)
                 gradient.zero_()
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pawl.errors import TrialError
+from pawl.models import outputs
 from pawl.techniques import AVERAGE_INTERVAL, Batch, LossTerm
 from pawl.training.population import Population
+from pawl.training.problem import Problem
 from pawl.training.program import Namespace
 
 
@@ -31,8 +33,9 @@ def extras(batch: Batch) -> dict[str, Tensor]:
 
 
 def batch_loss(
+    problem: Problem,
     term: LossTerm,
-    out: Tensor,
+    raw: Tensor,
     targets: Tensor,
     weights: Mapping[str, Tensor],
     more: Mapping[str, Tensor],
@@ -40,12 +43,21 @@ def batch_loss(
     """Returns one member's loss of a batch.
 
     Args:
+        problem: The task.
         term: The loss.
-        out: The model's outputs, `[B, ...]`.
+        raw: What the model returned, `[B, ...]`; or several predictions of each row, `[K, B, O]`, whose
+            losses count alike.
         targets: `[B]`.
         weights: The model's, by name.
         more: The member's part of `extras`.
     """
+    if isinstance(raw, Tensor) and raw.dim() == 3:
+        count = len(raw)
+        raw, targets = raw.flatten(0, 1), targets.repeat(count)
+        more = {name: x if name == "share" else x.repeat(count) for name, x in more.items()}
+    out = raw
+    if problem.loss is None:
+        out = outputs(raw, problem.schema.kind, problem.schema.num_outputs)
     loss = term(_weighed(out, more.get("weights")), targets, weights)
     if "partners" in more and "share" in more:
         other = term(_weighed(out, more.get("partner_weights")), more["partners"], weights)
