@@ -55,9 +55,8 @@ def batch_loss(
         count = len(raw)
         raw, targets = raw.flatten(0, 1), targets.repeat(count)
         more = {name: x if name == "share" else x.repeat(count) for name, x in more.items()}
-    out = raw
-    if problem.loss is None:
-        out = outputs(raw, problem.schema.kind, problem.schema.num_outputs)
+    schema, own_loss = problem.schema, problem.loss is not None
+    out = raw if own_loss else outputs(raw, schema.kind, schema.num_outputs)
     loss = term(_weighed(out, more.get("weights")), targets, weights)
     if "partners" in more and "share" in more:
         other = term(_weighed(out, more.get("partner_weights")), more["partners"], weights)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.models import PiecewiseLinear, TabularNet, flat
+from pawl.techniques.architecture._tables import needs_table_net
 from pawl.techniques.data.standardize import needs_numbers
 from pawl.techniques.record import Facts, Settings, Stage, Technique
 
@@ -56,8 +57,10 @@ def _numbers(module: TabularNet) -> list[str]:
 
 def needs_few_numbers(facts: Facts) -> str | None:
     """Says that there are no numbers, too many, or no network to give them to."""
-    if facts.own_model or not isinstance(facts.module, TabularNet):
-        return "it needs the network that pawl builds for tables"
+    reason = needs_table_net(facts)
+    if reason:
+        return reason
+    assert isinstance(facts.module, TabularNet)
     numbers = sum(_width(facts.sample[name]) for name in _numbers(facts.module))
     if numbers > _MOST_NUMBERS:
         return f"a row has {numbers:,} numbers, and {_MOST_NUMBERS} are the most"

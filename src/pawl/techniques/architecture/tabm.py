@@ -10,7 +10,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import MemberHeads, Spread, TabularNet
-from pawl.techniques.record import Facts, Settings, Stage, Technique
+from pawl.techniques.architecture._tables import needs_table_net
+from pawl.techniques.record import Settings, Stage, Technique
 
 
 class TabMSettings(Settings):
@@ -38,12 +39,6 @@ def tabm(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     return module
 
 
-def _fits(facts: Facts) -> str | None:
-    if facts.own_model or not isinstance(facts.module, TabularNet):
-        return "it needs the network that pawl builds for tables"
-    return None
-
-
 TECHNIQUE = Technique(
     name="tabm",
     stage=Stage.MODEL,
@@ -54,6 +49,6 @@ TECHNIQUE = Technique(
     settings=TabMSettings,
     writes=frozenset({"layers"}),
     after=frozenset({"residual", "width", "depth", "piecewise_linear"}),
-    fits=_fits,
+    fits=needs_table_net,
     searched=False,  # until the error rates of a search that may take it are measured
 )
