@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from problems import problem
 
@@ -101,5 +102,6 @@ def test_points_are_the_given_one_some_near_it_and_the_samplers(
         assert found[0] == first
         near = math.ceil(0.5 * (count - 1))
         rates = [float(str(point["adamw.learning_rate"])) for point in found[: 1 + near]]
-        assert all(1 / 10 < rate / rates[0] < 10 for rate in rates)
+        assert all(1 / 30 < rate / rates[0] < 30 for rate in rates)
+        assert np.median([abs(math.log(rate / rates[0])) for rate in rates]) < math.log(4)
         assert len(set(rates)) == len(rates)

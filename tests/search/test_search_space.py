@@ -240,6 +240,13 @@ def test_starts_are_valid_fitting_and_distinct(kind: str) -> None:
         assert recipe.changes(start)
 
 
+def test_many_predictors_are_tried_early_where_the_network_is_pawls_own() -> None:
+    known = facts("table")
+    assert any("tabm" in recipe for recipe in starts(baseline(known), known)[:2])
+    foreign = dataclasses.replace(known, own_model=True)
+    assert not any("tabm" in recipe for recipe in starts(baseline(foreign), foreign))
+
+
 def test_starts_around_a_baseline_of_the_users_own_keep_what_excludes_others() -> None:
     own = plain(layer_norm={}, cosine={})
     for recipe in starts(own, facts("table")):

@@ -72,15 +72,23 @@ def _normalized_residual(start: Recipe) -> Recipe:
     return _add(_smooth_cycle(start), residual={}, depth={"layers": 3}, batch_norm={})
 
 
-def _encoded(start: Recipe) -> Recipe:
-    """Numbers encoded by bins: what trees see and a plain net does not."""
-    return _add(_smooth_cycle(start), piecewise_linear={})
-
-
 def _encoded_stopped(start: Recipe) -> Recipe:
-    """Encoded, at the start's own rate, stopped early: few rows are soon overfitted by a whole cycle."""
+    """Numbers encoded by bins, as trees see them; the start's own rate, stopped early.
+
+    Few rows are soon overfitted by a whole cycle.
+    """
     averaged = _stopped(start).with_("ema", horizon=60.0)
     return _add(averaged, piecewise_linear={"bins": 8}, dropout={"rate": 0.1})
+
+
+def _members(start: Recipe) -> Recipe:
+    """Encoded, with many predictors in one network, which overfit less than one does."""
+    return _add(_smooth_cycle(start), piecewise_linear={"bins": 8}, layer_norm={}, tabm={})
+
+
+def _members_stopped(start: Recipe) -> Recipe:
+    """Fewer predictors, at the start's own rate, stopped early."""
+    return _add(_stopped(start), piecewise_linear={"bins": 8}, tabm={"members": 8})
 
 
 def _wide_dropout(start: Recipe) -> Recipe:
@@ -128,9 +136,9 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     if _are_images(facts):
         makers = (_shifted_images, _stopped, _mirrored_images, _wide_images, _averaged)
     else:
-        first = (_normalized_residual, _encoded_stopped, _encoded)
+        first = (_members, _normalized_residual, _members_stopped, _encoded_stopped)
         if _is_mixed(facts):
-            first = (_encoded_stopped, _encoded, _normalized_residual)
+            first = (_members_stopped, _encoded_stopped, _members, _normalized_residual)
         makers = (*first, _stopped, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:

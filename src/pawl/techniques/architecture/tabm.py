@@ -50,5 +50,4 @@ TECHNIQUE = Technique(
     writes=frozenset({"layers"}),
     after=frozenset({"residual", "width", "depth", "piecewise_linear"}),
     fits=needs_table_net,
-    searched=False,  # until the error rates of a search that may take it are measured
 )
