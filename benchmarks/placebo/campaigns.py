@@ -102,6 +102,9 @@ CASES = (
              test_rows=600)
         for table in ("adult", "beijing")
     ),
+    Case("coverage", "final gain, many predictors, beijing", "beijing", 1200, 10, 4,
+         _start(adamw={"learning_rate": 3e-4}), ("adamw", "tabm", "piecewise_linear"),
+         test_rows=600),
 )  # fmt: skip
 
 
