@@ -24,6 +24,7 @@ EPOCHS = {
     Case("adult", 1000): 40,
     Case("adult", 3000): 30,
     Case("adult", 10_000): 15,
+    Case("adult", 32_000): 8,
     Case("beijing-pm25", 2000): 40,
     Case("wine-red"): 42,
     Case("boston-housing"): 80,

@@ -12,6 +12,7 @@ from problems import frame, problem
 from pawl import api, pacing
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
+from pawl.pacing.end import FEW_MODELS, ending
 
 
 def test_a_budget_for_the_baseline_alone_leaves_the_baseline(
@@ -69,6 +70,9 @@ def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
         assert pacing.seeds(plenty, single, 5, unchanged=False) == 1  # one model is of all rows
         assert pacing.more_seeds(plenty, 10, 5, 1.0) == 5
         assert pacing.more_seeds(plenty, 10, 10, 1.0) == 0
+        # One that just fits is taken where an interval needs it, and not beyond.
+        left = plenty.left - ending(plenty, FEW_MODELS)
+        assert [pacing.more_seeds(plenty, 10, done, 0.8 * left) for done in (1, 2)] == [1, 0]
         assert pacing.more_seeds(plenty, 5, 6, 1.0) == 0
         over = Session(problem("table"), ledger, 0, budget=1e-3)
         assert pacing.seeds(over, pace, 0, unchanged=False) == 1  # something must be delivered

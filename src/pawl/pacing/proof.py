@@ -175,19 +175,22 @@ def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
         each = sum(recent) / len(recent) / RESPLIT_ROWS
     if unchanged:
         each = pace_.seconds_per_trial / 2
-    return max(0 if there else 1, min(lacking, _affordable(session, 2 * each)))
+    return max(0 if there else 1, min(lacking, _affordable(session, 2 * each, there)))
 
 
 def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
     if session.left is None:
         return 0
-    return max(0, min(most - done, _affordable(session, seconds)))
+    return max(0, min(most - done, _affordable(session, seconds, done)))
 
 
-def _affordable(session: Session, per_seed: float) -> int:
-    """Returns how many seeds fit a part of the time left; one if just one fits it all."""
+def _affordable(session: Session, per_seed: float, there: int) -> int:
+    """Returns how many seeds fit a part of the time left.
+
+    Below two, which an interval needs, one that just fits all of it is taken too.
+    """
     assert session.left is not None
     left = session.left - ending(session, FEW_MODELS)
     count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
-    return 1 if count == 0 and per_seed < 0.9 * left else max(0, count)
+    return 1 if count == 0 and there < 2 and per_seed < 0.9 * left else max(0, count)

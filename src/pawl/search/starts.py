@@ -12,6 +12,8 @@ from pawl.techniques import Facts, technique
 _IMAGE_RANK = 3
 _BATCHES = ((1000, 32), (3000, 64))
 _BATCH = 128
+_MANY_ROWS = 20_000
+"""From so many on cheap recipes come first, and a whole cycle does not overfit."""
 
 
 def baseline(facts: Facts) -> Recipe:
@@ -72,11 +74,13 @@ def _normalized_residual(start: Recipe) -> Recipe:
     return _add(_smooth_cycle(start), residual={}, depth={"layers": 3}, batch_norm={})
 
 
-def _encoded_stopped(start: Recipe) -> Recipe:
-    """Numbers encoded by bins, as trees see them; the start's own rate, stopped early.
+def _encoded(start: Recipe) -> Recipe:
+    """Numbers encoded by bins, as trees see them, over a whole cycle: for many rows."""
+    return _add(_smooth_cycle(start), piecewise_linear={})
 
-    Few rows are soon overfitted by a whole cycle.
-    """
+
+def _encoded_stopped(start: Recipe) -> Recipe:
+    """Encoded, at the start's own rate, stopped early: few rows are soon overfitted by a whole cycle."""
     averaged = _stopped(start).with_("ema", horizon=60.0)
     return _add(averaged, piecewise_linear={"bins": 8}, dropout={"rate": 0.1})
 
@@ -137,7 +141,9 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
         makers = (_shifted_images, _stopped, _mirrored_images, _wide_images, _averaged)
     else:
         first = (_members, _normalized_residual, _members_stopped, _encoded_stopped)
-        if _is_mixed(facts):
+        if facts.num_rows >= _MANY_ROWS:
+            first = (_encoded, _encoded_stopped, _members_stopped, _members)
+        elif _is_mixed(facts):
             first = (_members_stopped, _encoded_stopped, _members, _normalized_residual)
         makers = (*first, _stopped, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
