@@ -14,6 +14,8 @@ _BATCHES = ((1000, 32), (3000, 64))
 _BATCH = 128
 _MANY_ROWS = 20_000
 """From so many on cheap recipes come first, and a whole cycle does not overfit."""
+_MANY_FEATURES = 50
+"""From so many on cheap recipes come first: bins and members multiply what a step costs."""
 
 
 def baseline(facts: Facts) -> Recipe:
@@ -145,6 +147,8 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
             first = (_encoded, _encoded_stopped, _members_stopped, _members)
         elif _is_mixed(facts):
             first = (_members_stopped, _encoded_stopped, _members, _normalized_residual)
+        elif _is_wide(facts):
+            first = (_normalized_residual, _encoded_stopped, _members_stopped, _members)
         makers = (*first, _stopped, _averaged, _wide_dropout, _mixed)
     found: list[Recipe] = []
     for make in makers:
@@ -160,6 +164,10 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
 def _is_mixed(facts: Facts) -> bool:
     """Tells whether a table has categories or gaps beside its numbers, so numbers of many kinds."""
     return any(spec.cardinalities or any(spec.missing) for spec in facts.schema.inputs)
+
+
+def _is_wide(facts: Facts) -> bool:
+    return sum(len(spec.features) for spec in facts.schema.inputs) >= _MANY_FEATURES
 
 
 def _are_images(facts: Facts) -> bool:
