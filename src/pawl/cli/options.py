@@ -37,7 +37,8 @@ def with_options(
         @functools.wraps(command)
         def extended(**arguments: Any) -> None:
             every = {name: arguments.pop(name) for name in names}
-            given = {name: value for name, value in every.items() if value not in (None, [], False)}
+            # 0 equals False, and is given.
+            given = {k: v for k, v in every.items() if v is not False and v not in (None, [])}
             command(**arguments, given=given)
 
         extended.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

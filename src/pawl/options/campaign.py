@@ -14,6 +14,7 @@ from pawl.options.model import OptionsModel, Whole
 from pawl.options.reading import ReadOptions
 
 DEFAULT_BUDGET = "10m"
+_PLAIN = (str, int, float, tuple)
 
 
 class TaskOptions(ReadOptions):
@@ -163,7 +164,8 @@ class Options(PlanOptions):
         differing = {
             name: value
             for name, value in self.given.items()
-            if name in fields and value != fields[name].default
+            # What is no plain value, such as an array, may not compare.
+            if name in fields and not (isinstance(value, _PLAIN) and value == fields[name].default)
         }
         if self.trials is None:
             differing["budget"] = DEFAULT_BUDGET if self.budget is None else self.budget
