@@ -16,12 +16,13 @@ import pandas as pd
 from techniques import PLACEBOS
 
 from pawl import rng
-from pawl.campaign import Settings, search_and_prove
+from pawl.campaign import search_and_prove
 from pawl.data import LoadedData, load
 from pawl.delivery import Found
 from pawl.evidence import Comparison, final_test
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
+from pawl.options import Options
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
@@ -148,12 +149,13 @@ def run(case: Case, number: int) -> dict[str, Any]:
     """Runs one campaign up to its final test and returns its record."""
     started = time.process_time()
     only = case.only if case.part == "coverage" else (*case.only, *PLACEBOS)
-    settings = Settings(
-        None, case.trials, number, "cpu", baseline=case.baseline, only=only, epochs=case.epochs
-    )
+    options = Options(
+        trials=case.trials, seed=number, device="cpu", baseline=case.baseline, only=only,
+        epochs=case.epochs,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         with _session(_task(case, number), Path(scratch) / "campaign", number) as (session, data):
-            found = search_and_prove(session, data, settings)
+            found = search_and_prove(session, data, options)
         record = {"part": case.part, "case": case.name, "table": case.table, "number": number,
                   **_outcome(found, case)}  # fmt: skip
         if case.part == "coverage" and record["proven"]:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
-    from pawl.api import Result, load, optimize
+    from pawl.api import optimize
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
-    from pawl.reading import ReadOptions
+    from pawl.options import ReadOptions
     from pawl.recipe import Recipe
     from pawl.single import compare, train
     from pawl.task import Task
@@ -33,13 +33,13 @@ _HOMES = {
     "PawlClassifier": "pawl.estimators",
     "PawlError": "pawl.errors",
     "PawlRegressor": "pawl.estimators",
-    "ReadOptions": "pawl.reading",
+    "ReadOptions": "pawl.options",
     "Recipe": "pawl.recipe",
-    "Result": "pawl.api",
+    "Result": "pawl.result",
     "Task": "pawl.task",
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
-    "load": "pawl.api",
+    "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
     "train": "pawl.single",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from pawl.data import LoadedData, load
 from pawl.delivery import Found, deliver, rehearse
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError, option
-from pawl.evidence import Deliver, Effort, confirm, final_test, race
+from pawl.evidence import Effort, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
+from pawl.options import Options
 from pawl.processes import one_process
-from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
 from pawl.search import contenders, ranked, search, starts
@@ -28,52 +28,18 @@ from pawl.techniques import Facts, technique
 from pawl.training.problem import Problem
 
 _MAX_EXTENSIONS = 5
-AVERAGED = 5
-"""Models that a bundle averages by default."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a campaign is run.
-
-    Attributes:
-        budget: Seconds from start to finished report, or `None`.
-        trials: Number of search trials in place of a budget, or `None`.
-        seed: Decides splits, seeds and samples.
-        device: `auto`, `cpu` or `cuda`.
-        source: How reports name the data.
-        command: The command that repeats the campaign.
-        baseline: The recipe to start from and to beat; what a competent person writes first if `None`.
-        only: Techniques that the search may bring in or vary; all if `None`.
-        epochs: Most passes of a training; by the number of rows if `None`.
-        executor: Where members train: `auto`, `inline` or `processes`.
-        average: Most models, of the final test's seeds, whose mean the bundle predicts.
-        deliver: Whether the bundle may hold a recipe that is likely better, or only a proven one.
-        accept_changes: Go on though model, loss or metric has changed.
-    """
-
-    budget: float | None
-    trials: int | None
-    seed: int = 0
-    device: str = "auto"
-    source: str = ""
-    command: str = ""
-    baseline: Recipe | None = None
-    only: Sequence[str] | None = None
-    epochs: int | None = None
-    executor: str = "auto"
-    average: int = AVERAGED
-    deliver: Deliver = "likely"
-    accept_changes: bool = False
 
 
 @driving()
 def run_campaign(
     task: Task,
     folder: Path,
-    settings: Settings,
+    options: Options,
     *,
+    source: str = "",
+    command: str = "",
     resume: bool = False,
+    accept_changes: bool = False,
     listener: Listener | None = None,
     identity: dict[str, Any] | None = None,
     started: float | None = None,
@@ -83,8 +49,11 @@ def run_campaign(
     Args:
         task: What to optimize.
         folder: New or empty; with `resume`, that of an unfinished campaign.
-        settings: How.
+        options: How; its baseline is a recipe, if there is one.
+        source: How reports name the data.
+        command: The command that repeats the campaign.
         resume: Go on with the campaign in the folder.
+        accept_changes: Go on though model, loss or metric has changed.
         listener: Told how it goes on.
         identity: What the ledger should remember so that the campaign can be resumed.
         started: `time.monotonic()` at which the budget began; now by default.
@@ -95,36 +64,37 @@ def run_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     listener.phase("read", "data")
-    device = pick_device(settings.device)
-    executor = pick_executor(settings.executor, device)
+    device = pick_device(options.device)
+    executor = pick_executor(options.executor, device)
     code = code_of(task)
     with one_process():
-        data = load(task, seed=settings.seed)
+        data = load(task, seed=options.seed)
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
-    with _ledger(folder, data, code, settings, identity or {}, resume=resume) as ledger:
+    identity = identity or {}
+    with _ledger(folder, data, code, identity, resume=resume, accept=accept_changes) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(
-            problem, ledger, settings.seed, settings.budget, listener, executor=executor
+            problem, ledger, options.seed, options.seconds, listener, executor=executor
         )
         try:
-            found = search_and_prove(session, data, settings)
+            found = search_and_prove(session, data, options)
         except BudgetError:
             # With nothing to go on with, a longer budget may have the folder.
             if not (ledger.units() or session.hangs):
                 ledger.discard()
             raise
-        return deliver(session, task, data, found, source=settings.source, command=settings.command)
+        return deliver(session, task, data, found, source=source, command=command)
 
 
 def _ledger(
     folder: Path,
     data: LoadedData,
     code: dict[str, str | None],
-    settings: Settings,
     identity: dict[str, Any],
     *,
     resume: bool,
+    accept: bool,
 ) -> Ledger:
     if not resume:
         what = {"fingerprint": data.fingerprint, "code": code, "versions": versions()}
@@ -144,7 +114,7 @@ def _ledger(
             f"finish it with the version that started it, or start anew with another {option('out')}"
         )
     try:
-        _hold_code(ledger, code, accept=settings.accept_changes)
+        _hold_code(ledger, code, accept=accept)
     except BaseException:
         ledger.close()
         raise
@@ -171,24 +141,24 @@ def _hold_code(ledger: Ledger, code: dict[str, str | None], *, accept: bool) -> 
     ledger.accept({"changed": changed, "code": code, "unix_time": time.time()})
 
 
-def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> Found:
+def search_and_prove(session: Session, data: LoadedData, options: Options) -> Found:
     """Searches, confirms and tests; everything but export, bundle and report.
 
     Raises:
         PawlError: The recipe to start from does not fit, or the budget is too short.
     """
-    baseline = settings.baseline or default_baseline(session.facts)
-    check_fit(session.facts, [*(t.name for t, _ in baseline), *(settings.only or ())])
-    session.longest = settings.epochs
+    baseline = options.baseline or default_baseline(session.facts)
+    check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
+    session.longest = options.epochs
     session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "an export and a few steps of the baseline")
     if session.timed or session.problem.own_model:
         session.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
-    pace = pacing.pace(session, baseline, settings.trials, settings.average)
+    pace = pacing.pace(session, baseline, options.trials, options.average)
     session.epochs = pace.epochs
-    only = settings.only
+    only = options.only
     trials = search(session, baseline, pace.search, only=only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
@@ -220,29 +190,18 @@ def search_and_prove(session: Session, data: LoadedData, settings: Settings) -> 
     place, depth = session.ledger.decide("depth", deepest)
     candidate = others[place]
     session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
-    confirmation = confirm(session, baseline, candidate, effort, settings.deliver, keep=pace.seeds)
+    confirmation = confirm(session, baseline, candidate, effort, options.deliver, keep=pace.seeds)
     final, compared = confirmation.delivered, confirmation.pairs
     session.floor = None  # the end itself is not given up
     there = len(compared.kept(baseline, final)) if compared else 0
     seeds = session.ledger.decide(
         "seeds", lambda: pacing.seeds(session, pace, there, unchanged=final == baseline)
     )
-    more = partial(pacing.more_seeds, session, max(pace.seeds, settings.average))
+    more = partial(pacing.more_seeds, session, max(pace.seeds, options.average))
     test = final_test(
-        session, baseline, final, data.test, seeds, more, average=settings.average, pairs=compared
+        session, baseline, final, data.test, seeds, more, average=options.average, pairs=compared
     )
-    return Found(baseline, confirmation, test, settings.deliver)
-
-
-def check_epochs(epochs: int | None) -> int | None:
-    """Returns a most of epochs that is one.
-
-    Raises:
-        TaskError: It is not.
-    """
-    if epochs is not None and epochs < 1:
-        raise TaskError(f"got {epochs} epochs; give 1 or more")
-    return epochs
+    return Found(baseline, confirmation, test, options.deliver)
 
 
 def check_fit(facts: Facts, names: Iterable[str]) -> None:

@@ -28,6 +28,7 @@ from pawl.execution import (
 )
 from pawl.ledger import Ledger
 from pawl.models import Deployed
+from pawl.options import PlanOptions
 from pawl.search import baseline
 from pawl.task import Task
 from pawl.training.population import Member
@@ -69,7 +70,7 @@ def _cores() -> str:
 
 
 @driving()
-def timings(source: str, *, target: str | None, executor: str) -> dict[str, Any]:
+def timings(source: Any, options: PlanOptions) -> dict[str, Any]:
     """Measures how the baseline of a campaign of an hour on this data is best trained here.
 
     Returns:
@@ -78,10 +79,10 @@ def timings(source: str, *, target: str | None, executor: str) -> dict[str, Any]
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    device = pick_device("auto")
-    allowed = pick_executor(executor, device)
-    task = resolve_task(source, target=target)
-    problem = Problem.of(task, load(task), device)
+    device = pick_device(options.device)
+    allowed = pick_executor(options.executor, device)
+    task = resolve_task(source, **options.of_task())
+    problem = Problem.of(task, load(task, seed=options.seed), device)
     recipe = baseline(problem.facts())
     member = Member(recipe, 0, *split_rows(problem.targets, problem.schema.kind, 0.2, 0), 1000)
     chosen = plan(

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pawl.errors import TaskError
-
 _GOLDEN = -1640531527  # 2**32 / golden ratio, as int32
 _MULTIPLY_1 = 0x7FEB352D
 _MULTIPLY_2 = -2073254261  # 0x846CA68B as int32
@@ -36,17 +34,6 @@ def derive_seed(*parts: int | str) -> int:
     """Returns a seed in `[0, 2**31)` that depends on every part, the same on every machine."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "little") >> 1
-
-
-def check_seed(seed: object) -> int:
-    """Returns a seed as a user gave it.
-
-    Raises:
-        TaskError: It is not a whole number in `[0, 2**63)`.
-    """
-    if not isinstance(seed, int | np.integer) or not 0 <= int(seed) < 2**63:
-        raise TaskError(f"got the seed {seed!r}; give a whole number from 0 to 2**63 - 1")
-    return int(seed)
 
 
 def fold(key: Tensor, data: Tensor | int) -> Tensor:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from pawl import pacing
-from pawl.campaign import check_epochs, check_fit
+from pawl.campaign import check_fit
+from pawl.data import LoadedData, resolve_task
 from pawl.data import load as load_data
-from pawl.data import resolve_task
 from pawl.delivery import export_graph, scores_of
 from pawl.deployment import write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
-from pawl.execution import Listener, Session, Silent, driving, pick_device
+from pawl.execution import Session, Silent, driving, pick_device
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
+from pawl.options import CompareCall, TrainCall, comparing, training
 from pawl.processes import one_process
-from pawl.reading import Reading
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
 from pawl.report.summary import FindingSummary
-from pawl.rng import check_seed
 from pawl.task import Task
 from pawl.training.checks import check_task
 from pawl.training.problem import Problem
@@ -76,71 +76,53 @@ def _session(
     task: Task,
     recipes: Sequence[Recipe],
     folder: Path,
-    seed: int,
-    device: str,
-    listener: Listener | None,
+    call: TrainCall | CompareCall,
     what: str,
     epochs: int | None = None,
-) -> tuple[Session, Any]:
+) -> tuple[Session, LoadedData]:
     check_task(task)
-    on = pick_device(device)
+    on = pick_device(call.device)
     code = code_of(task)
+    listener = call.listener or Silent()
     with one_process():
-        data = load_data(task, seed=check_seed(seed))
-        if listener is not None:
-            listener.phase("task", data.headline)
+        data = load_data(task, seed=call.seed)
+        listener.phase("task", data.headline)
         problem = Problem.of(task, data, on)
     facts = problem.facts()
     check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
-    known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": seed,
+    known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": call.seed,
              "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
     ledger = Ledger.create(folder, known)
-    session = Session(problem, ledger, seed, None, listener or Silent())
-    session.longest = check_epochs(epochs)
+    session = Session(problem, ledger, call.seed, None, listener)
+    session.longest = epochs
     session.epochs = pacing.natural_epochs(session)
     return session, data
 
 
+@comparing(CompareCall)
 @driving()
-def compare(
-    source: Any,
-    first: Recipe,
-    second: Recipe,
-    *,
-    out: str | Path,
-    target: str | None = None,
-    metric: Any = None,
-    kind: Any = None,
-    looks: Sequence[int] = LOOKS,
-    epochs: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    listener: Listener | None = None,
-    direction: str | None = None,
-    **reading: Unpack[Reading],
-) -> Compared:
+def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Compared:
     """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
     Args:
         source: As in `optimize`. Its test rows are not touched.
         first: A recipe.
         second: The recipe that a positive effect favors.
-        out: Folder for the ledger, new or empty.
-        looks: Numbers of pairs after which to look; it ends when a difference is shown.
-        epochs: Passes of a training over its rows; by their number by default.
-        direction: `maximize` or `minimize`: needed with a metric function.
-        reading: How rows are read, as in `optimize`.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    folder = Ledger.place(out)
-    task = resolve_task(
-        source, target=target, metric=metric, kind=kind, direction=direction, **reading
-    )
-    session, data = _session(
-        task, (first, second), folder, seed, device, listener, "compare", epochs
-    )
+    looks = [n for n in LOOKS if n < call.pairs] + [call.pairs]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Ledger.place(Path(scratch) / "compare" if call.out is None else call.out)
+        task = resolve_task(source, **call.of_task())
+        session, data = _session(task, (first, second), folder, call, "compare", call.epochs)
+        return _compared(session, data, first, second, looks)
+
+
+def _compared(
+    session: Session, data: LoadedData, first: Recipe, second: Recipe, looks: Sequence[int]
+) -> Compared:
     with session.ledger:
         pairs = Pairs(session, "compare", torch.arange(len(session.problem.targets)))
         found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
@@ -183,39 +165,25 @@ class TrainedResult:
         )  # fmt: skip
 
 
+@training(TrainCall)
 @driving()
-def train(
-    source: Any,
-    recipe: Recipe,
-    *,
-    out: str | Path,
-    target: str | None = None,
-    metric: Any = None,
-    test: Any = None,
-    kind: Any = None,
-    device: str = "auto",
-    seed: int = 0,
-    listener: Listener | None = None,
-    direction: str | None = None,
-    **reading: Unpack[Reading],
-) -> TrainedResult:
+def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
+
+    Args:
+        source: As in `optimize`.
+        recipe: What to train.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    folder = Ledger.place(out)
-    test = Path(test).absolute() if isinstance(test, str | Path) and Path(test).exists() else test
-    task = resolve_task(
-        source,
-        target=target,
-        metric=metric,
-        test=test,
-        kind=kind,
-        direction=direction,
-        **reading,
-    )
-    session, data = _session(task, (recipe,), folder, seed, device, listener, "train")
+    folder = Ledger.place(call.out)
+    given = call.of_task()
+    test = given.get("test")
+    if isinstance(test, str | Path) and Path(test).exists():
+        given["test"] = Path(test).absolute()
+    task = resolve_task(source, **given)
+    session, data = _session(task, (recipe,), folder, call, "train")
     with session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pawl.reading import AS_IT_IS, ReadOptions
+from pawl.options import AS_IT_IS, ReadOptions
 
 Kind = Literal["binary", "multiclass", "regression"]
 Direction = Literal["maximize", "minimize"]

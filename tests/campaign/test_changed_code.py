@@ -124,7 +124,7 @@ def test_accepting_is_for_going_on(tmp_path: Path) -> None:
 
 def test_a_comparison_has_on_record_what_was_compared(module: Path) -> None:
     recipe = Recipe.of(standardize={}, batch_size={"size": 32}, sgd={"learning_rate": 0.05})
-    compare("task.py", recipe, recipe, out="compared", looks=[2], epochs=1)
+    compare("task.py", recipe, recipe, out="compared", pairs=5, epochs=1)
     with Ledger.open(Path("compared")) as ledger, Ledger.open(Path("out")) as campaign:
         assert ledger.identity["code"] == campaign.identity["code"]
         assert ledger.identity["recipes"] == [recipe.to_dict()] * 2

@@ -180,7 +180,7 @@ def test_a_regressor_with_a_model_of_ones_own(tmp_path: Path) -> None:
         (PawlClassifier(), np.ones((30, 2)), ["a"] * 30, "got one class, .*a.*; rows of at least"),
         (PawlClassifier(), np.eye(12), [0, 1] * 6, "got 12 row.* at least 20 are needed"),
         (PawlClassifier(metric="auk"), np.eye(30), [0, 1] * 15, "unknown metric 'auk'"),
-        (PawlClassifier(trials=1.5), np.eye(30), [0, 1] * 15, "got 1.5 trials"),
+        (PawlClassifier(trials=1.5), np.eye(30), [0, 1] * 15, "got trials=1.5"),
         (PawlClassifier(deliver="maybe"), np.eye(30), [0, 1] * 15, "deliver.*'maybe'"),
         (PawlClassifier(), pd.DataFrame({"a": range(30)}), [0, 1] * 9, "inconsistent numbers"),
         (PawlRegressor(), np.eye(30), ["a", "b"] * 15, "could not convert string|takes numbers"),

@@ -57,7 +57,7 @@ def test_it_starts_there_brings_in_no_more_and_resumes_so(tmp_path: Path) -> Non
         ({"only": []}, "give a list of technique names"),
         ({"only": "dropout"}, "give a list of technique names"),
         ({"only": ["flip"]}, "technique 'flip' does not fit this task"),
-        ({"epochs": 0}, "got 0 epochs; give 1 or more"),
+        ({"epochs": 0}, "got epochs=0; give a whole number, 1 or more"),
         ({"baseline": "missing.toml"}, "cannot read the recipe 'missing.toml'"),
         ({"baseline": OWN.with_("flip")}, "technique 'flip' does not fit this task"),
     ],

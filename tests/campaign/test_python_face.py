@@ -60,7 +60,7 @@ def test_train_and_compare_take_a_metric_function(tmp_path: Path) -> None:
     assert trained.metric == "mean_gap"
     other = RECIPE.with_("sgd", learning_rate=0.01)
     compared = pawl.compare(
-        table, RECIPE, other, metric=mean_gap, direction="minimize", epochs=1, looks=[2],
+        table, RECIPE, other, metric=mean_gap, direction="minimize", epochs=1, pairs=5,
         out=tmp_path / "compared",
     )  # fmt: skip
     assert compared.metric == "mean_gap"

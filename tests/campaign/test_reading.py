@@ -84,7 +84,7 @@ def test_they_are_told_kept_and_used(
     pd.testing.assert_frame_equal(done.predict(typed), found)
     # It goes on with the same, and with nothing else.
     (out / "summary.json").unlink()
-    with pytest.raises(LedgerError, match="was started with the reading"):
+    with pytest.raises(LedgerError, match="was started with the decimal ',', and got"):
         pawl.optimize(str(rows), resume=out, decimal=".")
     again = pawl.optimize(resume=out, **OPTIONS)  # type: ignore[arg-type]
     assert again.summary.task == task
@@ -103,7 +103,7 @@ def test_one_recipe_and_two_take_them_too(rows: Path, tmp_path: Path) -> None:
     assert any(name == "task" and "left out: 'id'" in detail for name, detail in heard.phases)
     assert any("'id' was left out" in note for note in trained.notes)
     compared = pawl.compare(
-        str(rows), RECIPE, RECIPE.with_("dropout"), out=tmp_path / "compare", looks=(2,), epochs=1,
+        str(rows), RECIPE, RECIPE.with_("dropout"), out=tmp_path / "compare", pairs=5, epochs=1,
         **OPTIONS,
     )  # type: ignore[arg-type]  # fmt: skip
     assert any("'remark' was left out" in note for note in compared.notes)

@@ -321,7 +321,10 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "unknown metric": (optimize("good.csv", "--metric", "roc_auk"), ("did you mean 'roc_auc'",)),
     "metric of another kind": (optimize("good.csv", "--metric", "rmse"), ("rmse", "accuracy")),
     "names come before data": (optimize("empty.csv", "--metric", "auk"), ("unknown metric",)),
-    "device comes before data": (optimize("empty.csv", "--device", "tpu"), ("unknown device",)),
+    "device comes before data": (
+        optimize("empty.csv", "--device", "tpu"),
+        ("--device tpu", "'cpu'"),
+    ),
     "out comes before data": (
         ("optimize", "empty.csv", "--trials", 1, "--out", "taken"),
         ("'taken' is not empty", "notes.txt"),
@@ -341,7 +344,7 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "unknown option": (optimize("good.csv", "--metrc", "f1"), ("--metrc", "--metric")),
     "number of trials": (("optimize", "good.csv", "--trials", "many"), ("--trials", "'many'")),
     "no recipe": (("train", "good.csv"), ("--recipe", "pawl train -h")),
-    "too few pairs": (compare("good.csv", "--pairs", 3), ("--pairs", "5", "got '3'")),
+    "too few pairs": (compare("good.csv", "--pairs", 3), ("got --pairs 3", "from 5 to 20")),
     "compare nothing": (compare("nowhere.csv"), ("no file",)),
     # Recipes.
     "unknown technique": (train("good.csv", "unknown.toml"), ("did you mean 'dropout'",)),
@@ -511,15 +514,15 @@ def test_a_damaged_summary_is_told(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"trials": 1.5}, "1.5 trials"),
-        ({"trials": "3"}, "'3' trials"),
+        ({"trials": 1.5}, "trials=1.5"),
+        ({"trials": "3"}, "trials='3'"),
         ({"budget": [3]}, r"budget \[3\]"),
         ({"budget": float("nan")}, "budget nan"),
-        ({"seed": "a"}, "seed 'a'"),
-        ({"seed": 1.5}, "seed 1.5"),
+        ({"seed": "a"}, "seed='a'"),
+        ({"seed": 1.5}, "seed=1.5"),
         ({"metric": 3}, "metric 3"),
         ({"target": 2}, "no target '2'"),
-        ({"kind": 3}, "kind 3"),
+        ({"kind": 3}, "kind=3"),
         ({"average": 0}, "average=0"),
         ({"average": 11}, "average=11"),
         ({"deliver": "best"}, "deliver='best'"),

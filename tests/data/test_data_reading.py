@@ -12,7 +12,7 @@ import torch
 from pawl.data import load, read_like, resolve_task
 from pawl.data.csvfiles import read_table_file
 from pawl.errors import DataError, DataWarning, PawlError, TaskError
-from pawl.reading import READ_OPTIONS, ReadOptions
+from pawl.options import READ_OPTIONS, ReadOptions
 from pawl.task import Task
 
 ROWS = 40
@@ -313,14 +313,14 @@ def test_options_go_through_json_and_override_a_tasks_own(frame):
         rare="drop",
         positive="yes",
     )
-    assert ReadOptions(**options.given()) == options
-    assert ReadOptions().given() == {}
+    assert ReadOptions(**options.given) == options
+    assert ReadOptions().given == {}
     own = Task(data=frame, read=ReadOptions(decimal=",", positive="no"))
     read = resolve_task(own, positive="yes", ignore=None).read
     assert read == ReadOptions(decimal=",", positive="yes")
     with pytest.raises(TaskError, match="did you mean 'separator'"):
         resolve_task(frame, seperator=";")
-    assert set(ReadOptions.__dataclass_fields__) == set(READ_OPTIONS)
+    assert set(ReadOptions.model_fields) == set(READ_OPTIONS)
 
 
 def test_options_for_tables_are_refused_elsewhere():

@@ -10,12 +10,11 @@ import torch
 from made_up import BASE, by_recipe, made_up
 from scipy import stats
 
-from pawl.errors import TaskError
 from pawl.evidence import (
     ALPHA,
     Comparison,
+    Deliver,
     Effort,
-    check_deliver,
     confirm,
     delivers,
     likelihood,
@@ -58,16 +57,10 @@ def test_equal_arms_and_single_pairs_are_even_and_certainty_is_certain() -> None
     ],
 )
 def test_what_is_delivered(
-    effect: float | None, proven: bool, deliver: str, delivered: bool
+    effect: float | None, proven: bool, deliver: Deliver, delivered: bool
 ) -> None:
     headline = None if effect is None else comparison(effect, 0.1, 10, 9.0)
-    assert delivers(headline, proven=proven, deliver=check_deliver(deliver)) == delivered
-
-
-def test_what_may_be_delivered_is_one_of_two() -> None:
-    assert check_deliver(None) == "likely"
-    with pytest.raises(TaskError, match=r"got deliver='best'; give 'likely' .* or 'proven'"):
-        check_deliver("best")
+    assert delivers(headline, proven=proven, deliver=deliver) == delivered
 
 
 def of_parts(effect: float, by_rows: float, by_models: float, n: int) -> Comparison:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -15,23 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from pawl.cli import show
-from pawl.cli.options import (
-    AsJson,
-    Device,
-    Direction,
-    KindOption,
-    Metric,
-    OptionalSource,
-    Seed,
-    Source,
-    Target,
-    Test,
-    with_reading,
-)
+from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import DataWarning
-from pawl.reading import Reading
+from pawl.options import Call, CompareCall, PlanOptions, TrainCall
 
-NO_READING: Reading = {}
 _STARTED = time.monotonic()
 
 app = typer.Typer(
@@ -53,74 +39,12 @@ def _progress() -> Iterator[Any]:
 
 
 @app.command()
-@with_reading
+@with_options(Call)
 def optimize(
     ctx: typer.Context,
+    given: dict[str, Any],
     source: OptionalSource = None,
-    target: Target = None,
-    metric: Metric = None,
-    test: Test = None,
-    kind: KindOption = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Time from start to finished report: 90s, 10m, 1h. Default: 10m."),
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(help="Number of search trials in place of a budget; repeatable to the digit."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="New folder for report, bundle and ledger. Default: runs/NAME-TIME."),
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the unfinished campaign in this folder.")
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="TOML file of the recipe to start from and to beat.")
-    ] = None,
-    only: Annotated[
-        str | None,
-        typer.Option(help="Techniques that may come in or be varied, as in adamw,dropout."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Most passes of a training. Default: by the rows.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")
-    ] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(help="Where members train: auto, inline or processes.", show_default="auto"),
-    ] = None,
-    average: Annotated[
-        int | None,
-        typer.Option(
-            help="Most models whose mean the bundle predicts; 1 for the smallest and fastest.",
-            show_default="5",
-        ),
-    ] = None,
-    deliver: Annotated[
-        str | None,
-        typer.Option(
-            help="What the bundle may hold: likely (the recipe that is more likely better) or proven "
-            "(the baseline, unless a recipe is shown to be better).",
-            show_default="likely",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Decides splits, seeds and samples.", show_default="0")
-    ] = None,
     as_json: AsJson = False,
-    direction: Direction = None,
-    accept_changes: Annotated[
-        bool,
-        typer.Option(
-            "--accept-changes",
-            help="With --resume: go on though the task's model, loss or metric has changed.",
-        ),
-    ] = False,
-    reading: Reading = NO_READING,
 ) -> None:
     """Find what improves a model on your data, prove it, and leave a model to deploy.
 
@@ -129,22 +53,16 @@ def optimize(
     from pawl import api  # noqa: PLC0415
     from pawl.ledger import new_folder  # noqa: PLC0415
 
+    call = Call(**given)
     with contextlib.ExitStack() as stack:
-        if out is None and resume is None and source is not None:
-            out = stack.enter_context(new_folder(source))
-        if folder := resume or out:
-            ctx.obj.tell(folder=str(folder.absolute()))
-        if limits := api.limits(budget, trials, resume):
+        if call.out is None and call.resume is None and source is not None:
+            given["out"] = stack.enter_context(new_folder(source))
+        if folder := call.resume or given.get("out"):
+            ctx.obj.tell(folder=str(Path(folder).absolute()))
+        if limits := api.limits(call):
             ctx.obj.tell(budget=limits[0], seconds=limits[1])
         listener = stack.enter_context(_progress())
-        result = api.optimize(
-            source, target=target, metric=metric, test=test, kind=kind, budget=budget,
-            trials=trials, out=out, resume=resume, baseline=baseline,
-            only=None if only is None else [name.strip() for name in only.split(",")],
-            epochs=epochs, device=device, executor=executor, average=average, deliver=deliver, seed=seed,
-            listener=listener, started=_STARTED, direction=direction, accept_changes=accept_changes,
-            **reading,
-        )  # fmt: skip
+        result = api.optimize(source, **given, listener=listener, started=_STARTED)
     if as_json:
         show.json_text(result.summary.to_json())
         return
@@ -152,76 +70,43 @@ def optimize(
 
 
 @app.command()
-@with_reading
+@with_options(TrainCall)
 def train(
+    given: dict[str, Any],
     source: Source,
     recipe: Annotated[Path, typer.Option(help="TOML file with one table per technique.")],
-    out: Annotated[Path, typer.Option(help="New folder for the bundle.")],
-    target: Target = None,
-    metric: Metric = None,
-    test: Test = None,
-    kind: KindOption = None,
-    device: Device = "auto",
-    seed: Seed = 0,
     as_json: AsJson = False,
-    direction: Direction = None,
-    reading: Reading = NO_READING,
 ) -> None:
     """Train one recipe, score it on the test rows, and leave a bundle."""
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
     with _progress() as listener:
-        result = single.train(
-            source, Recipe.read(recipe), out=out, target=target, metric=metric, test=test,
-            kind=kind, device=device, seed=seed, listener=listener, direction=direction,
-            **reading,
-        )  # fmt: skip
+        result = single.train(source, Recipe.read(recipe), **given, listener=listener)
     if as_json:
         show.out.print_json(result.to_json())
         return
-    show.trained(result, out / "bundle")
+    show.trained(result, result.folder / "bundle")
 
 
 @app.command()
-@with_reading
+@with_options(CompareCall)
 def compare(
+    given: dict[str, Any],
     source: Source,
     first: Annotated[Path, typer.Argument(help="TOML file of a recipe.")],
     second: Annotated[
         Path, typer.Argument(help="TOML file of the recipe that a positive effect favors.")
     ],
-    target: Target = None,
-    metric: Metric = None,
-    kind: KindOption = None,
-    pairs: Annotated[
-        int,
-        typer.Option(help="Most pairs, 5 to 20: looks are after 5, 10 and these.", min=5, max=20),
-    ] = 20,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes of a training. Default: by the rows.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="New folder for the ledger. Default: none is kept.")
-    ] = None,
-    device: Device = "auto",
-    seed: Seed = 0,
     as_json: AsJson = False,
-    direction: Direction = None,
-    reading: Reading = NO_READING,
 ) -> None:
     """Compare two recipes by a paired test in repeated cross-validation."""
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
-    looks = [n for n in (5, 10, 20) if n < pairs] + [pairs]
     recipes = Recipe.read(first), Recipe.read(second)
-    with _progress() as listener, tempfile.TemporaryDirectory() as scratch:
-        result = single.compare(
-            source, *recipes, out=out or Path(scratch) / "compare", target=target, metric=metric,
-            kind=kind, looks=looks, epochs=epochs, device=device, seed=seed, listener=listener,
-            direction=direction, **reading,
-        )  # fmt: skip
+    with _progress() as listener:
+        result = single.compare(source, *recipes, **given, listener=listener)
     if as_json:
         show.out.print_json(result.to_json())
         return
@@ -257,10 +142,10 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a finished campaign's report.html anew, and say where it is."""
-    from pawl import api  # noqa: PLC0415
     from pawl.report.assemble import render_folder  # noqa: PLC0415
+    from pawl.result import load  # noqa: PLC0415
 
-    result = api.load(folder)
+    result = load(folder)
     if as_json:
         show.json_text(result.summary.to_json())
         return
@@ -290,13 +175,13 @@ def techniques(
 
 
 @app.command()
+@with_options(PlanOptions)
 def doctor(
+    given: dict[str, Any],
     plan: Annotated[
         str | None,
         typer.Option(help="Data (as for optimize): time how its baseline is best trained here."),
     ] = None,
-    target: Target = None,
-    executor: Annotated[str, typer.Option(help="Where members may train.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Check this machine: versions, hardware, and that a small model trains and exports.
@@ -307,7 +192,7 @@ def doctor(
 
     warnings.filterwarnings("ignore")
     if plan is not None:
-        found = timings(plan, target=target, executor=executor)
+        found = timings(plan, PlanOptions(**given))
         if as_json:
             show.out.print_json(json.dumps(found))
         else:

@@ -1,13 +1,17 @@
-"""Arguments and options that several commands share."""
+"""Options of commands, made of the models that say what there is."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
+
+from pawl.options import OptionsModel, in_order
 
 _SOURCE = typer.Argument(
     help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
@@ -15,71 +19,79 @@ _SOURCE = typer.Argument(
 )
 Source = Annotated[str, _SOURCE]
 OptionalSource = Annotated[str | None, _SOURCE]
-Target = Annotated[
-    str | None, typer.Option(help="Column to predict. Default: target, label, ... or the last.")
-]
-Metric = Annotated[
-    str | None, typer.Option(help="roc_auc, accuracy, f1, log_loss, rmse, mae, r2, ...")
-]
-Test = Annotated[
-    str | None, typer.Option(help="Rows kept for the final claim. Default: a fifth of the data.")
-]
-KindOption = Annotated[
-    str | None, typer.Option(help="binary, multiclass or regression. Default: inferred.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Seed = Annotated[int, typer.Option(help="Decides splits, seeds and samples.")]
-Direction = Annotated[
-    str | None, typer.Option(help="maximize or minimize, for a metric of your own module.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-READING = {
-    "separator": Annotated[
-        str | None, typer.Option(help="Between the cells of a CSV file: one character, or tab.")
-    ],
-    "decimal": Annotated[str | None, typer.Option(help="Decimal mark of numbers: . or ,")],
-    "encoding": Annotated[
-        str | None, typer.Option(help="Of a CSV file: utf-8, cp1252, utf-16, ...")
-    ],
-    "date_format": Annotated[
-        str | None, typer.Option(help="ymd, dmy, mdy, or a format such as '%d %b %Y'.")
-    ],
-    "ignore": Annotated[
-        list[str] | None, typer.Option(help="Column to leave out; may be given several times.")
-    ],
-    "types": Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=KIND",
-            help="What a column is: numeric, boolean, date or categorical; several times.",
-        ),
-    ],
-    "rare": Annotated[
-        str | None, typer.Option(help="Classes with too few rows: drop or merge them.")
-    ],
-    "positive": Annotated[
-        str | None, typer.Option(help="Of two classes, the one that counts as positive.")
-    ],
-}
+_METAVARS = {"types": "COLUMN=KIND", "ignore": "COLUMN", "only": "NAMES"}
 
 
-def with_reading(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of reading to a command, which gets them all in its argument `reading`."""
-    own = inspect.signature(command, eval_str=True).parameters
-    added = {
-        name: inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+def with_options(
+    model: type[OptionsModel],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for each field of a model; it gets those that were given as `given`."""
+    names = [name for name in in_order(model) if not _is_python_only(model, name)]
+
+    def extend(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [each for name, each in own.items() if name != "given"]
+        parameters += [_parameter(model, name) for name in names]
+
+        @functools.wraps(command)
+        def extended(**arguments: Any) -> None:
+            every = {name: arguments.pop(name) for name in names}
+            # 0 equals False, and is given.
+            given = {k: v for k, v in every.items() if v is not False and v not in (None, [])}
+            command(**arguments, given=given)
+
+        extended.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        extended.__annotations__ = {each.name: each.annotation for each in parameters}
+        return extended
+
+    return extend
+
+
+def _is_python_only(model: type[OptionsModel], name: str) -> bool:
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("python_only"))
+
+
+def _parameter(model: type[OptionsModel], name: str) -> inspect.Parameter:
+    """Returns an option's parameter. Without a value it is not given: the model has the default."""
+    field = model.model_fields[name]
+    kind = _kind(field.annotation)
+    flags = (f"--{name.replace('_', '-')}",) if kind is bool else ()
+    shown = str(field.default) if type(field.default) in (str, int) else False
+    if field.is_required():
+        told = typer.Option(*flags, help=field.description)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, told]
         )
-        for name, annotation in READING.items()
-    }
+    told = typer.Option(
+        *flags, help=field.description, show_default=shown, metavar=_METAVARS.get(name)
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False if kind is bool else None,
+        annotation=Annotated[kind if kind is bool else kind | None, told],
+    )
 
-    @functools.wraps(command)
-    def extended(**given: Any) -> None:
-        reading = {name: given.pop(name) for name in READING}
-        command(**given, reading=reading)
 
-    parameters = [each for name, each in own.items() if name != "reading"] + list(added.values())
-    extended.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    extended.__annotations__ = {each.name: each.annotation for each in parameters}
-    return extended
+def _kind(annotation: Any) -> Any:
+    """Returns what a command line's text becomes: a path, a flag, whole numbers, texts, else a text."""
+    parts = _parts(annotation)
+    if Path in parts:
+        return Path
+    for kind in (bool, list[str]):
+        if kind in parts:
+            return kind
+    return int if int in parts and str not in parts else str
+
+
+def _parts(annotation: Any) -> set[Any]:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return {part for each in get_args(annotation) for part in _parts(each)}
+    if origin is Annotated:
+        return _parts(get_args(annotation)[0])
+    if origin in (Sequence, Mapping):
+        return {list[str]}
+    return {annotation}

@@ -20,7 +20,7 @@ from pawl.data.encoding import finite_float32
 from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.types import Column, InputSpec, list_names
 from pawl.errors import DataError
-from pawl.reading import ColumnKind, ReadOptions
+from pawl.options import ColumnKind, ReadOptions
 
 MAX_CATEGORIES = 255
 _MAX_ODD_SHARE = 0.05
@@ -88,7 +88,7 @@ def infer_columns(frame: pd.DataFrame, options: ReadOptions, decimal: Marks) -> 
         DataError: If no column is left, or one is not what the options say.
     """
     found = _Found(options, decimal)
-    types = dict(options.types)
+    types = options.kinds
     for name in map(str, frame.columns):
         if name in options.ignore:
             found.leave_out(name, "it is to be ignored")

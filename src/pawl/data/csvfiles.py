@@ -15,7 +15,7 @@ from pawl.data.filebytes import read_bytes
 from pawl.data.parquet import read_parquet
 from pawl.data.text import decode, find_separator
 from pawl.errors import DataError
-from pawl.reading import ReadOptions
+from pawl.options import ReadOptions
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pawl.errors import DataError
-from pawl.reading import DATE_ORDERS
+from pawl.options import DATE_ORDERS
 
 _TIME = (
     r"(?:(?:T|,? )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"

@@ -15,7 +15,7 @@ from pawl.data.sources import Form, Load, identify
 from pawl.data.tables import load_table, read_table
 from pawl.data.types import Examples, LoadedData, Schema
 from pawl.errors import DataError, DataWarning
-from pawl.reading import ReadOptions
+from pawl.options import ReadOptions
 from pawl.task import Task
 
 _LOAD: Mapping[Form, Load] = MappingProxyType(
@@ -88,7 +88,9 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
 
 
 def _refuse_table_options(options: ReadOptions, form: Form) -> None:
-    given = [name for name in options.given() if name not in ("rare", "positive")]
+    given = [
+        name for name, value in options.given.items() if value and name not in ("rare", "positive")
+    ]
     if given:
         raise DataError(
             f"got the option {given[0]!r}, which is for tables, and this is {form}; leave it out"

@@ -15,8 +15,8 @@ from typing import Any
 
 from pawl.data.samples import SAMPLES
 from pawl.errors import PawlError, TaskError, did_you_mean
+from pawl.options import READ_OPTIONS, ReadOptions
 from pawl.processes import one_process
-from pawl.reading import READ_OPTIONS
 from pawl.task import Task
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Task))
@@ -43,7 +43,7 @@ def resolve_task(source: Any, **overrides: Any) -> Task:
     reading = {name: given.pop(name) for name in READ_OPTIONS if name in given}
     if reading:
         own = resolve_task(source, **given)
-        return dataclasses.replace(own, read=dataclasses.replace(own.read, **reading))
+        return dataclasses.replace(own, read=ReadOptions(**{**own.read.given, **reading}))
     if isinstance(source, str | Path) and _module_parts(str(source)) is not None:
         source = load_module_task(str(source))
     if not isinstance(source, Task):

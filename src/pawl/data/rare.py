@@ -70,7 +70,7 @@ def settle_rows(
     if rare is None:
         kind, classes, notes = settle(labels, task, form=form, test=test)
         return Settled(kind, classes, labels, test, None, None, notes)
-    unordered = replace(task, read=replace(task.read, positive=None))
+    unordered = replace(task, read=task.read.model_copy(update={"positive": None}))
     kind, classes, _ = settle(labels, unordered, form=form, test=test)
     if kind == "regression":
         raise TaskError(

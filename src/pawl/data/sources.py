@@ -18,7 +18,7 @@ from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read
 from pawl.data.samples import SAMPLES
 from pawl.data.types import Examples, Schema
 from pawl.errors import DataError, did_you_mean
-from pawl.reading import AS_IT_IS, ReadOptions
+from pawl.options import AS_IT_IS, ReadOptions
 
 Form = Literal["table", "images", "arrays"]
 

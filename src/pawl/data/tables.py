@@ -20,7 +20,7 @@ from pawl.data.sources import Parts, Source, require_form
 from pawl.data.splits import split_rows
 from pawl.data.types import Column, Examples, Schema
 from pawl.errors import DataError
-from pawl.reading import ReadOptions
+from pawl.options import ReadOptions
 from pawl.task import Task
 
 _TARGET_NAMES = ("target", "label", "class", "y")
@@ -139,7 +139,7 @@ def _decimal(given: str | None, usual: str | None) -> Marks:
 def _check_columns(frame: pd.DataFrame, target: str, options: ReadOptions) -> None:
     """Raises `DataError` when an option names a column that is not there, or the target."""
     names = [str(name) for name in frame.columns]
-    for name in (*options.ignore, *(name for name, _ in options.types)):
+    for name in (*options.ignore, *options.kinds):
         if name not in names:
             raise DataError(missing_column(name, names))
         if name == target:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pawl.data.numbers import Marks
 from pawl.errors import TaskError
-from pawl.reading import ColumnKind
+from pawl.options import ColumnKind
 from pawl.task import Kind
 
 Inputs = dict[str, Tensor]
@@ -40,7 +40,7 @@ class Column(_Value):
         kind: `numeric`, `boolean`, `date` or `categorical`.
         categories: The known categories in order; code 1 is the first, 0 is missing or unknown.
         missing: Whether development rows miss it.
-        date_format: How a date is written as text, as in `pawl.reading.ReadOptions`.
+        date_format: How a date is written as text, as in `pawl.ReadOptions`.
     """
 
     name: str

@@ -5,7 +5,6 @@ from pawl.evidence.crossed import Judged, crossed, judge
 from pawl.evidence.delivering import (
     LIKELY_ENOUGH,
     Deliver,
-    check_deliver,
     delivers,
     likelihood,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "Pairs",
     "TestGain",
     "Verdict",
-    "check_deliver",
     "confirm",
     "crossed",
     "delivers",

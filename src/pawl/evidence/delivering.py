@@ -6,9 +6,8 @@ look at fresh pairs on rows that nothing was chosen by, so neither is flattered 
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
-from pawl.errors import TaskError
 from pawl.evidence.tests import Comparison
 
 Deliver = Literal["likely", "proven"]
@@ -16,23 +15,6 @@ Deliver = Literal["likely", "proven"]
 
 LIKELY_ENOUGH = 0.5
 """A recipe is delivered above this chance of being better; chosen by `benchmarks/deliver.py`."""
-
-
-def check_deliver(deliver: str | None) -> Deliver:
-    """Returns what may be delivered; `likely` for `None`.
-
-    Raises:
-        TaskError: It is neither `likely` nor `proven`.
-    """
-    if deliver is None:
-        return "likely"
-    for allowed in get_args(Deliver):
-        if deliver == allowed:
-            return allowed  # type: ignore[no-any-return]
-    raise TaskError(
-        f"got deliver={deliver!r}; give 'likely' (the recipe that is more likely better) or 'proven' "
-        "(only one that is shown to be)"
-    )
 
 
 def likelihood(comparison: Comparison) -> float:

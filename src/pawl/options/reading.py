@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, Self, cast
+
+from pydantic import Field, field_validator, model_validator
 
 from pawl.errors import TaskError, did_you_mean
+from pawl.options.model import OptionsModel
 
 ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
 Rare = Literal["drop", "merge"]
@@ -20,57 +21,63 @@ _RARE = ("drop", "merge")
 _SPELLED = {"tab": "\t", "\\t": "\t"}
 
 
-class Reading(TypedDict, total=False):
-    """The keywords of `ReadOptions`, for functions that pass them on."""
-
-    separator: str | None
-    decimal: str | None
-    encoding: str | None
-    date_format: str | None
-    ignore: Iterable[str] | None
-    types: Mapping[str, str] | Iterable[str] | None
-    rare: str | None
-    positive: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(OptionsModel):
     """How rows are read; what is left out is told from the rows themselves.
 
-    Attributes:
-        separator: What separates the cells of a CSV file: one character, or `tab`.
-        decimal: The decimal mark of numbers written as text: `.` or `,`.
-        encoding: A CSV file's encoding, as Python names it: `utf-8`, `cp1252`, `utf-16`, ...
-        date_format: How dates are written: `ymd`, `dmy` or `mdy` for the order of year, month and
-            day, or a format such as `%d %b %Y`.
-        ignore: Columns to leave out.
-        types: What columns are, whatever they look like: name and `numeric`, `boolean`, `date` or
-            `categorical`. Given as a mapping, or as texts `COLUMN=KIND`.
-        rare: What becomes of classes with too few rows: `drop` leaves their rows out, `merge` makes
-            one class of them. They are refused by default.
-        positive: Of two classes, the one that counts as positive; by default the second in order.
-
     Raises:
-        TaskError: If one of them is none that is allowed.
+        TaskError: If one of them is unknown, or none that is allowed.
     """
 
-    separator: str | None = None
-    decimal: str | None = None
-    encoding: str | None = None
-    date_format: str | None = None
-    ignore: tuple[str, ...] = ()
-    types: tuple[tuple[str, ColumnKind], ...] = ()
-    rare: Rare | None = None
-    positive: str | None = None
+    separator: str | None = Field(
+        default=None, description="Between the cells of a CSV file: one character, or tab."
+    )
+    decimal: str | None = Field(
+        default=None, description="Decimal mark of numbers written as text: . or ,"
+    )
+    encoding: str | None = Field(
+        default=None, description="Of a CSV file, as Python names it: utf-8, cp1252, utf-16, ..."
+    )
+    date_format: str | None = Field(
+        default=None,
+        description="How dates are written: ymd, dmy or mdy for the order of year, month and day, or a "
+        "format such as '%d %b %Y'.",
+    )
+    ignore: Sequence[str] = Field(
+        default=(), description="Column to leave out; may be given several times."
+    )
+    types: Mapping[str, str] | Sequence[str] = Field(
+        default=(),
+        description="What a column is, whatever it looks like: COLUMN=KIND, with numeric, boolean, date "
+        "or categorical; several times, or a mapping.",
+    )
+    rare: str | None = Field(
+        default=None,
+        description="Classes with too few rows, which are refused by default: drop leaves their rows "
+        "out, merge makes one class of them.",
+    )
+    positive: Any = Field(
+        default=None,
+        description="Of two classes, the one that counts as positive; by default the second in order.",
+    )
 
-    def __post_init__(self) -> None:
-        """Brings what was given into one form, and checks it."""
-        ignored: Any = self.ignore or ()
-        names = (ignored,) if isinstance(ignored, str) else ignored
-        object.__setattr__(self, "ignore", tuple(dict.fromkeys(str(name) for name in names)))
-        object.__setattr__(self, "types", _pairs(self.types or ()))
-        if self.positive is not None:
-            object.__setattr__(self, "positive", str(self.positive))
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> tuple[str, ...]:
+        names = (given,) if isinstance(given, str) else given
+        return tuple(dict.fromkeys(str(name) for name in names))
+
+    @field_validator("types", mode="before")
+    @classmethod
+    def _kinds(cls, given: Any) -> tuple[str, ...]:
+        return tuple(f"{name}={kind}" for name, kind in _pairs(given))
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _text(cls, given: Any) -> str:
+        return str(given)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         _check_choice("decimal", self.decimal, _DECIMALS)
         _check_choice("rare", self.rare, _RARE)
         if self.separator is not None and (
@@ -86,21 +93,20 @@ class ReadOptions:
                 "cannot be both"
             )
         _check_dates(self.date_format)
+        return self
 
     @property
     def mark(self) -> str:
         """The separator's character, empty if none was given."""
         return _SPELLED.get(self.separator or "", self.separator or "")
 
-    def given(self) -> dict[str, Any]:
-        """What was given, JSON-ready: `ReadOptions(**options.given())` are the same options."""
-        values: dict[str, Any] = dataclasses.asdict(self)
-        values["ignore"] = list(self.ignore)
-        values["types"] = [f"{name}={kind}" for name, kind in self.types]
-        return {name: value for name, value in values.items() if value}
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        """What columns are, by name."""
+        return dict(_pairs(self.types))
 
 
-READ_OPTIONS = tuple(field.name for field in dataclasses.fields(ReadOptions))
+READ_OPTIONS = tuple(ReadOptions.model_fields)
 
 
 def _pairs(types: Any) -> tuple[tuple[str, ColumnKind], ...]:

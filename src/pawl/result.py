@@ -1,0 +1,90 @@
+"""A finished campaign, as Python sees it."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pawl.deployment import Bundle
+from pawl.errors import LedgerError, first_line, go_on
+from pawl.recipe import Recipe
+from pawl.report.summary import Summary
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished campaign.
+
+    Attributes:
+        folder: The campaign's folder.
+        summary: What `summary.json` holds.
+    """
+
+    folder: Path
+    summary: Summary
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / "report.html"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The final recipe."""
+        return Recipe.read(self.folder / "recipe.toml")
+
+    def bundle(self) -> Bundle:
+        """Opens the bundle."""
+        return Bundle.open(self.folder / "bundle")
+
+    def predict(self, source: Any) -> Any:
+        """Returns predictions as a data frame; see `Bundle.predict`."""
+        return self.bundle().predict(source)
+
+    def __repr__(self) -> str:
+        return f"{self.summary.gain.statement}\nReport: {self.report}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(t.name)}</td><td>{t.verdict}</td><td>{_shown(t.effect)}</td>"
+            f"<td>{_interval(t.interval)}</td><td>{t.n}</td></tr>"
+            for t in self.summary.techniques
+        )
+        return (
+            f"<p>{html.escape(self.summary.gain.statement)}</p><table><thead><tr><th>technique</th>"
+            "<th>verdict</th><th>effect</th><th>95% interval</th><th>pairs</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table><p><code>{html.escape(str(self.report))}</code></p>"
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:+.3g}"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:+.3g} to {interval[1]:+.3g}"
+
+
+def load(folder: str | Path) -> Result:
+    """Opens the folder of a finished campaign.
+
+    Raises:
+        LedgerError: It holds none.
+    """
+    path = Path(folder)
+    try:
+        summary = Summary.model_validate_json((path / "summary.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise LedgerError(
+            f"{str(path)!r} holds no finished campaign (no summary.json); finish it with "
+            f"{go_on(path)}"
+        ) from None
+    except ValueError as error:
+        raise LedgerError(
+            f"{str(path / 'summary.json')!r} is damaged or of another version of pawl "
+            f"({first_line(error)}); delete it and "
+            f"write it anew with {go_on(path)}"
+        ) from None
+    return Result(path, summary)
