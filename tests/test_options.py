@@ -45,6 +45,7 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
     parameters = list(inspect.signature(function).parameters.values())
     assert [each.name for each in parameters[own:]] == in_order(model)
     assert {each.kind for each in parameters[own:]} == {inspect.Parameter.KEYWORD_ONLY}
+    assert "Annotated" not in str(inspect.signature(function))
     arguments = inspect.getdoc(function).split("Args:")[1].split("Raises:")[0]
     for each in parameters:
         assert f"\n    {each.name}: " in arguments
