@@ -21,6 +21,8 @@ from pawl.techniques import technique
 from pawl.training.checks import check_task
 
 _PATH = (str, Path)
+_TYPED = (str, Path, int, float, tuple)
+"""What a command line can give."""
 _IDENTITY = {"source", "options", "objects", "name", "command", "fingerprint", "code", "versions"}
 
 
@@ -111,7 +113,7 @@ def _options_of(known: dict[str, Any], folder: Path) -> Options:
         LedgerError: Another version of pawl wrote them.
     """
     if known.keys() >= _IDENTITY and known["options"].keys() <= Options.model_fields.keys():
-        kept = {name: value for name, value in known["options"].items() if value}
+        kept = {k: value for k, value in known["options"].items() if value not in (None, [])}
         if kept.get("baseline"):
             kept["baseline"] = Recipe.from_dict(kept["baseline"])
         return Options(**kept)
@@ -138,8 +140,8 @@ def _check_same(known: dict[str, Any], folder: Path, call: Call) -> None:
 
     Data is not compared here: its content is, when it has been read.
     """
-    present = call.record()
-    given = {name: present[name] for name in call.given if name in present and name != "test"}
+    given = {**call.given, **{k: v for k, v in call.record().items() if k in call.given}}
+    given = {k: v for k, v in given.items() if k in Options.model_fields and k != "test"}
     was = known["options"]
     if call.out is not None and Path(call.out).resolve() != folder.resolve():
         given, was = {**given, "out": str(call.out)}, {**was, "out": str(folder.resolve())}
@@ -192,9 +194,7 @@ def limits(call: Call) -> tuple[float, float] | None:
 def _command(call: Call, source: Any, names: str) -> str:
     """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
     set_ = call.repeated()
-    if all(
-        isinstance(value, str | Path | int | float | tuple) for value in (source, *set_.values())
-    ):
+    if all(isinstance(value, _TYPED) for value in (source, *set_.values())):
         flags = [
             text
             for name, value in set_.items()

@@ -238,3 +238,15 @@ def test_objects_that_a_campaign_was_started_with_are_asked_for_again(tmp_path: 
         api.optimize(resume=folder)
     with pytest.raises(StoppedError):
         api.optimize(test=test, resume=folder, listener=StopAt("search"))
+    with pytest.raises(LedgerError, match="without a metric, and got <function"):
+        api.optimize(test=test, resume=folder, metric=lambda targets, scores: 0.0)
+
+
+def test_a_target_named_0_is_gone_on_with(tmp_path: Path) -> None:
+    table = frame(120)
+    table = table[["target", *table.columns.drop("target")]]
+    table.columns = range(table.shape[1])
+    with pytest.raises(StoppedError):
+        api.optimize(table, target=0, trials=1, out=tmp_path / "out", listener=StopAt("search"))
+    with pytest.raises(StoppedError):
+        api.optimize(table, resume=tmp_path / "out", listener=StopAt("search"))
