@@ -10,8 +10,9 @@ import torch
 
 from pawl.data import LoadedData
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
-from pawl.evidence import Confirmation, Deliver, FinalTest
+from pawl.evidence import Confirmation, FinalTest
 from pawl.execution import Heartbeat, Session
+from pawl.options import Deliver
 from pawl.recipe import Recipe
 from pawl.report.assemble import phases, report_of, summarize, task_summary
 from pawl.report.card import card

@@ -13,7 +13,6 @@ from scipy import stats
 from pawl.evidence import (
     ALPHA,
     Comparison,
-    Deliver,
     Effort,
     confirm,
     delivers,
@@ -24,6 +23,7 @@ from pawl.evidence.dropping import without_harm
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.tests import Parts, comparison, holm
 from pawl.evidence.verdicts import Verdict, judged_by, name_without
+from pawl.options import Deliver
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 

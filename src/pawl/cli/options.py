@@ -7,11 +7,11 @@ import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from pawl.options import OptionsModel, in_order
+from pawl.options import OptionsModel, in_order, plain
 
 _SOURCE = typer.Argument(
     help="CSV or Parquet file, folder or archive of images by class, module.py[:task], or a "
@@ -57,41 +57,30 @@ def _parameter(model: type[OptionsModel], name: str) -> inspect.Parameter:
     """Returns an option's parameter. Without a value it is not given: the model has the default."""
     field = model.model_fields[name]
     kind = _kind(field.annotation)
-    flags = (f"--{name.replace('_', '-')}",) if kind is bool else ()
-    shown = str(field.default) if type(field.default) in (str, int) else False
-    if field.is_required():
-        told = typer.Option(*flags, help=field.description)
-        return inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, told]
-        )
     told = typer.Option(
-        *flags, help=field.description, show_default=shown, metavar=_METAVARS.get(name)
+        *((f"--{name.replace('_', '-')}",) if kind is bool else ()),  # no --no-...
+        help=field.description,
+        show_default=str(field.default) if type(field.default) in (str, int) else False,
+        metavar=_METAVARS.get(name),
     )
+    default: Any = False if kind is bool else None
+    if field.is_required():
+        default = inspect.Parameter.empty
+    elif kind is not bool:
+        kind |= None
     return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False if kind is bool else None,
-        annotation=Annotated[kind if kind is bool else kind | None, told],
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told]
     )
 
 
 def _kind(annotation: Any) -> Any:
-    """Returns what a command line's text becomes: a path, a flag, whole numbers, texts, else a text."""
-    parts = _parts(annotation)
+    """Returns what a command line's text becomes: a path, a flag, texts, a whole number, else a text."""
+    shown = plain(annotation)
+    parts = get_args(shown) if isinstance(shown, types.UnionType) else (shown,)
     if Path in parts:
         return Path
-    for kind in (bool, list[str]):
-        if kind in parts:
-            return kind
+    if bool in parts:
+        return bool
+    if any(get_origin(part) in (Sequence, Mapping) for part in parts):
+        return list[str]
     return int if int in parts and str not in parts else str
-
-
-def _parts(annotation: Any) -> set[Any]:
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return {part for each in get_args(annotation) for part in _parts(each)}
-    if origin is Annotated:
-        return _parts(get_args(annotation)[0])
-    if origin in (Sequence, Mapping):
-        return {list[str]}
-    return {annotation}

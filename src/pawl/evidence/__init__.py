@@ -4,7 +4,6 @@ from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, loo
 from pawl.evidence.crossed import Judged, crossed, judge
 from pawl.evidence.delivering import (
     LIKELY_ENOUGH,
-    Deliver,
     delivers,
     likelihood,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "LOOKS",
     "Comparison",
     "Confirmation",
-    "Deliver",
     "Effort",
     "FinalTest",
     "Judged",

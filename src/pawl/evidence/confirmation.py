@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pawl.evidence.delivering import Deliver, delivers, likelihood
+from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.dropping import without_harm
 from pawl.evidence.looks import sequential_p, spending
 from pawl.evidence.pairs import Pairs
@@ -23,6 +23,7 @@ from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import ALPHA, Comparison, holm
 from pawl.evidence.verdicts import Verdict, name_without, verdict_of
 from pawl.execution import Session
+from pawl.options import Deliver
 from pawl.recipe import Change, Recipe
 
 LOOKS: tuple[int, ...] = (5, 10, 20)

@@ -6,12 +6,8 @@ look at fresh pairs on rows that nothing was chosen by, so neither is flattered 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pawl.evidence.tests import Comparison
-
-Deliver = Literal["likely", "proven"]
-"""Which recipes may be delivered: those that are likely better, or only those shown to be."""
+from pawl.options import Deliver
 
 LIKELY_ENOUGH = 0.5
 """A recipe is delivered above this chance of being better; chosen by `benchmarks/deliver.py`."""

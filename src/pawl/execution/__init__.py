@@ -1,6 +1,6 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
-from pawl.execution.devices import EXECUTORS, ExecutorName, pick_device, pick_executor
+from pawl.execution.devices import pick_device, pick_executor
 from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
 from pawl.execution.listener import Listener, Silent
@@ -15,12 +15,10 @@ from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.ways import Way
 
 __all__ = [
-    "EXECUTORS",
     "FOLDS",
     "SELECTION_SHARE",
     "STOPPING_SHARE",
     "Ask",
-    "ExecutorName",
     "Heartbeat",
     "Job",
     "Listener",

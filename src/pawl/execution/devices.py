@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 
 from pawl.errors import PawlError, option
 from pawl.execution.executors import can_fork
 from pawl.execution.threads import available
+from pawl.options import ExecutorName
 
-ExecutorName = Literal["auto", "inline", "processes"]
-EXECUTORS: tuple[ExecutorName, ...] = ("auto", "inline", "processes")
+EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 
 
 class Place(NamedTuple):

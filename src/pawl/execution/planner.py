@@ -13,9 +13,10 @@ from torch import nn
 
 from pawl.errors import PawlError
 from pawl.execution.choosing import Ahead, choose
-from pawl.execution.devices import ExecutorName, places
+from pawl.execution.devices import places
 from pawl.execution.measuring import Memory, probes
 from pawl.execution.ways import Way
+from pawl.options import ExecutorName
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Layout, Member, Population, Stepper

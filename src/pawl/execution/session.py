@@ -17,7 +17,7 @@ from pawl import rng
 from pawl.data import fold_rows, split_rows
 from pawl.data.types import Examples
 from pawl.errors import BudgetError, kept
-from pawl.execution.devices import ExecutorName, places
+from pawl.execution.devices import places
 from pawl.execution.executors import Asking, Desk, Lost, Work, executor_with
 from pawl.execution.listener import Listener, Silent
 from pawl.execution.measuring import compile_ahead
@@ -25,6 +25,7 @@ from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import Plan, plan
 from pawl.execution.spending import Timekeeper, waiting
 from pawl.ledger import Ledger, TrialRecord, Unit
+from pawl.options import ExecutorName
 from pawl.recipe import Recipe
 from pawl.techniques import Facts
 from pawl.training.population import Member

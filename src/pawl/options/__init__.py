@@ -3,6 +3,8 @@
 from pawl.options.campaign import (
     Call,
     CompareCall,
+    Deliver,
+    ExecutorName,
     Options,
     PlanOptions,
     RunOptions,
@@ -11,7 +13,7 @@ from pawl.options.campaign import (
     in_order,
 )
 from pawl.options.face import comparing, optimizing, training
-from pawl.options.model import OptionsModel
+from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Call",
     "ColumnKind",
     "CompareCall",
+    "Deliver",
+    "ExecutorName",
     "Options",
     "OptionsModel",
     "PlanOptions",
@@ -31,5 +35,6 @@ __all__ = [
     "comparing",
     "in_order",
     "optimizing",
+    "plain",
     "training",
 ]

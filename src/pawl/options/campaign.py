@@ -13,6 +13,9 @@ from pawl.errors import TaskError
 from pawl.options.model import OptionsModel, Whole
 from pawl.options.reading import ReadOptions
 
+ExecutorName = Literal["auto", "inline", "processes"]
+Deliver = Literal["likely", "proven"]
+"""Which recipes may be delivered: those that are likely better, or only those shown to be."""
 DEFAULT_BUDGET = "10m"
 _PLAIN = (str, int, float, tuple)
 
@@ -58,7 +61,7 @@ class RunOptions(TaskOptions):
 class PlanOptions(RunOptions):
     """Where members train."""
 
-    executor: Literal["auto", "inline", "processes"] = Field(
+    executor: ExecutorName = Field(
         default="auto",
         description="Where members train on a CPU: inline (this process), processes (one per core) or "
         "auto (whichever is measured to be faster).",
@@ -78,12 +81,11 @@ class Options(PlanOptions):
         description="Number of search trials in place of a budget: nothing then depends on the clock, "
         "and a campaign repeats to the digit.",
     )
-    baseline: Any = (
-        Field(  # a `Recipe`, whose module imports torch; `pawl -h` should not wait for it
-            default=None,
-            description="The recipe to start from and to beat, or its TOML file; by default what a "
-            "competent person writes first.",
-        )
+    # Not typed as a `Recipe`: its module imports torch, for which `pawl -h` should not wait.
+    baseline: Any = Field(
+        default=None,
+        description="The recipe to start from and to beat, or its TOML file; by default what a "
+        "competent person writes first.",
     )
     only: Sequence[str] | None = Field(
         default=None,
@@ -102,7 +104,7 @@ class Options(PlanOptions):
         description="Most models whose mean the bundle predicts, of those that the final test trains "
         "(one per seed); more cost latency and size, and predict better.",
     )
-    deliver: Literal["likely", "proven"] = Field(
+    deliver: Deliver = Field(
         default="likely",
         description="What the bundle may hold: likely (the recipe that is more likely better on rows "
         "that nothing was chosen by) or proven (the baseline, unless one is shown to be better).",
@@ -156,7 +158,8 @@ class Options(PlanOptions):
 
     def objects(self) -> list[str]:
         """Returns the names of those that only Python can give."""
-        return [name for name in self.of_task() if name not in self.record()]
+        known = self.record()
+        return [name for name in self.of_task() if name not in known]
 
     def repeated(self) -> dict[str, Any]:
         """Returns what a command that repeats the campaign must give: what differs from the defaults."""

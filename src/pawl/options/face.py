@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 import textwrap
-import types
 from collections.abc import Callable
-from typing import Annotated, Any, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from pawl.options.campaign import in_order
-from pawl.options.model import OptionsModel
+from pawl.options.model import OptionsModel, plain
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=OptionsModel)
@@ -80,7 +78,7 @@ def _with_keywords(
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.is_required() else field.default,
-            annotation=_shown(field.annotation),
+            annotation=plain(field.annotation),
         )
         for name in in_order(model)
         for field in (model.model_fields[name],)
@@ -97,15 +95,6 @@ def _with_keywords(
     called.__signature__ = signature  # type: ignore[attr-defined]
     called.__doc__ = _with_arguments(inspect.cleandoc(function.__doc__ or ""), model)
     return called
-
-
-def _shown(annotation: Any) -> Any:
-    """Returns a type without what only checks it."""
-    if get_origin(annotation) is Annotated:
-        return get_args(annotation)[0]
-    if get_origin(annotation) in (Union, types.UnionType):
-        return functools.reduce(operator.or_, map(_shown, get_args(annotation)))
-    return annotation
 
 
 def _with_arguments(doc: str, model: type[OptionsModel]) -> str:

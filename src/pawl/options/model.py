@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from typing import Annotated, Any, Self
+import types
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -13,6 +15,8 @@ from pydantic_core import ErrorDetails
 from pawl.errors import TaskError, did_you_mean, option
 
 _LARGE = 2**63
+_NOT_WHOLE = ("value_error", "greater_than_equal", "less_than_equal")
+"""What pydantic calls that which is no `Whole` number, or none within its bounds."""
 
 
 class OptionsModel(BaseModel):
@@ -52,6 +56,15 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number, of NumPy too; its bounds are the field's."""
 
 
+def plain(annotation: Any) -> Any:
+    """Returns a type without what only checks it."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(plain, get_args(annotation)))
+    return annotation
+
+
 def _line(model: type[OptionsModel], error: ErrorDetails) -> str:
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
@@ -62,7 +75,7 @@ def _line(model: type[OptionsModel], error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         near = did_you_mean(str(error["input"]), str(error["ctx"]["expected"]).split("'")[1::2])
         allowed = f"{near}; allowed are {error['ctx']['expected']}"
-    elif "int" in str(field.annotation) and "str" not in str(field.annotation):
+    elif error["type"] in _NOT_WHOLE:
         allowed = f"; give a whole number{_bounds(field)}"
     elif error["type"] == "string_type":
         allowed = "; give a text"

@@ -12,7 +12,6 @@ from pawl.errors import TaskError, did_you_mean
 from pawl.options.model import OptionsModel
 
 ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
-Rare = Literal["drop", "merge"]
 
 COLUMN_KINDS: tuple[ColumnKind, ...] = ("numeric", "boolean", "date", "categorical")
 DATE_ORDERS = ("ymd", "dmy", "mdy")

@@ -15,12 +15,12 @@ from pawl.evidence import (
     LOOKS,
     Comparison,
     Confirmation,
-    Deliver,
     FinalTest,
     Verdict,
 )
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
+from pawl.options import Deliver
 from pawl.recipe import Recipe
 from pawl.report.findings import findings
 from pawl.report.outcome import settling, statement
