@@ -1,6 +1,6 @@
 """Takes a share of an archive of images by class, evenly over the classes.
 
-    python examples/extract_images.py ../shared/data/cifar10.tar.xz extract.tar --train 5000 --test 1000
+python examples/extract_images.py ../shared/data/cifar10.tar.xz extract.tar --train 5000 --test 1000
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ ROOMS = (
     "cores",
     "environment",
     "options",
+    "kinds",
     "task",
     "fingerprint",
     "data",

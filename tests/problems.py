@@ -46,6 +46,22 @@ def frame(rows: int = ROWS, *, regression: bool = False) -> pd.DataFrame:
     return table
 
 
+def several(rows: int = ROWS, *, labels: bool = False) -> pd.DataFrame:
+    """The same with three targets: quantities of unlike sizes, or labels."""
+    table = frame(rows, regression=True)
+    first = (table.pop("target") - 100) / 10
+    generator = np.random.default_rng(3)
+    noise = generator.normal(size=(rows, 2))
+    values = {
+        "near": first,
+        "far": 1000 - 200 * table["size"] + 40 * noise[:, 0],
+        "odd": 0.01 * (first + (table["color"] == "blue")) + 0.002 * noise[:, 1],
+    }
+    for name, value in values.items():
+        table[name] = np.where(value > value.median(), "on", "off") if labels else value
+    return table
+
+
 def images(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     """Gray images of 8 by 8 pixels in three classes that differ in where they are bright."""
     generator = np.random.default_rng(11)
@@ -84,6 +100,8 @@ def _tasks() -> dict[str, Callable[[], Task]]:
     return {
         "table": lambda: Task(data=frame()),
         "regression": lambda: Task(data=frame(regression=True)),
+        "multilabel": lambda: Task(data=several(labels=True), target=("near", "far", "odd")),
+        "multitarget": lambda: Task(data=several(), target=("near", "far", "odd")),
         "images": lambda: Task(data=images()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),

@@ -103,7 +103,7 @@ def test_what_json_cannot_hold_is_named_and_left_out(tmp_path: Path) -> None:
             "--deliver provn",
         ),
         ({"budgt": 1}, "got the unknown option 'budgt' (did you mean 'budget'?)", ""),
-        ({"target": [1]}, "got target='[1]'", ""),
+        ({"target": 1.5}, "got target=1.5; give a text", ""),
         ({"accept_changes": "maybe"}, "got accept_changes='maybe'", ""),
     ],
 )

@@ -1,6 +1,6 @@
 """Campaigns as scikit-learn estimators.
 
-Shape legend: `R` rows, `F` features, `C` classes.
+Shape legend: `R` rows, `F` features, `C` classes, `T` targets.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
     assert_all_finite,
+    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -26,9 +27,10 @@ from pawl.data import read_like
 from pawl.data.cells import MISSING, number_name
 from pawl.deployment.export import run, session
 from pawl.errors import BudgetError, PawlError
+from pawl.kinds import KINDS, KindName
 from pawl.ledger import new_folder
 from pawl.recipe import Recipe
-from pawl.task import Kind, LossFunction, MetricFunction, ModelFactory, Task
+from pawl.task import LossFunction, MetricFunction, ModelFactory, Task
 
 _IS_MATRIX = 2
 
@@ -78,6 +80,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.target_tags.multi_output = True
         tags.non_deterministic = self.trials is None
         return tags
 
@@ -92,14 +95,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             self._session = session(self._graph)
 
     def _checked(self, X: Any, y: Any, **checks: Any) -> tuple[Any, Any, str]:
-        """Returns inputs as pawl takes them, `[R]` targets, and what to call these."""
+        """Returns inputs as pawl takes them, targets `[R]` or `[R, T]`, and what to call these."""
         name = "target" if getattr(y, "name", None) is None else str(y.name)
         if not isinstance(X, pd.DataFrame):
-            X, y = validate_data(self, X, y, allow_nd=True, ensure_min_samples=2, **checks)
+            X, y = validate_data(
+                self, X, y, allow_nd=True, ensure_min_samples=2, multi_output=True, **checks
+            )
+            y = _flat(y)
             self._columns = None
             return self._as_floats(X), y, name
         validate_data(self, X, y, skip_check_array=True)
-        y = column_or_1d(y, warn=True)
+        y = _flat(check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False))
         assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
         self._columns = list(X.columns)
@@ -112,7 +118,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         as_they_are = self.model is not None or X.ndim != _IS_MATRIX
         return X if as_they_are else X.astype(np.float32)
 
-    def _fit(self, X: Any, targets: pd.Series[Any], kind: Kind) -> None:
+    def _fit(self, X: Any, targets: pd.Series[Any] | pd.DataFrame, kind: KindName) -> None:
         task = Task(
             data=(X, targets),
             kind=kind,
@@ -140,7 +146,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._session = session(self._graph)
 
     def _predictions(self, X: Any) -> np.ndarray:
-        """Returns `[R, C]` probabilities in the schema's order, or `[R]` values, float64."""
+        """Returns predictions `[R, *P]` (`pawl.kinds`) in the schema's order, float64."""
         check_is_fitted(self, "result_")
         if self._columns is None:
             X = self._as_floats(validate_data(self, X, reset=False, allow_nd=True))
@@ -196,19 +202,25 @@ class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     Attributes:
         result_: The campaign's `pawl.Result`.
-        classes_: The classes, sorted, `[C]`.
+        classes_: The classes, sorted, `[C]`; of labels their numbers, `[T]`.
         n_features_in_: Number of features.
         feature_names_in_: Names of a data frame's columns.
     """
 
     classes_: np.ndarray
+    _order: list[int] | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def fit(self, X: Any, y: Any) -> Self:
         """Runs a campaign.
 
         Args:
             X: Inputs, one row each.
-            y: Classes of any type, `[R]`.
+            y: Classes of any type, `[R]`; or labels, 0 and 1, `[R, T]`.
 
         Raises:
             ValueError: Wrong input, in one line (a `PawlError` too).
@@ -216,6 +228,8 @@ class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         """
         X, y, name = self._checked(X, y)
         check_classification_targets(y)
+        if y.ndim == _IS_MATRIX:
+            return self._fit_labels(X, y, name)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise EstimatorError(
@@ -229,14 +243,31 @@ class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         self.classes_ = classes
         return self
 
+    def _fit_labels(self, X: Any, y: np.ndarray, name: str) -> Self:
+        got = type_of_target(y)
+        if got != "multilabel-indicator":
+            raise EstimatorError(
+                f"got targets of the shape {list(y.shape)} ({got}); of several targets each must be a "
+                "label, 0 or 1"
+            )
+        self._fit(X, _columns_of(y.astype(np.float32), name), "multilabel")
+        self._order = None
+        self.classes_ = np.arange(y.shape[1])
+        return self
+
     def predict(self, X: Any) -> np.ndarray:
-        """Returns each row's most probable class, `[R]`."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return np.asarray(self.classes_[best])
+        """Returns each row's most probable class, `[R]`; of labels 0 and 1, `[R, T]`."""
+        p = self.predict_proba(X)
+        if self._order is None:
+            return KINDS["multilabel"].labels(p)
+        return np.asarray(self.classes_[p.argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Returns probabilities of the classes, `[R, C]` in the order of `classes_`."""
-        p = self._predictions(X)[:, self._order]
+        """Returns probabilities `[R, C]` in the order of `classes_`; of labels of each, `[R, T]`."""
+        p = self._predictions(X)
+        if self._order is None:
+            return p
+        p = p[:, self._order]
         return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
@@ -259,7 +290,7 @@ class PawlRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
         Args:
             X: Inputs, one row each.
-            y: Finite numbers, `[R]`.
+            y: Finite numbers, `[R]`, or several a row, `[R, T]`.
 
         Raises:
             ValueError: Wrong input, in one line (a `PawlError` too).
@@ -272,12 +303,25 @@ class PawlRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
             raise EstimatorError(
                 f"got targets of dtype {y.dtype}; a regression takes numbers; use PawlClassifier"
             ) from None
-        self._fit(X, pd.Series(values, name=name), "regression")
+        if values.ndim == _IS_MATRIX:
+            self._fit(X, _columns_of(values, name), "multitarget")
+        else:
+            self._fit(X, pd.Series(values, name=name), "regression")
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Returns a value for each row, `[R]`."""
+        """Returns a value for each row, `[R]`, or its values, `[R, T]`."""
         return self._predictions(X)
+
+
+def _flat(y: np.ndarray) -> np.ndarray:
+    """Returns targets as a vector where there is one a row, with scikit-learn's warning."""
+    several = y.ndim == _IS_MATRIX and y.shape[1] > 1
+    return y if several else np.asarray(column_or_1d(y, warn=True))
+
+
+def _columns_of(y: np.ndarray, name: str) -> pd.DataFrame:
+    return pd.DataFrame(y, columns=[f"{name}_{place}" for place in range(y.shape[1])])
 
 
 def _class_names(classes: np.ndarray) -> list[str]:

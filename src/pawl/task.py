@@ -6,7 +6,7 @@ out: the kind is inferred, the metric follows from the kind, and pawl builds the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from pawl.kinds import KindName
 from pawl.options import AS_IT_IS, ReadOptions
 
-Kind = Literal["binary", "multiclass", "regression"]
 Direction = Literal["maximize", "minimize"]
 
-KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
 CLASS_METRICS = frozenset(
     ("accuracy", "balanced_accuracy", "f1", "roc_auc", "average_precision", "log_loss")
 )
@@ -29,7 +28,8 @@ MetricFunction = Callable[[np.ndarray, np.ndarray], float]
 """`metric(targets, predictions) -> float`.
 
 `targets` is `[rows]` (class indices, or values for a regression); `predictions` is
-`[rows, classes]` probabilities, or `[rows]` values for a regression. A function that cannot work with
+`[rows, classes]` probabilities, or `[rows]` values for a regression. Of several targets both are
+`[rows, targets]`: 0 and 1 with each label's probability, or values. A function that cannot work with
 probabilities so gets `[rows]` probabilities of the second of two classes, or else, as scikit-learn's
 `f1_score` wants, `[rows]` class indices; that is decided once, before any training.
 """
@@ -37,11 +37,18 @@ probabilities so gets `[rows]` probabilities of the second of two classes, or el
 Given = Literal["probabilities", "second", "labels"]
 """What a `MetricFunction` of classes is given as predictions."""
 
-LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`."""
+LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
+"""`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`.
+
+`outputs` is what the model returns, all of it: a tensor, a tuple or a dict.
+"""
 
 ModelFactory = Callable[..., nn.Module]
-"""`model()` or `model(spec)`, with a `pawl.data.ModelSpec`; called once per trial under its seed."""
+"""`model()` or `model(spec)`, with a `pawl.data.ModelSpec`; called once per trial under its seed.
+
+The module may return a tuple or a dict: the first tensor predicts, or the one called `logits`,
+`prediction` or `output`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +56,14 @@ class Objective:
     """The metric a campaign improves.
 
     Attributes:
+        kind: What is predicted.
         metric: Its name, one of `pawl.training.metrics.METRICS` or the user's function's own name.
         direction: Whether more is better.
         function: The user's metric; `None` for a built-in one.
         given: What the function is given as predictions.
     """
 
+    kind: KindName
     metric: str
     direction: Direction
     function: MetricFunction | None = None
@@ -74,12 +83,13 @@ class Task:
         data: A path (CSV, Parquet, a folder or archive of images by class), a sample's name
             (`digits`, `breast-cancer`), a data frame, `(inputs, targets)` with arrays or tensors
             (inputs may be a dict or a tuple of them), or a map-style `torch.utils.data.Dataset`.
-        target: The target's column in a table; by default a column called `target`, `label`,
-            `class` or `y`, else the last one.
+        target: The target's column in a table, or several columns; by default a column called
+            `target`, `label`, `class` or `y`, else the last one.
         test: Rows kept for the final claim, in the form of `data`; a stratified share by default.
-        kind: `binary`, `multiclass` or `regression`; inferred by default.
+        kind: `binary`, `multiclass` or `regression`; of several targets `multilabel` or
+            `multitarget`; inferred by default.
         metric: A built-in metric's name or a `MetricFunction`; by the kind by default
-            (`roc_auc`, `accuracy`, `rmse`).
+            (`roc_auc`, `accuracy`, `rmse`, `average_precision`, `r2`).
         direction: Needed with a metric function of your own; known for the built-in ones.
         model: A `ModelFactory`; pawl builds a model by default.
         loss: A `LossFunction`; cross-entropy or squared error by default.
@@ -88,9 +98,9 @@ class Task:
     """
 
     data: Any
-    target: str | None = None
+    target: str | Sequence[str] | None = None
     test: Any = None
-    kind: Kind | None = None
+    kind: KindName | None = None
     metric: str | MetricFunction | None = None
     direction: Direction | None = None
     model: ModelFactory | None = None

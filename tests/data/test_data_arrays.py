@@ -195,12 +195,15 @@ def test_items_of_a_dataset(make, style, shapes):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([(np.zeros(3 + row), 0) for row in range(30)], r"item 1 has the shape \[4\] and item 0"),
+        (
+            [(np.zeros(3 + row), row % 2) for row in range(30)],
+            "has rows of unlike lengths, for which pawl",
+        ),
         ([({"a": 1.0}, 0), ({"b": 1.0}, 0)], "item 1 has other inputs"),
         ([np.zeros(3)] * 30, r"item 0 is a ndarray; allowed is a pair"),
         ([(1, 2, 3)] * 30, "item 0 is a tuple of 3"),
         ([("text", 0)] * 30, "item 0 has an input of type str"),
-        ([(1.0, np.zeros(2))] * 30, r"item 0 has a target of the shape \[2\]"),
+        ([(1.0, np.zeros((2, 0)))] * 30, r"item 0 has a target of the shape \[2, 0\]"),
         ([], "has no items"),
     ],
 )
@@ -291,7 +294,8 @@ def test_read_like_casts_only_what_fits():
         ((X.astype(str), Y), "allowed are arrays and tensors of numbers"),
         ((X + 1j, Y), "of dtype complex128"),
         ((torch.ones(40, 2, dtype=torch.complex64), Y), "is complex"),
-        (([[1.0], [1.0, 2.0]] * 20, Y), "rows of different shapes"),
+        (([[1.0], [1.0, 2.0]] * 20, Y), "rows of unlike lengths, for which pawl builds no netw"),
+        (([[[1.0]], [[1.0, 2.0]]] * 20, Y), "rows of different shapes"),
         (((X, X[1:]), Y), r"inputs differ in their number of rows \(x0: 40, x1: 39\)"),
         ((X, "target"), "got a str as targets; allowed is one value per row.*target='target'"),
         ((X, set(Y.tolist())), "got a set as targets; allowed is one value per row"),
@@ -342,3 +346,73 @@ def test_gaps_of_arrays_that_are_no_vectors_are_filled():
 def test_a_target_column_is_for_tables():
     with pytest.raises(DataError, match="this is arrays"):
         load(Task(data=(X, Y), target="species"))
+
+
+# Rows of unlike lengths
+
+
+LENGTHS = [1 + row % 7 for row in range(40)]
+RAGGED = [np.arange(length) + row for row, length in enumerate(LENGTHS)]
+
+
+def read_ragged(data, **more):
+    return load(Task(data=data, model=torch.nn.Identity, **more))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "style", "names"),
+    [
+        (RAGGED, "single", ["x", "x_mask"]),
+        ([torch.tensor(row) for row in RAGGED], "single", ["x", "x_mask"]),
+        ([row.tolist() for row in RAGGED], "single", ["x", "x_mask"]),
+        (np.array(RAGGED, dtype=object), "single", ["x", "x_mask"]),
+        ({"a": X, "words": RAGGED}, "dict", ["a", "words", "words_mask"]),
+        ((X, RAGGED), "tuple", ["x0", "x1", "x1_mask"]),
+    ],
+)
+def test_rows_of_unlike_lengths_are_padded_with_a_mask(inputs, style, names):
+    data = read_ragged((inputs, Y))
+    schema = data.schema
+    assert (schema.style, [spec.name for spec in schema.inputs]) == (style, names)
+    assert [spec.is_mask for spec in schema.inputs] == [name.endswith("_mask") for name in names]
+    again = read_like(schema, (inputs, Y) if style != "single" else inputs)
+    values, mask = list(again.inputs.values())[-2:]
+    assert (values.shape, mask.dtype) == ((40, 7), torch.int64)
+    assert mask.sum(1).tolist() == LENGTHS
+    for row, value, there in zip(RAGGED, values, mask.bool(), strict=True):
+        assert value[there].tolist() == row.tolist()
+        assert not value[~there].any()
+
+
+def test_new_rows_are_padded_like_the_old_ones():
+    schema = read_ragged((RAGGED, Y)).schema
+    for rows in (RAGGED[:3], [row[:1] for row in RAGGED]):  # shorter ones, and all alike
+        again = read_like(schema, rows)
+        assert again.inputs["x"].shape == (len(rows), 7)
+        assert again.inputs["x_mask"].sum(1).tolist() == [len(row) for row in rows]
+    with pytest.raises(DataError, match="has a row of length 9; the longest allowed is 7"):
+        read_like(schema, [np.arange(9)])
+
+
+def test_test_rows_are_padded_like_the_others():
+    data = read_ragged((RAGGED, Y), test=(RAGGED[:3], Y[:3]))
+    assert data.test.inputs["x"].shape == (3, 7)
+    with pytest.raises(DataError, match="test rows without targets"):
+        read_ragged((RAGGED, Y), test={"x": RAGGED[:3]})
+    tags = [row % 3 for row in RAGGED]
+    data = read_ragged((RAGGED, tags), test=(RAGGED[:3], tags[:3]))
+    assert data.test.targets.shape == (3, 7)
+
+
+def test_targets_of_padded_steps_are_none():
+    data = read_ragged((RAGGED, [row % 3 for row in RAGGED]))
+    assert (data.schema.kind, data.schema.places, data.schema.num_outputs) == ("sequence", (7,), 3)
+    rows = read_like(data.schema, (RAGGED, [row % 3 for row in RAGGED]), with_targets=True)
+    assert ((rows.targets == -100) == (rows.inputs["x_mask"] == 0)).all()
+
+
+def test_items_of_unlike_lengths():
+    data = read_ragged(Items([({"words": row}, int(y)) for row, y in zip(RAGGED, Y, strict=True)]))
+    assert [spec.shape for spec in data.schema.inputs] == [(7,), (7,)]
+    data = read_ragged(Items(list(zip(map(torch.tensor, RAGGED), Y.tolist(), strict=True))))
+    assert [spec.name for spec in data.schema.inputs] == ["x", "x_mask"]

@@ -108,9 +108,9 @@ def test_other_folders_are_not_bundles(tmp_path: Path) -> None:
         b"null",
         b"3",
         b"{}",
-        b'{"format": 1}',
-        b'{"format": 1, "sha256": null}',
-        b'{"format": 1, "sha256": 3}',
+        b'{"format": 2}',
+        b'{"format": 2, "sha256": null}',
+        b'{"format": 2, "sha256": 3}',
         b"\xff\xfe\x00",
     ],
 )
@@ -121,7 +121,7 @@ def test_a_damaged_manifest_is_told(copy: Path, content: bytes) -> None:
 
 def test_a_manifest_of_another_version_is_told(copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
-    (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 2}))
+    (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 1}))
     refused(copy, "another version")
     more = manifest | {"sha256": manifest["sha256"] | {"../../etc/passwd": "0"}}
     (copy / MANIFEST).write_text(json.dumps(more))
@@ -256,7 +256,7 @@ def test_a_graph_with_other_inputs_or_outputs_is_refused(copy: Path, name: str) 
 def test_a_graph_that_cannot_take_the_rows_is_told(copy: Path) -> None:
     task = json.loads((copy / "task.json").read_text())
     more = task["schema"]
-    more["classes"] = ["no", "perhaps", "yes"]
+    more["targets"][0]["classes"] = ["no", "perhaps", "yes"]
     (copy / "task.json").write_text(json.dumps(task))
     bundle = Bundle.open(with_graph(copy, onnx.load(copy / "model.onnx")))
     with pytest.raises(BundleError, match=r"shape \[160, 2\]; \[160, 3\] are needed") as caught:

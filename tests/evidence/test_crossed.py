@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from of_kinds import COUNTS, raw_of, targets_of
 from sklearn.metrics import mean_absolute_error
 from torch import Tensor
 
@@ -24,12 +25,12 @@ from pawl.evidence import (
     sequential_p,
     spending,
 )
-from pawl.task import Kind, Objective
+from pawl.kinds import KINDS
+from pawl.task import Objective
 from pawl.training.metrics import METRICS, make_objective, score
 
 FOLDS = 5
 LOOKS = (5, 10, 20)
-CLASSES: dict[Kind, int] = {"binary": 2, "multiclass": 4}
 MAE = make_objective("mae", None, "regression")
 
 
@@ -64,13 +65,11 @@ def test_an_influence_is_what_a_row_s_weight_does(name: str, seed: int) -> None:
     kind = METRICS[name].kinds[seed % len(METRICS[name].kinds)]
     objective = make_objective(name, None, kind)
     rows = 40
-    if kind == "regression":
-        targets = torch.randn(rows, generator=generator)
-        predictions = targets + torch.randn(rows, generator=generator)
-    else:
-        targets = torch.arange(rows) % CLASSES[kind]
-        raw = torch.randn(rows, CLASSES[kind], generator=generator)
-        predictions = (raw + torch.nn.functional.one_hot(targets, CLASSES[kind])).softmax(-1)
+    what, count = KINDS[kind], COUNTS[kind]
+    targets, raw = targets_of(what, rows, seed), what.outputs(raw_of(what, seed, rows), count)
+    assert raw is not None
+    good = what.made_up(targets, count, generator)[1]
+    predictions = 0.5 * (what.predictions(raw) + good)
     judged = judge(objective, predictions, targets, torch.arange(rows))
     assert judged is not None
     assert judged.value == pytest.approx(float(score(objective, predictions, targets)))
@@ -91,7 +90,9 @@ def test_by_hand() -> None:
     # Differences 3, 1, 2 and 2, 4, 3 of three rows each: means 2 and 3, sums of squares 2 each.
     first = errors([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     second = errors([[4.0, 2.0, 3.0], [3.0, 5.0, 4.0]])
-    objective = Objective(metric="mae", direction="maximize")  # by difference, not by ratio
+    objective = Objective(
+        kind="regression", metric="mae", direction="maximize"
+    )  # by difference, not by ratio
     got = crossed(objective, second, first, 6)
     # Rows: (2 + 2) / (3 * 2) / 4 = 1/6; pairs: the variance 0.5 of 2 and 3 is less than the 1/3 of a
     # pair by its rows, and half of that covariance is none: the excess is 1/2 - 1/3, over two pairs.
@@ -174,7 +175,9 @@ def test_an_arm_that_is_many_times_worse_on_every_split_is_shown_to_be() -> None
 
 
 def test_a_metric_of_the_user_s_has_about_the_error_of_the_same_metric_built_in() -> None:
-    own = Objective(metric="mine", direction="minimize", function=mean_absolute_error)
+    own = Objective(
+        kind="regression", metric="mine", direction="minimize", function=mean_absolute_error
+    )
     generator = torch.Generator().manual_seed(1)
     rows = 400
     targets = torch.randn(rows, generator=generator)

@@ -32,6 +32,8 @@ assert sum(SPLIT_STEPS) == STEPS
 # Batch normalization takes away what a bias in front of it adds, so that such a bias has no
 # gradient but rounding, and two correct steppers may disagree about it.
 WEIGHTS_ATOL = {"batch_norm": 2e-3}
+NOT_FOR = {"label_smoothing": ("regression", "multilabel", "multitarget")}
+"""Kinds that a technique for tables does not fit."""
 
 
 def row_of(name: str) -> Row:
@@ -196,6 +198,28 @@ def check_changes_something(technique: Technique, row: Row) -> None:
     assert same == (technique.stage is Stage.STOP)
 
 
+def check_every_kind(technique: Technique, row: Row) -> None:
+    """It trains for whatever is predicted, fused as serial, or says why it does not fit."""
+    if row.accepts != "table":
+        return
+    for kind in ("regression", "multilabel", "multitarget"):
+        reason = technique.fits(problem(kind).facts())
+        if reason is not None:
+            assert row.rejects or kind in NOT_FOR[technique.name]
+            assert "\n" not in reason
+            continue
+        assert kind not in NOT_FOR.get(technique.name, ())
+        both = [
+            Population(problem(kind), members_of(row), stepper)
+            for stepper in (FusedStepper(), SerialStepper())
+        ]
+        losses = [one.advance(4) for one in both]
+        torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+        fused, serial = (one.predict(one.problem.examples, ALL_ROWS) for one in both)
+        scale = float(serial.std())
+        torch.testing.assert_close(fused, serial, rtol=1e-4, atol=1e-4 * max(1.0, scale))
+
+
 CHECKS: tuple[Check, ...] = (
     check_record,
     check_row,
@@ -205,6 +229,7 @@ CHECKS: tuple[Check, ...] = (
     check_alone_equals_among,
     check_clone,
     check_changes_something,
+    check_every_kind,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from of_kinds import COUNTS, raw_of, targets_of
 from sklearn import metrics as reference
 from torch import Tensor
 
 from pawl.errors import TaskError
-from pawl.task import Kind
-from pawl.training.metrics import DEFAULT_METRICS, METRICS, make_objective, score
+from pawl.kinds import KINDS, NOTHING, KindName
+from pawl.training.metrics import METRICS, make_objective, score
 
 Array = np.ndarray[Any, Any]
 Reference = Callable[[Array, Array, Array], float]
@@ -55,8 +57,35 @@ VALUES: dict[str, Reference] = {
 }
 
 
+LABELS: dict[str, Reference] = {
+    "f1_micro": lambda t, p, w: reference.f1_score(t, p > 0.5, average="micro", sample_weight=w),
+    "exact_match": lambda t, p, w: reference.accuracy_score(t, p > 0.5, sample_weight=w),
+}
+
+
+def _macro(one: Reference) -> Reference:
+    """Returns the mean over labels of a metric of two classes."""
+    return lambda t, p, w: float(
+        np.mean([one(t[:, i], np.stack([1 - p[:, i], p[:, i]], 1), w) for i in range(t.shape[1])])
+    )
+
+
+LABELS |= {name: _macro(one) for name, one in CLASSES.items()}
+OF_LABELS: dict[str, Reference] = {
+    "f1": lambda t, p, w: reference.f1_score(t, p > 0.5, average="macro", sample_weight=w),
+    "roc_auc": lambda t, p, w: reference.roc_auc_score(t, p, average="macro", sample_weight=w),
+    "average_precision": lambda t, p, w: reference.average_precision_score(
+        t, p, average="macro", sample_weight=w
+    ),
+}
+"""scikit-learn's own macro averages, which the means over labels must be."""
+
+
 def test_every_metric_has_a_reference() -> None:
-    assert {*CLASSES, *VALUES} == set(METRICS)
+    assert {*CLASSES, *VALUES, *LABELS, "perplexity", "mean_iou"} == set(METRICS)
+    for name, metric in METRICS.items():
+        assert ("multilabel" in metric.kinds) == (name in LABELS)
+        assert ("multitarget" in metric.kinds) == (name in VALUES)
 
 
 @st.composite
@@ -77,7 +106,7 @@ def classified(draw: st.DrawFn, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def _compare(name: str, kind: Kind, one: Reference, p: Tensor, t: Tensor, w: Tensor) -> None:
+def _compare(name: str, kind: KindName, one: Reference, p: Tensor, t: Tensor, w: Tensor) -> None:
     objective = make_objective(name, None, kind)
     expected = one(t.numpy(), p.double().numpy(), w.double().numpy())
     tolerance = {"rtol": 1e-5, "atol": 1e-6}
@@ -93,7 +122,7 @@ def _compare(name: str, kind: Kind, one: Reference, p: Tensor, t: Tensor, w: Ten
 @pytest.mark.parametrize("name", [name for name in CLASSES if name != "log_loss"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classes(name: str, classes: int) -> None:
-    kind: Kind = "binary" if classes == 2 else "multiclass"
+    kind: KindName = "binary" if classes == 2 else "multiclass"
     if kind not in METRICS[name].kinds:
         pytest.skip(f"{name} is not for {kind}")
 
@@ -109,7 +138,7 @@ def test_classes(name: str, classes: int) -> None:
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_log_loss(classes: int) -> None:
-    kind: Kind = "binary" if classes == 2 else "multiclass"
+    kind: KindName = "binary" if classes == 2 else "multiclass"
     generator = torch.Generator().manual_seed(3)
     logits = 3 * torch.randn(60, classes, generator=generator)
     targets = torch.randint(classes, (60,), generator=generator)
@@ -142,6 +171,8 @@ def test_values(name: str, data: list[tuple[int, int, int]], unit: float) -> Non
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_leading_axes_are_models_and_weights_are_draws(name: str) -> None:
     metric = METRICS[name]
+    if metric.at_once or metric.kinds[0] in ("sequence", "dense"):
+        pytest.skip("for several targets: see test_members_are_scored_each_on_its_own")
     objective = make_objective(name, None, metric.kinds[0])
     generator = torch.Generator().manual_seed(5)
     if metric.kinds[0] == "regression":
@@ -166,6 +197,8 @@ def test_leading_axes_are_models_and_weights_are_draws(name: str) -> None:
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_prediction_that_is_not_finite_gives_nan_to_its_model_only(name: str, bad: float) -> None:
     metric = METRICS[name]
+    if metric.at_once or metric.kinds[0] in ("sequence", "dense"):
+        pytest.skip("for several targets: see test_members_are_scored_each_on_its_own")
     objective = make_objective(name, None, metric.kinds[0])
     if metric.kinds[0] == "regression":
         p, t = torch.arange(12.0).repeat(2, 1), torch.arange(12.0).flip(0)
@@ -230,7 +263,12 @@ def test_what_a_users_metric_raises_is_named(
     ("metric", "direction", "kind", "message"),
     [
         ("roc_acu", None, "binary", "unknown metric 'roc_acu' (did you mean 'roc_auc'?); for bin"),
-        ("rmse", None, "binary", "metric for regression only: 'rmse'; for binary: accuracy, "),
+        (
+            "rmse",
+            None,
+            "binary",
+            "for regression or multitarget or dense_regression only: 'rmse'; for binary: accuracy, ",
+        ),
         ("accuracy", None, "regression", "for regression: rmse, mae, r2"),
         ("average_precision", None, "multiclass", "for multiclass: accuracy"),
         ("rmse", "maximize", "regression", "is to minimize, got direction='maximize'"),
@@ -239,15 +277,101 @@ def test_what_a_users_metric_raises_is_named(
     ],
 )
 def test_objectives_that_make_no_sense(
-    metric: Any, direction: Any, kind: Kind, message: str
+    metric: Any, direction: Any, kind: KindName, message: str
 ) -> None:
     with pytest.raises(TaskError) as caught:
         make_objective(metric, direction, kind)
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("name", list(LABELS))
+@pytest.mark.parametrize("seed", range(4))
+def test_labels(name: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    t = generator.integers(0, 2, (30, 3))
+    t[0], t[1] = 0, 1  # each label is there and not there
+    p = generator.integers(1, 8, (30, 3)) / 8  # ties, and none at 0.5 of which the side is open
+    p[p == 0.5] = 0.625
+    w = generator.integers(1, 4, 30).astype(float)
+    for one in (LABELS[name], OF_LABELS.get(name, LABELS[name])):
+        _compare(name, "multilabel", one, torch.tensor(p).float(), torch.tensor(t), torch.tensor(w))
+
+
+@pytest.mark.parametrize("name", list(VALUES))
+@pytest.mark.parametrize("seed", range(4))
+def test_several_targets(name: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    t = generator.normal(size=(30, 3)) * [1, 10, 100]
+    p = t + generator.normal(size=(30, 3))
+    w = generator.integers(1, 4, 30).astype(float)
+    tensors = (torch.tensor(p).float(), torch.tensor(t).float(), torch.tensor(w))
+    _compare(name, "multitarget", VALUES[name], *tensors)
+
+
+def test_a_label_that_no_row_has_is_left_out_of_the_mean() -> None:
+    t = torch.tensor([[0, 0], [1, 0], [0, 0], [1, 0]])
+    p = torch.tensor([[0.1, 0.3], [0.9, 0.2], [0.4, 0.1], [0.3, 0.6]])
+    objective = make_objective("roc_auc", None, "multilabel")
+    assert float(score(objective, p, t)) == pytest.approx(0.75)
+    assert not score(objective, p, torch.zeros_like(t)).isfinite()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.target_axes])
+def test_members_are_scored_each_on_its_own(name: KindName) -> None:
+    kind, count = KINDS[name], COUNTS[name]
+    targets = torch.stack([targets_of(kind, seed=seed) for seed in range(4)])
+    raw = [kind.outputs(raw_of(kind, seed), count) for seed in range(4)]
+    predictions = kind.predictions(torch.stack([each for each in raw if each is not None]))
+    for metric in METRICS.values():
+        if name in metric.kinds:
+            objective = make_objective(metric.name, None, name)
+            got = score(objective, predictions, targets)
+            each = [score(objective, p, t) for p, t in zip(predictions, targets, strict=True)]
+            torch.testing.assert_close(got, torch.stack(each))
+            assert got.isfinite().all()
+            one = score(objective, predictions, targets[0])
+            each = [score(objective, p, targets[0]) for p in predictions]
+            torch.testing.assert_close(one, torch.stack(each))
+    predictions[2, 3] = torch.nan
+    assert score(objective, predictions, targets).isfinite().tolist() == [True, True, False, True]
+
+
+def _at_places(name: KindName) -> tuple[Tensor, Tensor, Tensor, Array, Array, Array]:
+    """Predictions, targets, weights; and the same of each place with a class, as if it were a row."""
+    kind, count = KINDS[name], COUNTS[name]
+    targets, raw = targets_of(kind), kind.outputs(2 * raw_of(kind), count)
+    assert raw is not None
+    predictions = kind.predictions(raw)
+    weights = torch.arange(len(targets)) % 3 + 1.0
+    places = weights.view(-1, *([1] * kind.target_axes)).expand(targets.shape)
+    there = targets != NOTHING
+    return (
+        predictions, targets, weights,
+        targets[there].numpy(), predictions[there].double().numpy(), places[there].double().numpy(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["sequence", "dense", "dense_regression"])
+def test_places_count_like_rows_with_the_weight_of_theirs(kind: KindName) -> None:
+    p, t, w, each_t, each_p, each_w = _at_places(kind)
+    for name, metric in METRICS.items():
+        if kind not in metric.kinds:
+            continue
+        if name == "perplexity":
+            expected = math.exp(CLASSES["log_loss"](each_t, each_p, each_w))
+        elif name == "mean_iou":
+            expected = reference.jaccard_score(
+                each_t, each_p.argmax(1), average="macro", sample_weight=each_w
+            )
+        else:
+            expected = {**CLASSES, **VALUES}[name](each_t, each_p, each_w)
+        got = float(score(make_objective(name, None, kind), p, t, w))
+        assert got == pytest.approx(expected, rel=1e-5), name
+
+
 def test_defaults_fit_their_kinds() -> None:
-    for kind, name in DEFAULT_METRICS.items():
+    for kind, what in KINDS.items():
+        name = what.default_metric
         objective = make_objective(None, None, kind)
         assert objective.metric == name
         assert kind in METRICS[name].kinds

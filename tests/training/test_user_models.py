@@ -239,6 +239,41 @@ def test_a_loss_of_the_users_own_gets_raw_outputs() -> None:
     torch.testing.assert_close(own, default, rtol=0, atol=1e-5)
 
 
+class Several(nn.Module):
+    """Returns a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layer(x), x
+
+
+class Named(Several):
+    """Returns a dict, as models of language do."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"logits": self.layer(x), "hidden": x}
+
+
+@pytest.mark.parametrize("model", [Several, Named])
+def test_of_several_outputs_one_predicts_and_a_loss_sees_all(model: type[nn.Module]) -> None:
+    alone = check_trains(problem_of(Task(data=numbers(), model=lambda: nn.Linear(4, 2))))
+    problem = problem_of(Task(data=numbers(), model=model))
+    torch.testing.assert_close(check_trains(problem), alone)
+    seen = set()
+
+    def loss(outputs: Any, targets: Tensor) -> Tensor:
+        logits, hidden = outputs if isinstance(outputs, tuple) else outputs.values()
+        seen.add((len(outputs), tuple(hidden.shape[1:])))
+        return F.cross_entropy(logits, targets) + 0.0 * hidden.sum()
+
+    own = check_trains(problem_of(Task(data=numbers(), model=model, loss=loss)))
+    torch.testing.assert_close(own, alone)
+    assert seen == {(2, (4,))}
+
+
 def test_regression_predicts_in_the_targets_units() -> None:
     problem = problem_of(Task(data=frame(regression=True)))
     predicted = check_trains(problem, plain(adam={"learning_rate": 0.01}))
@@ -260,26 +295,15 @@ def raising(message: str) -> type[nn.Module]:
     return Raises
 
 
-class Several(nn.Module):
-    """Returns a tuple."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(4, 2)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.layer(x), x
-
-
 def broken_factory() -> nn.Module:
     raise ValueError("no weights\nat all")
 
 
-class Named(Several):
-    """Returns a dict, as models of language do."""
+class Wordy(Several):
+    """Returns something else first."""
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        return {"logits": self.layer(x), "hidden": x}
+    def forward(self, x: Tensor) -> tuple[str, Tensor]:  # type: ignore[override]
+        return "two logits", self.layer(x)
 
 
 class Sized(nn.Module):
@@ -333,8 +357,10 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": lambda: nn.Linear(3, 2)}, "the model raised RuntimeError on inputs x (4, 4): "),
         ({"model": raising("first\nsecond")}, "raised RuntimeError on inputs x (4, 4): first"),
         ({"model": raising("")}, "raised RuntimeError on inputs x (4, 4): no message"),
-        ({"model": Several}, "the model returned tuple; it must return one tensor"),
-        ({"model": Named}, "the model returned dict (logits, hidden); it must return one tensor"),
+        (
+            {"model": Wordy},
+            "the model returned tuple whose str would predict; it must return a tens",
+        ),
         (
             {"model": Sized},
             "needs width, depth; it is called as model() or model(spec): give functo",
@@ -349,7 +375,10 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"loss": no_scalar}, "the loss no_scalar returned (32,); it must return one number"),
         ({"loss": no_tensor}, "the loss no_tensor returned float; it must return one number"),
         ({"loss": wrong_loss}, "the loss wrong_loss raised RuntimeError: "),
-        ({"metric": "rmse"}, "metric for regression only: 'rmse'"),
+        (
+            {"metric": "rmse"},
+            "metric for regression or multitarget or dense_regression only: 'rmse'",
+        ),
     ],
 )
 def test_a_task_that_cannot_work_is_refused_at_the_start(

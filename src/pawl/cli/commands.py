@@ -121,7 +121,11 @@ def predict(
         typer.Argument(help="Rows in the form of the training data; the target may be missing."),
     ],
     out: Annotated[
-        Path, typer.Option(help="CSV or Parquet file to write: prediction, and p_CLASS per class.")
+        Path,
+        typer.Option(
+            help="CSV or Parquet file to write: prediction, and p_CLASS per class; a column for each of "
+            "several targets; .npz where predictions lie on places of a row."
+        ),
     ],
 ) -> None:
     """Predict with a bundle: one row per input row."""

@@ -5,8 +5,7 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,36 +13,25 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from pawl.data.kinds import check_classes, check_rows
-from pawl.data.labels import Labels, encode_labels, read_labels
+from pawl.data.kinds import check_rows
+from pawl.data.labels import Labels, read_labels
+from pawl.data.places import check_like, column_of, kind_at_places, read_places
+from pawl.data.ragged import MASK
 from pawl.data.rare import settle_rows
+from pawl.data.several import check_targets
 from pawl.data.sources import Parts, Source, refuse_target, require_form
 from pawl.data.splits import split_rows
-from pawl.data.stacking import stack_dataset
-from pawl.data.tensors import as_tensor, dtype_name, fit_inputs
+from pawl.data.targets import Targets, encode_targets, require_columns
+from pawl.data.tensors import dtype_name, fit_inputs
 from pawl.data.types import Examples, Inputs, InputSpec, Schema
-from pawl.errors import DataError
+from pawl.data.unpacking import FORMS, Arrays, unpack
+from pawl.errors import DataError, TaskError
+from pawl.kinds import KINDS, KindName
 from pawl.task import Task
 
 _TARGET = "target"
 _PAIR = 2
-_FORMS = (
-    "a path, a data frame, (inputs, targets) with arrays or tensors, where inputs may be a dict or "
-    "tuple of them, or a map-style torch Dataset of (x, y)"
-)
-
-Style = Literal["single", "tuple", "dict"]
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """Inputs as tensors of the dtypes pawl uses, and targets as they came."""
-
-    inputs: Inputs
-    style: Style
-    targets: Any | None
 
 
 def load_arrays(
@@ -56,73 +44,137 @@ def load_arrays(
         DataError: If the arrays cannot be used.
     """
     refuse_target(task.target, _TARGET, "arrays")
-    inputs, style, labels, notes = _labeled(source, "rows")
-    if not len(labels.present) or labels.present.any():
-        check_rows(len(labels.present))
-    test_inputs, test_labels = None, None
+    arrays = unpack(source.value, None)
+    if (kind := kind_at_places(arrays.targets, arrays.inputs, task.kind)) is not None:
+        return _load_places(task, arrays, kind, test, seed=seed, test_share=test_share)
+    inputs, read, notes = _labeled(arrays, "rows")
+    if not len(read.present) or read.present.any():
+        check_rows(len(read.present))
+    test_inputs, test_read = None, None
     if test is not None:
-        require_form(test, "arrays", "the test data")
-        test_inputs, _, test_labels, more = _labeled(test, "test rows")
+        test_inputs, test_read, more = _labeled(_test_arrays(test, arrays), "test rows")
+        require_columns(test_read, read)
         notes += more
-    settled = settle_rows(labels, task, form="arrays", test=test_labels, test_share=test_share)
-    kind, classes, test_labels = settled.kind, settled.classes, settled.test
+    settled = settle_rows(read, task, form="arrays", test=test_read, test_share=test_share)
+    kind, predicted, test_read = settled.kind, settled.columns, settled.test
     notes += settled.notes
     inputs = _where(inputs, settled.keep)
     test_inputs = None if test_inputs is None else _where(test_inputs, settled.test_keep)
-    targets = encode_labels(settled.labels, kind, classes)
+    targets = encode_targets(settled.targets, kind, predicted)
     own_model = task.model is not None
     everything = Examples(inputs, targets)
     development, test_rows = everything, None
-    if test_inputs is None or test_labels is None:
+    if test_inputs is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed)
         development, test_rows = everything.take(rest), everything.take(held)
-    specs = tuple(
-        _spec(name, tensor, own_model=own_model) for name, tensor in development.inputs.items()
-    )
-    schema = Schema(
-        source="arrays", kind=kind, target=_TARGET, classes=classes, inputs=specs, style=style
-    )
-    if test_inputs is not None and test_labels is not None:
-        test_targets = encode_labels(test_labels, kind, classes)
+    if arrays.masks and not own_model:
+        raise DataError(
+            f"input {arrays.masks[0].removesuffix(MASK)!r} has rows of unlike lengths, for which pawl "
+            "builds no network; give a model of yours, or pad or crop them"
+        )
+    specs = _specs(development.inputs, arrays, own_model=own_model)
+    schema = Schema(source="arrays", kind=kind, targets=predicted, inputs=specs, style=arrays.style)
+    if test_inputs is not None and test_read is not None:
+        test_targets = encode_targets(test_read, kind, predicted)
         test_rows = Examples(fit_inputs(test_inputs, schema), test_targets)
     assert test_rows is not None
-    assert development.targets is not None
-    check_classes(development.targets, classes, _TARGET)
+    notes += check_targets(development.known_targets, kind, predicted)
     for rows in (development, test_rows):
         notes += _notes_on_gaps(rows.inputs, own_model=own_model)
     return Parts(schema, development, test_rows, notes)
 
 
+def _load_places(
+    task: Task,
+    arrays: Arrays,
+    kind: KindName,
+    test: Source | None,
+    *,
+    seed: int,
+    test_share: float,
+) -> Parts:
+    """Reads arrays whose targets lie on places of their rows; see `load_arrays`."""
+    if task.model is None:
+        raise TaskError(
+            f"targets are {KINDS[kind].phrase} (the kind {kind}), for which pawl builds no network; "
+            "give a model of yours"
+        )
+    refused = next((name for name in ("rare", "positive") if getattr(task.read, name)), None)
+    if refused is not None:
+        raise TaskError(
+            f"got the option {refused!r}, which is not for the kind {kind}; leave it out"
+        )
+    rows = Examples(arrays.inputs, _read_all(arrays, kind))
+    check_rows(len(rows))
+    if test is None:
+        rest, held = split_rows(rows.known_targets, kind, test_share, seed)
+        development, test_rows = rows.take(rest), rows.take(held)
+    else:
+        apart = _test_arrays(test, arrays)
+        development, test_rows = rows, Examples(apart.inputs, _read_all(apart, kind))
+    column = column_of(development.known_targets, test_rows.known_targets, kind, _TARGET)
+    specs = _specs(development.inputs, arrays, own_model=True)
+    schema = Schema(source="arrays", kind=kind, targets=(column,), inputs=specs, style=arrays.style)
+    test_rows = Examples(fit_inputs(test_rows.inputs, schema), test_rows.targets)
+    notes = [
+        *_notes_on_gaps(development.inputs, own_model=True),
+        *_notes_on_gaps(test_rows.inputs, own_model=True),
+    ]
+    return Parts(schema, development, test_rows, notes)
+
+
+def _test_arrays(test: Source, arrays: Arrays) -> Arrays:
+    """Reads test rows; those of unlike lengths are padded as the data is."""
+    require_form(test, "arrays", "the test data")
+    if not arrays.masks:
+        return unpack(test.value, None)
+    specs = _specs(arrays.inputs, arrays, own_model=True)
+    like = Schema(source="arrays", kind="regression", targets=(), inputs=specs, style=arrays.style)
+    found = unpack(test.value, like)
+    if found.targets is None:
+        raise DataError(f"got test rows without targets; allowed is {FORMS}")
+    return found
+
+
+def _read_all(arrays: Arrays, kind: KindName) -> Tensor:
+    return read_places(arrays.targets, kind, len(next(iter(arrays.inputs.values()))))
+
+
 def read_arrays(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
     """Reads arrays by the names, shapes and dtypes of a schema, in their order."""
     require_form(source, "arrays", "the source")
-    arrays = _unpack(source.value, schema)
+    arrays = unpack(source.value, schema)
     inputs = fit_inputs(arrays.inputs, schema)
     if not with_targets:
         return Examples(inputs, None)
     if arrays.targets is None:
-        raise DataError(f"got no targets; allowed is {_FORMS}")
-    labels = _labels(arrays.targets, len(next(iter(inputs.values()))))
-    if not labels.present.all():
-        raise DataError(f"{(~labels.present).sum()} row(s) have no target; fill or remove them")
-    return Examples(inputs, encode_labels(labels, schema.kind, schema.classes))
+        raise DataError(f"got no targets; allowed is {FORMS}")
+    num_rows = len(next(iter(inputs.values())))
+    if KINDS[schema.kind].has_places:
+        at_places = read_places(arrays.targets, schema.kind, num_rows)
+        check_like(at_places, schema.targets[0])
+        return Examples(inputs, at_places)
+    read = _targets(arrays.targets, num_rows)
+    require_columns(read, schema.targets)
+    if not read.present.all():
+        raise DataError(f"{(~read.present).sum()} row(s) have no target; fill or remove them")
+    return Examples(inputs, encode_targets(read, schema.kind, schema.targets))
 
 
 def _labeled(
-    source: Source, what: Literal["rows", "test rows"]
-) -> tuple[Inputs, Style, Labels, list[str]]:
+    arrays: Arrays, what: Literal["rows", "test rows"]
+) -> tuple[Inputs, Targets, list[str]]:
     """The rows that have a target, and notes."""
-    arrays = _unpack(source.value, None)
     assert arrays.targets is not None
     num_rows = len(next(iter(arrays.inputs.values())))
-    labels = _labels(arrays.targets, num_rows)
-    present = labels.present
+    read = _targets(arrays.targets, num_rows)
+    present = read.present
     if present.all() or not present.any():
-        return arrays.inputs, arrays.style, labels, []
+        return arrays.inputs, read, []
     mask = torch.from_numpy(present)
     inputs = {name: tensor[mask] for name, tensor in arrays.inputs.items()}
     note = f"{(~present).sum()} of {num_rows} {what} have no target and were left out"
-    return inputs, arrays.style, labels.take(present), [note]
+    return inputs, read.take(present), [note]
 
 
 def _where(inputs: Inputs, keep: NDArray[np.bool_] | None) -> Inputs:
@@ -131,72 +183,10 @@ def _where(inputs: Inputs, keep: NDArray[np.bool_] | None) -> Inputs:
     return {name: tensor[torch.from_numpy(keep)] for name, tensor in inputs.items()}
 
 
-def _unpack(value: Any, schema: Schema | None) -> _Arrays:
-    if isinstance(value, IterableDataset):
-        raise DataError(
-            "got an IterableDataset; allowed is a map-style Dataset with __len__ and __getitem__; "
-            "collect its items into a list-backed Dataset or arrays"
-        )
-    if isinstance(value, DataLoader):
-        raise DataError("got a DataLoader; allowed is a map-style Dataset; give loader.dataset")
-    if isinstance(value, Dataset):
-        inputs, targets = stack_dataset(value, with_targets=schema is None)
-    else:
-        inputs, targets = _pair(value, schema)
-        if targets is None and schema is None:
-            raise DataError(f"got {type(value).__name__} without targets; allowed is {_FORMS}")
-    named, style = _named(inputs, targets, schema)
-    tensors = {name: as_tensor(array, name) for name, array in named.items()}
-    lengths = {name: len(tensor) for name, tensor in tensors.items()}
-    if len(set(lengths.values())) != 1:
-        got = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise DataError(f"inputs differ in their number of rows ({got}); all need the same")
-    return _Arrays(tensors, style, targets)
-
-
-def _pair(value: Any, schema: Schema | None) -> tuple[Any, Any | None]:
-    """`(inputs, targets)`, or inputs alone where a schema says how many there are."""
-    is_pair = isinstance(value, tuple | list) and len(value) == _PAIR
-    if is_pair and schema is not None and schema.style == "tuple":
-        # A pair may be two inputs; inputs and targets have the inputs in a tuple of their own.
-        is_pair = isinstance(value[0], tuple | list)
-    elif is_pair and schema is not None and isinstance(value, list):
-        is_pair = _is_array(value[0]) or isinstance(value[0], Mapping)
-    if is_pair:
-        return value[0], value[1]
-    return value, None
-
-
-def _named(inputs: Any, targets: Any, schema: Schema | None) -> tuple[dict[str, Any], Style]:
-    if isinstance(inputs, Mapping):
-        if not inputs:
-            raise DataError(f"got an empty dict of inputs; allowed is {_FORMS}")
-        return {str(name): array for name, array in inputs.items()}, "dict"
-    if isinstance(inputs, tuple | list) and inputs and all(map(_is_array, inputs)):
-        if not _are_rows(inputs, targets, schema):
-            return {f"x{place}": array for place, array in enumerate(inputs)}, "tuple"
-        inputs = [np.asarray(row) for row in inputs]
-    return {"x": inputs}, "single"
-
-
-def _are_rows(arrays: Sequence[Any], targets: Any, schema: Schema | None) -> bool:
-    """Whether arrays in a list are one for each row, rather than one for each input."""
-    if schema is not None:
-        return schema.style == "single"
-    if not isinstance(arrays, list) or len(arrays) != _length(targets):
-        return False
-    return any(array.ndim == 0 or len(array) != len(arrays) for array in arrays)
-
-
-def _length(targets: Any) -> int | None:
-    return len(targets) if hasattr(targets, "__len__") else None
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | Tensor)
-
-
-def _labels(targets: Any, num_rows: int) -> Labels:
+def _targets(targets: Any, num_rows: int) -> Targets:
+    names: list[str] = []
+    if isinstance(targets, pd.DataFrame):
+        names = [str(name) for name in targets.columns]
     values = targets.detach().cpu() if isinstance(targets, Tensor) else targets
     if isinstance(values, Tensor):
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
@@ -205,7 +195,9 @@ def _labels(targets: Any, num_rows: int) -> Labels:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise DataError(f"targets differ in their shapes; allowed is [rows]: {error}") from error
+        raise DataError(
+            f"targets differ in their shapes; allowed is [rows] or [rows, targets]: {error}"
+        ) from error
     if array.ndim > 1 and array.shape[1:] == (1,) * (array.ndim - 1):
         array = array.reshape(len(array))
     if array.ndim == 0:
@@ -214,13 +206,23 @@ def _labels(targets: Any, num_rows: int) -> Labels:
             f"got a {type(targets).__name__} as targets; allowed is one value per row, in an array, "
             f"tensor, Series or list{hint}"
         )
-    if array.ndim != 1:
-        hint = "; take the argmax if they are one-hot" if array.ndim == _PAIR else ""
-        raise DataError(f"targets have the shape {list(array.shape)}; allowed is [rows]{hint}")
+    if array.ndim > _PAIR or 0 in array.shape[1:]:
+        raise DataError(
+            f"targets have the shape {list(array.shape)}; allowed is [rows], or [rows, targets] for "
+            "several at once"
+        )
     if len(array) != num_rows:
         raise DataError(
             f"got {num_rows} rows of inputs and {len(array)} targets; as many of both are needed"
         )
+    if array.ndim == 1:
+        return Targets((_labels(array, _TARGET),))
+    if len(names) != array.shape[1]:
+        names = [f"{_TARGET}_{place}" for place in range(array.shape[1])]
+    return Targets(tuple(_labels(array[:, place], name) for place, name in enumerate(names)))
+
+
+def _labels(array: NDArray[Any], name: str) -> Labels:
     if array.dtype.kind == "f":
         array = array.astype(np.float64)  # pandas knows no float16
     elif array.dtype.kind in "US":
@@ -233,7 +235,12 @@ def _labels(targets: Any, num_rows: int) -> Labels:
         if any(isinstance(value, str) for value in present):
             # Text is a class in the user's own arrays, even if it looks like a number.
             column = column.astype("category")
-    return read_labels(column, _TARGET, whole=whole)
+    return read_labels(column, name, whole=whole)
+
+
+def _specs(inputs: Inputs, arrays: Arrays, *, own_model: bool) -> tuple[InputSpec, ...]:
+    specs = [_spec(name, tensor, own_model=own_model) for name, tensor in inputs.items()]
+    return tuple(spec.model_copy(update={"is_mask": spec.name in arrays.masks}) for spec in specs)
 
 
 def _spec(name: str, tensor: Tensor, *, own_model: bool) -> InputSpec:

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from pawl.data import memory
 from pawl.data.archives import ImageFile, ImageFiles
-from pawl.data.kinds import check_classes, check_rows
-from pawl.data.labels import Labels, encode_labels
+from pawl.data.kinds import check_rows
+from pawl.data.labels import Labels
 from pawl.data.pixels import Look, Mode, choose_format, decode, look
 from pawl.data.rare import settle_rows
 from pawl.data.samples import Pixels
+from pawl.data.several import check_targets
 from pawl.data.sources import Parts, Source, refuse_target, require_form
 from pawl.data.splits import split_rows
+from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Examples, InputSpec, Schema
 from pawl.errors import DataError
 from pawl.task import Task
@@ -82,8 +84,8 @@ class _Images:
             [self.parts[row] for row in rows],
         )
 
-    def labels(self) -> Labels:
-        return Labels(_TARGET, texts=np.array(self.classes, dtype=object))
+    def targets(self) -> Targets:
+        return Targets((Labels(_TARGET, texts=np.array(self.classes, dtype=object)),))
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -113,34 +115,33 @@ def load_images(
             notes.append(f"{len(own_test)} images in test/ were left out: test data was given")
         held, more = _test_images(test)
         notes += more
-    labels = development.labels()
     if len(set(development.classes)) >= _MIN_CLASSES:
         check_rows(len(development))
     settled = settle_rows(
-        labels, task, form="images", test=None if held is None else held.labels(),
+        development.targets(), task, form="images",
+        test=None if held is None else held.targets(),
         test_share=test_share,
     )  # fmt: skip
-    kind, classes, test_labels = settled.kind, settled.classes, settled.test
+    kind, predicted = settled.kind, settled.columns
     notes += settled.notes
     if settled.keep is not None:
         development = development.where(settled.keep.tolist())
     if held is not None and settled.test_keep is not None:
         held = held.where(settled.test_keep.tolist())
-    targets = encode_labels(settled.labels, kind, classes)
+    targets = encode_targets(settled.targets, kind, predicted)
     if held is None:
         rest, share = split_rows(targets, kind, test_share, seed)
         held, development = development.take(share.tolist()), development.take(rest.tolist())
         targets, test_targets = targets[rest], targets[share]
     else:
-        assert test_labels is not None
-        test_targets = encode_labels(test_labels, kind, classes)
-    check_classes(targets, classes, _TARGET)
+        assert settled.test is not None
+        test_targets = encode_targets(settled.test, kind, predicted)
+    notes += check_targets(targets, kind, predicted)
     mode, shape, more = _format(development)
     schema = Schema(
         source="images",
         kind=kind,
-        target=_TARGET,
-        classes=classes,
+        targets=predicted,
         inputs=(InputSpec(name="image", shape=shape, dtype="uint8"),),
         image_mode=mode,
     )
@@ -164,7 +165,7 @@ def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Exampl
             raise DataError(
                 f"{loose} image(s) of {source.name} are in no class folder; allowed is {_LAYOUT}"
             )
-        targets = encode_labels(images.labels(), schema.kind, schema.classes)
+        targets = encode_targets(images.targets(), schema.kind, schema.targets)
     (pixels,) = _decode((images,), schema)
     files = () if isinstance(images.pixels, Tensor) else tuple(images.pixels.names)
     return Examples({"image": pixels}, targets, files)

@@ -17,7 +17,8 @@ from pawl.data.labels import (
 )
 from pawl.data.types import list_names
 from pawl.errors import DataError, TaskError, did_you_mean
-from pawl.task import CLASS_METRICS, KINDS, Kind, MetricFunction, Task
+from pawl.kinds import KINDS, KindName
+from pawl.task import CLASS_METRICS, MetricFunction, Task
 
 MIN_ROWS = 20
 MIN_CLASS_ROWS = 5
@@ -32,7 +33,7 @@ def settle(
     *,
     form: Literal["table", "images", "arrays"],
     test: Labels | None = None,
-) -> tuple[Kind, tuple[str, ...], list[str]]:
+) -> tuple[KindName, tuple[str, ...], list[str]]:
     """Decides what is predicted, and its classes.
 
     Args:
@@ -50,18 +51,14 @@ def settle(
         DataError: If the target does not vary, or the test rows don't fit.
     """
     kind = task.kind
-    if kind is not None and kind not in KINDS:
+    check_kind(kind)
+    check_varies(labels)
+    if kind is not None and KINDS[kind].target_axes:
         raise TaskError(
-            f"got the kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed are {', '.join(KINDS)}"
+            f"got the kind {kind}, which is for several targets, and there is one, {labels.name!r}; "
+            "name more, as in a,b"
         )
-    if not labels.present.any():
-        raise DataError(f"no row has a target in {labels.name!r}; fill it or choose another target")
     names = labels.names()
-    if len(names) == 1:
-        raise DataError(
-            f"the target {labels.name!r} is always {names[0]!r}; at least two different values are "
-            f"needed; choose another target or add rows"
-        )
     notes = []
     if kind is None:
         kind = _infer_kind(labels, names, form, task.metric)
@@ -80,27 +77,64 @@ def settle(
             f"{names[0]!r}; use binary or multiclass, or a target of numbers"
         )
     positive = task.read.positive
-    if positive is not None and (kind != "binary" or len(names) != _BINARY):
-        raise TaskError(
-            f"got the positive class {positive!r}, but the target {labels.name!r} is "
-            f"{'a quantity' if kind == 'regression' else f'one of {len(names)} classes'}; it is for "
-            f"two classes; leave it out"
-        )
     if kind == "regression":
+        check_positive(positive, labels.name, "a quantity")
         return kind, (), notes
+    if kind == "multiclass" or len(names) != _BINARY:
+        check_positive(positive, labels.name, f"one of {len(names)} classes")
     if kind == "binary" and len(names) != _BINARY:
         raise TaskError(
             f"got the kind binary, but the target {labels.name!r} has {len(names)} classes "
             f"({list_names(names)}); use multiclass, or a target with two"
         )
+    names = positive_last(names, positive, labels.name)
+    return kind, *with_test_classes(names, kind, test)
+
+
+def check_kind(kind: str | None) -> None:
+    """Raises `TaskError` when there is no such kind."""
+    if kind is not None and kind not in KINDS:
+        raise TaskError(
+            f"got the kind {kind!r}{did_you_mean(str(kind), KINDS)}; allowed are {', '.join(KINDS)}"
+        )
+
+
+def check_varies(labels: Labels) -> None:
+    """Raises `DataError` when a target has no values, or always the same."""
+    if not labels.present.any():
+        raise DataError(f"no row has a target in {labels.name!r}; fill it or choose another target")
+    names = labels.names()
+    if len(names) == 1:
+        raise DataError(
+            f"the target {labels.name!r} is always {names[0]!r}; at least two different values are "
+            f"needed; choose another target or add rows"
+        )
+
+
+def check_positive(positive: str | None, name: str, what: str) -> None:
+    """Raises `TaskError` when a positive class was named for what has none."""
     if positive is not None:
-        names.sort(key=lambda name: canonical_name(name) == canonical_name(positive))
-        if canonical_name(names[-1]) != canonical_name(positive):
-            raise TaskError(
-                f"got the positive class {positive!r}{did_you_mean(positive, names)}; the target "
-                f"{labels.name!r} has {list_names(names)}"
-            )
-    return kind, *_with_test(names, kind, test)
+        raise TaskError(
+            f"got the positive class {positive!r}, but the target {name!r} is {what}; it is for two "
+            f"classes; leave it out"
+        )
+
+
+def positive_last(names: list[str], positive: str | None, target: str) -> list[str]:
+    """Returns class names with the positive one, if it is named, at their end.
+
+    Raises:
+        TaskError: There is no such class.
+    """
+    if positive is None:
+        return names
+    ordered = sorted(names, key=lambda name: canonical_name(name) == canonical_name(positive))
+    if canonical_name(ordered[-1]) != canonical_name(positive):
+        raise TaskError(
+            f"got the positive class {positive!r}{did_you_mean(positive, names)}; the target "
+            f"{target!r} has {list_names(names)}"
+        )
+    return ordered
 
 
 def _could_be_classes(labels: Labels, names: list[str]) -> bool:
@@ -113,7 +147,7 @@ def _could_be_classes(labels: Labels, names: list[str]) -> bool:
 
 def _infer_kind(
     labels: Labels, names: list[str], form: str, metric: str | MetricFunction | None
-) -> Kind:
+) -> KindName:
     if metric in CLASS_METRICS and len(names) <= _MAX_ARRAY_CLASSES:
         numbers = labels.numbers
         if numbers is not None and (numbers[labels.present] % 1 == 0).all():
@@ -135,9 +169,14 @@ def _infer_kind(
     return "binary" if len(names) == _BINARY else "multiclass"
 
 
-def _with_test(
-    names: list[str], kind: Kind, test: Labels | None
+def with_test_classes(
+    names: list[str], kind: KindName, test: Labels | None
 ) -> tuple[tuple[str, ...], list[str]]:
+    """Returns class names with those that only the test rows have, and a note on these.
+
+    Raises:
+        DataError: There would be more than two of a binary task.
+    """
     if test is None:
         return tuple(names), []
     known = {*names, *map(canonical_name, names)}

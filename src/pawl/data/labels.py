@@ -19,7 +19,6 @@ from pawl.data.cells import as_numbers, as_texts, number_name, read_cells
 from pawl.data.numbers import Marks
 from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
-from pawl.task import Kind
 
 _MOSTLY_NUMBERS = 0.95
 
@@ -121,13 +120,13 @@ def are_booleans(names: list[str]) -> bool:
     return {name.lower() for name in names} <= {"true", "false"}
 
 
-def encode_labels(labels: Labels, kind: Kind, classes: Sequence[str]) -> Tensor:
-    """Turns targets, none of them missing, into `[R]` int64 class indices or float32 values.
+def encode_labels(labels: Labels, classes: Sequence[str]) -> Tensor:
+    """Turns targets, none of them missing, into `[R]` int64 class indices, or values without classes.
 
     Raises:
         DataError: If a target is no known class, or no number where a number is asked for.
     """
-    if kind == "regression":
+    if not classes:
         if labels.numbers is not None:
             return torch.from_numpy(labels.numbers.astype(np.float32))
         assert labels.texts is not None

@@ -11,10 +11,12 @@ from typing import Any
 
 from pawl.data.arrays import load_arrays, read_arrays
 from pawl.data.images import load_images, read_images
+from pawl.data.kinds import check_kind
 from pawl.data.sources import Form, Load, identify
 from pawl.data.tables import load_table, read_table
 from pawl.data.types import Examples, LoadedData, Schema
-from pawl.errors import DataError, DataWarning
+from pawl.errors import DataError, DataWarning, TaskError
+from pawl.kinds import KINDS
 from pawl.options import ReadOptions
 from pawl.task import Task
 
@@ -44,8 +46,14 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
     """
     if not 0 < test_share < 1:
         raise DataError(f"got a test share of {test_share}; allowed is a number between 0 and 1")
+    check_kind(task.kind)
     with _in_memory():
         source = identify(task.data, task.read)
+        if task.kind is not None and KINDS[task.kind].has_places and source.form != "arrays":
+            raise TaskError(
+                f"got the kind {task.kind}, which is for arrays with a model of yours, and this is "
+                f"{source.form}; leave the kind out"
+            )
         if source.form != "table":
             _refuse_table_options(task.read, source.form)
         test = None if task.test is None else identify(task.test, task.read)

@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from pawl.data.cells import number_name
 from pawl.data.kinds import MIN_CLASS_ROWS, settle
 from pawl.data.labels import Labels
-from pawl.data.types import list_names
+from pawl.data.several import settle_several
+from pawl.data.targets import Targets
+from pawl.data.types import TargetColumn, list_names
 from pawl.errors import TaskError
-from pawl.task import Kind, Task
+from pawl.kinds import KindName
+from pawl.task import Task
 
+Form = Literal["table", "images", "arrays"]
 _OTHER = "other"
 
 
@@ -28,35 +32,35 @@ class Settled:
 
     Attributes:
         kind: What is predicted.
-        classes: The class names in index order; none for a regression.
-        labels: The targets of the rows that are kept.
+        columns: The targets, with their classes.
+        targets: Those of the rows that are kept.
         test: Those of test rows that were given apart.
         keep: `[R]` which rows are kept; `None` if all are.
         test_keep: The same of the test rows.
         notes: What a reader should know.
     """
 
-    kind: Kind
-    classes: tuple[str, ...]
-    labels: Labels
-    test: Labels | None
+    kind: KindName
+    columns: tuple[TargetColumn, ...]
+    targets: Targets
+    test: Targets | None
     keep: NDArray[np.bool_] | None
     test_keep: NDArray[np.bool_] | None
     notes: list[str]
 
 
 def settle_rows(
-    labels: Labels,
+    targets: Targets,
     task: Task,
     *,
-    form: Literal["table", "images", "arrays"],
-    test: Labels | None,
+    form: Form,
+    test: Targets | None,
     test_share: float,
 ) -> Settled:
     """Decides what is predicted, and does to rare classes what the task asks for.
 
     Args:
-        labels: The targets of the data, none of them missing unless all are.
+        targets: The targets of the data, none of them missing unless all are.
         task: Its `kind`, `metric` and `read` are used.
         form: Where the targets come from.
         test: The targets of test rows that were given apart, none of them missing.
@@ -66,10 +70,29 @@ def settle_rows(
         TaskError: If the targets cannot be what the task asks for.
         DataError: If the target does not vary, or the test rows don't fit.
     """
+    if len(targets.columns) > 1:
+        kind, columns = settle_several(targets, task, form=form, test=test)
+        return Settled(kind, columns, targets, test, None, None, [])
+    own_test = None if test is None else test.columns[0]
+    return _settle_one(targets.columns[0], task, form, own_test, test_share)
+
+
+def _settle_one(
+    labels: Labels, task: Task, form: Form, test: Labels | None, test_share: float
+) -> Settled:
+    keep: NDArray[np.bool_] | None = None
+    test_keep: NDArray[np.bool_] | None = None
+    notes: list[str] = []
+
+    def settled() -> Settled:
+        kind, classes, more = settle(labels, task, form=form, test=test)
+        column = TargetColumn(name=labels.name, classes=classes)
+        held = None if test is None else Targets((test,))
+        return Settled(kind, (column,), Targets((labels,)), held, keep, test_keep, [*notes, *more])
+
     rare = task.read.rare
     if rare is None:
-        kind, classes, notes = settle(labels, task, form=form, test=test)
-        return Settled(kind, classes, labels, test, None, None, notes)
+        return settled()
     unordered = replace(task, read=task.read.model_copy(update={"positive": None}))
     kind, classes, _ = settle(labels, unordered, form=form, test=test)
     if kind == "regression":
@@ -80,27 +103,23 @@ def settle_rows(
     names = _names(labels)
     few = _rare(names, 0.0 if test is not None else test_share, merge=rare == "merge")
     if not few:
-        kind, classes, notes = settle(labels, task, form=form, test=test)
-        return Settled(kind, classes, labels, test, None, None, notes)
+        return settled()
     counted = f"{len(few)} rare class(es) ({list_names(few)}) with {np.isin(names, few).sum()} rows"
-    keep: NDArray[np.bool_] | None = None
-    test_keep: NDArray[np.bool_] | None = None
     if rare == "drop":
         keep = ~np.isin(names, few)
         labels = labels.take(keep)
         if test is not None:
             test_keep = ~np.isin(_names(test), few)
             test = test.take(test_keep)
-        note = f"{counted} were left out"
+        notes.append(f"{counted} were left out")
     else:
         other = _OTHER
         while other in classes:
             other += "_"
         labels = _merged(labels, few, other)
         test = None if test is None else _merged(test, few, other)
-        note = f"{counted} were merged into the class {other!r}"
-    kind, classes, notes = settle(labels, task, form=form, test=test)
-    return Settled(kind, classes, labels, test, keep, test_keep, [note, *notes])
+        notes.append(f"{counted} were merged into the class {other!r}")
+    return settled()
 
 
 def _names(labels: Labels) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
 from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read_table_file
+from pawl.data.npz import read_npz
 from pawl.data.samples import SAMPLES
 from pawl.data.types import Examples, Schema
 from pawl.errors import DataError, did_you_mean
@@ -22,11 +23,14 @@ from pawl.options import AS_IT_IS, ReadOptions
 
 Form = Literal["table", "images", "arrays"]
 
+ARRAY_SUFFIX = ".npz"
 _PATH_FORMS = (
     f"a table ({', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}), a folder of images by class, an "
-    f"archive of them ({', '.join(ARCHIVE_SUFFIXES)}) and the samples {', '.join(SAMPLES)}"
+    f"archive of them ({', '.join(ARCHIVE_SUFFIXES)}), arrays ({ARRAY_SUFFIX}) and the "
+    f"samples {', '.join(SAMPLES)}"
 )
 _PAIR = 2
+_MATRIX = 2
 _MAX_NEIGHBORS = 1000
 
 
@@ -39,7 +43,7 @@ class Source:
         name: What reports call it.
         value: A data frame for a table; a `Path` or a sample's `Pixels` for images; what the user
             gave for arrays.
-        target: The target's column when the targets came apart from the table.
+        targets: The targets' columns when they came apart from the table.
         separator: What separates the cells of a table's file, if it is text.
         notes: What a reader should know.
     """
@@ -47,7 +51,7 @@ class Source:
     form: Form
     name: str
     value: Any
-    target: str | None = None
+    targets: tuple[str, ...] = ()
     separator: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -99,9 +103,9 @@ def require_form(source: Source, form: Form, role: str) -> None:
         )
 
 
-def refuse_target(target: str | None, own: str, form: str) -> None:
+def refuse_target(target: str | Sequence[str] | None, own: str, form: str) -> None:
     """Raises `DataError` when a target column is named for data that has no columns."""
-    if target is not None and target != own:
+    if target not in (None, own, [own], (own,)):
         raise DataError(
             f"got the target {target!r}, but a target column is for tables and this is {form}; "
             f"leave it out"
@@ -129,6 +133,8 @@ def _from_path(data: str | Path, options: ReadOptions) -> Source:
     for suffix in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES):
         if lowered.endswith(suffix):
             return Source("images", path.name[: -len(suffix)], path)
+    if lowered.endswith(ARRAY_SUFFIX):
+        return Source("arrays", path.name[: -len(ARRAY_SUFFIX)], read_npz(path))
     # The longest suffix first, so that `a.csv.gz` is called `a`.
     for suffix in sorted((*CSV_SUFFIXES, *PARQUET_SUFFIXES), key=len, reverse=True):
         if lowered.endswith(suffix):
@@ -147,16 +153,16 @@ def _neighbors(path: Path) -> list[str]:
 
 
 def _from_frame_and_targets(frame: pd.DataFrame, targets: Any) -> Source:
-    if isinstance(targets, pd.DataFrame):
-        if targets.shape[1] != 1:
-            raise DataError(
-                f"got targets with {targets.shape[1]} columns; allowed is one; choose one"
-            )
-        targets = targets.iloc[:, 0]
     if isinstance(targets, torch.Tensor):
         targets = targets.detach().cpu().numpy()
-    if isinstance(targets, np.ndarray) and targets.shape[1:] == (1,):
-        targets = targets[:, 0]
+    if isinstance(targets, np.ndarray) and targets.ndim == _MATRIX:
+        count = targets.shape[1]
+        names = ["target"] if count == 1 else [f"target_{place}" for place in range(count)]
+        targets = pd.DataFrame(targets, columns=names)
+    if isinstance(targets, pd.DataFrame) and targets.shape[1] != 1:
+        return _from_frame_and_several(frame, targets)
+    if isinstance(targets, pd.DataFrame):
+        targets = targets.iloc[:, 0]
     if isinstance(targets, str | Mapping | Set):
         hint = f"; name a column by target={targets!r}" if isinstance(targets, str) else ""
         raise DataError(
@@ -173,10 +179,26 @@ def _from_frame_and_targets(frame: pd.DataFrame, targets: Any) -> Source:
         raise DataError(
             f"got {len(frame)} rows of inputs and {len(column)} targets; as many of both are needed"
         )
-    clean = check_frame(frame, "the data frame")
     name = "target" if column.name is None else str(column.name).strip()
-    if name in clean.columns:
+    return _joined(frame, {name: column})
+
+
+def _from_frame_and_several(frame: pd.DataFrame, targets: pd.DataFrame) -> Source:
+    if not targets.shape[1]:
+        raise DataError("got targets without columns; at least one is needed")
+    if len(targets) != len(frame):
         raise DataError(
-            f"the inputs have a column {name!r} like the targets' name; rename or drop the column"
+            f"got {len(frame)} rows of inputs and {len(targets)} targets; as many of both are needed"
         )
-    return Source("table", "table", clean.assign(**{name: column}), name)
+    clean = check_frame(targets, "the targets").reset_index(drop=True)
+    return _joined(frame, {str(name): clean[name] for name in clean.columns})
+
+
+def _joined(frame: pd.DataFrame, targets: Mapping[str, pd.Series[Any]]) -> Source:
+    clean = check_frame(frame, "the data frame")
+    for name in targets:
+        if name in clean.columns:
+            raise DataError(
+                f"the inputs have a column {name!r} like the targets' name; rename or drop the column"
+            )
+    return Source("table", "table", clean.assign(**targets), tuple(targets))

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pawl.errors import DataError
-from pawl.task import Kind
-
-_MAX_BINS = 10
+from pawl.kinds import KINDS, KindName
 
 _Integers = NDArray[np.int64]
 
 
 def split_rows(
-    targets: Tensor, kind: Kind, share: float, seed: int, *, rows: Tensor | None = None
+    targets: Tensor, kind: KindName, share: float, seed: int, *, rows: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Splits rows at random into a rest and a share, stratified by the targets.
+    """Splits rows at random into a rest and a share, stratified by the targets (`Kind.strata`).
 
-    Classes keep their proportions; a regression's targets are stratified over up to ten quantile
-    bins. How many rows each class gives is the same for every seed. Every class with at least two
-    rows has one in the rest, and one in the share where the share has room for all of them.
+    Classes keep their proportions, values their quantiles. How many rows each stratum gives is the same
+    for every seed. Every class with at least two rows has one in the rest, and one in the share where
+    the share has room for all of them.
 
     Args:
-        targets: `[R]` class indices, or values for a regression.
+        targets: `[R, *S]`.
         kind: What is predicted.
         share: The share's part of the rows, in (0, 1).
         seed: Which rows; the same seed gives the same split.
@@ -48,8 +44,7 @@ def split_rows(
     if num_rows < 2:
         raise DataError(f"got {num_rows} row(s) to split; at least 2 are needed; add rows")
     size = min(max(round(share * num_rows), 1), num_rows - 1)
-    values = targets.detach().cpu()[index].numpy()
-    strata = _bins(values, size) if kind == "regression" else _codes(values)
+    strata = KINDS[kind].strata(targets.detach().cpu()[index], size)
     wanted = _allocate(np.bincount(strata), size)
 
     generator = torch.Generator().manual_seed(seed)
@@ -63,14 +58,16 @@ def split_rows(
     return index[~mask].sort().values, index[mask].sort().values
 
 
-def fold_rows(targets: Tensor, kind: Kind, folds: int, seed: int, *, rows: Tensor) -> list[Tensor]:
+def fold_rows(
+    targets: Tensor, kind: KindName, folds: int, seed: int, *, rows: Tensor
+) -> list[Tensor]:
     """Deals rows into folds of equal size, stratified as in `split_rows`.
 
     Left out are the rows of a remainder, at random, and every class that has a single row in all: it
     should teach, not examine.
 
     Args:
-        targets: `[R]` class indices, or values for a regression.
+        targets: `[R, *S]`.
         kind: What is predicted.
         folds: How many, at least 1; fewer where there are fewer rows.
         seed: Which rows; the same seed gives the same folds.
@@ -84,8 +81,7 @@ def fold_rows(targets: Tensor, kind: Kind, folds: int, seed: int, *, rows: Tenso
     """
     values = targets.detach().cpu()
     index = rows.detach().cpu().to(torch.int64)
-    if kind != "regression":
-        index = index[values.bincount()[values[index]] > 1]
+    index = index[KINDS[kind].may_be_held_out(values)[index]]
     size = len(index) // folds
     if size == 0:
         if len(index) == 0:
@@ -93,24 +89,9 @@ def fold_rows(targets: Tensor, kind: Kind, folds: int, seed: int, *, rows: Tenso
         folds, size = len(index), 1
     generator = torch.Generator().manual_seed(seed)
     index = index[torch.randperm(len(index), generator=generator)[: folds * size]]
-    chosen = values[index].numpy()
-    strata = _bins(chosen, size) if kind == "regression" else _codes(chosen)
+    strata = KINDS[kind].strata(values[index], size)
     dealt = index[torch.from_numpy(np.argsort(strata, kind="stable"))]
     return [dealt[fold::folds].sort().values for fold in range(folds)]
-
-
-def _codes(values: NDArray[Any]) -> _Integers:
-    codes: _Integers = np.unique(values, return_inverse=True)[1]
-    return codes
-
-
-def _bins(values: NDArray[Any], size: int) -> _Integers:
-    """Quantile bins by rank, so that ties and heavy tails still give bins of equal size."""
-    num_rows = len(values)
-    num_bins = max(1, min(_MAX_BINS, size, num_rows - size))
-    bins = np.empty(num_rows, dtype=np.int64)
-    bins[np.argsort(values, kind="stable")] = np.arange(num_rows) * num_bins // num_rows
-    return bins
 
 
 def _allocate(counts: _Integers, size: int) -> _Integers:

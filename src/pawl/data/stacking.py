@@ -24,7 +24,8 @@ def stack_dataset(dataset: Dataset[Any], *, with_targets: bool) -> tuple[Any, li
         with_targets: Whether items must be pairs; otherwise they may also be x alone.
 
     Returns:
-        The inputs in x's form with a leading axis of rows, and the targets or `None`.
+        The inputs in x's form with a leading axis of rows (a list of rows where these are of unlike
+        lengths), and the targets or `None`.
 
     Raises:
         DataError: If it has no length or no items, an item fails, or items differ in their form or
@@ -51,7 +52,7 @@ def stack_dataset(dataset: Dataset[Any], *, with_targets: bool) -> tuple[Any, li
             raise DataError(f"item {row} has other inputs than item 0; all items need the same")
         for name, value in fields.items():
             tensor = _tensor(value, row)
-            if stacks[name] and tensor.shape != stacks[name][0].shape:
+            if stacks[name] and not _alike(tensor, stacks[name][0]):
                 raise DataError(
                     f"item {row} has the shape {list(tensor.shape)} and item 0 has "
                     f"{list(stacks[name][0].shape)}; all items need the same; pad or resize them"
@@ -91,9 +92,11 @@ def _parts(item: Any, row: int, with_targets: bool) -> tuple[Any, Any]:
 
 def _target(value: Any, row: int) -> Any:
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        if np.prod(value.shape) != 1:
+        if np.prod(value.shape) > 1:
+            return value.numpy() if isinstance(value, Tensor) else value
+        if np.prod(value.shape) == 0:
             raise DataError(
-                f"item {row} has a target of the shape {list(value.shape)}; allowed is one value"
+                f"item {row} has a target of the shape {list(value.shape)}, without a value"
             )
         return value.item() if not isinstance(value, np.ndarray) else value.reshape(()).item()
     return value
@@ -118,7 +121,14 @@ def _tensor(value: Any, row: int) -> Tensor:
     )
 
 
-def _stacked(tensors: list[Tensor]) -> Tensor:
+def _alike(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two items' inputs may be rows of one input: they may differ in their length."""
+    return tensor.dim() == other.dim() and tensor.shape[1:] == other.shape[1:]
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor | list[Tensor]:
+    if len({tensor.shape for tensor in tensors}) > 1:  # rows of unlike lengths
+        return tensors
     # Numbers may be whole in one item and not in the next.
     dtypes = {tensor.dtype for tensor in tensors}
     if len(dtypes) > 1:

@@ -12,12 +12,14 @@ import pandas as pd
 from pawl.data.cells import as_dates, read_cells
 from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
-from pawl.data.kinds import check_classes, check_rows
-from pawl.data.labels import Labels, encode_labels, read_labels
+from pawl.data.kinds import check_rows
+from pawl.data.labels import read_labels
 from pawl.data.numbers import Marks, usual_mark
 from pawl.data.rare import settle_rows
+from pawl.data.several import check_targets
 from pawl.data.sources import Parts, Source, require_form
 from pawl.data.splits import split_rows
+from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Column, Examples, Schema
 from pawl.errors import DataError
 from pawl.options import ReadOptions
@@ -37,48 +39,49 @@ def load_table(
     """
     frame: pd.DataFrame = source.value
     options = task.read
-    target = _choose_target(source, None if task.target is None else str(task.target), options)
-    _check_columns(frame, target, options)
+    chosen = _choose_targets(source, task.target, options)
+    _check_columns(frame, chosen, options)
     decimal = _decimal(options.decimal, usual_mark(frame, source.separator))
-    frame, labels, notes = _with_target(frame, target, "rows", decimal)
+    frame, read, notes = _with_targets(frame, chosen, "rows", decimal)
     notes = [*source.notes, *notes]
-    test_frame, test_labels = None, None
+    test_frame, test_read = None, None
     if test is not None:
         require_form(test, "table", "the test data")
-        test_frame, test_labels, more = _with_target(
-            _named_target(test, target), target, "test rows", decimal
+        test_frame, test_read, more = _with_targets(
+            _named_targets(test, chosen), chosen, "test rows", decimal
         )
         notes += [*test.notes, *more]
         if not len(test_frame):
-            raise DataError(f"no test row has a target in {target!r}; fill it or leave test out")
+            raise DataError(f"no test row has a target in {read.name!r}; fill it or leave test out")
     if len(frame):
         check_rows(len(frame))
     # Whole numbers beside a frame are what a user's array of classes looks like.
     form: Literal["table", "arrays"] = "table"
-    if source.target is not None and pd.api.types.is_integer_dtype(frame[target].dtype):
-        form, labels = "arrays", replace(labels, whole=True)
-    settled = settle_rows(labels, task, form=form, test=test_labels, test_share=test_share)
-    kind, classes, test_labels = settled.kind, settled.classes, settled.test
+    if source.targets and all(pd.api.types.is_integer_dtype(frame[name].dtype) for name in chosen):
+        form = "arrays"
+        read = Targets(tuple(replace(labels, whole=True) for labels in read.columns))
+    settled = settle_rows(read, task, form=form, test=test_read, test_share=test_share)
+    kind, predicted, test_read = settled.kind, settled.columns, settled.test
     notes += settled.notes
     frame = frame if settled.keep is None else frame[settled.keep]
     if test_frame is not None and settled.test_keep is not None:
         test_frame = test_frame[settled.test_keep]
-    targets = encode_labels(settled.labels, kind, classes)
+    targets = encode_targets(settled.targets, kind, predicted)
     everything = frame
-    if test_frame is None or test_labels is None:
+    if test_frame is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed)
         test_frame, test_targets = frame.iloc[held.numpy()], targets[held]
         frame, targets = frame.iloc[rest.numpy()], targets[rest]
     else:
-        test_targets = encode_labels(test_labels, kind, classes)
-    check_classes(targets, classes, target)
-    inferred = infer_columns(frame.drop(columns=[target]), options, decimal)
+        test_targets = encode_targets(test_read, kind, predicted)
+    notes += check_targets(targets, kind, predicted)
+    inferred = infer_columns(frame.drop(columns=list(chosen)), options, decimal)
     columns, inputs = inferred.columns, inferred.inputs
     notes += inferred.notes
     if test is None:
         notes += in_order_of_time(everything, columns)
     schema = Schema(
-        source="table", kind=kind, target=target, classes=classes, columns=columns, inputs=inputs,
+        source="table", kind=kind, targets=predicted, columns=columns, inputs=inputs,
         separator=options.separator, encoding=options.encoding, decimal=decimal,
     )  # fmt: skip
     return Parts(
@@ -93,22 +96,21 @@ def load_table(
 def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
     """Reads rows in file order by a schema; every row gives one example."""
     require_form(source, "table", "the source")
-    frame = _named_target(source, schema.target)
+    names = tuple(column.name for column in schema.targets)
+    frame = _named_targets(source, names)
     decimal = schema.decimal
     if len(decimal) > 1:  # new rows may be written otherwise
         decimal = _decimal(None, usual_mark(frame, source.separator) or decimal[0])
     targets = None
     if with_targets:
-        if schema.target not in frame.columns:
-            raise DataError(missing_column(schema.target, list(frame.columns), "target"))
-        labels = read_labels(frame[schema.target], schema.target, decimal=decimal)
-        absent = ~labels.present
+        read = _read_targets(frame, names, decimal)
+        absent = ~read.present
         if absent.any():
             raise DataError(
                 f"{absent.sum()} row(s) have no target in {schema.target!r}, the first is row "
                 f"{absent.argmax() + 1}; every row needs one here; fill or remove them"
             )
-        targets = encode_labels(labels, schema.kind, schema.classes)
+        targets = encode_targets(read, schema.kind, schema.targets)
     encoded = encode_columns(frame, schema.columns, schema.inputs, decimal=decimal, warn=True)
     return Examples(encoded, targets)
 
@@ -136,67 +138,95 @@ def _decimal(given: str | None, usual: str | None) -> Marks:
     return ",." if usual == "," else ".,"
 
 
-def _check_columns(frame: pd.DataFrame, target: str, options: ReadOptions) -> None:
-    """Raises `DataError` when an option names a column that is not there, or the target."""
+def _check_columns(frame: pd.DataFrame, targets: Sequence[str], options: ReadOptions) -> None:
+    """Raises `DataError` when an option names a column that is not there, or a target."""
     names = [str(name) for name in frame.columns]
     for name in (*options.ignore, *options.kinds):
         if name not in names:
             raise DataError(missing_column(name, names))
-        if name == target:
+        if name in targets:
             raise DataError(
                 f"the column {name!r} is the target, which is not to be ignored and has no type; "
                 f"the option kind says what it is"
             )
 
 
-def _choose_target(source: Source, wanted: str | None, options: ReadOptions) -> str:
+def _choose_targets(
+    source: Source, wanted: str | Sequence[str] | None, options: ReadOptions
+) -> tuple[str, ...]:
     names = [str(name) for name in source.value.columns]
-    if source.target is not None:
-        if wanted not in (None, source.target):
-            raise DataError(
-                f"got the target {wanted!r}, but the targets came apart from the table as "
-                f"{source.target!r}; leave the target out"
-            )
-        return source.target
     if wanted is not None:
-        if wanted not in names:
-            raise DataError(missing_column(wanted, names, "target"))
-        return wanted
+        # A header may hold a comma itself.
+        parts = [wanted] if isinstance(wanted, str) else [str(each) for each in wanted]
+        split = [part for each in parts for part in ([each] if each in names else each.split(","))]
+        chosen = tuple(dict.fromkeys(part if part in names else part.strip() for part in split))
+        if source.targets:
+            if chosen != source.targets:
+                raise DataError(
+                    f"got the target {', '.join(parts)!r}, but the targets came apart from the table "
+                    f"as {', '.join(source.targets)!r}; leave the target out"
+                )
+            return source.targets
+        for name in chosen:
+            if name not in names:
+                raise DataError(missing_column(name, names, "target"))
+        return chosen
+    if source.targets:
+        return source.targets
     names = [name for name in names if name not in options.ignore]
     lowered = {name.lower(): name for name in reversed(names)}
     for name in _TARGET_NAMES:
         if name in names or name in lowered:
-            return name if name in names else lowered[name]
+            return (name if name in names else lowered[name],)
     named = [name for name in names if name]
     if not named:
         raise DataError("the table's columns have no names; a header is needed; add one")
-    return named[-1]
+    return (named[-1],)
 
 
-def _named_target(source: Source, target: str) -> pd.DataFrame:
+def _named_targets(source: Source, names: Sequence[str]) -> pd.DataFrame:
+    """A frame whose targets, if they came apart, have the names of those that they go with."""
     frame: pd.DataFrame = source.value
-    if source.target is None or source.target == target:
+    own = source.targets
+    if not own or own == tuple(names):
         return frame
-    return frame.drop(columns=[target], errors="ignore").rename(columns={source.target: target})
+    if len(own) != len(names):
+        raise DataError(
+            f"got {len(own)} target(s) ({', '.join(own)}), and {len(names)} are needed "
+            f"({', '.join(names)}), as in the data they go with"
+        )
+    others = [name for name in names if name not in own]
+    return frame.drop(columns=others, errors="ignore").rename(
+        columns=dict(zip(own, names, strict=True))
+    )
 
 
-def _with_target(
-    frame: pd.DataFrame, target: str, what: Literal["rows", "test rows"], decimal: Marks
-) -> tuple[pd.DataFrame, Labels, list[str]]:
-    """The rows that have a target, their targets, and notes."""
-    if target not in frame.columns:
-        names = list(frame.columns)
-        raise DataError(f"{what}: {missing_column(target, names, 'target')}")
-    labels = read_labels(frame[target], target, decimal=decimal)
-    present = labels.present
+def _read_targets(frame: pd.DataFrame, names: Sequence[str], decimal: Marks) -> Targets:
+    for name in names:
+        if name not in frame.columns:
+            raise DataError(missing_column(name, list(frame.columns), "target"))
+    return Targets(tuple(read_labels(frame[name], name, decimal=decimal) for name in names))
+
+
+def _with_targets(
+    frame: pd.DataFrame, names: Sequence[str], what: Literal["rows", "test rows"], decimal: Marks
+) -> tuple[pd.DataFrame, Targets, list[str]]:
+    """The rows that have all targets, these, and notes."""
+    try:
+        targets = _read_targets(frame, names, decimal)
+    except DataError as error:
+        if what == "rows":
+            raise
+        raise DataError(f"{what}: {error}") from None
+    present = targets.present
     notes = []
-    if labels.num_infinite:
-        notes.append(f"{labels.num_infinite} infinite target(s) in the {what} count as missing")
+    if targets.num_infinite:
+        notes.append(f"{targets.num_infinite} infinite target(s) in the {what} count as missing")
     if present.all():
-        return frame, labels, notes
+        return frame, targets, notes
     if present.any():
         notes.append(
-            f"{(~present).sum()} of {len(frame)} {what} have no target in {target!r} and were left "
-            f"out"
+            f"{(~present).sum()} of {len(frame)} {what} have no target in {targets.name!r} and were "
+            f"left out"
         )
-    return frame[present], labels.take(present), notes
+    return frame[present], targets.take(present), notes

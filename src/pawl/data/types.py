@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pawl.data.numbers import Marks
 from pawl.errors import TaskError
+from pawl.kinds import KINDS, KindName
 from pawl.options import ColumnKind
-from pawl.task import Kind
 
 Inputs = dict[str, Tensor]
 """Named tensors, batch first, in the order the model takes them.
@@ -63,6 +63,7 @@ class InputSpec(_Value):
             own networks): which features of a row may be missing, one flag per entry of the last
             axis. Only the features of vectors are flagged; an input without flags is not filled.
         cardinalities: For `categorical`: number of codes per column, the 0 included.
+        is_mask: Whether it tells which steps of padded rows are there, as 1 and 0.
     """
 
     name: str
@@ -71,6 +72,24 @@ class InputSpec(_Value):
     features: tuple[str, ...] = ()
     missing: tuple[bool, ...] = ()
     cardinalities: tuple[int, ...] = ()
+    is_mask: bool = False
+
+
+class TargetColumn(_Value):
+    """What is predicted, or one of several things that are.
+
+    Attributes:
+        name: A column's header, `class` for images, `target` for arrays.
+        classes: Class names in index order; of a label, that it isn't there and that it is; empty for a
+            quantity, and for classes that are numbers only.
+        count: Number of such classes.
+        shape: The places of a row that it lies on, `[L]` or `[H, W]`; empty if it is one value.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    count: int = 0
+    shape: tuple[int, ...] = ()
 
 
 class Schema(_Value):
@@ -79,8 +98,7 @@ class Schema(_Value):
     Attributes:
         source: `table`, `images` or `arrays`.
         kind: What is predicted.
-        target: The target's name (a column's header, or `class` for images).
-        classes: Class names in index order; empty for a regression.
+        targets: One, or several, in the order of the model's outputs.
         columns: A table's feature columns, in order; columns that were dropped are not here.
         inputs: The model's inputs, in the order its forward takes them.
         style: How the user's model is called: `single` (`model(x)`), `tuple` (`model(*xs)`) or
@@ -93,9 +111,8 @@ class Schema(_Value):
     """
 
     source: Literal["table", "images", "arrays"]
-    kind: Kind
-    target: str
-    classes: tuple[str, ...] = ()
+    kind: KindName
+    targets: tuple[TargetColumn, ...]
     columns: tuple[Column, ...] = ()
     inputs: tuple[InputSpec, ...] = ()
     style: Literal["single", "tuple", "dict"] = "single"
@@ -105,9 +122,26 @@ class Schema(_Value):
     decimal: Marks = ".,"
 
     @property
+    def target(self) -> str:
+        """The target's name, or the names of several."""
+        return ", ".join(column.name for column in self.targets)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in index order, where one of several classes is predicted; else empty."""
+        return self.targets[0].classes if KINDS[self.kind].exclusive else ()
+
+    @property
     def num_outputs(self) -> int:
-        """Width of the model's last layer: one logit per class, or one value."""
-        return len(self.classes) if self.kind != "regression" else 1
+        """Width of the model's last layer: one logit per class or label, or one value per target."""
+        if KINDS[self.kind].exclusive:
+            return self.targets[0].count or len(self.classes)
+        return len(self.targets)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The places of a row that targets lie on; empty if there are none."""
+        return self.targets[0].shape
 
 
 @dataclass(frozen=True)
@@ -116,13 +150,13 @@ class ModelSpec:
 
     Attributes:
         inputs: The model's inputs, in the order its forward takes them.
-        num_outputs: Width of the last layer: one logit per class, or one value.
+        num_outputs: Width of the last layer: one logit per class or label, or one value per target.
         kind: What is predicted.
     """
 
     inputs: tuple[InputSpec, ...]
     num_outputs: int
-    kind: Kind
+    kind: KindName
 
     @property
     def num_features(self) -> int:
@@ -155,7 +189,7 @@ class Examples:
 
     Attributes:
         inputs: Every tensor has the rows on its first axis.
-        targets: `[R]` int64 class indices or float32 values; `None` when unknown (prediction).
+        targets: `[R, *S]`, class indices or values (`pawl.kinds`); `None` when unknown (prediction).
         files: For images that `read_like` read from files: each row's path inside the source.
     """
 
@@ -165,6 +199,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def known_targets(self) -> Tensor:
+        """The targets of rows that have them."""
+        assert self.targets is not None
+        return self.targets
 
     def take(self, rows: Tensor) -> Examples:
         """Returns the rows at these indices (`[R']` int64)."""
@@ -209,9 +249,9 @@ class LoadedData:
         """What is predicted from what, in a line: kind, target, rows, and columns left out."""
         schema = self.schema
         rows = len(self.development) + len(self.test)
-        kind = schema.kind if schema.kind == "regression" else f"{schema.kind} classification"
+        named = list_names([column.name for column in schema.targets])
         classes = f" ({len(schema.classes)} classes)" if schema.kind == "multiclass" else ""
-        parts = [f"{kind} of {schema.target!r}{classes}, {rows:,} rows"]
+        parts = [f"{KINDS[schema.kind].phrase} of {named}{classes}, {rows:,} rows"]
         if schema.columns:
             parts.append(f"{len(schema.columns):,} column(s)")
         if self.left_out:

@@ -1,8 +1,9 @@
 """Export, the bundle, prediction, and what a model costs to run."""
 
-from pawl.deployment.bundle import Bundle, prediction_frame, write_bundle, write_predictions
+from pawl.deployment.bundle import Bundle, write_bundle
 from pawl.deployment.cost import BATCH_ROWS, Cost, measure
 from pawl.deployment.export import check_parity, predict, to_onnx
+from pawl.deployment.predictions import prediction_arrays, prediction_frame, write_predictions
 
 __all__ = [
     "BATCH_ROWS",
@@ -11,6 +12,7 @@ __all__ = [
     "check_parity",
     "measure",
     "predict",
+    "prediction_arrays",
     "prediction_frame",
     "to_onnx",
     "write_bundle",

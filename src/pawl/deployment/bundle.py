@@ -22,13 +22,15 @@ from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import check_graph, run, session
-from pawl.errors import BundleError, first_line, option, printable
+from pawl.deployment.predictions import prediction_arrays, prediction_frame
+from pawl.errors import BundleError, first_line, printable
+from pawl.kinds import KINDS
 from pawl.ledger import Ledger
 from pawl.training.trained import Trained
 
 MANIFEST = "manifest.json"
 FILES = ("model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md")
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Bundle:
         return read_like(self.schema, source)
 
     def predict_raw(self, examples: Examples) -> np.ndarray:
-        """Returns probabilities `[R, C]` or values `[R]`, float32.
+        """Returns predictions `[R, *P]` (`pawl.kinds`), float32.
 
         Raises:
             BundleError: The graph cannot take the rows, or gives anything else.
@@ -106,66 +108,37 @@ class Bundle:
                 "anew"
             ) from None
         schema = self.schema
-        wanted = (len(examples), *([] if schema.kind == "regression" else [schema.num_outputs]))
-        if got.shape != wanted:
+        kind = KINDS[schema.kind]
+        wanted = (len(examples), *kind.prediction_shape(schema.num_outputs, schema.places))
+        shape = got.shape
+        if kind.has_places and kind.has_classes and shape[-1:] > wanted[-1:]:
+            shape = (*shape[:-1], wanted[-1])  # a model may know more classes than the targets have
+        if shape != wanted:
             raise BundleError(
                 f"{graph!r} gave predictions of shape {list(got.shape)}; {list(wanted)} are needed; "
                 "take the bundle anew"
             )
         return got
 
-    def predict(self, source: Any) -> pd.DataFrame:
+    def predict(self, source: Any) -> pd.DataFrame | dict[str, Any]:
         """Returns one row per input row: `prediction`, and `p_CLASS` per class.
 
-        For images from files, `file` comes first: each image's path inside the source.
+        Of several targets, each has a column of its name; labels also `p_NAME`, how likely they are. For
+        images from files, `file` comes first: each image's path inside the source. Where predictions lie
+        on places of a row, they are arrays, `prediction` and, of classes, `probabilities`.
 
         Args:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
         """
         examples = self.read(source)
-        frame = prediction_frame(self.schema, self.predict_raw(examples))
+        raw = self.predict_raw(examples)
+        if KINDS[self.schema.kind].has_places:
+            return prediction_arrays(self.schema, raw)
+        frame = prediction_frame(self.schema, raw)
         if examples.files:
             frame.insert(0, "file", [printable(file) for file in examples.files])
         return frame
-
-
-def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
-    """Returns predictions as a data frame; see `Bundle.predict`."""
-    if schema.kind == "regression":
-        return pd.DataFrame({"prediction": predictions})
-    labels = np.asarray(schema.classes, dtype=object)[predictions.argmax(axis=1)]
-    columns: dict[str, Any] = {"prediction": labels}
-    for index, name in enumerate(schema.classes):
-        columns[printable(f"p_{name}")] = predictions[:, index]
-    return pd.DataFrame(columns)
-
-
-def write_predictions(bundle: Bundle, source: Any, out: Path) -> int:
-    """Predicts and writes a CSV or Parquet file; returns the number of rows.
-
-    Raises:
-        BundleError: The file cannot be written.
-    """
-    if out.suffix not in (".csv", ".parquet"):
-        raise BundleError(f"got {option('out', out)}; it must end in .csv or .parquet")
-    if isinstance(source, str | Path) and out.exists() and out.resolve() == Path(source).resolve():
-        raise BundleError(f"{option('out', out)} is the data itself; give another file to write")
-    if not out.resolve().parent.is_dir():
-        raise BundleError(
-            f"cannot write {out.name}: there is no folder {str(out.parent)!r}; make it"
-        )
-    frame = bundle.predict(source)
-    try:
-        if out.suffix == ".csv":
-            frame.to_csv(out, index=False)
-        else:
-            frame.to_parquet(out, index=False)
-    except OSError as error:
-        raise BundleError(
-            f"cannot write {str(out)!r}: {error.strerror or error}; give another {option('out')}"
-        ) from None
-    return len(frame)
 
 
 def write_bundle(

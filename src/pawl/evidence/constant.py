@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from pawl.data.types import Schema
 from pawl.errors import TaskError
+from pawl.kinds import KINDS
 from pawl.task import Objective
 from pawl.training.metrics import score
 
@@ -21,17 +21,14 @@ def constant_predictions(schema: Schema, targets: Tensor, count: int) -> Tensor:
 
     Args:
         schema: The data's.
-        targets: Of the training rows, `[R]`.
+        targets: Of the training rows, `[R, *S]`.
         count: Number of rows to predict.
 
     Returns:
-        `[count, C]` probabilities, or `[count]` values for a regression, on the CPU.
+        `[count, *P]`, on the CPU.
     """
-    targets = targets.cpu()
-    if schema.kind == "regression":
-        return targets.double().mean().float().expand(count).contiguous()
-    shares = F.one_hot(targets.long(), len(schema.classes)).float().mean(0)
-    return shares.expand(count, -1).contiguous()
+    one = KINDS[schema.kind].constant(targets.cpu(), schema.num_outputs)
+    return one.expand(count, *one.shape).contiguous()
 
 
 def same_for_all(predictions: Tensor) -> bool:

@@ -24,6 +24,7 @@ from pawl.execution.measuring import compile_ahead
 from pawl.execution.packing import Job, Result, executor_of, train_all
 from pawl.execution.planner import Plan, plan
 from pawl.execution.spending import Timekeeper, waiting
+from pawl.kinds import KINDS
 from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.options import ExecutorName
 from pawl.recipe import Recipe
@@ -156,12 +157,9 @@ class Session:
         return torch.cat([rest, proof]).sort().values, valid
 
     def num_folds(self, rows: Tensor, most: int = FOLDS) -> int:
-        """Returns how many folds these rows are dealt into: each needs both classes of a binary task."""
-        targets = self.problem.targets[rows]
-        least = len(rows)
-        if self.problem.schema.kind == "binary":
-            least = int(targets.bincount(minlength=2).min())
-        return min(len(rows), most, max(2, least))
+        """Returns how many folds these rows are dealt into, so that each can be scored."""
+        limit = KINDS[self.problem.schema.kind].most_folds(self.problem.targets[rows])
+        return min(len(rows), most, max(2, limit))
 
     def resplit(self, purpose: str, index: int, rows: Tensor, folds: int) -> Resplit:
         """Returns the split of a pair of a purpose.

@@ -4,9 +4,9 @@ from pawl.models.build import Adapter, Builder, make_builder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
 from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts, flat
-from pawl.models.members import MemberHeads, Spread
+from pawl.models.members import MemberHeads, Spread, predicts_several_times
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
-from pawl.models.outputs import outputs
+from pawl.models.outputs import outputs, predicting
 
 __all__ = [
     "Adapter",
@@ -29,4 +29,6 @@ __all__ = [
     "flat",
     "make_builder",
     "outputs",
+    "predicting",
+    "predicts_several_times",
 ]

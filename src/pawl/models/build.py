@@ -34,24 +34,37 @@ class Adapter(nn.Module):
         self.inputs = schema.inputs
         self.style: str = "single" if self.table else schema.style
         positional, keywords = _forward_arguments(module)
-        names = {item.name for item in schema.inputs}
-        if self.style == "dict" and not (keywords is None or names <= keywords):
+        needed = {item.name for item in schema.inputs if not item.is_mask}
+        # A model that asks for no mask gets none.
+        self.names = tuple(
+            item.name for item in schema.inputs
+            if not item.is_mask or self._takes(item.name, len(schema.inputs), positional, keywords)
+        )  # fmt: skip
+        if self.style == "dict" and not (keywords is None or needed <= keywords):
             self.style = "single_dict"
-        if self.style == "tuple" and positional is not None and positional < len(names):
+        if self.style == "tuple" and positional is not None and positional < len(needed):
             self.style = "single_tuple"
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Calls the user's module with `Inputs`."""
         if self.table:
             return self.module(self._flatten(inputs))  # type: ignore[no-any-return]
-        if self.style == "dict":
-            return self.module(**inputs)  # type: ignore[no-any-return]
         if self.style == "single_dict":
             return self.module(inputs)  # type: ignore[no-any-return]
-        values = tuple(inputs.values())
+        chosen = {name: inputs[name] for name in self.names}
+        if self.style == "dict":
+            return self.module(**chosen)  # type: ignore[no-any-return]
+        values = tuple(chosen.values())
         if self.style == "single_tuple":
             return self.module(values)  # type: ignore[no-any-return]
         return self.module(*values)  # type: ignore[no-any-return]
+
+    def _takes(
+        self, mask: str, count: int, positional: int | None, keywords: set[str] | None
+    ) -> bool:
+        if self.style == "dict":
+            return keywords is None or mask in keywords
+        return positional is None or positional >= count
 
     def _flatten(self, inputs: Inputs) -> Tensor:
         parts: list[Tensor] = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Schema
+from pawl.kinds import KINDS
 from pawl.models.front import Front
 from pawl.models.outputs import outputs
 
@@ -15,27 +16,27 @@ from pawl.models.outputs import outputs
 class Deployed(nn.Module):
     """Front layers, model and output in one: raw inputs to probabilities, or to values.
 
-    Takes the schema's inputs in order; returns `[R, C]` probabilities or `[R]` values.
+    Takes the schema's inputs in order; returns predictions `[R, *P]` (`pawl.kinds`).
     """
 
     def __init__(
-        self, schema: Schema, front: Front, body: nn.Module, target_mean: float, target_std: float
+        self, schema: Schema, front: Front, body: nn.Module, target_mean: Tensor, target_std: Tensor
     ) -> None:
         super().__init__()
         self.names = tuple(spec.name for spec in schema.inputs)
-        self.kind, self.num_outputs = schema.kind, schema.num_outputs
+        self.kind, self.num_outputs = KINDS[schema.kind], schema.num_outputs
         self.front, self.body = front, body
-        self.register_buffer("target_mean", torch.tensor(target_mean))
-        self.register_buffer("target_std", torch.tensor(target_std))
+        self.register_buffer("target_mean", target_mean.clone())
+        self.register_buffer("target_std", target_std.clone())
         self.eval()
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Maps raw inputs, in the schema's order, to predictions."""
         raw = self.body(self.front(dict(zip(self.names, tensors, strict=True))))
-        out = outputs(raw, self.kind, self.num_outputs)
-        if self.kind == "regression":
-            return out * self.get_buffer("target_std") + self.get_buffer("target_mean")
-        return out.softmax(-1)
+        found = self.kind.predictions(outputs(raw, self.kind, self.num_outputs))
+        if not self.kind.scaled:
+            return found
+        return found * self.get_buffer("target_std") + self.get_buffer("target_mean")
 
 
 class Averaged(nn.Module):

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pawl.kinds import Kind
+
 
 class Spread(nn.Module):
     """Gives each member its own scaled copy of the rows, `[B, F]` to `[K * B, F]`, members outside.
@@ -27,31 +29,33 @@ class Spread(nn.Module):
         return (x.unsqueeze(0) * self.scale.unsqueeze(1)).flatten(0, 1)
 
 
+def predicts_several_times(module: nn.Module) -> bool:
+    """Tells whether a network returns several predictions of each row in training, `[K, B, O]`."""
+    return any(isinstance(each, MemberHeads) for each in module.modules())
+
+
 class MemberHeads(nn.Module):
     """A last layer for each member, `[K * B, W]` to `[K, B, O]` in training.
 
-    In evaluation the members are one model, `[B, O]`: the mean of their values, or the logarithm of
-    the mean of their probabilities.
+    In evaluation the members are one model, `[B, O]`, which predicts the mean of their predictions.
 
     Args:
         members: `K`.
         width: `W`.
         num_outputs: `O`.
-        classes: Whether the outputs are logits of classes.
+        kind: What is predicted.
     """
 
-    def __init__(self, members: int, width: int, num_outputs: int, *, classes: bool) -> None:
+    def __init__(self, members: int, width: int, num_outputs: int, kind: Kind) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(width)  # as `nn.Linear` starts
         self.weight = nn.Parameter(torch.empty(members, width, num_outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(members, 1, num_outputs).uniform_(-bound, bound))
-        self.classes = classes
+        self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes each member's outputs, or what they say together."""
         out = torch.baddbmm(self.bias, x.reshape(len(self.weight), -1, x.shape[-1]), self.weight)
         if self.training:
             return out
-        if not self.classes:
-            return out.mean(0)
-        return out.log_softmax(-1).logsumexp(0) - math.log(len(self.weight))
+        return self.kind.pooled(out)

@@ -1,43 +1,61 @@
-"""From what a model returns to logits, probabilities and values."""
+"""From what a model returns to what the loss takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from pawl.errors import TrialError
-from pawl.task import Kind
+from pawl.kinds import Kind
+
+_NAMES = ("logits", "prediction", "predictions", "output", "outputs", "out")
+"""What the one that predicts may be called, where a model returns several by name."""
 
 
-def outputs(raw: Tensor, kind: Kind, num_outputs: int) -> Tensor:
-    """Returns a model's raw outputs as logits `[B, C]`, or values `[B]` for a regression.
+def predicting(raw: Any) -> Tensor:
+    """Returns which of a model's outputs predicts: the only one, or the first.
 
-    A two-class model may give one logit per row, for the second class.
+    Of a dict it is the one called `logits`, `prediction` or `output`, if there is one. A loss of the
+    user's gets all of them.
 
     Raises:
-        TrialError: Any other shape.
+        TrialError: That is no tensor.
     """
-    if not isinstance(raw, Tensor):
-        got = type(raw).__name__
-        if isinstance(raw, Mapping):
-            got += f" ({', '.join(map(str, raw))})"
+    chosen = raw
+    if isinstance(raw, Mapping) and raw:
+        name = next((name for name in _NAMES if name in raw), next(iter(raw)))
+        chosen = raw[name]
+    elif isinstance(raw, tuple | list) and raw:
+        chosen = raw[0]
+    if isinstance(chosen, Tensor):
+        return chosen
+    got = type(raw).__name__
+    if isinstance(raw, Mapping | tuple | list):
+        got += f" whose {type(chosen).__name__ if raw else 'nothing'} would predict"
+    raise TrialError(
+        f"the model returned {got}; it must return a tensor, or a tuple or dict whose first is the one "
+        f"that predicts (of a dict, the one called {_NAMES[0]}, if there is one)"
+    )
+
+
+def outputs(raw: Any, kind: Kind, count: int) -> Tensor:
+    """Returns a model's raw outputs as the kind's loss takes them.
+
+    Args:
+        raw: What the model returned for a batch.
+        kind: What is predicted.
+        count: Outputs of the model's last layer, as it should have.
+
+    Raises:
+        TrialError: No tensor predicts, or one of another shape.
+    """
+    chosen = predicting(raw)
+    found = kind.outputs(chosen, count)
+    if found is None:
         raise TrialError(
-            f"the model returned {got}; it must return one tensor: give a module whose forward calls "
-            "it and returns the one that is to be trained"
+            f"the model returned shape {list(chosen.shape)}; for {kind.name} it must be "
+            f"{kind.shapes.format(outputs=count)}"
         )
-    single = raw.dim() == 1 or (raw.dim() == 2 and raw.shape[-1] == 1)
-    if kind == "regression" and single:
-        return raw.flatten()
-    if kind == "binary" and single:
-        logit = raw.flatten()
-        return torch.stack([torch.zeros_like(logit), logit], dim=-1)
-    if kind != "regression" and raw.dim() == 2 and raw.shape[-1] == num_outputs:
-        return raw
-    allowed = {
-        "regression": "[B] or [B, 1]",
-        "binary": "[B, 2] or, for one logit, [B] or [B, 1]",
-        "multiclass": f"[B, {num_outputs}]",
-    }[kind]
-    raise TrialError(f"the model returned shape {list(raw.shape)}; for {kind} it must be {allowed}")
+    return found

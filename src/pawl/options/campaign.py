@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,8 +23,10 @@ _PLAIN = (str, int, float, tuple)
 class TaskOptions(ReadOptions):
     """What is to be optimized, where the source does not say it."""
 
-    target: str | int | None = Field(
-        default=None, description="Column to predict; by default target, label, ... or the last."
+    target: str | int | Sequence[str] | None = Field(
+        default=None,
+        description="Column to predict, or several, as in a,b: labels of two classes each, or numbers; "
+        "by default target, label, ... or the last.",
     )
     metric: Any = Field(
         default=None,
@@ -36,11 +38,23 @@ class TaskOptions(ReadOptions):
         description="Rows kept for the final claim; a stratified fifth of the data by default.",
     )
     kind: str | None = Field(
-        default=None, description="binary, multiclass or regression; inferred by default."
+        default=None,
+        description="binary, multiclass or regression; of several targets multilabel or multitarget; "
+        "inferred by default.",
     )
     direction: str | None = Field(
         default=None, description="maximize or minimize: needed with a metric of your own."
     )
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            return given
+        names = tuple(dict.fromkeys(str(name) for name in given))
+        if not names:
+            raise TaskError("got no target; name a column, or leave the target out")
+        return names[0] if len(names) == 1 else names
 
 
 class RunOptions(TaskOptions):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 
+from pawl.kinds import KINDS
 from pawl.report import outcome, seconds, sections, verdicts, words
 from pawl.report.records import Report
 from pawl.report.summary import Summary
@@ -106,9 +107,7 @@ def render(report: Report) -> str:
 
 def _facts(summary: Summary) -> list[str]:
     task = summary.task
-    kind = {"binary": "binary classification", "multiclass": "classification"}.get(
-        task.kind, task.kind
-    )
+    kind = KINDS[task.kind].phrase
     if task.kind == "multiclass":
         kind += f" into {len(task.classes)} classes"
     facts = [kind, count(task.rows, "row")]

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pawl.kinds import KindName
+
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
 
@@ -28,7 +30,7 @@ class TaskSummary(_Part):
     name: str
     source: str
     target: str
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: KindName
     rows: int
     development_rows: int
     test_rows: int

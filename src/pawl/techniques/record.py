@@ -132,8 +132,8 @@ class Batch:
 
     Attributes:
         inputs: Tensors `[N, B, ...]`.
-        targets: `[N, B]`.
-        partners: Targets that share the loss (mixup), `[N, B]`, or `None`.
+        targets: `[N, B, *S]`, `S` being the shape of a row's target.
+        partners: Targets that share the loss (mixup), `[N, B, *S]`, or `None`.
         share: Weight of `targets` against `partners`, `[N]`, or `None`.
         weights: How much each row counts, `[N, B]`, or `None` if all count alike.
         partner_weights: How much the rows count that the partners come from, `[N, B]`, or `None`.

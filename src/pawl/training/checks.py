@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from pawl.data.kinds import check_kind
 from pawl.data.types import Examples, Inputs, Schema
-from pawl.errors import TaskError, TrialError, did_you_mean, first_line
-from pawl.models import Builder, outputs
-from pawl.task import KINDS, LossFunction, Objective, Task
+from pawl.errors import TaskError, TrialError, first_line
+from pawl.kinds import KINDS
+from pawl.models import Builder, outputs, predicting
+from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
 from pawl.training.own_metric import choose_given
 
@@ -26,11 +29,7 @@ def check_task(task: Task) -> None:
         TaskError: An unknown kind, metric or direction, or a model, loss or metric that cannot be
             called.
     """
-    if task.kind is not None and task.kind not in KINDS:
-        raise TaskError(
-            f"got the kind {task.kind!r}{did_you_mean(str(task.kind), KINDS)}; allowed are "
-            f"{', '.join(KINDS)}"
-        )
+    check_kind(task.kind)
     check_metric(task.metric, task.direction, task.kind)
     if isinstance(task.model, nn.Module):
         raise TaskError(
@@ -83,15 +82,17 @@ def check_model(
         with torch.no_grad():
             _run(body.eval(), schema, few)
         raw = _run(body.train(), schema, sample)
-        finite = raw.isfinite().all() or not all(x.isfinite().all() for x in sample.values())
+        _check_places(raw, schema, targets)
+        predicted = predicting(raw)
+        finite = predicted.isfinite().all() or not all(x.isfinite().all() for x in sample.values())
         # An unlucky start is a trial's own matter; one that is always unlucky is the model's.
         more = (_run(builder(seed).train(), schema, sample) for seed in range(1, _STARTS))
-        if not finite and not any(other.isfinite().all() for other in more):
+        if not finite and not any(predicting(other).isfinite().all() for other in more):
             raise TaskError(
-                f"the model, still untrained, returned values that are not finite for {len(raw)} "
+                f"the model, still untrained, returned values that are not finite for {len(targets)} "
                 "rows of finite inputs; check its initialization and its forward"
             )
-    if not raw.requires_grad:
+    if not predicted.requires_grad:
         raise TaskError(
             "the model's outputs do not depend on its parameters by differentiable operations "
             "(detached, rounded, or computed under no_grad), so nothing could be learned"
@@ -100,8 +101,8 @@ def check_model(
         _check_loss(loss, raw, targets)
 
 
-def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
-    """Returns a module's raw outputs, if they are as they should be."""
+def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
+    """Returns all that a module returns, if what predicts is as it should be."""
     count = len(next(iter(sample.values())))
     try:
         raw = body(sample)
@@ -113,7 +114,7 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
             f"{mode} mode)"
         ) from error
     try:
-        out = outputs(raw, schema.kind, schema.num_outputs)
+        out = outputs(raw, KINDS[schema.kind], schema.num_outputs)
     except TrialError as error:
         raise TaskError(str(error)) from None
     if len(out) != count:
@@ -125,23 +126,35 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Tensor:
             f"the model returned {out.dtype}; it must return float32 or float64 (end forward with "
             ".float())"
         )
-    return raw  # type: ignore[no-any-return]
+    return raw
 
 
-def _check_loss(loss: LossFunction, raw: Tensor, targets: Tensor) -> None:
+def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
+    if not schema.places:
+        return
+    kind = KINDS[schema.kind]
+    got = outputs(raw, kind, schema.num_outputs).shape[1 : 1 + kind.target_axes]
+    if got != targets.shape[1:]:
+        raise TaskError(
+            f"the model returned shape {list(predicting(raw).shape)}, which has {list(got)} places a "
+            f"row; targets have {list(targets.shape[1:])}"
+        )
+
+
+def _check_loss(loss: LossFunction, raw: Any, targets: Tensor) -> None:
     name = getattr(loss, "__name__", type(loss).__name__)
     try:
         value = loss(raw, targets)
     except Exception as error:
         raise TaskError(
             f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
-            f"with outputs {tuple(raw.shape)} and targets {tuple(targets.shape)} "
+            f"with outputs {_shapes(raw)} and targets {tuple(targets.shape)} "
             f"({targets.dtype})"
         ) from error
     if not isinstance(value, Tensor) or value.dim() != 0:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
-    if not value.isfinite() and raw.isfinite().all():
+    if not value.isfinite() and predicting(raw).isfinite().all():
         raise TaskError(
             f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "
             "must be a finite number there"
@@ -151,6 +164,14 @@ def _check_loss(loss: LossFunction, raw: Tensor, targets: Tensor) -> None:
             f"the loss {name} does not depend on the outputs by differentiable operations "
             "(detached, rounded or constant), so nothing could be learned"
         )
+
+
+def _shapes(raw: Any) -> str:
+    if isinstance(raw, Mapping):
+        return f"{{{', '.join(f'{name}: {_shapes(each)}' for name, each in raw.items())}}}"
+    if isinstance(raw, tuple | list):
+        return f"({', '.join(map(_shapes, raw))})"
+    return str(tuple(raw.shape)) if isinstance(raw, Tensor) else type(raw).__name__
 
 
 def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> Objective:
@@ -165,15 +186,9 @@ def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> 
     targets = test.targets
     assert targets is not None
     generator = torch.Generator().manual_seed(0)
-    if schema.kind == "regression":
-        order = torch.randperm(len(targets), generator=generator)
-        made_up = [targets[order] + 0.1 * targets.std(correction=0), targets]
-    else:
-        logits = torch.randn(len(targets), schema.num_outputs, generator=generator)
-        exact = F.one_hot(targets, schema.num_outputs).to(torch.float32)
-        made_up = [logits.softmax(-1), 0.9 * exact + 0.1 / schema.num_outputs]
+    made_up = KINDS[schema.kind].made_up(targets, schema.num_outputs, generator)
     if objective.function is not None:
-        objective = choose_given(objective, schema.kind, made_up, targets)
+        objective = choose_given(objective, made_up, targets)
     values = [float(score(objective, predictions, targets)) for predictions in made_up]
     if not any(map(math.isfinite, values)):
         found = list(set(targets.tolist())) if schema.classes else []

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Schema
 from pawl.errors import TrialError
+from pawl.kinds import KINDS
 from pawl.models import base_layers
 from pawl.recipe import Recipe
 from pawl.techniques import Split, Stage
@@ -31,8 +32,8 @@ class FittedSplit:
         weights: How much each of the rows counts, `[R]` float32, on the CPU, 1 on average; `None` if
             all count alike.
         batch_size: Rows per step; never more than `R`.
-        target_mean: A regression's mean target of the rows; 0 for other kinds.
-        target_std: Its deviation; 1 for other kinds.
+        target_mean: Mean target of the rows where targets are scaled, `[*S]`; else 0.
+        target_std: Their deviation, alike; else 1.
     """
 
     layers: tuple[nn.Module, ...]
@@ -40,8 +41,8 @@ class FittedSplit:
     added: Examples | None
     weights: Tensor | None
     batch_size: int
-    target_mean: float
-    target_std: float
+    target_mean: Tensor
+    target_std: Tensor
 
     @property
     def steps_per_epoch(self) -> int:
@@ -81,10 +82,9 @@ def fit_split(
             raise TrialError(f"technique {technique.name!r} {problem}")
     targets = split.examples.targets
     assert targets is not None
-    mean, std = 0.0, 1.0
-    if schema.kind == "regression" and not own_loss:
-        chosen = targets[split.rows].double()
-        mean, std = float(chosen.mean()), float(chosen.std(correction=0)) or 1.0
+    mean, std = KINDS[schema.kind].scale(targets[split.rows])
+    if own_loss:
+        mean, std = torch.zeros_like(mean), torch.ones_like(std)
     weights = None
     if split.weights is not None:
         weights = split.weights[split.rows].double()

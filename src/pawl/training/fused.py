@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from pawl import rng
 from pawl.data.types import Examples, Inputs
+from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import Batch
 from pawl.training.compiled import CompiledStep
@@ -165,14 +166,15 @@ class FusedStepper:
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
     ) -> Tensor:
-        """Returns logits `[N, R, C]` or scaled values `[N, R]` for rows `[N, R]` or `[R]`."""
+        """Returns outputs, as the loss takes them, for rows `[N, R]` or `[R]`."""
         population.body.eval()
         schema, front, body = population.problem.schema, population.front, population.body
+        kind = KINDS[schema.kind]
 
         def one(w: Buffers, b: Buffers, f: Buffers, inputs: Inputs) -> Tensor:
             prepared = functional_call(front, f, (inputs,))
             raw = functional_call(body, (w, b), (prepared,))
-            return outputs(raw, schema.kind, schema.num_outputs)
+            return outputs(raw, kind, schema.num_outputs)
 
         inputs = {name: x[rows] for name, x in examples.inputs.items()}
         shared = None if rows.dim() == 1 else 0
@@ -233,7 +235,7 @@ def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]
     As a function of all it depends on.
     """
     problem, program, body = population.problem, population.program, population.body
-    base = problem.base_loss()
+    base, several = problem.base_loss(), population.several
     static = {call.name: _plain(population.values[call.name]) for call in program.loss}
 
     def loss(
@@ -254,7 +256,8 @@ def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]
         }
         settings = {name: {**plain, **values[name]} for name, plain in static.items()}
         term = program.loss_term(base, settings)
-        return batch_loss(problem, term, raw, targets, weights, more), reassigned
+        value = batch_loss(problem, term, raw, targets, weights, more, several=several)
+        return value, reassigned
 
     return loss
 

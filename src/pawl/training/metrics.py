@@ -1,9 +1,12 @@
 """Metrics over many models at once, with weights per row.
 
-Shape legend: `...` leading axes (members), `R` rows, `C` classes. Predictions are
+Shape legend: `...` leading axes (members), `R` rows, `C` classes, `T` targets. Predictions are
 probabilities `[..., R, C]` or values `[..., R]`; targets `[..., R]`; weights `[..., R]` or `None`.
-The definitions are scikit-learn's, and a test holds them to it. A row's influence on a metric is the
-derivative in its weight.
+Of several targets, predictions and targets are `[..., R, T]`, and a metric is its mean over targets,
+where it is a number (the macro average), unless it says that it takes all at once. Places (steps of a
+sequence, pixels) count like rows, with their row's weight. The definitions are
+scikit-learn's, and a test holds them to it. A row's influence on a metric is the derivative in its
+weight.
 """
 
 from __future__ import annotations
@@ -12,185 +15,97 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pawl.errors import TaskError, did_you_mean
-from pawl.task import CLASS_METRICS, KINDS, Direction, Kind, MetricFunction, Objective
+from pawl.kinds import KINDS, NOTHING, Kind, KindName
+from pawl.task import CLASS_METRICS, Direction, MetricFunction, Objective
+from pawl.training import metric_functions as functions
 from pawl.training.own_metric import name_of, score_by_function
 
 Weighted = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def _mean(x: Tensor, weights: Tensor) -> Tensor:
-    return (x * weights).sum(-1) / weights.sum(-1)
-
-
-def _accuracy(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    return _mean((p.argmax(-1) == t).to(w.dtype), w)
-
-
-def _confusion(p: Tensor, t: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns true positives, predicted and actual weight per class, each `[..., C]`."""
-    classes = torch.arange(p.shape[-1], device=p.device)
-    predicted = (p.argmax(-1).unsqueeze(-1) == classes).to(w.dtype)
-    actual = (t.unsqueeze(-1) == classes).to(w.dtype)
-    w = w.unsqueeze(-1)
-    return (predicted * actual * w).sum(-2), (predicted * w).sum(-2), (actual * w).sum(-2)
-
-
-def _balanced_accuracy(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    hit, _, actual = _confusion(p, t, w)
-    present = actual > 0
-    recall = torch.where(present, hit / actual.clamp_min(1e-12), 0.0)
-    return recall.sum(-1) / present.sum(-1)
-
-
-def _f1(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    hit, predicted, actual = _confusion(p, t, w)
-    total = predicted + actual
-    f1 = torch.where(total > 0, 2 * hit / total.clamp_min(1e-12), 0.0)
-    if p.shape[-1] == 2:
-        return f1[..., 1]
-    return f1.sum(-1) / (total > 0).sum(-1)
-
-
-def _log_loss(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    p = p.clamp(torch.finfo(torch.float32).eps, 1.0)
-    p = p / p.sum(-1, keepdim=True)
-    chosen = p.gather(-1, t.expand(p.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-    return _mean(-chosen.log(), w)
-
-
-def _curve(score: Tensor, positive: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns, by falling score, cumulated positive and negative weight and those before each tie.
-
-    Only at the last row of a run of equal scores do the values count; elsewhere "before" equals
-    "after", so that differences vanish. Where it is one model that
-    is scored, the other rows are left out.
-    """
-    order = _by_falling(score)
-    score = score.gather(-1, order)
-    if order.numel() == order.shape[-1]:
-        order, score = order.flatten(), score.flatten()
-        ends = torch.cat([score[1:] != score[:-1], score.new_ones(1, dtype=torch.bool)])
-        w, positive = w[..., order], positive[..., order].to(w.dtype)
-        both = []
-        for value in (w * positive, w * (1.0 - positive)):
-            after = value.cumsum(-1)[..., ends]
-            both += [after, torch.nn.functional.pad(after[..., :-1], (1, 0))]
-        return both[0], both[1], both[2], both[3]
-    shape = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
-        order.shape, positive.shape, w.shape
-    )
-    order = order.expand(shape)
-    w = w.expand(shape).gather(-1, order)
-    positive = positive.expand(shape).gather(-1, order).to(w.dtype)
-    last = torch.ones_like(score, dtype=torch.bool)
-    last[..., :-1] = score[..., 1:] != score[..., :-1]
-    last = last.expand(shape)
-    cumulated = []
-    for value in (w * positive, w * (1.0 - positive)):
-        after = value.cumsum(-1)
-        at_ends = torch.where(last, after, 0.0).cummax(-1).values
-        before = torch.zeros_like(after)
-        before[..., 1:] = at_ends[..., :-1]
-        cumulated += [torch.where(last, after, before), before]
-    return cumulated[0], cumulated[1], cumulated[2], cumulated[3]
-
-
-def _by_falling(score: Tensor) -> Tensor:
-    """Returns the rows' indices by falling score, `[..., R]`; ties are in any order."""
-    if score.device.type != "cpu":
-        return score.argsort(dim=-1, descending=True)
-    # NumPy sorts many numbers at once, PyTorch one by one: six times as long.
-    return torch.from_numpy(np.argsort(-score.detach().numpy(), axis=-1))
-
-
-def _binary_auc(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
-    up, up_before, out, out_before = _curve(score, positive, w)
-    area = ((out - out_before) * (up + up_before)).sum(-1) / 2
-    total = up[..., -1] * out[..., -1]
-    return torch.where(total > 0, area / total.clamp_min(1e-12), torch.nan)
-
-
-def _roc_auc(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    w = w.double()
-    if p.shape[-1] == 2:
-        return _binary_auc(p[..., 1], t == 1, w)
-    each = [_binary_auc(p[..., c], t == c, w) for c in range(p.shape[-1])]
-    return torch.stack(each, -1).nanmean(-1)
-
-
-def _average_precision(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    up, up_before, out, _ = _curve(p[..., 1], t == 1, w.double())
-    precision = up / (up + out).clamp_min(1e-12)
-    total = up[..., -1]
-    return torch.where(
-        total > 0, ((up - up_before) * precision).sum(-1) / total.clamp_min(1e-12), torch.nan
-    )
-
-
-def _rmse(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    return _mean((p.double() - t.double()) ** 2, w.double()).sqrt()
-
-
-def _mae(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    return _mean((p.double() - t.double()).abs(), w.double())
-
-
-def _r2(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
-    t, w = t.double(), w.double()
-    spread = _mean((t - _mean(t, w).unsqueeze(-1)) ** 2, w)
-    error = _mean((p - t) ** 2, w)
-    # As scikit-learn: constant targets give 1 if they are met exactly, else 0.
-    constant = (error == 0).to(error.dtype)
-    return torch.where(spread > 0, 1.0 - error / torch.where(spread > 0, spread, 1.0), constant)
-
-
 @dataclass(frozen=True)
 class Metric:
-    """A built-in metric: what it measures, for which kinds, and whether more is better."""
+    """A built-in metric.
+
+    Attributes:
+        name: Its name.
+        summary: What it measures.
+        kinds: For which kinds.
+        direction: Whether more is better.
+        function: Of predictions, targets and weights; see the head of the file.
+        at_once: Whether the function takes all targets at once, where there are several.
+    """
 
     name: str
     summary: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[KindName, ...]
     direction: Direction
     function: Weighted
+    at_once: bool = False
+
+    def score(self, kind: Kind, p: Tensor, t: Tensor, w: Tensor) -> Tensor:
+        """Returns the metric over the rows, one number per leading index."""
+        if kind.has_places:
+            return self.function(*_places(kind, p, t, w))
+        if self.at_once or not kind.target_axes:
+            return self.function(p, t, w)
+        p, t, w = p.transpose(-1, -2), t.transpose(-1, -2), w.unsqueeze(-2)
+        if kind.has_classes:  # each label is a class against its absence
+            p, t = torch.stack([1.0 - p, p], -1), t.long()
+        return self.function(p, t, w).nanmean(-1)
 
 
-_CLASSES: tuple[Kind, ...] = ("binary", "multiclass")
-_VALUES: tuple[Kind, ...] = ("regression",)
+def _places(kind: Kind, p: Tensor, t: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns places as rows, each with its row's weight, and without any where it has no class."""
+    axes = kind.target_axes
+    w = w.view(*w.shape, *([1] * axes)).expand(*w.shape, *t.shape[-axes:])
+    if kind.has_classes:
+        w, t = w * (t != NOTHING), t.clamp_min(0)
+        p = p.flatten(-2 - axes, -2)
+    else:
+        p = p.flatten(-1 - axes)
+    return p, t.flatten(-1 - axes), w.flatten(-1 - axes)
+
+
+_CLASSES: tuple[KindName, ...] = ("binary", "multiclass", "multilabel")
+_AT_PLACES: tuple[KindName, ...] = ("sequence", "dense")
+_EVERY: tuple[KindName, ...] = (*_CLASSES, *_AT_PLACES)
+_VALUES: tuple[KindName, ...] = ("regression", "multitarget", "dense_regression")
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", "share of right classes", _CLASSES, "maximize", _accuracy),
-        Metric("balanced_accuracy", "mean recall of the classes", _CLASSES, "maximize",
-               _balanced_accuracy),
-        Metric("f1", "F1 of the second class; mean over classes if more than two", _CLASSES,
-               "maximize", _f1),
+        Metric("accuracy", "share of right classes", _EVERY, "maximize", functions.accuracy),
+        Metric("balanced_accuracy", "mean recall of the classes", _EVERY, "maximize",
+               functions.balanced_accuracy),
+        Metric("f1", "F1 of the second class; mean over classes if more than two", _EVERY,
+               "maximize", functions.f1),
         Metric("roc_auc", "area under the ROC curve (one against the rest if multi-class)",
-               _CLASSES, "maximize", _roc_auc),
-        Metric("average_precision", "area under the precision-recall curve", ("binary",),
-               "maximize", _average_precision),
-        Metric("log_loss", "mean negative log-likelihood", _CLASSES, "minimize", _log_loss),
-        Metric("rmse", "root mean squared error", _VALUES, "minimize", _rmse),
-        Metric("mae", "mean absolute error", _VALUES, "minimize", _mae),
-        Metric("r2", "coefficient of determination", _VALUES, "maximize", _r2),
+               _CLASSES, "maximize", functions.roc_auc),
+        Metric("average_precision", "area under the precision-recall curve",
+               ("binary", "multilabel"), "maximize", functions.average_precision),
+        Metric("f1_micro", "F1 over all labels of all rows", ("multilabel",), "maximize",
+               functions.f1_micro, at_once=True),
+        Metric("exact_match", "share of rows with all labels right", ("multilabel",), "maximize",
+               functions.exact_match, at_once=True),
+        Metric("log_loss", "mean negative log-likelihood", _EVERY, "minimize", functions.log_loss),
+        Metric("perplexity", "exponential of the mean negative log-likelihood of a step",
+               ("sequence",), "minimize", functions.perplexity),
+        Metric("mean_iou", "intersection over union of each class, the mean over those there are",
+               ("dense",), "maximize", functions.mean_iou),
+        Metric("rmse", "root mean squared error", _VALUES, "minimize", functions.rmse),
+        Metric("mae", "mean absolute error", _VALUES, "minimize", functions.mae),
+        Metric("r2", "coefficient of determination", _VALUES, "maximize", functions.r2),
     )
 }  # fmt: skip
-DEFAULT_METRICS: dict[Kind, str] = {
-    "binary": "roc_auc",
-    "multiclass": "accuracy",
-    "regression": "rmse",
-}
-assert set(DEFAULT_METRICS) == set(KINDS)
-assert {name for name, m in METRICS.items() if "regression" not in m.kinds} == CLASS_METRICS
+assert {name for name, m in METRICS.items() if "binary" in m.kinds} == CLASS_METRICS
 
 
 def check_metric(
-    metric: str | MetricFunction | None, direction: Direction | None, kind: Kind | None = None
+    metric: str | MetricFunction | None, direction: Direction | None, kind: KindName | None = None
 ) -> None:
     """Refuses a metric that does not exist, is for another kind, or lacks its direction.
 
@@ -224,7 +139,7 @@ def check_metric(
 
 
 def make_objective(
-    metric: str | MetricFunction | None, direction: Direction | None, kind: Kind
+    metric: str | MetricFunction | None, direction: Direction | None, kind: KindName
 ) -> Objective:
     """Returns the objective that a task's metric and direction name.
 
@@ -232,12 +147,12 @@ def make_objective(
         TaskError: No such metric, one of another kind, or a function without a direction.
     """
     if metric is None:
-        metric = DEFAULT_METRICS[kind]
+        metric = KINDS[kind].default_metric
     check_metric(metric, direction, kind)
     if isinstance(metric, str):
-        return Objective(metric=metric, direction=METRICS[metric].direction)
+        return Objective(kind=kind, metric=metric, direction=METRICS[metric].direction)
     assert direction is not None
-    return Objective(metric=name_of(metric), direction=direction, function=metric)
+    return Objective(kind=kind, metric=name_of(metric), direction=direction, function=metric)
 
 
 def bounds(objective: Objective) -> tuple[float, float]:
@@ -261,14 +176,10 @@ def score(
     """
     if objective.function is not None:
         return score_by_function(objective, predictions, targets, weights)
+    kind = KINDS[objective.kind]
     if weights is None:
-        weights = torch.ones(targets.shape[-1:], dtype=torch.float64, device=targets.device)
-    value = METRICS[objective.metric].function(predictions, targets, weights).double()
-    rows = predictions.isfinite()
-    if objective.metric in _by_probabilities():
-        rows = rows.all(-1)
-    return torch.where(rows.all(-1), value, torch.nan)
-
-
-def _by_probabilities() -> set[str]:
-    return {name for name, m in METRICS.items() if "regression" not in m.kinds}
+        count = targets.shape[-1 - kind.target_axes]
+        weights = torch.ones(count, dtype=torch.float64, device=targets.device)
+    value = METRICS[objective.metric].score(kind, predictions, targets, weights).double()
+    finite = predictions.isfinite().flatten(-1 - kind.prediction_axes).all(-1)
+    return torch.where(finite, value, torch.nan)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from pawl.errors import TaskError, first_line
-from pawl.task import Given, Kind, MetricFunction, Objective
+from pawl.kinds import KINDS
+from pawl.task import Given, MetricFunction, Objective
 
 _FORMS: dict[Given, str] = {
     "probabilities": "probabilities of the classes",
@@ -30,9 +31,7 @@ def name_of(metric: MetricFunction) -> str:
     return str(getattr(metric, "__name__", type(metric).__name__))
 
 
-def choose_given(
-    objective: Objective, kind: Kind, made_up: Sequence[Tensor], targets: Tensor
-) -> Objective:
+def choose_given(objective: Objective, made_up: Sequence[Tensor], targets: Tensor) -> Objective:
     """Decides what a function is given as predictions: the first form that it can work with.
 
     Probabilities come first, then, of two classes, those of the second, then class numbers. A form
@@ -40,16 +39,15 @@ def choose_given(
 
     Args:
         objective: With a function of the user's.
-        kind: What is predicted.
-        made_up: Unlike predictions of the same rows, each `[R, C]`, or `[R]` for a regression.
-        targets: `[R]`.
+        made_up: Unlike predictions of the same rows, each `[R, *P]`.
+        targets: `[R, *S]`.
 
     Raises:
         TaskError: It raises on every form.
     """
     forms: tuple[Given, ...] = ("probabilities",)
-    if kind != "regression":
-        forms = tuple(f for f in _FORMS if f != "second" or kind == "binary")
+    if KINDS[objective.kind].has_classes:
+        forms = tuple(f for f in _FORMS if f != "second" or objective.kind == "binary")
     usable, errors = [], []
     for given in forms:
         tried = replace(objective, given=given)
@@ -82,11 +80,12 @@ def score_by_function(
 ) -> Tensor:
     """Returns the metric's values; see `pawl.training.metrics.score`."""
     assert objective.function is not None
-    by_class = not targets.is_floating_point()
-    row_axis = -2 if by_class else -1
-    lead = predictions.shape[:row_axis]
-    flat_p = predictions.reshape(-1, *predictions.shape[row_axis:]).cpu().numpy()
-    flat_t = targets.expand(*lead, targets.shape[-1]).reshape(-1, targets.shape[-1]).cpu().numpy()
+    kind = KINDS[objective.kind]
+    of_rows = predictions.shape[-1 - kind.prediction_axes :]
+    lead = predictions.shape[: -len(of_rows)]
+    flat_p = predictions.reshape(-1, *of_rows).cpu().numpy()
+    shape = targets.shape[-1 - kind.target_axes :]
+    flat_t = targets.expand(*lead, *shape).reshape(-1, *shape).cpu().numpy()
     counts: list[np.ndarray | None] = [None] * len(flat_p)
     if weights is not None:
         expanded = weights.expand(*lead, weights.shape[-1]).reshape(-1, weights.shape[-1])
@@ -97,14 +96,14 @@ def score_by_function(
             values.append(float("nan"))
             continue
         rows = np.repeat(np.arange(len(t)), 1 if repeat is None else repeat)
-        given = _in_form(p, objective.given)
+        given = _in_form(p, objective)
         try:
             values.append(float(objective.function(t[rows], given[rows])))
         except Exception as error:
             if repeat is not None:  # a draw may lack what the metric needs, such as a class
                 values.append(float("nan"))
                 continue
-            what = f" ({_FORMS[objective.given]})" if by_class else ""
+            what = f" ({_FORMS[objective.given]})" if kind.has_classes else ""
             raise TaskError(
                 f"the metric {objective.metric} raised {type(error).__name__}: "
                 f"{first_line(error)}; it is called with targets {t.shape} and predictions "
@@ -113,7 +112,7 @@ def score_by_function(
     return torch.tensor(values, dtype=torch.float64).view(lead)
 
 
-def _in_form(p: np.ndarray, given: Given) -> np.ndarray:
-    if given == "second":
+def _in_form(p: np.ndarray, objective: Objective) -> np.ndarray:
+    if objective.given == "second":
         return p[:, 1]
-    return p.argmax(axis=1) if given == "labels" else p
+    return KINDS[objective.kind].labels(p) if objective.given == "labels" else p

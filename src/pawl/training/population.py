@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from pawl import rng
 from pawl.data.types import Examples
-from pawl.models import Front, dropouts
+from pawl.kinds import KINDS
+from pawl.models import Front, dropouts, predicts_several_times
 from pawl.recipe import Recipe
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
@@ -107,7 +108,7 @@ class Stepper(Protocol):
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
     ) -> Tensor:
-        """Returns logits `[N, R, C]`, or scaled values `[N, R]`, in evaluation mode."""
+        """Returns outputs `[N, R, ...]`, as the loss takes them, in evaluation mode."""
 
 
 class Population:
@@ -124,6 +125,7 @@ class Population:
         step: Steps taken, `[N]`.
         total: Steps of the whole trial, `[N]`.
         steps_per_epoch: Batches per pass over a member's training rows, `[N]`.
+        several: Whether a model returns several predictions of each row in training.
         state: All that training changes.
     """
 
@@ -141,6 +143,7 @@ class Population:
         self.front, self.body, _ = built[0]
         self.layout = Layout.of(self.body)
         self.dropouts = [name for name, _ in dropouts(self.body)]
+        self.several = predicts_several_times(self.body)
         self._append(members, built)
 
     def __len__(self) -> int:
@@ -182,8 +185,8 @@ class Population:
 
     def _refresh(self) -> None:
         fits = self.fits
-        self.target_mean = torch.tensor([fit.target_mean for fit in fits], device=self.device)
-        self.target_std = torch.tensor([fit.target_std for fit in fits], device=self.device)
+        self.target_mean = torch.stack([fit.target_mean for fit in fits]).to(self.device)
+        self.target_std = torch.stack([fit.target_std for fit in fits]).to(self.device)
         self.steps_per_epoch = torch.tensor([fit.steps_per_epoch for fit in fits])
         self.total = self.steps_per_epoch * torch.tensor([m.epochs for m in self.members])
         self.seed_key = torch.tensor(
@@ -262,7 +265,7 @@ class Population:
             members: Which members predict; all by default.
 
         Returns:
-            Probabilities `[N, R, C]`, or values `[N, R]` in the target's units.
+            `[N, R, *P]` (`pawl.kinds`), values in the target's units.
         """
         weights, buffers = state or self.evaluated()
         kept = Kept(weights, buffers, self.state.front)
@@ -278,17 +281,16 @@ class Population:
             )
             mean, std = mean[index], std[index]
         per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
-        size = self.stepper.chunk(count, per_row)
+        schema, kind = self.problem.schema, KINDS[self.problem.schema.kind]
+        given = math.prod(kind.prediction_shape(schema.num_outputs, schema.places))
+        size = self.stepper.chunk(count, max(per_row, given))
         with torch.no_grad():
             parts = [
                 self.stepper.forward(self, examples, chunk.to(self.device), kept)
                 for chunk in torch.split(rows, size, dim=-1)
             ]
-        out = torch.cat(parts, dim=1)
-        if self.problem.schema.kind == "regression":
-            return out * std.unsqueeze(1) + mean.unsqueeze(1)
-        # Along the last axis a CPU goes row by row, which takes ten times as long for few classes.
-        return out.transpose(1, 2).softmax(1).transpose(1, 2).contiguous()
+        found = kind.predictions(torch.cat(parts, dim=1))
+        return found * std.unsqueeze(1) + mean.unsqueeze(1) if kind.scaled else found
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keeps these members, in this order."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
+from pawl.kinds import KINDS
 from pawl.models import Builder, Front, base_layers, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
@@ -79,7 +79,7 @@ class Problem:
 
     @property
     def targets(self) -> Tensor:
-        """Development targets, `[R]`."""
+        """Development targets, `[R, *S]`."""
         assert self.examples.targets is not None
         return self.examples.targets
 
@@ -148,16 +148,14 @@ class Problem:
 
     def base_loss(self) -> LossTerm:
         """Returns one member's loss before any technique: user's, or by the kind."""
-        kind, own = self.schema.kind, self.loss
+        kind, own = KINDS[self.schema.kind], self.loss
 
         def user(raw: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
             assert own is not None
             return own(raw, targets)
 
         def built_in(out: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
-            if kind == "regression":
-                return F.mse_loss(out, targets)
-            return F.cross_entropy(out, targets)
+            return kind.loss(out, targets)
 
         return user if own is not None else built_in
 

@@ -180,7 +180,7 @@ class Run:
         predictions = population.predict(problem.examples, rows, members=members)
         targets = problem.targets[rows.to(population.device)]
         if shared:
-            targets = targets.expand(len(members), -1)
+            targets = targets.expand(len(members), *targets.shape)
         return score(problem.objective, predictions, targets).float().cpu()
 
     def _keep_best(self, improved: Tensor) -> None:

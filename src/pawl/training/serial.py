@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pawl import rng
 from pawl.data.types import Examples
+from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import Batch
 from pawl.training.population import Population
@@ -115,7 +116,15 @@ class SerialStepper:
             with torch.enable_grad():
                 raw = body(inputs)
                 more = {name: tensor[0] for name, tensor in extras(batch).items()}
-                loss = batch_loss(problem, term, raw, batch.targets[0], parameters, more)
+                loss = batch_loss(
+                    problem,
+                    term,
+                    raw,
+                    batch.targets[0],
+                    parameters,
+                    more,
+                    several=population.several,
+                )
                 gradient.zero_()
                 loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
@@ -158,7 +167,7 @@ class SerialStepper:
     def forward(
         self, population: Population, examples: Examples, rows: Tensor, kept: Kept
     ) -> Tensor:
-        """Returns logits `[N, R, C]` or scaled values `[N, R]` for rows `[N, R]` or `[R]`."""
+        """Returns outputs, as the loss takes them, for rows `[N, R]` or `[R]`."""
         schema, results = population.problem.schema, []
         population.body.eval()
         for i in range(len(kept.weights)):
@@ -168,7 +177,7 @@ class SerialStepper:
             chosen = rows if rows.dim() == 1 else rows[i]
             inputs = {name: x[chosen] for name, x in examples.inputs.items()}
             raw = population.body(population.front(inputs))
-            results.append(outputs(raw, schema.kind, schema.num_outputs))
+            results.append(outputs(raw, KINDS[schema.kind], schema.num_outputs))
         return torch.stack(results)
 
 

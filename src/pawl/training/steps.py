@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from pawl.errors import TrialError
+from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import AVERAGE_INTERVAL, Batch, LossTerm
 from pawl.training.population import Population
@@ -15,7 +18,7 @@ from pawl.training.program import Namespace
 
 
 def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Returns targets `[N, B]`; values are put in units of the training rows' deviation."""
+    """Returns targets `[N, B, *S]`; values are put in units of the training rows' deviation."""
     if not targets.is_floating_point():
         return targets
     return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
@@ -35,28 +38,35 @@ def extras(batch: Batch) -> dict[str, Tensor]:
 def batch_loss(
     problem: Problem,
     term: LossTerm,
-    raw: Tensor,
+    raw: Any,
     targets: Tensor,
     weights: Mapping[str, Tensor],
     more: Mapping[str, Tensor],
+    *,
+    several: bool,
 ) -> Tensor:
     """Returns one member's loss of a batch.
 
     Args:
         problem: The task.
         term: The loss.
-        raw: What the model returned, `[B, ...]`; or several predictions of each row, `[K, B, O]`, whose
-            losses count alike.
-        targets: `[B]`.
+        raw: What the model returned: a tensor `[B, ...]`, or a tuple or dict of them.
+        targets: `[B, *S]`.
         weights: The model's, by name.
         more: The member's part of `extras`.
+        several: Whether it returned several predictions of each row, `[K, B, O]`, whose losses count
+            alike.
     """
-    if isinstance(raw, Tensor) and raw.dim() == 3:
+    if several:
         count = len(raw)
-        raw, targets = raw.flatten(0, 1), targets.repeat(count)
-        more = {name: x if name == "share" else x.repeat(count) for name, x in more.items()}
+        raw = raw.flatten(0, 1)
+        targets = targets.repeat(count, *([1] * (targets.dim() - 1)))
+        more = {
+            name: x if name == "share" else x.repeat(count, *([1] * (x.dim() - 1)))
+            for name, x in more.items()
+        }
     schema, own_loss = problem.schema, problem.loss is not None
-    out = raw if own_loss else outputs(raw, schema.kind, schema.num_outputs)
+    out = raw if own_loss else outputs(raw, KINDS[schema.kind], schema.num_outputs)
     loss = term(_weighed(out, more.get("weights")), targets, weights)
     if "partners" in more and "share" in more:
         other = term(_weighed(out, more.get("partner_weights")), more["partners"], weights)
@@ -64,13 +74,19 @@ def batch_loss(
     return loss
 
 
-def _weighed(out: Tensor, weights: Tensor | None) -> Tensor:
+def _weighed(out: Any, weights: Tensor | None) -> Any:
     """Returns outputs of the same values whose gradients are multiplied by the rows' weights `[B]`.
 
     So the rows of any loss can be weighed, also of one that returns a single number for the batch; what
     a loss adds for the weights of the model is left as it is.
     """
     if weights is None:
+        return out
+    return pytree.tree_map(lambda each: _weigh(each, weights), out)
+
+
+def _weigh(out: Any, weights: Tensor) -> Any:
+    if not isinstance(out, Tensor) or out.shape[:1] != weights.shape:  # not one of rows
         return out
     fixed = out.detach()
     return fixed + weights.view(-1, *([1] * (out.dim() - 1))) * (out - fixed)

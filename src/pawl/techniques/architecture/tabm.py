@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from pawl.data.types import Inputs
+from pawl.kinds import KINDS
 from pawl.models import MemberHeads, Spread, TabularNet
 from pawl.techniques.architecture._tables import needs_table_net
 from pawl.techniques.record import Settings, Stage, Technique
@@ -34,8 +35,8 @@ def tabm(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     assert isinstance(stem, nn.Linear)
     assert isinstance(out, nn.Linear)
     module.spread = Spread(torch.randn(settings.members, stem.in_features))
-    classes = module.spec.kind != "regression"
-    module.out = MemberHeads(settings.members, out.in_features, out.out_features, classes=classes)
+    kind = KINDS[module.spec.kind]
+    module.out = MemberHeads(settings.members, out.in_features, out.out_features, kind)
     return module
 
 

@@ -7,16 +7,19 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from pawl.kinds import KINDS
 from pawl.techniques.record import Batch, Facts
 
 _IMAGE_RANK = 3
 
 
 def needs_images(facts: Facts) -> str | None:
-    """Says that there are no images `[C, H, W]` among the inputs."""
-    if any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs):
-        return None
-    return "the task has no images"
+    """Says that there are no images `[C, H, W]` among the inputs, or that their pixels must stay."""
+    if not any(len(spec.shape) == _IMAGE_RANK for spec in facts.schema.inputs):
+        return "the task has no images"
+    if KINDS[facts.schema.kind].has_places:
+        return "targets lie on the pixels, which would move away from them"
+    return None
 
 
 def on_images(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pawl import rng
-from pawl.techniques.record import Batch, Settings, Stage, Technique, number
+from pawl.kinds import KINDS
+from pawl.techniques.record import Batch, Facts, Settings, Stage, Technique, number
 
 
 class MixupSettings(Settings):
@@ -49,6 +50,16 @@ def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
     )
 
 
+def _fits(facts: Facts) -> str | None:
+    if any(spec.is_mask for spec in facts.schema.inputs):
+        return "rows of unlike lengths have no steps in common"
+    if not KINDS[facts.schema.kind].has_places:
+        return None
+    if all(spec.dtype != "int64" for spec in facts.schema.inputs):
+        return None
+    return "steps of two sequences would alternate at random"
+
+
 TECHNIQUE = Technique(
     name="mixup",
     stage=Stage.BATCH,
@@ -59,4 +70,5 @@ TECHNIQUE = Technique(
     memberwise=frozenset({"alpha"}),
     reads=frozenset({"geometry", "values"}),
     writes=frozenset({"mixture"}),
+    fits=_fits,
 )

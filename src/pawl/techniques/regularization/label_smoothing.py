@@ -7,7 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pawl.kinds import KINDS, NOTHING
 from pawl.techniques.record import Facts, LossTerm, Settings, Stage, Technique, number
+
+_ROWS_AND_CLASSES = 2
 
 
 class LabelSmoothingSettings(Settings):
@@ -20,16 +23,19 @@ def label_smoothing(loss: LossTerm, settings: Any) -> LossTerm:
     """Mixes the loss with the cross-entropy to the uniform distribution over classes."""
 
     def smoothed(outputs: Tensor, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-        uniform = -outputs.log_softmax(-1).mean()
+        uniform = -outputs.log_softmax(-1)
+        if uniform.dim() > _ROWS_AND_CLASSES:  # places without a class have no part in the loss
+            there = targets != NOTHING
+            uniform = (uniform.mean(-1) * there).sum() / there.sum()
         amount: Tensor = settings.amount
-        return (1.0 - amount) * loss(outputs, targets, weights) + amount * uniform
+        return (1.0 - amount) * loss(outputs, targets, weights) + amount * uniform.mean()
 
     return smoothed
 
 
 def _fits(facts: Facts) -> str | None:
-    if facts.schema.kind == "regression":
-        return "a regression has no labels to smooth"
+    if not KINDS[facts.schema.kind].exclusive:
+        return "only one of several classes can be smoothed towards the others"
     return "your own loss decides how labels count" if facts.own_loss else None
 
 
