@@ -38,6 +38,7 @@ ROOMS = (
     "progress",
     "doctor",
     "supervisor",
+    "functions",
     "result",
     "api",
     "estimators",

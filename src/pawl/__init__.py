@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
+    from pawl.functions import tune
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
     from pawl.single import compare, train
-    from pawl.task import Task
+    from pawl.task import FunctionTask, Task
     from pawl.techniques import Technique, register
 
 _HOMES = {
     "Bundle": "pawl.deployment",
+    "FunctionTask": "pawl.task",
     "PawlClassifier": "pawl.estimators",
     "PawlError": "pawl.errors",
     "PawlRegressor": "pawl.estimators",
@@ -43,10 +45,12 @@ _HOMES = {
     "optimize": "pawl.api",
     "register": "pawl.techniques",
     "train": "pawl.single",
+    "tune": "pawl.functions",
 }
 
 __all__ = [
     "Bundle",
+    "FunctionTask",
     "PawlClassifier",
     "PawlError",
     "PawlRegressor",
@@ -60,6 +64,7 @@ __all__ = [
     "optimize",
     "register",
     "train",
+    "tune",
 ]
 
 

@@ -13,7 +13,7 @@ from pawl.campaign import run_campaign
 from pawl.data import resolve_task
 from pawl.errors import LedgerError, TaskError, option
 from pawl.ledger import Ledger, new_folder
-from pawl.options import Call, Options, optimizing
+from pawl.options import Call, Options, in_order, optimizing
 from pawl.recipe import Recipe
 from pawl.result import Result, load
 from pawl.task import Task
@@ -193,7 +193,8 @@ def limits(call: Call) -> tuple[float, float] | None:
 
 def _command(call: Call, source: Any, names: str) -> str:
     """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
-    set_ = call.repeated()
+    differing = call.repeated()
+    set_ = {name: differing[name] for name in in_order(Options) if name in differing}
     if all(isinstance(value, _TYPED) for value in (source, *set_.values())):
         flags = [
             text

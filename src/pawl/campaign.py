@@ -72,7 +72,9 @@ def run_campaign(
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
     identity = identity or {}
-    with _ledger(folder, data, code, identity, resume=resume, accept=accept_changes) as ledger:
+    with ledger_of(
+        folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes
+    ) as ledger:
         ledger.charge(time.monotonic() - started)
         session = Session(
             problem, ledger, options.seed, options.seconds, listener, executor=executor
@@ -87,20 +89,33 @@ def run_campaign(
         return deliver(session, task, data, found, source=source, command=command)
 
 
-def _ledger(
+def ledger_of(
     folder: Path,
-    data: LoadedData,
+    fingerprint: str,
     code: dict[str, str | None],
     identity: dict[str, Any],
     *,
     resume: bool,
     accept: bool,
 ) -> Ledger:
+    """Starts a campaign's ledger, or opens it to go on if it is still the same campaign.
+
+    Args:
+        folder: The campaign's.
+        fingerprint: Of its data.
+        code: Fingerprints of the user's code, by role.
+        identity: What else a new ledger remembers.
+        resume: Whether to go on.
+        accept: Whether to go on though the code has changed.
+
+    Raises:
+        LedgerError: It is another campaign's, or of another version.
+    """
     if not resume:
-        what = {"fingerprint": data.fingerprint, "code": code, "versions": versions()}
+        what = {"fingerprint": fingerprint, "code": code, "versions": versions()}
         return Ledger.create(folder, {**identity, **what})
     ledger = Ledger.open(folder)
-    if ledger.identity.get("fingerprint") != data.fingerprint:
+    if ledger.identity.get("fingerprint") != fingerprint:
         ledger.close()
         raise LedgerError(
             f"the data is not what the campaign in {str(folder)!r} was started with; give the same "

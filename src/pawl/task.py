@@ -76,6 +76,32 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FunctionTask:
+    """A plain function that is to be optimized; what it trains, and by what, is its own matter.
+
+    Attributes:
+        train: `train(settings, seed) -> metrics`: a number, or a mapping of names to numbers. All that
+            is random in it should follow from the seed (a whole number below 2**31).
+        settings: A pydantic model, whose fields' bounds are the ranges that are searched (`ge`, `le`,
+            literals and truth values; `json_schema_extra={"log": True}` for a log scale), and of which
+            the function gets an instance; or a mapping of names to ranges, `(low, high)`,
+            `(low, high, "log")` or a list of choices, and the function gets a dict.
+        metric: Which of the metrics is improved; needed where the function returns several.
+        direction: Whether more of it is better.
+        baseline: Settings to start from and to beat: the model's defaults, or the middle of each range,
+            where they are not named here.
+        name: What reports call the task; by default the function's own name.
+    """
+
+    train: Callable[[Any, int], Any]
+    settings: Any
+    metric: str | None = None
+    direction: Direction = "maximize"
+    baseline: dict[str, Any] | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What is to be optimized.
 
@@ -98,7 +124,7 @@ class Task:
     """
 
     data: Any
-    target: str | Sequence[str] | None = None
+    target: str | int | Sequence[str] | None = None
     test: Any = None
     kind: KindName | None = None
     metric: str | MetricFunction | None = None

@@ -54,8 +54,8 @@ def test_it_starts_there_brings_in_no_more_and_resumes_so(tmp_path: Path) -> Non
     ("given", "message"),
     [
         ({"only": ["dropuot"]}, "unknown technique 'dropuot' (did you mean 'dropout'?)"),
-        ({"only": []}, "give a list of technique names"),
-        ({"only": "dropout"}, "give a list of technique names"),
+        ({"only": []}, "give a list of names"),
+        ({"only": "dropout"}, "give a list of names"),
         ({"only": ["flip"]}, "technique 'flip' does not fit this task"),
         ({"epochs": 0}, "got epochs=0; give a whole number, 1 or more"),
         ({"baseline": "missing.toml"}, "cannot read the recipe 'missing.toml'"),

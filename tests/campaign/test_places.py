@@ -90,7 +90,7 @@ def score(what: str, actual: np.ndarray, predicted: dict[str, np.ndarray]) -> fl
     there = actual != NOTHING
     p, labels = predicted["probabilities"][there], predicted["prediction"][there]
     if what == "language":
-        return math.exp(log_loss(actual[there], p.astype(float), labels=list(range(p.shape[-1]))))
+        return math.exp(log_loss(actual[there], p, labels=list(range(p.shape[-1]))))
     if what == "masks":
         return float(jaccard_score(actual[there], labels, average="macro"))
     return float(accuracy_score(actual[there], labels))

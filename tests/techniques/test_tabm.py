@@ -8,6 +8,7 @@ from problems import plain, problem
 from torch import Tensor
 from torch.nn import functional as F
 
+from pawl.kinds import KINDS, KindName
 from pawl.models import MemberHeads, Spread
 from pawl.techniques import technique
 from pawl.training.steps import batch_loss
@@ -22,18 +23,16 @@ def test_each_member_sees_the_rows_in_its_own_scale() -> None:
         torch.testing.assert_close(spread[member], x * scale[member])
 
 
-@pytest.mark.parametrize("classes", [True, False])
-def test_deployed_members_predict_their_mean(classes: bool) -> None:
-    heads = MemberHeads(3, 6, 2, classes=classes)
+@pytest.mark.parametrize("name", ["binary", "multilabel", "multitarget"])
+def test_deployed_members_predict_their_mean(name: KindName) -> None:
+    kind = KINDS[name]
+    heads = MemberHeads(3, 6, 2, kind)
     x = torch.randn(3 * 5, 6)
     each = heads.train()(x)
     assert each.shape == (3, 5, 2)
     torch.testing.assert_close(each[1], x[5:10] @ heads.weight[1] + heads.bias[1])
     together = heads.eval()(x)
-    if classes:
-        torch.testing.assert_close(together.softmax(-1), each.softmax(-1).mean(0))
-    else:
-        torch.testing.assert_close(together, each.mean(0))
+    torch.testing.assert_close(kind.predictions(together), kind.predictions(each).mean(0))
 
 
 def test_the_loss_is_the_mean_of_the_members_losses() -> None:
@@ -42,7 +41,7 @@ def test_the_loss_is_the_mean_of_the_members_losses() -> None:
     weights, partners = torch.rand(12), torch.randint(0, 2, (12,))
 
     def loss(more: dict[str, Tensor]) -> Tensor:
-        return batch_loss(one, one.base_loss(), raw, targets, {}, more)
+        return batch_loss(one, one.base_loss(), raw, targets, {}, more, several=True)
 
     each = torch.stack([F.cross_entropy(out, targets) for out in raw])
     torch.testing.assert_close(loss({}), each.mean())

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
+from pawl import budget as budgets
 from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import DataWarning
-from pawl.options import Call, CompareCall, PlanOptions, TrainCall
+from pawl.options import Call, CompareCall, PlanOptions, TrainCall, TuneCall
 
 _STARTED = time.monotonic()
 
@@ -67,6 +68,35 @@ def optimize(
         show.json_text(result.summary.to_json())
         return
     show.campaign(result)
+
+
+@app.command()
+@with_options(TuneCall)
+def tune(
+    ctx: typer.Context,
+    given: dict[str, Any],
+    task: Annotated[
+        str | None, typer.Argument(help="module.py[:name] that has a pawl.FunctionTask.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what improves a plain function of settings and a seed, and prove it over seeds.
+
+    Example: pawl tune experiment.py --budget 10m
+    """
+    from pawl.functions import tune as run  # noqa: PLC0415
+
+    call = TuneCall(**given)
+    if folder := call.resume or call.out:
+        ctx.obj.tell(folder=str(Path(folder).absolute()))
+    if call.resume is None and call.seconds is not None:
+        ctx.obj.tell(budget=call.seconds, seconds=call.seconds + budgets.grace(call.seconds))
+    with _progress() as listener:
+        result = run(task, **given, listener=listener, started=_STARTED)
+    if as_json:
+        show.json_text(result.summary.to_json())
+        return
+    show.tuned(result)
 
 
 @app.command()

@@ -90,6 +90,30 @@ def campaign(result: Any) -> None:
     line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
 
 
+def tuned(result: Any) -> None:
+    """Shows what a campaign over a function found and left."""
+    summary = result.summary
+    out.print()
+    out.print(summary.statement, style="bold")
+    if summary.changes:
+        table = _table("setting", "verdict", "from", "to", "effect", "95% interval", "seeds")
+        for each in summary.changes:
+            effect, interval, seeds = "not measured", "", ""
+            if each.effect is not None:
+                low, high = each.effect.interval
+                effect, interval = f"{each.effect.value:+.3g}", f"{low:+.3g} to {high:+.3g}"
+                seeds = str(each.effect.n)
+            values = [
+                f"{v:.4g}" if isinstance(v, float) else str(v) for v in (each.before, each.after)
+            ]
+            table.add_row(each.name, each.verdict, *values, effect, interval, seeds)
+        out.print()
+        out.print(table)
+    out.print()
+    line(f"report   {result.report}")
+    line(f"settings {result.folder / 'settings.json'}")
+
+
 def _suggested(suggests: Sequence[str]) -> str:
     return f"; try {', '.join(suggests)}" if suggests else ""
 

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pawl.data.samples import SAMPLES
 from pawl.errors import PawlError, TaskError, did_you_mean
 from pawl.options import READ_OPTIONS, ReadOptions
 from pawl.processes import one_process
-from pawl.task import Task
+from pawl.task import FunctionTask, Task
 
+T = TypeVar("T", Task, FunctionTask)
 _FIELDS = tuple(field.name for field in dataclasses.fields(Task))
 
 
@@ -46,6 +47,8 @@ def resolve_task(source: Any, **overrides: Any) -> Task:
         return dataclasses.replace(own, read=ReadOptions(**{**own.read.given, **reading}))
     if isinstance(source, str | Path) and _module_parts(str(source)) is not None:
         source = load_module_task(str(source))
+    if isinstance(source, FunctionTask):
+        raise TaskError("got a FunctionTask; a function's settings are for pawl tune")
     if not isinstance(source, Task):
         return Task(**{"data": source, **given})
     if "metric" in given and source.metric is not None:
@@ -63,6 +66,24 @@ def load_module_task(source: str) -> Task:
     Raises:
         TaskError: If the file is missing, does not import, lacks the name, or it gives no task.
     """
+    task, path = _from_module(source, Task)
+    return dataclasses.replace(
+        task,
+        data=_resolved(task.data, path.parent),
+        test=_resolved(task.test, path.parent),
+    )
+
+
+def load_from_module(source: str, kind: type[T]) -> T:
+    """Imports `module.py` or `module.py:name` and returns its task, of this kind.
+
+    Raises:
+        TaskError: See `load_module_task`.
+    """
+    return _from_module(source, kind)[0]
+
+
+def _from_module(source: str, kind: type[T]) -> tuple[T, Path]:
     parts = _module_parts(source)
     if parts is None:
         raise TaskError(f"got {source!r}; allowed is module.py or module.py:name")
@@ -76,24 +97,22 @@ def load_module_task(source: str) -> Task:
         if name not in vars(module):
             raise TaskError(
                 f"{path.name} has no {name!r}{did_you_mean(name, public)}; define "
-                f"`{name} = pawl.Task(...)` there, or name another with {path.name}:name"
+                f"`{name} = pawl.{kind.__name__}(...)` there, or name another with {path.name}:name"
             )
         value = vars(module)[name]
-        if callable(value) and not isinstance(value, Task):
+        if callable(value) and not isinstance(value, Task | FunctionTask):
             try:
                 value = value()
             except (Exception, SystemExit) as error:
                 raise TaskError(f"{_where(error, path)}, when {name}() was called") from error
-    if not isinstance(value, Task):
+    if not isinstance(value, kind):
+        other = "; it is for pawl tune" if isinstance(value, FunctionTask) else ""
+        other = "; it is for pawl optimize" if isinstance(value, Task) else other
         raise TaskError(
-            f"{name!r} in {path.name} is of type {type(value).__name__}; allowed is a pawl.Task, "
-            f"or a function without arguments that returns one"
+            f"{name!r} in {path.name} is of type {type(value).__name__}; allowed is a "
+            f"pawl.{kind.__name__}, or a function without arguments that returns one{other}"
         )
-    return dataclasses.replace(
-        value,
-        data=_resolved(value.data, path.parent),
-        test=_resolved(value.test, path.parent),
-    )
+    return value, path
 
 
 def _module_parts(source: str) -> tuple[Path, str] | None:

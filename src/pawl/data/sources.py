@@ -103,7 +103,7 @@ def require_form(source: Source, form: Form, role: str) -> None:
         )
 
 
-def refuse_target(target: str | Sequence[str] | None, own: str, form: str) -> None:
+def refuse_target(target: str | int | Sequence[str] | None, own: str, form: str) -> None:
     """Raises `DataError` when a target column is named for data that has no columns."""
     if target not in (None, own, [own], (own,)):
         raise DataError(

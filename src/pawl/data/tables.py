@@ -152,12 +152,12 @@ def _check_columns(frame: pd.DataFrame, targets: Sequence[str], options: ReadOpt
 
 
 def _choose_targets(
-    source: Source, wanted: str | Sequence[str] | None, options: ReadOptions
+    source: Source, wanted: str | int | Sequence[str] | None, options: ReadOptions
 ) -> tuple[str, ...]:
     names = [str(name) for name in source.value.columns]
     if wanted is not None:
         # A header may hold a comma itself.
-        parts = [wanted] if isinstance(wanted, str) else [str(each) for each in wanted]
+        parts = [str(wanted)] if isinstance(wanted, str | int) else [str(each) for each in wanted]
         split = [part for each in parts for part in ([each] if each in names else each.split(","))]
         chosen = tuple(dict.fromkeys(part if part in names else part.strip() for part in split))
         if source.targets:

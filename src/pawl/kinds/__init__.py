@@ -1,9 +1,10 @@
 """What can be predicted, by name."""
 
 from pawl.kinds.classes import AnyOf, OneOf
-from pawl.kinds.kind import NOTHING, Kind, KindName
+from pawl.kinds.kind import NOTHING, Kind
 from pawl.kinds.places import ClassAtEachPixel, ClassAtEachStep, ValueAtEachPixel
 from pawl.kinds.values import SeveralValues, Values
+from pawl.options import KindName
 
 KINDS: dict[KindName, Kind] = {
     kind.name: kind

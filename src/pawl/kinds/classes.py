@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pawl.kinds.kind import Kind, KindName
+from pawl.kinds.kind import Kind
+from pawl.options import KindName
 
 SURE = 0.9
 """How likely the right class is made by a good prediction that is made up."""

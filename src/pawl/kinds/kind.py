@@ -8,17 +8,14 @@ and `P` that of one row's prediction.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-KindName = Literal[
-    "binary", "multiclass", "multilabel", "sequence", "dense",
-    "regression", "multitarget", "dense_regression",
-]  # fmt: skip
+from pawl.options import KindName
+
 NOTHING = -100
 """The class of a place that has none, such as padding; PyTorch's `ignore_index`."""
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pawl.kinds.classes import SURE, OneOf
-from pawl.kinds.kind import NOTHING, Kind, KindName
+from pawl.kinds.kind import NOTHING, Kind
 from pawl.kinds.values import Values
+from pawl.options import KindName
 
 
 class ClassAtEachStep(OneOf):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pawl.kinds.kind import Kind, KindName
+from pawl.kinds.kind import Kind
+from pawl.options import KindName
 
 _MAX_BINS = 10
 

@@ -3,18 +3,19 @@
 from pawl.options.campaign import (
     Call,
     CompareCall,
-    Deliver,
-    ExecutorName,
     Options,
     PlanOptions,
     RunOptions,
     TaskOptions,
     TrainCall,
+    TuneCall,
+    TuneOptions,
     in_order,
 )
-from pawl.options.face import comparing, optimizing, training
+from pawl.options.face import comparing, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
+from pawl.options.shared import Deliver, ExecutorName, KindName
 
 __all__ = [
     "AS_IT_IS",
@@ -25,6 +26,7 @@ __all__ = [
     "CompareCall",
     "Deliver",
     "ExecutorName",
+    "KindName",
     "Options",
     "OptionsModel",
     "PlanOptions",
@@ -32,9 +34,12 @@ __all__ = [
     "RunOptions",
     "TaskOptions",
     "TrainCall",
+    "TuneCall",
+    "TuneOptions",
     "comparing",
     "in_order",
     "optimizing",
     "plain",
     "training",
+    "tuning",
 ]

@@ -46,10 +46,22 @@ class Comparing(Protocol[P, R_co]):
         """Calls it."""
 
 
+class Tuning(Protocol[P, R_co]):
+    """A function of a task."""
+
+    def __call__(self, task: Any = None, *args: P.args, **options: P.kwargs) -> R_co:
+        """Calls it."""
+
+
 def optimizing(
     options: Callable[P, M],
 ) -> Callable[[Callable[[Any, Any, M], R_co]], Optimizing[P, R_co]]:
     """Gives a function of a source and targets the fields of a model as keywords."""
+    return functools.partial(_with_keywords, options, optional=True)
+
+
+def tuning(options: Callable[P, M]) -> Callable[[Callable[[Any, M], R_co]], Tuning[P, R_co]]:
+    """Gives a function of a task the fields of a model as keywords."""
     return functools.partial(_with_keywords, options, optional=True)
 
 

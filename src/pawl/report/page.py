@@ -8,11 +8,8 @@ to that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import resources
-
-from pawl.kinds import KINDS
 from pawl.report import outcome, seconds, sections, verdicts, words
+from pawl.report.filling import Labels, Tile, fill
 from pawl.report.records import Report
 from pawl.report.summary import Summary
 from pawl.report.text import (
@@ -32,18 +29,7 @@ from pawl.report.text import (
     ratio,
 )
 
-_TEMPLATES = "templates"
 _MOST_NAMED = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """A headline number."""
-
-    name: str
-    value: str
-    detail: str
-    accent: bool = False
 
 
 def render(report: Report) -> str:
@@ -55,19 +41,15 @@ def render(report: Report) -> str:
         report: The campaign's result. Trials, curves, techniques and findings may be empty, and
             values that are missing or not finite show as dashes.
     """
-    import jinja2  # noqa: PLC0415 - `pawl --help` must not pay for it
-    from markupsafe import Markup  # noqa: PLC0415
-
-    folder = resources.files("pawl.report") / _TEMPLATES
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["drawing"] = Markup
-    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     summary = report.summary
-    return template.render(
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        summary=summary,
+    compared = summary.delivered == "candidate"
+    return fill(
+        labels=Labels(
+            arms="Baseline against final"
+            if compared
+            else "The baseline, and the best recipe found",
+            recipe="The final recipe" if compared else "The recipe in the bundle: the baseline",
+        ),
         title=f"{clean(summary.task.name)}: {outcome.headline(summary).rstrip('.')}",
         name=clean(summary.task.name),
         facts=_facts(summary),
@@ -76,7 +58,7 @@ def render(report: Report) -> str:
         standfirst=words.standfirst(summary),
         tiles=_tiles(summary),
         arms=sections.arms(summary),
-        compared=summary.delivered == "candidate",
+        compared=compared,
         forest=verdicts.forest(summary),
         dash=DASH,
         techniques=verdicts.rows(summary),
@@ -106,6 +88,8 @@ def render(report: Report) -> str:
 
 
 def _facts(summary: Summary) -> list[str]:
+    from pawl.kinds import KINDS  # noqa: PLC0415 - it imports torch
+
     task = summary.task
     kind = KINDS[task.kind].phrase
     if task.kind == "multiclass":

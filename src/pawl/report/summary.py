@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pawl.kinds import KindName
+from pawl.options import KindName
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 

@@ -7,16 +7,17 @@ generation's number and told the trials in the ledger, and so a resumed search a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from pawl import rng
-from pawl.search.space import Params, Space
+from pawl.search.space import Params
 
 SamplerName = Literal["tpe", "random"]
 _STARTUP_TRIALS = 12
@@ -37,6 +38,17 @@ class Told:
     rung: int | None
 
 
+class Searchable(Protocol):
+    """What a sampler needs to know of a space."""
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distributions by parameter."""
+
+    def structure(self, params: Mapping[str, Any]) -> Params:
+        """Returns the part of a point that members of one generation share."""
+
+
 class Sampler:
     """Asks for one generation's points.
 
@@ -49,7 +61,12 @@ class Sampler:
     """
 
     def __init__(
-        self, space: Space, name: SamplerName, seed: int, generation: int, history: Sequence[Told]
+        self,
+        space: Searchable,
+        name: SamplerName,
+        seed: int,
+        generation: int,
+        history: Sequence[Told],
     ) -> None:
         self.space = space
         self.name = name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -81,7 +82,9 @@ class Space:
                 self._add(f"use:{t.name}", CategoricalDistribution([False, True]), structural=True)
             for key in _searched(t):
                 name = f"{t.name}.{key}"
-                distribution = _distribution(name, t.settings.model_fields[key])
+                distribution = distribution_of(t.settings.model_fields[key])
+                if distribution is None:
+                    raise TypeError(f"setting {name} has no search space")
                 self._add(name, distribution, structural=key not in t.memberwise)
 
     def _add(self, name: str, distribution: BaseDistribution, *, structural: bool) -> None:
@@ -146,17 +149,42 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-def _distribution(name: str, field: FieldInfo) -> BaseDistribution:
-    """Returns the distribution that a field's type and bounds declare."""
+def distribution_of(field: FieldInfo) -> BaseDistribution | None:
+    """Returns the distribution that a field's type and bounds declare; `None` if they declare none."""
+    if not _extra(field).get("searched", True):
+        return None
     if get_origin(field.annotation) is Literal:
         return CategoricalDistribution(list(get_args(field.annotation)))
     if field.annotation is bool:
         return CategoricalDistribution([False, True])
-    low: Any = next(m.ge for m in field.metadata if isinstance(m, annotated_types.Ge))
-    high: Any = next(m.le for m in field.metadata if isinstance(m, annotated_types.Le))
+    low, high = _bounds(field)
+    if low is None or high is None:
+        return None
     log = bool(_extra(field).get("log"))
     if field.annotation is int:
         return IntDistribution(int(low), int(high), log=log)
     if field.annotation is float:
         return FloatDistribution(float(low), float(high), log=log)
-    raise TypeError(f"setting {name} is of type {field.annotation}, which has no search space")
+    return None
+
+
+def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    """Returns the least and the most that a field may be; `None` where it has no bound."""
+    low: Any = None
+    high: Any = None
+    for each in field.metadata:
+        if isinstance(each, annotated_types.Ge):
+            low = each.ge
+        elif isinstance(each, annotated_types.Le):
+            high = each.le
+        elif isinstance(each, annotated_types.Gt):
+            low = _next(field, each.gt, 1)
+        elif isinstance(each, annotated_types.Lt):
+            high = _next(field, each.lt, -1)
+    return low, high
+
+
+def _next(field: FieldInfo, value: Any, direction: int) -> Any:
+    if field.annotation is int:
+        return value + direction
+    return math.nextafter(value, direction * math.inf)

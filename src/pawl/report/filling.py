@@ -1,0 +1,60 @@
+"""The page's template, filled: one for campaigns over models and over functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+_TEMPLATES = "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A headline number."""
+
+    name: str
+    value: str
+    detail: str
+    accent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What the page calls things.
+
+    Attributes:
+        arms: Over the figures of both arms.
+        changes: Over the changes from the baseline.
+        change: What one of them is.
+        effect: Over the effects.
+        equal_time: Whether effects at equal time are shown.
+        unmeasured: Said where no change was measured.
+        recipe: Over what is delivered.
+        latency: Under the costs.
+    """
+
+    arms: str
+    changes: str = "What helped, and what did not"
+    change: str = "Technique"
+    effect: str = "Effect, equal steps"
+    equal_time: bool = True
+    unmeasured: str = "No technique's effect was measured within the budget."
+    recipe: str
+    latency: str = "Latency is the median in ONNX Runtime on this machine."
+
+
+def fill(**context: Any) -> str:
+    """Returns the page as HTML text; every text in the context is escaped but for the charts."""
+    import jinja2  # noqa: PLC0415 - `pawl --help` must not pay for it
+    from markupsafe import Markup  # noqa: PLC0415
+
+    folder = resources.files("pawl.report") / _TEMPLATES
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["drawing"] = Markup
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        css=Markup((folder / "report.css").read_text(encoding="utf-8")), **context
+    )
