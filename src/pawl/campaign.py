@@ -187,11 +187,12 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
         trials = search(session, baseline, replace(pace.search, deadline=deadline), only=only)
 
     session.floor = pacing.floor(session, pace)
-    count, pairs = session.ledger.decide(
-        "race", lambda: list(pacing.finalists(session, pace, trials))
-    )
     good = starts(baseline, session.facts, only)
-    recipes = contenders(trials, sign, count, good) or [baseline]
+    entrants = partial(contenders, trials, sign, good=good)
+    count, pairs = session.ledger.decide(
+        "race", lambda: list(pacing.finalists(session, pace, trials, entrants))
+    )
+    recipes = entrants(count) or [baseline]
     candidate = race(session, recipes, pairs)
     others = [candidate]
     if trials:

@@ -6,6 +6,7 @@ With a budget of days, what a machine is doing just now is nothing beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
     candidate = starts(start, session.facts)[0]
     before: tuple[int, ...] = ()
     for count in (4, 20, 100):
-        racers, pairs = finalists(session, pace(None), trials(count))
+        racers, pairs = finalists(session, pace(None), trials(count), entrants)
         assert racers >= 2
         assert pairs >= 2
         planned = depth(session, pace(None), start, candidate, trials(count))
@@ -60,17 +61,44 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
         before = planned.effort.looks
 
 
+def entrants(count: int) -> list[Recipe]:
+    return [Recipe.of(adamw={"learning_rate": 1e-3 * place}) for place in range(1, count + 1)]
+
+
+def trial_of(recipe: Recipe, seconds: float, rows: int) -> TrialRecord:
+    steps = 10
+    one = trials(1)[0]
+    taken = seconds * steps * recipe.batch_size / rows
+    return replace(one, recipe=recipe.to_dict(), recipe_id=recipe.id, steps=steps, seconds=taken)
+
+
 def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make) -> None:
     session = make(BUDGET)
     sizes = []
     for trainings in (10_000, 500, 200, 100, 50, 3):
         per_trial = BUDGET / trainings
-        count, pairs = finalists(session, pace(per_trial), trials(30))
+        count, pairs = finalists(session, pace(per_trial), [], entrants)
         assert count == 1 or (count + 1) * pairs * per_trial < 0.7 * BUDGET  # the race fits
         sizes.append((count, pairs))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0][0] >= 8
     assert sizes[-1] == (1, 0)  # no race
+
+
+def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> None:
+    session = make(BUDGET)
+    per_trial = BUDGET / 200
+    rows = 2 * int(0.92 * len(session.problem.targets))  # of two passes over a pair's training rows
+    races = {}
+    for slower in (1.0, 1.6, 3.0, 30.0):
+        seen = [trial_of(recipe, slower * per_trial, rows) for recipe in entrants(16)]
+        races[slower] = finalists(session, pace(per_trial), seen, entrants)
+        count, pairs = races[slower]
+        assert count * pairs * slower * per_trial < 0.5 * BUDGET
+    assert races[1.6] == finalists(session, pace(per_trial), [], entrants)  # what else is assumed
+    assert list(races.values()) == sorted(races.values(), reverse=True)
+    assert races[1.0] > races[1.6] > races[3.0] > races[30.0] == (1, 0)
+    assert finalists(session, pace(per_trial), [], lambda _: entrants(1)) == (1, 0)
 
 
 def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None:

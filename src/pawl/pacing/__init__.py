@@ -9,11 +9,11 @@ from pawl.pacing.proof import (
     comparable,
     depth,
     extension,
-    finalists,
     floor,
     more_seeds,
     seeds,
 )
+from pawl.pacing.racing import finalists
 from pawl.pacing.sizes import Pace, natural_epochs, pace
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""After the search: who races, how deep the confirmation goes, the seeds of the final test."""
+"""After the search: how deep the confirmation goes, and the seeds of the final test."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from pawl.pacing.end import (
     SLOWER_FINAL,
     ending,
 )
+from pawl.pacing.racing import RACE_SHARE, for_evidence
 from pawl.pacing.sizes import PAIRS, Pace
 from pawl.recipe import Recipe
 
-_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
-_RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
-_FEW_RACERS = 3
-_PAIRS_FIRST = 10  # that a race leaves time for
 _RACE_TRAININGS = (
     35  # that a longer search leaves time for: six recipes and the baseline, five pairs
 )
@@ -38,23 +35,6 @@ def floor(session: Session, pace_: Pace) -> float | None:
     if pace_.seconds_per_trial is None:
         return None
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
-
-
-def finalists(session: Session, pace_: Pace, trials: Sequence[TrialRecord]) -> tuple[int, int]:
-    """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
-
-    On few rows a validation score says little, and trainings are cheap: many recipes race then.
-    """
-    if pace_.seconds_per_trial is None:
-        return (3, 3) if len(trials) >= 16 else (2, 2)
-    left = _for_evidence(session, pace_, pace_.seconds_per_trial * SLOWER_FINAL)
-    per_trial = pace_.seconds_per_trial * SLOWER_FINAL
-    proving = _PAIRS_FIRST * (pace_.seconds_per_trial + per_trial)
-    for count, pairs in _RACES:
-        share = _RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
-        if count * pairs * per_trial < min(share * left, left - proving):
-            return count, pairs
-    return 1, 0
 
 
 @dataclass(frozen=True)
@@ -145,19 +125,11 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     mine = max(mine, _SLOWEST_FINAL * base)
     changes = len(candidate.changes(baseline))
     evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine
-    left = _for_evidence(session, pace_, mine)
-    race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, _RACE_SHARE / (1 - _RACE_SHARE) * evidence)
+    left = for_evidence(session, pace_, mine)
+    race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, RACE_SHARE / (1 - RACE_SHARE) * evidence)
     spare = left - evidence - race_
     assert session.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
-
-
-def _for_evidence(session: Session, pace_: Pace, final: float) -> float:
-    """Returns the seconds that are left for race and confirmation."""
-    assert session.left is not None
-    assert pace_.seconds_per_trial is not None
-    fresh = pace_.fresh * (final + pace_.seconds_per_trial)
-    return session.left - ending(session, pace_.seeds) - fresh
 
 
 def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:

@@ -1,0 +1,97 @@
+"""Between search and confirmation: how many recipes race, and on how many pairs.
+
+What a recipe takes is known from its own trials. Planning by what the baseline takes has cost campaigns
+their proof: a structure that wins can train for more than twice as long.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from pawl.execution import FOLDS, Session
+from pawl.ledger import TrialRecord
+from pawl.pacing.end import SLOWER_FINAL, ending
+from pawl.pacing.sizes import Pace
+from pawl.recipe import Recipe
+
+RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
+_RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
+_FEW_RACERS = 3
+_PAIRS_FIRST = 10  # that a race leaves time for
+
+Entrants = Callable[[int], Sequence[Recipe]]
+"""The recipes that race when so many places are given."""
+
+
+def finalists(
+    session: Session, pace_: Pace, trials: Sequence[TrialRecord], entrants: Entrants
+) -> tuple[int, int]:
+    """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
+
+    On few rows a validation score says little, and trainings are cheap: many recipes race then. The
+    race takes a share of the time left, and leaves enough for a confirmation of whichever wins.
+
+    Args:
+        session: The campaign's.
+        pace_: Its sizes.
+        trials: The search's.
+        entrants: See `Entrants`.
+    """
+    if pace_.seconds_per_trial is None:
+        return (3, 3) if len(trials) >= 16 else (2, 2)
+    known = seconds_of_recipes(session, trials)
+    for count, pairs in _RACES:
+        recipes = entrants(count)
+        each = [known(recipe) or pace_.seconds_per_trial * SLOWER_FINAL for recipe in recipes]
+        if len(each) < 2:
+            continue
+        left = for_evidence(session, pace_, max(each))
+        proving = _PAIRS_FIRST * (pace_.seconds_per_trial + max(each))
+        share = RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
+        if pairs * sum(each) < min(share * left, left - proving):
+            return count, pairs
+    return 1, 0
+
+
+def seconds_of_recipes(
+    session: Session, trials: Sequence[TrialRecord]
+) -> Callable[[Recipe], float | None]:
+    """Returns what tells the seconds of a recipe's training in a pair, by trials that are over.
+
+    By seconds per row: of the recipe's trials, else of trials of its structure; `None` if neither is
+    there. A trial's seconds are its share of its population's.
+    """
+    rates: defaultdict[str, list[float]] = defaultdict(list)
+    for trial in trials:
+        if trial.steps and trial.seconds:
+            recipe = Recipe.from_dict(trial.recipe)
+            rate = trial.seconds / (trial.steps * recipe.batch_size)
+            rates[recipe.id].append(rate)
+            rates[recipe.structure].append(rate)
+    rows = session.parts[0]
+    split = session.resplit("race", 0, rows, session.num_folds(rows, FOLDS))
+
+    def seconds(recipe: Recipe) -> float | None:
+        seen = rates.get(recipe.id) or rates.get(recipe.structure)
+        if not seen:
+            return None
+        member = session.member(recipe, 0, split.train, split.valid, session.epochs)
+        return fmean(seen) * len(member.train) * member.epochs
+
+    return seconds
+
+
+def for_evidence(session: Session, pace_: Pace, final: float) -> float:
+    """Returns the seconds that are left for race and confirmation.
+
+    Args:
+        session: The campaign's.
+        pace_: Its sizes, timed.
+        final: Seconds of a training of what is delivered.
+    """
+    assert session.left is not None
+    assert pace_.seconds_per_trial is not None
+    fresh = pace_.fresh * (final + pace_.seconds_per_trial)
+    return session.left - ending(session, pace_.seeds) - fresh
