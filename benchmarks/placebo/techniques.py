@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from pawl import rng
 from pawl.data.types import Inputs
-from pawl.techniques import LossTerm, Settings, Stage, Technique, number, register
+from pawl.techniques import (
+    LossTechnique,
+    LossTerm,
+    ModelTechnique,
+    Settings,
+    Targets,
+    number,
+    register,
+)
 
 
 class RedrawSettings(Settings):
@@ -45,7 +53,7 @@ class ScaleSettings(Settings):
 def scale(loss: LossTerm, settings: Any) -> LossTerm:
     """Multiplies the loss by `1 + 1e-6 * dose`."""
 
-    def scaled(outputs: Tensor, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    def scaled(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
         factor: Tensor = 1.0 + 1e-6 * settings.dose
         return factor * loss(outputs, targets, weights)
 
@@ -53,26 +61,22 @@ def scale(loss: LossTerm, settings: Any) -> LossTerm:
 
 
 _REDRAWS = [
-    Technique(
+    ModelTechnique(
         name=f"placebo_{name}",
-        stage=Stage.MODEL,
         summary=f"Permute the initial entries of the {name} weight matrices.",
         reference="Beecher, The Powerful Placebo, 1955",
         apply=partial(redraw, turn=turn),
         settings=RedrawSettings,
-        writes=frozenset({f"initial {name} weights"}),
     )
     for turn, name in enumerate(("even", "odd"))
 ]
-_SCALE = Technique(
+_SCALE = LossTechnique(
     name="placebo_scale",
-    stage=Stage.LOSS,
     summary="Scale the loss by next to nothing.",
     reference="Beecher, The Powerful Placebo, 1955",
     apply=scale,
     settings=ScaleSettings,
     memberwise=frozenset({"dose"}),
-    writes=frozenset({"scale of the loss"}),
 )
 PLACEBOS = ("placebo_even", "placebo_odd", "placebo_scale")
 

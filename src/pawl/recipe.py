@@ -9,13 +9,16 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import ValidationError
 
 from pawl.errors import RecipeError, did_you_mean
-from pawl.techniques import Settings, Split, Stage, Technique, ordered, technique
+from pawl.techniques import Settings, Split, Technique, UpdateTechnique, ordered, technique
+
+
+T = TypeVar("T", bound=Technique)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Recipe:
     def __post_init__(self) -> None:
         by_name = dict(self.entries)
         order = ordered(technique(name) for name, _ in self.entries)
-        optimizers = [t.name for t in order if t.stage is Stage.UPDATE]
+        optimizers = [t.name for t in order if isinstance(t, UpdateTechnique)]
         if len(optimizers) != 1:
             raise RecipeError(
                 f"a recipe needs exactly one optimizer, this one has {len(optimizers)}; "
@@ -126,9 +129,9 @@ class Recipe:
     def __contains__(self, name: str) -> bool:
         return any(name == entry for entry, _ in self.entries)
 
-    def stage(self, stage: Stage) -> tuple[tuple[Technique, Settings], ...]:
-        """Returns the techniques of a stage, in order."""
-        return tuple((t, settings) for t, settings in self if t.stage is stage)
+    def of_stage(self, record: type[T]) -> tuple[tuple[T, Settings], ...]:
+        """Returns the techniques of a stage, given the class of its records, in order."""
+        return tuple((t, settings) for t, settings in self if isinstance(t, record))
 
     def settings(self, name: str) -> Settings:
         """Returns a technique's settings.
@@ -144,7 +147,7 @@ class Recipe:
     @property
     def optimizer(self) -> str:
         """Name of the update technique."""
-        return self.stage(Stage.UPDATE)[0][0].name
+        return self.of_stage(UpdateTechnique)[0][0].name
 
     @property
     def batch_size(self) -> int:

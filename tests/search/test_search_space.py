@@ -163,9 +163,9 @@ class _One(Settings):
 
 
 def _made(name: str, **more: Any) -> Technique:
-    return Technique(
-        name=name, stage=Stage.GRADIENT, summary="For the test.", reference="none",
-        apply=lambda gradients, _weights, _settings: gradients, settings=_One, **more,
+    return GradientTechnique(
+        name=name, summary="For the test.", reference="none",
+        apply=lambda gradients, _weights, _context, _settings: gradients, settings=_One, **more,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from techniques.table import Row
 from torch import Tensor
 
-from pawl.techniques import LossTerm, Settings, Stage, Technique, number
+from pawl.techniques import LossTechnique, LossTerm, Settings, Targets, number
 
 
 class PlaceboSettings(Settings):
@@ -20,21 +20,19 @@ class PlaceboSettings(Settings):
 def placebo(loss: LossTerm, settings: Any) -> LossTerm:
     """Multiplies the loss by `1 + 1e-6 * dose`."""
 
-    def scaled(outputs: Tensor, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    def scaled(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
         factor: Tensor = 1.0 + 1e-6 * settings.dose
         return factor * loss(outputs, targets, weights)
 
     return scaled
 
 
-PLACEBO = Technique(
+PLACEBO = LossTechnique(
     name="placebo",
-    stage=Stage.LOSS,
     summary="Scale the loss by next to nothing.",
     reference="Beecher, The Powerful Placebo, 1955",
     apply=placebo,
     settings=PlaceboSettings,
     memberwise=frozenset({"dose"}),
-    writes=frozenset({"scale of the loss"}),
 )
 ROW = Row("placebo", ({"dose": 0.5}, {"dose": 3.0}, {"dose": 9.0}))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.data.types import Examples
-from pawl.techniques import Settings, Split, Stage, Technique, number
+from pawl.techniques import DataTechnique, Phase, Settings, Split, number
 
 
 class ShareSettings(Settings):
@@ -57,10 +57,9 @@ def weigh_rows(split: Split, settings: Any) -> Split:
     return dataclasses.replace(split, weights=weights)
 
 
-def _technique(name: str, apply: Any, summary: str, **record: Any) -> Technique:
-    return Technique(
+def _technique(name: str, apply: Any, summary: str, **record: Any) -> DataTechnique:
+    return DataTechnique(
         name=name,
-        stage=Stage.DATA,
         summary=summary,
         reference="Shorten and Khoshgoftaar, A survey on data augmentation, 2019",
         apply=apply,
@@ -71,19 +70,21 @@ def _technique(name: str, apply: Any, summary: str, **record: Any) -> Technique:
 _SHARE: dict[str, Any] = {
     "settings": ShareSettings,
     "memberwise": frozenset({"share"}),
-    "writes": frozenset({"rows"}),
+    "phase": Phase.ROWS,
 }
 ROW_TECHNIQUES = (
     _technique("drop_rows", drop_rows, "Leave rows out.", **_SHARE),
     _technique(
-        "repeat_rows", repeat_rows, "Show rows twice.", after=frozenset({"drop_rows"}), **_SHARE
+        "repeat_rows",
+        repeat_rows,
+        "Show rows twice.",
+        **{**_SHARE, "phase": Phase.REPEATED_ROWS},
     ),
     _technique(
         "add_rows",
         add_rows,
         "Add changed copies of rows.",
-        after=frozenset({"drop_rows", "repeat_rows"}),
-        **_SHARE,
+        **{**_SHARE, "phase": Phase.ADDED_ROWS},
     ),
     _technique(
         "weigh_rows",
@@ -91,8 +92,7 @@ ROW_TECHNIQUES = (
         "Weigh rows.",
         settings=PowerSettings,
         memberwise=frozenset({"power"}),
-        reads=frozenset({"rows"}),
-        writes=frozenset({"weights of rows"}),
+        phase=Phase.ROW_WEIGHTS,
     ),
 )
 _SHARES = ({"share": 0.1}, {"share": 0.3}, {"share": 0.6})

@@ -19,7 +19,8 @@ from pawl.execution.ways import Way
 from pawl.options import ExecutorName
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
-from pawl.training.population import Layout, Member, Population, Stepper
+from pawl.models.layout import Layout
+from pawl.training.population import Member, Population, Stepper
 from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper
 

@@ -1,7 +1,7 @@
 """What can be predicted, by name."""
 
 from pawl.kinds.classes import AnyOf, OneOf
-from pawl.kinds.kind import NOTHING, Kind
+from pawl.kinds.kind import NOTHING, Kind, over_places
 from pawl.kinds.places import ClassAtEachPixel, ClassAtEachStep, ValueAtEachPixel
 from pawl.kinds.values import SeveralValues, Values
 from pawl.options import KindName
@@ -21,4 +21,4 @@ KINDS: dict[KindName, Kind] = {
     )
 }  # fmt: skip
 
-__all__ = ["KINDS", "NOTHING", "Kind", "KindName"]
+__all__ = ["KINDS", "NOTHING", "Kind", "KindName", "over_places"]

@@ -39,9 +39,11 @@ class OneOf(Kind):
             return torch.stack([torch.zeros_like(logit), logit], dim=-1)
         return raw if raw.dim() == 2 and raw.shape[-1] == count else None
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, soft: Tensor | None = None) -> Tensor:
         """Cross-entropy."""
-        return F.cross_entropy(outputs, targets)
+        if soft is not None:
+            return -(soft * outputs.log_softmax(-1)).sum(-1)
+        return F.cross_entropy(outputs, targets, reduction="none")
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Softmax."""
@@ -103,9 +105,10 @@ class AnyOf(Kind):
         """Takes `[B, T]`."""
         return raw if raw.dim() == 2 and raw.shape[-1] == count else None
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, soft: Tensor | None = None) -> Tensor:
         """Binary cross-entropy, the mean over labels."""
-        return F.binary_cross_entropy_with_logits(outputs, targets)
+        wanted = targets if soft is None else soft
+        return F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean(1)
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """Sigmoid."""

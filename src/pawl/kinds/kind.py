@@ -59,12 +59,14 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Returns the mean loss of a batch.
+    def loss(self, outputs: Tensor, targets: Tensor, soft: Tensor | None = None) -> Tensor:
+        """Returns each row's loss, `[B]`, whose mean is the batch's.
 
         Args:
             outputs: As `outputs` returned them.
             targets: `[B, *S]`.
+            soft: Probabilities to learn in place of the targets, `[B, *S, C]` (of labels: `[B, T]`);
+                only where there are classes.
         """
 
     @abstractmethod
@@ -125,3 +127,17 @@ class Kind(ABC):
             TypeError: There are no classes.
         """
         raise TypeError(f"the kind {self.name} has no classes")
+
+
+def over_places(losses: Tensor, targets: Tensor) -> Tensor:
+    """Returns a value for each row, `[B]`, whose mean is the mean over all places that have a class.
+
+    Args:
+        losses: At each place, `[B, *S]`.
+        targets: `[B, *S]`, `NOTHING` where there is none.
+    """
+    if losses.dim() == 1:
+        return losses
+    there = targets != NOTHING
+    total = (losses * there).flatten(1).sum(1)
+    return total * (len(losses) / there.sum().clamp_min(1))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pawl.kinds.classes import SURE, OneOf
-from pawl.kinds.kind import NOTHING, Kind
+from pawl.kinds.kind import NOTHING, Kind, over_places
 from pawl.kinds.values import Values
 from pawl.options import KindName
 
@@ -38,9 +38,14 @@ class ClassAtEachStep(OneOf):
         """Takes `[B, L, C]`."""
         return raw if raw.dim() == 3 and raw.shape[-1] >= count else None
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, soft: Tensor | None = None) -> Tensor:
         """Cross-entropy, the mean over all places of the batch that have a class."""
-        return F.cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=NOTHING)
+        if soft is not None:
+            return over_places(-(soft * outputs.log_softmax(-1)).sum(-1), targets)
+        losses = F.cross_entropy(
+            outputs.flatten(0, -2), targets.flatten(), ignore_index=NOTHING, reduction="none"
+        )
+        return over_places(losses.view_as(targets), targets)
 
     def constant(self, targets: Tensor, count: int) -> Tensor:
         """The shares of the classes over all places."""

@@ -32,9 +32,10 @@ class Values(Kind):
             return raw.flatten()
         return None
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean squared error."""
-        return F.mse_loss(outputs, targets)
+    def loss(self, outputs: Tensor, targets: Tensor, soft: Tensor | None = None) -> Tensor:
+        """The squared error, the mean over targets or pixels."""
+        errors = F.mse_loss(outputs, targets, reduction="none")
+        return errors.flatten(1).mean(1) if errors.dim() > 1 else errors
 
     def predictions(self, outputs: Tensor) -> Tensor:
         """As they are."""

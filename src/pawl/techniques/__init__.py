@@ -1,17 +1,6 @@
 """Techniques: one module each, a pure function and its record, found by walking this package."""
 
-from pawl.techniques.record import (
-    AVERAGE_INTERVAL,
-    STAGES,
-    Batch,
-    Facts,
-    LossTerm,
-    Settings,
-    Split,
-    Stage,
-    Technique,
-    number,
-)
+from pawl.techniques.record import STAGES, Facts, Phase, Settings, Stage, Technique, number
 from pawl.techniques.registry import (
     excludes,
     ordered,
@@ -20,17 +9,45 @@ from pawl.techniques.registry import (
     techniques,
     unregister,
 )
+from pawl.techniques.stages import (
+    AVERAGE_INTERVAL,
+    AverageTechnique,
+    BatchTechnique,
+    DataTechnique,
+    GradientTechnique,
+    LossTechnique,
+    LossTerm,
+    ModelTechnique,
+    ScheduleTechnique,
+    StopTechnique,
+    UpdateTechnique,
+    zeros,
+)
+from pawl.techniques.values import Batch, GradientContext, Split, StepContext, Targets
 
 __all__ = [
     "AVERAGE_INTERVAL",
     "STAGES",
+    "AverageTechnique",
     "Batch",
+    "BatchTechnique",
+    "DataTechnique",
     "Facts",
+    "GradientContext",
+    "GradientTechnique",
+    "LossTechnique",
     "LossTerm",
+    "ModelTechnique",
+    "Phase",
+    "ScheduleTechnique",
     "Settings",
     "Split",
     "Stage",
+    "StepContext",
+    "StopTechnique",
+    "Targets",
     "Technique",
+    "UpdateTechnique",
     "excludes",
     "number",
     "ordered",
@@ -38,4 +55,5 @@ __all__ = [
     "technique",
     "techniques",
     "unregister",
+    "zeros",
 ]

@@ -1,39 +1,16 @@
-"""What a technique is: one pure function and the record that says where it goes and what it takes.
-
-The stage fixes the function's signature (`N` members, `B` rows of a batch, `P` weights in a model):
-
-| stage    | called                        | signature                                                    |
-|----------|-------------------------------|--------------------------------------------------------------|
-| data     | once, fitted on training rows | `(split, settings) -> split`                                 |
-| model    | once                          | `(module, settings, sample) -> module`                       |
-| batch    | every step, whole population  | `(batch, settings, key [N]) -> batch`                        |
-| loss     | every step, one member        | `(loss function, settings) -> loss function`                 |
-| gradient | every step, whole population  | `(gradients [N, P], weights [N, P], settings) -> gradients`  |
-| schedule | every step, whole population  | `(step [N], total [N], settings) -> rate multiplier [N]`     |
-| update   | every step, whole population  | `(weights, gradients, slots, rate [N], step [N], settings)`, in place |
-| average  | every few steps               | `(average [N, P], weights [N, P], step [N], settings) -> average` |
-| stop     | at each evaluation            | `(stale [N], evaluations [N], settings) -> stop [N]`         |
-
-Settings reach the function as attributes. Those named in `memberwise` may differ between the
-members of one population and arrive as float32 tensors `[N]` (as scalars in the loss stage, which
-runs under `vmap`); all others are structural and arrive as plain values.
-"""  # noqa: E501
+"""What every technique's record has, whatever its stage; see `pawl.techniques.stages` for those."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import nn
 
-from pawl.data.types import Examples, Inputs, Schema
-
-LossTerm = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
-"""`(outputs [B, O], targets [B], weights by name) -> scalar`, for one member."""
+from pawl.data.types import Inputs, Schema
 
 
 class Stage(StrEnum):
@@ -52,8 +29,34 @@ class Stage(StrEnum):
 
 STAGES = tuple(Stage)
 
-AVERAGE_INTERVAL = 4
-"""Steps between two calls of the average stage."""
+
+class Phase(IntEnum):
+    """When inside its stage a technique acts; within a phase they act in the order of their names.
+
+    Data: rows, then what they weigh, then what is fitted on them. Model: its blocks, their size, what is
+    in front of and around them, then what goes behind each layer. Batch: where things are, what they
+    are, then what mixes rows. Loss and gradient: the thing itself, then limits, then what is added.
+    """
+
+    ROWS = 10
+    REPEATED_ROWS = 11
+    ADDED_ROWS = 12
+    ROW_WEIGHTS = 15
+    FITTED = 20
+    BLOCKS = 30
+    WIDTH = 31
+    DEPTH = 32
+    ENCODING = 33
+    COPIES = 34
+    ACTIVATION = 35
+    NORMALIZATION = 36
+    DROPOUT = 37
+    GEOMETRY = 40
+    VALUES = 41
+    MIXTURE = 42
+    TERM = 50
+    LIMIT = 51
+    PENALTY = 52
 
 
 class Settings(BaseModel):
@@ -65,86 +68,6 @@ class Settings(BaseModel):
 def number(default: float, low: float, high: float, description: str, *, log: bool = False) -> Any:
     """Declares a number in `[low, high]`, searched on a log scale if `log`."""
     return Field(default, ge=low, le=high, description=description, json_schema_extra={"log": log})
-
-
-@dataclass(frozen=True)
-class Split:
-    """One trial's data on its way through the data stage.
-
-    A technique may change what trains: leave rows out, name one twice, weigh them, change them or add
-    some. It changes nothing else: evaluations and the deployed model get rows as they were read.
-
-    Attributes:
-        examples: All rows, raw: `E`, the development rows first.
-        rows: Indices of the training rows, `[R]`, at least one; only these may be looked at to fit
-            anything.
-        layers: What goes in front of the model, in order.
-        batch_size: Rows per step.
-        weights: How much each of the examples counts, `[E]` float32, none below 0; `None` if all
-            count alike. Only their ratios matter: over the training rows they are scaled to a mean
-            of 1, and the loss of a batch is the mean of its rows' losses, each times its weight. (The
-            gradient is; the loss on record is the one without weights, and so can be compared.)
-    """
-
-    examples: Examples
-    rows: Tensor
-    layers: tuple[nn.Module, ...]
-    batch_size: int = 128
-    weights: Tensor | None = None
-
-    def add(self, more: Examples) -> Split:
-        """Returns the split with further rows that train; they weigh what the others do on average.
-
-        Args:
-            more: `R'` rows with targets and with the same inputs as `examples`, raw.
-        """
-        inputs = {
-            name: torch.cat([x, more.inputs[name]]) for name, x in self.examples.inputs.items()
-        }
-        assert self.examples.targets is not None
-        assert more.targets is not None
-        targets = torch.cat([self.examples.targets, more.targets])
-        fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
-        weights = self.weights
-        if weights is not None:
-            mean = weights[self.rows].mean()
-            weights = torch.cat([weights, mean.expand(len(more))])
-        return replace(
-            self,
-            examples=Examples(inputs, targets),
-            rows=torch.cat([self.rows, fresh]),
-            weights=weights,
-        )
-
-    def chunks(self, size: int = 4096) -> Iterator[Inputs]:
-        """Yields the training rows, as the layers so far leave them, in chunks of `size`."""
-        for rows in torch.split(self.rows, size):
-            with torch.no_grad():
-                inputs = self.examples.take(rows).inputs
-                for layer in self.layers:
-                    inputs = layer(inputs)
-            yield inputs
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A population's batch, front layers applied.
-
-    Attributes:
-        inputs: Tensors `[N, B, ...]`.
-        targets: `[N, B, *S]`, `S` being the shape of a row's target.
-        partners: Targets that share the loss (mixup), `[N, B, *S]`, or `None`.
-        share: Weight of `targets` against `partners`, `[N]`, or `None`.
-        weights: How much each row counts, `[N, B]`, or `None` if all count alike.
-        partner_weights: How much the rows count that the partners come from, `[N, B]`, or `None`.
-    """
-
-    inputs: Inputs
-    targets: Tensor
-    partners: Tensor | None = None
-    share: Tensor | None = None
-    weights: Tensor | None = None
-    partner_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -174,36 +97,30 @@ def _always_fits(_: Facts) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Technique:
-    """One named idea.
+    """One named idea: a pure function, and where it goes and what it takes.
+
+    Each stage has a class of its own, with the signature of the function.
 
     Attributes:
+        stage: Where it acts.
         name: Unique, in snake case; a recipe's table has this name.
-        stage: Where it acts; fixes the signature of `apply`.
         summary: One line for listings.
         reference: The paper or document it comes from.
-        settings: Its settings' model.
         apply: The function.
+        settings: Its settings' model.
         group: At most one technique of a group is in a recipe (`optimizer`, `schedule`, ...).
         conflicts: Names of techniques it cannot be combined with, beside those of its group.
         memberwise: Settings that may differ between the members of a fused population.
-        reads: Quantities it looks at; techniques of its stage that write them come first.
-        writes: Quantities it changes. Two techniques of a stage that write the same one must say
-            who comes first (`after`) or that they conflict.
-        after: Names of techniques of its stage that come first.
+        phase: When inside its stage it acts.
         fits: Says why it does not fit a task; `None` if it does.
-        slots: For the update stage: names of its state tensors (`[N, P]`, zero at the start).
-        coefficients: For the update stage: what depends on `(rate [K, N], step [K, N], settings)`
-            alone, as tensors `[K, N]` by name. They are computed for many steps at once and reach
-            `apply` as further attributes of the settings, `[N]`: inside a compiled step, a power
-            would be taken again for every few weights.
-        reference_optimizer: For the update stage: the `torch.optim` class that does the same for
-            one model, and the settings it takes, by its own names.
         searched: Whether campaigns add it and vary its settings; what is not searched but is in the
             baseline stays as it is.
+        family: The part of the package it is from; empty for one that a user registered.
     """
 
+    stage: ClassVar[Stage]
+
     name: str
-    stage: Stage
     summary: str
     reference: str
     apply: Callable[..., Any]
@@ -211,13 +128,8 @@ class Technique:
     group: str | None = None
     conflicts: frozenset[str] = frozenset()
     memberwise: frozenset[str] = frozenset()
-    reads: frozenset[str] = frozenset()
-    writes: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
+    phase: Phase = Phase.TERM
     fits: Callable[[Facts], str | None] = _always_fits
-    slots: tuple[str, ...] = ()
-    coefficients: Callable[[Tensor, Tensor, Any], dict[str, Tensor]] | None = None
-    reference_optimizer: Callable[[list[Tensor], Any], torch.optim.Optimizer] | None = None
     searched: bool = True
     family: str = field(default="", compare=False)
 
@@ -225,7 +137,3 @@ class Technique:
         unknown = self.memberwise - set(self.settings.model_fields)
         if unknown:
             raise ValueError(f"technique {self.name!r}: no such memberwise settings: {unknown}")
-        if (self.stage is Stage.UPDATE) != (self.reference_optimizer is not None):
-            raise ValueError(
-                f"technique {self.name!r}: exactly update techniques name an optimizer"
-            )

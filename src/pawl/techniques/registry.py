@@ -73,40 +73,16 @@ def techniques() -> tuple[Technique, ...]:
 def ordered(chosen: Iterable[Technique]) -> tuple[Technique, ...]:
     """Returns techniques in the order in which they act.
 
-    Stages come in their order; inside a stage what is written comes before what reads it, then what
-    `after` says, then names.
+    Stages come in their order, inside a stage phases, inside a phase names.
 
     Raises:
-        RecipeError: Two techniques exclude each other, or both change a quantity and neither says
-            who comes first.
+        RecipeError: Two techniques exclude each other.
     """
     pool = sorted(chosen, key=lambda t: t.name)
     for index, first in enumerate(pool):
         for second in pool[index + 1 :]:
             _check_pair(first, second)
-    result: list[Technique] = []
-    for stage in STAGES:
-        waiting = [t for t in pool if t.stage is stage]
-        while waiting:
-            ready = [
-                t
-                for t in waiting
-                if not any(_precedes(other, t) for other in waiting if other is not t)
-            ]
-            if not ready:
-                names = ", ".join(t.name for t in waiting)
-                raise RecipeError(f"techniques {names} each want to come after another of them")
-            result.append(ready[0])
-            waiting.remove(ready[0])
-    return tuple(result)
-
-
-def _precedes(first: Technique, second: Technique) -> bool:
-    if first.name in second.after:
-        return True
-    if second.name in first.after:
-        return False
-    return bool(first.writes & second.reads) and not bool(second.writes & first.reads)
+    return tuple(sorted(pool, key=lambda t: (STAGES.index(t.stage), t.phase)))
 
 
 def excludes(first: Technique, second: Technique) -> bool:
@@ -127,10 +103,4 @@ def _check_pair(first: Technique, second: Technique) -> None:
             f"techniques {first.name!r} and {second.name!r} exclude each other"
             + (f" (a recipe has at most one {shared.replace('_', ' ')})" if shared else "")
             + "; keep one of them"
-        )
-    both = first.writes & second.writes if first.stage is second.stage else frozenset()
-    if both and not (_precedes(first, second) or _precedes(second, first)):
-        raise RecipeError(
-            f"techniques {first.name!r} and {second.name!r} both change {', '.join(sorted(both))} "
-            "and neither says which comes first; keep one of them"
         )

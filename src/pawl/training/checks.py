@@ -151,9 +151,12 @@ def _check_loss(loss: LossFunction, raw: Any, targets: Tensor) -> None:
             f"with outputs {_shapes(raw)} and targets {tuple(targets.shape)} "
             f"({targets.dtype})"
         ) from error
-    if not isinstance(value, Tensor) or value.dim() != 0:
+    if not isinstance(value, Tensor) or value.shape not in ((), targets.shape[:1]):
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise TaskError(f"the loss {name} returned {got}; it must return one number per batch")
+        raise TaskError(
+            f"the loss {name} returned {got}; it must return one number per batch, or one per row"
+        )
+    value = value.mean()
     if not value.isfinite() and predicting(raw).isfinite().all():
         raise TaskError(
             f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "

@@ -17,7 +17,7 @@ from pawl.errors import TrialError
 from pawl.kinds import KINDS
 from pawl.models import base_layers
 from pawl.recipe import Recipe
-from pawl.techniques import Split, Stage
+from pawl.techniques import DataTechnique, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class FittedSplit:
         added: Rows of the trial's own, `None` if there are none.
         weights: How much each of the rows counts, `[R]` float32, on the CPU, 1 on average; `None` if
             all count alike.
+        soft: Soft labels of the rows, `[R, ...]`, on the CPU; `None` if the targets are learned.
         batch_size: Rows per step; never more than `R`.
         target_mean: Mean target of the rows where targets are scaled, `[*S]`; else 0.
         target_std: Their deviation, alike; else 1.
@@ -40,6 +41,7 @@ class FittedSplit:
     rows: Tensor
     added: Examples | None
     weights: Tensor | None
+    soft: Tensor | None
     batch_size: int
     target_mean: Tensor
     target_std: Tensor
@@ -76,9 +78,10 @@ def fit_split(
         TrialError: A technique made something of them that cannot train.
     """
     split = Split(examples, rows, base_layers(schema, examples, rows))
-    for technique, settings in recipe.stage(Stage.DATA):
+    for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
-        if problem := _problem_with(split, examples):
+        problem = _problem_with(split, examples) or _problem_with_soft(split, schema, own_loss)
+        if problem:
             raise TrialError(f"technique {technique.name!r} {problem}")
     targets = split.examples.targets
     assert targets is not None
@@ -89,9 +92,10 @@ def fit_split(
     if split.weights is not None:
         weights = split.weights[split.rows].double()
         weights = (weights / weights.mean()).float().cpu()
+    soft = None if split.soft is None else split.soft[split.rows].float().cpu()
     trained, added = _own_rows(examples, split)
     size = min(split.batch_size, len(trained))
-    return FittedSplit(split.layers, trained.cpu(), added, weights, size, mean, std)
+    return FittedSplit(split.layers, trained.cpu(), added, weights, soft, size, mean, std)
 
 
 def _problem_with(split: Split, development: Examples) -> str | None:
@@ -115,6 +119,21 @@ def _problem_with(split: Split, development: Examples) -> str | None:
             return f"made {got} of {name}, which is {old.dtype} {tuple(old.shape[1:])} a row"
         if len(new) != count:
             return f"gave {len(new)} rows of {name} and {count} of others"
+    return None
+
+
+def _problem_with_soft(split: Split, schema: Schema, own_loss: bool) -> str | None:
+    """Says why a split's soft labels cannot be learned; `None` if they can, or if it has none."""
+    if split.soft is None:
+        return None
+    if own_loss or not KINDS[schema.kind].has_classes:
+        return "gave soft labels, which only a built-in loss of classes can learn"
+    shape = (len(split.examples), *KINDS[schema.kind].prediction_shape(schema.num_outputs, schema.places))
+    if tuple(split.soft.shape) != shape:
+        return f"gave soft labels {list(split.soft.shape)}; they must be {list(shape)}"
+    chosen = split.soft[split.rows]
+    if not bool(((chosen >= 0) & (chosen <= 1)).all()):
+        return "gave soft labels that are no probabilities"
     return None
 
 

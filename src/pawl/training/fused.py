@@ -15,25 +15,12 @@ from pawl import rng
 from pawl.data.types import Examples, Inputs
 from pawl.kinds import KINDS
 from pawl.models import outputs
-from pawl.techniques import Batch
 from pawl.training.compiled import CompiledStep
-from pawl.training.population import Population, dropout_keys
-from pawl.training.program import Namespace
+from pawl.training.fused_step import Arguments, StepFunction, fused_step
+from pawl.training.population import Population
 from pawl.training.serial import SerialStepper
 from pawl.training.state import Buffers, Kept
-from pawl.training.steps import (
-    average,
-    averaging_due,
-    batch_loss,
-    check_buffer,
-    extras,
-    scaled_targets,
-)
-
-Arguments = dict[str, Any]
-"""All that a step reads and writes, by name: tensors, and dicts of tensors."""
-StepFunction = Callable[[Arguments, Arguments], None]
-"""Takes a step in place, given what stays the same for many steps and what is the step's own."""
+from pawl.training.steps import average, averaging_due
 
 
 class FusedStepper:
@@ -63,13 +50,13 @@ class FusedStepper:
     def rebind(self, population: Population) -> None:
         """Builds the step before its first use; it holds for all populations of the structure."""
         if self._take is None:
-            self._take = _step(population)
+            self._take = fused_step(population)
 
     def _key(self, population: Population) -> tuple[object, ...]:
         """Returns what a compiled step depends on: the structure, and the shapes of what it reads."""
         structure, fits = population.members[0].recipe.structure, population.fits
-        weighed = any(fit.weights is not None for fit in fits)
-        shapes = self.width, fits[0].batch_size, len(population.examples), weighed
+        more = tuple(any(x is not None for x in each) for each in zip(*((f.weights, f.soft) for f in fits), strict=True))
+        shapes = self.width, fits[0].batch_size, len(population.examples), *more
         return structure, *shapes, self.backend, torch.get_num_threads()
 
     def is_compiled(self, population: Population) -> bool:
@@ -83,7 +70,7 @@ class FusedStepper:
         steps = population.problem.compiled_steps
         if key not in steps:
             assert self.backend is not None
-            steps[key] = CompiledStep(_step(population), self.backend)
+            steps[key] = CompiledStep(fused_step(population), self.backend)
         step: CompiledStep = steps[key]
         return step
 
@@ -94,46 +81,41 @@ class FusedStepper:
         """
         return max(32, min(8192, 131_072 // (members * values)))
 
-    def advance(
-        self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> Tensor:
+    def advance(self, population: Population, batches: Sequence[Buffers]) -> Tensor:
         """Takes one step per batch; returns mean losses `[N]`. See `Stepper`."""
         count = len(population)
         step = self._take
         assert step is not None
-        if any(own.shape != rows[0].shape for own in rows):
-            return SerialStepper().advance(population, rows, weights)
+        alike = {name: x.shape for name, x in batches[0].items()}
+        if any({name: x.shape for name, x in own.items()} != alike for own in batches):
+            return SerialStepper().advance(population, batches)
         if self.backend is None or not self.width // 2 <= count <= self.width:
-            return self._advance(population, rows, weights, partial(_bind, step))
+            return self._advance(population, batches, partial(_bind, step))
         bind = self._compiled(population).bind
         if count == self.width:
-            return self._advance(population, rows, weights, bind)
+            return self._advance(population, batches, bind)
         filled = [*range(count), *[0] * (self.width - count)]
         population.keep(filled)
-        chosen, counts = ([each[i] for i in filled] if each else [] for each in (rows, weights))
-        losses = self._advance(population, chosen, counts, bind)
+        losses = self._advance(population, [batches[i] for i in filled], bind)
         population.keep(range(count))
         return losses[:count]
 
     def _advance(
         self,
         population: Population,
-        rows: Sequence[Tensor],
-        weights: Sequence[Tensor],
+        batches: Sequence[Buffers],
         bind: Callable[[Arguments, Arguments], Callable[[int], None]],
     ) -> Tensor:
         state, program, values = population.state, population.program, population.values
         population.body.train()
-        steps = len(rows[0])
+        steps = len(batches[0]["rows"])
         taken = population.step.to(population.device, torch.float32)
         ahead = taken + torch.arange(steps, device=population.device).unsqueeze(1)
         total = population.total.to(population.device, torch.float32)
-        keys = rng.fold(population.seed_key, ahead.to(torch.int32))
         rng.seed_stock(int(population.seed_key[0]) + int(population.step[0]), population.device)
         with torch.no_grad():
             rates = program.rates(values, ahead, total)
             done = ahead + 1.0
-            coefficients = program.coefficients(values, rates, done)
             arguments: Arguments = {
                 "weights": state.weights,
                 "slots": state.slots,
@@ -144,14 +126,16 @@ class FusedStepper:
                 "targets": population.examples.targets,
                 "mean": population.target_mean,
                 "std": population.target_std,
+                "total": total,
                 "loss": torch.zeros(len(population), device=population.device),
             }
             each: Arguments = {
-                "rows": torch.stack(list(rows), 1), "key": keys, "rate": rates, "step": done,
-                "coefficients": coefficients,
+                "key": population.step_keys(steps), "rate": rates, "step": done,
+                "coefficients": program.coefficients(values, rates, done),
+                "batch": {
+                    name: torch.stack([own[name] for own in batches], 1) for name in batches[0]
+                },
             }  # fmt: skip
-            if weights:
-                each["counts"] = torch.stack(list(weights), 1)
             take = bind(arguments, each)
             for k in range(steps):
                 take(k)
@@ -188,88 +172,5 @@ def _bind(step: StepFunction, fixed: Arguments, ahead: Arguments) -> Callable[[i
     return lambda k: step(fixed, pytree.tree_map(lambda each: each[k], ahead))
 
 
-def _step(population: Population) -> StepFunction:
-    """Returns what takes one step, in place, as a function of all that it depends on."""
-    program, front = population.program, population.front
-    layout, dropouts = population.layout, tuple(population.dropouts)
-    losses_of = vmap(_member_loss(population), randomness="different")
-    static = {name: _plain(settings) for name, settings in population.values.items()}
-
-    def take(fixed: Arguments, own: Arguments) -> None:
-        a = {**fixed, **own}
-        weights, key = a["weights"], a["key"]
-        members = len(weights)
-        values = {name: {**plain, **a["values"][name]} for name, plain in static.items()}
-        inputs = {name: _rows(x, a["rows"]) for name, x in a["inputs"].items()}
-        inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], inputs)
-        targets = scaled_targets(a["targets"][a["rows"]], a["mean"], a["std"])
-        batch = Batch(inputs, targets, weights=a.get("counts"))
-        batch = program.transform(batch, values, key)
-        keys = dropout_keys(dropouts, key)
-        views = layout.views(weights)
-        leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        with torch.enable_grad():
-            losses, reassigned = losses_of(
-                leaves, {**a["buffers"], **keys}, batch.inputs, batch.targets, extras(batch),
-                {call.name: a["values"][call.name] for call in program.loss},
-            )  # fmt: skip
-            pieces = torch.autograd.grad(
-                losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
-            )
-        a["loss"].add_(losses.detach())
-        for name, buffer in reassigned.items():
-            a["buffers"][name].copy_(buffer)
-        gradients = torch.cat([g.reshape(members, -1) for g in pieces], dim=1)
-        for call in program.gradient:
-            gradients = call.technique.apply(gradients, weights, Namespace(values[call.name]))
-        update = program.update
-        settings = Namespace({**values[update.name], **a["coefficients"]})
-        update.technique.apply(weights, gradients, a["slots"], a["rate"], a["step"], settings)
-
-    return take
-
-
-def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]]:
-    """Returns the loss of one member, and the buffers that its forward replaced.
-
-    As a function of all it depends on.
-    """
-    problem, program, body = population.problem, population.program, population.body
-    base, several = problem.base_loss(), population.several
-    static = {call.name: _plain(population.values[call.name]) for call in program.loss}
-
-    def loss(
-        weights: Buffers,
-        buffers: Buffers,
-        inputs: Inputs,
-        targets: Tensor,
-        more: dict[str, Tensor],
-        values: dict[str, Buffers],
-    ) -> tuple[Tensor, Buffers]:
-        state = {**weights, **buffers}
-        raw = functional_call(body, state, (inputs,))
-        # PyTorch puts into `state` what forward assigned; what it changed in place is the same tensor.
-        reassigned = {
-            name: check_buffer(name, buffer, state[name])
-            for name, buffer in buffers.items()
-            if state[name] is not buffer
-        }
-        settings = {name: {**plain, **values[name]} for name, plain in static.items()}
-        term = program.loss_term(base, settings)
-        value = batch_loss(problem, term, raw, targets, weights, more, several=several)
-        return value, reassigned
-
-    return loss
-
-
-def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
-    """Returns rows `[N, B]` of a tensor `[R, ...]`; faster than indexing with a matrix."""
-    return tensor.index_select(0, rows.flatten()).view(*rows.shape, *tensor.shape[1:])
-
-
 def _tensors(settings: Mapping[str, Any]) -> Buffers:
     return {key: value for key, value in settings.items() if isinstance(value, Tensor)}
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if not isinstance(value, Tensor)}

@@ -21,6 +21,7 @@ from pawl import rng
 from pawl.data.types import Examples
 from pawl.kinds import KINDS
 from pawl.models import Front, dropouts, predicts_several_times
+from pawl.models.layout import Layout
 from pawl.recipe import Recipe
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
@@ -50,34 +51,6 @@ class Member:
     epochs: int
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where each weight tensor lies in a row of the weight matrix."""
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    sizes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, module: nn.Module) -> Layout:
-        """Returns the layout of a module's parameters."""
-        named = list(module.named_parameters())
-        return cls(
-            tuple(name for name, _ in named),
-            tuple(tuple(p.shape) for _, p in named),
-            tuple(p.numel() for _, p in named),
-        )
-
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Returns the tensors by name as views into `[P]` or `[N, P]`."""
-        lead = flat.shape[:-1]
-        pieces = torch.split(flat, list(self.sizes), dim=-1)
-        return {
-            name: piece.view(*lead, *shape)
-            for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
-        }
-
-
 class Stepper(Protocol):
     """How steps and forward passes are computed.
 
@@ -93,16 +66,15 @@ class Stepper(Protocol):
     def chunk(self, members: int, values: int) -> int:
         """Returns how many rows of `values` numbers each are best predicted at once."""
 
-    def advance(
-        self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
-    ) -> Tensor:
+    def advance(self, population: Population, batches: Sequence[Buffers]) -> Tensor:
         """Takes one step per batch; returns mean losses `[N]`.
 
         Args:
             population: The members.
-            rows: For each member the rows of its batches, `[K, B]`, indices into
-                `population.examples`; all on the device. Members with few rows have a smaller `B`.
-            weights: How much these rows count, alike; empty if all of them count alike.
+            batches: For each member tensors by name, on the device: the `rows` of its batches, `[K, B]`,
+                indices into `population.examples`, and where the rows have such, how much they count
+                (`weights`, `[K, B]`) and their `soft` labels, `[K, B, ...]`. Members with few rows have
+                a smaller `B`.
         """
 
     def forward(
@@ -168,7 +140,7 @@ class Population:
         average = weights.clone() if self.program.average else None
         new = State(
             weights,
-            {name: torch.zeros_like(weights) for name in self.program.update.technique.slots},
+            self.program.update.technique.init(weights, self.layout),
             buffers,
             average,
             {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
@@ -205,8 +177,7 @@ class Population:
             diverged.
         """
         places = [self._next(i, steps) for i in range(len(self))]
-        rows = [own[at].to(self.device) for own, at in zip(self._rows, places, strict=True)]
-        losses = self.stepper.advance(self, rows, self._weights(places))
+        losses = self.stepper.advance(self, self._batches(places))
         self.step += steps
         return losses
 
@@ -225,19 +196,23 @@ class Population:
             first, steps = first + count, steps - count
         return torch.cat(pieces).view(-1, fit.batch_size)
 
-    def _weights(self, places: Sequence[Tensor]) -> list[Tensor]:
-        """Returns the weights of some of each member's rows; none if all rows count alike."""
-        if all(fit.weights is None for fit in self.fits):
-            return []
-        return [
-            (torch.ones(at.shape) if fit.weights is None else fit.weights[at]).to(self.device)
-            for fit, at in zip(self.fits, places, strict=True)
-        ]
+    def _batches(self, places: Sequence[Tensor]) -> list[Buffers]:
+        """Returns what the steppers get of each member's next batches, given places in its rows."""
+        weighed = any(fit.weights is not None for fit in self.fits)
+        found = []
+        for fit, own, at in zip(self.fits, self._rows, places, strict=True):
+            batch = {"rows": own[at]}
+            if weighed:
+                batch["weights"] = torch.ones(at.shape) if fit.weights is None else fit.weights[at]
+            if fit.soft is not None:
+                batch["soft"] = fit.soft[at]
+            found.append({name: tensor.to(self.device) for name, tensor in batch.items()})
+        return found
 
-    def step_keys(self, offset: int) -> Tensor:
-        """Returns the random keys `[N]` of the step that is `offset` steps ahead."""
-        ahead = (self.step + offset).to(device=self.device, dtype=torch.int32)
-        return rng.fold(self.seed_key, ahead)
+    def step_keys(self, steps: int) -> Tensor:
+        """Returns the random keys of the next steps, `[K, N]`."""
+        ahead = self.step + torch.arange(steps).unsqueeze(1)
+        return rng.fold(self.seed_key, ahead.to(device=self.device, dtype=torch.int32))
 
     def set_dropout_keys(self, key: Tensor) -> None:
         """Gives each dropout layer of each member its key for a step; `key` is `[N]`."""

@@ -16,7 +16,7 @@ from pawl.kinds import KINDS
 from pawl.models import Builder, Front, base_layers, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
-from pawl.techniques import Facts, LossTerm, Stage
+from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
 from pawl.training.checks import check_metric_works, check_model
 from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
@@ -85,7 +85,7 @@ class Problem:
 
     def fit(self, recipe: Recipe, rows: Tensor) -> FittedSplit:
         """Runs the data stage on these training rows; results are kept for equal questions."""
-        stage = [(t.name, settings) for t, settings in recipe.stage(Stage.DATA)]
+        stage = [(t.name, settings) for t, settings in recipe.of_stage(DataTechnique)]
         key = repr(stage), hashlib.sha256(rows.cpu().numpy().tobytes()).digest()
         if key not in self._fits:
             if len(self._fits) > 256:
@@ -103,7 +103,7 @@ class Problem:
         # Copied: the serial stepper puts each member's buffers into its population's front.
         front = Front(copy.deepcopy(fitted.layers)).to(self.device)
         body = self.builder(seed)
-        stage = recipe.stage(Stage.MODEL)
+        stage = recipe.of_stage(ModelTechnique)
         if stage:
             with torch.no_grad():
                 seen = fitted.take(self.examples, self._sample(fitted.rows))
@@ -150,12 +150,12 @@ class Problem:
         """Returns one member's loss before any technique: user's, or by the kind."""
         kind, own = KINDS[self.schema.kind], self.loss
 
-        def user(raw: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
+        def user(raw: Any, targets: Targets, _: Mapping[str, Tensor]) -> Tensor:
             assert own is not None
-            return own(raw, targets)
+            return own(raw, targets.values)
 
-        def built_in(out: Tensor, targets: Tensor, _: Mapping[str, Tensor]) -> Tensor:
-            return kind.loss(out, targets)
+        def built_in(out: Tensor, targets: Targets, _: Mapping[str, Tensor]) -> Tensor:
+            return kind.loss(out, targets.values, targets.soft)
 
         return user if own is not None else built_in
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from pawl import rng
 from pawl.recipe import Recipe
-from pawl.techniques import Batch, LossTerm, Stage, Technique
+from pawl.techniques import (
+    AverageTechnique,
+    Batch,
+    BatchTechnique,
+    GradientContext,
+    GradientTechnique,
+    LossTechnique,
+    LossTerm,
+    ScheduleTechnique,
+    StopTechnique,
+    Technique,
+    UpdateTechnique,
+)
+
+T = TypeVar("T", bound=Technique)
 
 Values = Mapping[str, Any]
 """A technique's settings by name: tensors `[N]` where memberwise, plain values elsewhere."""
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Generic[T]):
     """One technique in a call list, with a salt that sets its random numbers apart."""
 
-    technique: Technique
+    technique: T
     salt: int
 
     @property
@@ -30,36 +44,41 @@ class Call:
         return self.technique.name
 
 
-def _calls(recipe: Recipe, stage: Stage) -> tuple[Call, ...]:
-    return tuple(Call(t, rng.derive_seed("salt", t.name)) for t, _ in recipe.stage(stage))
+def _calls(recipe: Recipe, record: type[T]) -> tuple[Call[T], ...]:
+    return tuple(Call(t, rng.derive_seed("salt", t.name)) for t, _ in recipe.of_stage(record))
 
 
 @dataclass(frozen=True)
 class Program:
     """The call lists of one structure; an unused stage is an empty tuple and costs nothing."""
 
-    batch: tuple[Call, ...]
-    loss: tuple[Call, ...]
-    gradient: tuple[Call, ...]
-    schedule: tuple[Call, ...]
-    update: Call
-    average: tuple[Call, ...]
-    stop: tuple[Call, ...]
+    batch: tuple[Call[BatchTechnique], ...]
+    loss: tuple[Call[LossTechnique], ...]
+    gradient: tuple[Call[GradientTechnique], ...]
+    schedule: tuple[Call[ScheduleTechnique], ...]
+    update: Call[UpdateTechnique]
+    average: tuple[Call[AverageTechnique], ...]
+    stop: tuple[Call[StopTechnique], ...]
 
     @classmethod
     def of(cls, recipe: Recipe) -> Program:
         """Returns the program that all recipes of this structure share."""
         return cls(
-            batch=_calls(recipe, Stage.BATCH),
-            loss=_calls(recipe, Stage.LOSS),
-            gradient=_calls(recipe, Stage.GRADIENT),
-            schedule=_calls(recipe, Stage.SCHEDULE),
-            update=_calls(recipe, Stage.UPDATE)[0],
-            average=_calls(recipe, Stage.AVERAGE),
-            stop=_calls(recipe, Stage.STOP),
+            batch=_calls(recipe, BatchTechnique),
+            loss=_calls(recipe, LossTechnique),
+            gradient=_calls(recipe, GradientTechnique),
+            schedule=_calls(recipe, ScheduleTechnique),
+            update=_calls(recipe, UpdateTechnique)[0],
+            average=_calls(recipe, AverageTechnique),
+            stop=_calls(recipe, StopTechnique),
         )
 
-    def in_steps(self) -> tuple[Call, ...]:
+    @property
+    def acts_on_raw(self) -> bool:
+        """Whether something changes batches before the front layers."""
+        return any(call.technique.raw for call in self.batch)
+
+    def in_steps(self) -> tuple[Call[Any], ...]:
         """All calls that need settings while training."""
         return (
             *self.batch, *self.loss, *self.gradient, *self.schedule, self.update, *self.average,
@@ -80,12 +99,35 @@ class Program:
         compute = self.update.technique.coefficients
         return compute(rate, step, Namespace(values[self.update.name])) if compute else {}
 
-    def transform(self, batch: Batch, values: Mapping[str, Values], key: Tensor) -> Batch:
-        """Runs the batch stage; `key` is `[N]`."""
+    def transform(
+        self, batch: Batch, values: Mapping[str, Values], key: Tensor, *, raw: bool
+    ) -> Batch:
+        """Runs the part of the batch stage before the front layers (`raw`) or behind them.
+
+        Args:
+            batch: The population's.
+            values: Settings.
+            key: `[N]`.
+            raw: Which part.
+        """
         for call in self.batch:
-            settings = Namespace(values[call.name])
-            batch = call.technique.apply(batch, settings, rng.fold(key, call.salt))
+            if call.technique.raw == raw:
+                settings = Namespace(values[call.name])
+                batch = call.technique.apply(batch, settings, rng.fold(key, call.salt))
         return batch
+
+    def change(
+        self,
+        gradients: Tensor,
+        weights: Tensor,
+        values: Mapping[str, Values],
+        context: GradientContext,
+    ) -> Tensor:
+        """Runs the gradient stage; gradients and weights are `[N, P]`."""
+        for call in self.gradient:
+            own = replace(context, salt=call.salt)
+            gradients = call.technique.apply(gradients, weights, own, Namespace(values[call.name]))
+        return gradients
 
     def loss_term(self, base: LossTerm, values: Mapping[str, Values]) -> LossTerm:
         """Returns the loss of one member whose settings are these (scalars)."""

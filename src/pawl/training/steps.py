@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from pawl.errors import TrialError
 from pawl.kinds import KINDS
 from pawl.models import outputs
-from pawl.techniques import AVERAGE_INTERVAL, Batch, LossTerm
+from pawl.techniques import AVERAGE_INTERVAL, LossTerm, Targets
 from pawl.training.population import Population
 from pawl.training.problem import Problem
 from pawl.training.program import Namespace
@@ -24,24 +24,12 @@ def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
 
 
-def extras(batch: Batch) -> dict[str, Tensor]:
-    """Returns what a batch has beside inputs and targets; `vmap` takes no `None`."""
-    named = {
-        "partners": batch.partners,
-        "share": batch.share,
-        "weights": batch.weights,
-        "partner_weights": batch.partner_weights,
-    }
-    return {name: tensor for name, tensor in named.items() if tensor is not None}
-
-
 def batch_loss(
     problem: Problem,
     term: LossTerm,
     raw: Any,
-    targets: Tensor,
+    targets: Targets,
     weights: Mapping[str, Tensor],
-    more: Mapping[str, Tensor],
     *,
     several: bool,
 ) -> Tensor:
@@ -51,34 +39,40 @@ def batch_loss(
         problem: The task.
         term: The loss.
         raw: What the model returned: a tensor `[B, ...]`, or a tuple or dict of them.
-        targets: `[B, *S]`.
+        targets: The member's, `values` `[B, *S]`.
         weights: The model's, by name.
-        more: The member's part of `extras`.
         several: Whether it returned several predictions of each row, `[K, B, O]`, whose losses count
             alike.
     """
     if several:
         count = len(raw)
         raw = raw.flatten(0, 1)
-        targets = targets.repeat(count, *([1] * (targets.dim() - 1)))
-        more = {
-            name: x if name == "share" else x.repeat(count, *([1] * (x.dim() - 1)))
-            for name, x in more.items()
-        }
+        targets = targets.map(lambda x: x.repeat(count, *([1] * (x.dim() - 1))))
     schema, own_loss = problem.schema, problem.loss is not None
     out = raw if own_loss else outputs(raw, KINDS[schema.kind], schema.num_outputs)
-    loss = term(_weighed(out, more.get("weights")), targets, weights)
-    if "partners" in more and "share" in more:
-        other = term(_weighed(out, more.get("partner_weights")), more["partners"], weights)
-        loss = more["share"] * loss + (1.0 - more["share"]) * other
-    return loss
+
+    def losses(wanted: Targets) -> Tensor:
+        if own_loss:
+            return term(_weighed(out, wanted.weights), wanted, weights)
+        found = term(out, wanted, weights)
+        return found if wanted.weights is None else _weigh(found, wanted.weights)
+
+    found = losses(targets)
+    if targets.partner is not None and targets.share is not None:
+        share = targets.share if found.dim() else targets.share.mean()
+        found = share * found + (1.0 - share) * losses(targets.partner)
+    return found.mean() if found.dim() else found
+
+
+def rows_apart(targets: Targets) -> Targets:
+    """Returns the targets of members that have one row each: `N * B` for `N` of `B` rows."""
+    return targets.map(lambda x: x.reshape(-1, 1, *x.shape[2:]))
 
 
 def _weighed(out: Any, weights: Tensor | None) -> Any:
     """Returns outputs of the same values whose gradients are multiplied by the rows' weights `[B]`.
 
-    So the rows of any loss can be weighed, also of one that returns a single number for the batch; what
-    a loss adds for the weights of the model is left as it is.
+    So the rows of a loss can be weighed that returns a single number for the batch.
     """
     if weights is None:
         return out
@@ -120,6 +114,7 @@ def average(population: Population, members: slice | Tensor, step: Tensor) -> No
     """Runs the average stage for some members; `step` is their steps taken, `[N']`."""
     state = population.state
     assert state.average is not None
+    total = population.total.to(step)[members]
     for call in population.program.average:
         settings = Namespace(
             {
@@ -129,13 +124,13 @@ def average(population: Population, members: slice | Tensor, step: Tensor) -> No
         )
         apply = call.technique.apply
         state.average[members] = apply(
-            state.average[members], state.weights[members], step, settings
+            state.average[members], state.weights[members], step, total, settings
         )
         for name, buffer in state.buffers.items():
             kept = state.average_buffers[name]
             if buffer.is_floating_point():
                 flat = kept[members].flatten(1) if kept.dim() > 1 else kept[members, None]
                 new = buffer[members].flatten(1) if buffer.dim() > 1 else buffer[members, None]
-                kept[members] = apply(flat, new, step, settings).view_as(kept[members])
+                kept[members] = apply(flat, new, step, total, settings).view_as(kept[members])
             else:
                 kept[members] = buffer[members]

@@ -9,7 +9,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models.surgery import ACTIVATIONS, activations, replace
-from pawl.techniques.record import Facts, Settings, Stage, Technique
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 class ActivationSettings(Settings):
@@ -35,14 +36,12 @@ def needs_activations(facts: Facts) -> str | None:
     return "the model calls no activation modules (functional activations cannot be found)"
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="activation",
-    stage=Stage.MODEL,
     summary="The nonlinearity: ReLU, LeakyReLU, PReLU, GELU, SiLU, Sigmoid or Tanh.",
     reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016 (GELU, the default here)",
     apply=activation,
+    phase=Phase.ACTIVATION,
     settings=ActivationSettings,
-    reads=frozenset({"layers"}),
-    writes=frozenset({"activation"}),
     fits=needs_activations,
 )

@@ -6,7 +6,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models.surgery import insert_before_activations, reject_normalization
-from pawl.techniques.record import Facts, Settings, Stage, Technique
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 def batch_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
@@ -23,14 +24,12 @@ def needs_activations(facts: Facts) -> str | None:
     return reject_normalization(facts.module, facts.sample)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="batch_norm",
-    stage=Stage.MODEL,
     summary="Normalize each unit over the batch, in front of its activation.",
     reference="Ioffe and Szegedy, Batch Normalization, 2015",
     apply=batch_norm,
+    phase=Phase.NORMALIZATION,
     group="normalization",
-    reads=frozenset({"layers", "activation"}),
-    writes=frozenset({"normalization"}),
     fits=needs_activations,
 )

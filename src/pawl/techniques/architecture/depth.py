@@ -9,7 +9,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import Net
-from pawl.techniques.record import Facts, Settings, Stage, Technique
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 class DepthSettings(Settings):
@@ -29,14 +30,12 @@ def needs_own_net(facts: Facts) -> str | None:
     return "your model fixes its own layers" if facts.own_model else None
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="depth",
-    stage=Stage.MODEL,
     summary="Number of hidden layers, or of convolutions per stage.",
     reference="Montufar et al., On the Number of Linear Regions of Deep Neural Networks, 2014",
     apply=depth,
+    phase=Phase.DEPTH,
     settings=DepthSettings,
-    writes=frozenset({"layers"}),
-    after=frozenset({"residual", "width"}),
     fits=needs_own_net,
 )

@@ -13,7 +13,8 @@ from pawl.data.types import Inputs
 from pawl.models import PiecewiseLinear, TabularNet, flat
 from pawl.techniques.architecture._tables import needs_table_net
 from pawl.techniques.data.standardize import needs_numbers
-from pawl.techniques.record import Facts, Settings, Stage, Technique
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 _MOST_NUMBERS = 256
 
@@ -71,14 +72,12 @@ def _width(x: Tensor) -> int:
     return flat(x).shape[1]
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="piecewise_linear",
-    stage=Stage.MODEL,
     summary="Encode each number by how far it reaches into each of its bins.",
     reference="Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022",
     apply=piecewise_linear,
+    phase=Phase.ENCODING,
     settings=PiecewiseLinearSettings,
-    writes=frozenset({"layers"}),
-    after=frozenset({"residual", "width", "depth"}),
     fits=needs_few_numbers,
 )

@@ -7,7 +7,8 @@ from torch import nn
 from pawl.data.types import Inputs
 from pawl.models import Net
 from pawl.techniques.architecture.depth import needs_own_net
-from pawl.techniques.record import Settings, Stage, Technique
+from pawl.techniques.record import Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 def residual(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
@@ -16,12 +17,11 @@ def residual(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module
     return module.rebuilt(residual=True)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="residual",
-    stage=Stage.MODEL,
     summary="Add each hidden layer's input to its output.",
     reference="He et al., Deep Residual Learning for Image Recognition, 2016",
     apply=residual,
-    writes=frozenset({"layers"}),
+    phase=Phase.BLOCKS,
     fits=needs_own_net,
 )

@@ -12,7 +12,8 @@ from pawl.data.types import Inputs
 from pawl.kinds import KINDS
 from pawl.models import MemberHeads, Spread, TabularNet
 from pawl.techniques.architecture._tables import needs_table_net
-from pawl.techniques.record import Settings, Stage, Technique
+from pawl.techniques.record import Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 class TabMSettings(Settings):
@@ -40,15 +41,13 @@ def tabm(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     return module
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="tabm",
-    stage=Stage.MODEL,
     summary="Train many predictors in one network; they share all but input scales and last layers.",
     reference="Gorishniy et al., TabM: Advancing Tabular Deep Learning with Parameter-Efficient "
     "Ensembling, 2025 (TabM-mini)",
     apply=tabm,
+    phase=Phase.COPIES,
     settings=TabMSettings,
-    writes=frozenset({"layers"}),
-    after=frozenset({"residual", "width", "depth", "piecewise_linear"}),
     fits=needs_table_net,
 )

@@ -10,7 +10,8 @@ from torch import nn
 from pawl.data.types import Inputs
 from pawl.models import Net
 from pawl.techniques.architecture.depth import needs_own_net
-from pawl.techniques.record import Settings, Stage, Technique
+from pawl.techniques.record import Phase, Settings
+from pawl.techniques.stages import ModelTechnique
 
 
 class WidthSettings(Settings):
@@ -28,14 +29,12 @@ def width(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     return module.rebuilt(width=units)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="width",
-    stage=Stage.MODEL,
     summary="Units per hidden layer, or channels per stage.",
     reference="Zagoruyko and Komodakis, Wide Residual Networks, 2016",
     apply=width,
+    phase=Phase.WIDTH,
     settings=WidthSettings,
-    writes=frozenset({"layers"}),
-    after=frozenset({"residual"}),
     fits=needs_own_net,
 )

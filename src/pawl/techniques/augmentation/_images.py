@@ -8,7 +8,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from pawl.kinds import KINDS
-from pawl.techniques.record import Batch, Facts
+from pawl.techniques.record import Facts
+from pawl.techniques.values import Batch
 
 _IMAGE_RANK = 3
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.techniques.augmentation._images import needs_images, on_images
-from pawl.techniques.record import Batch, Settings, Stage, Technique, number
+from pawl.techniques.record import Phase, Settings, number
+from pawl.techniques.stages import BatchTechnique
+from pawl.techniques.values import Batch
 
 
 class FlipSettings(Settings):
@@ -28,14 +30,13 @@ def flip(batch: Batch, settings: Any, key: Tensor) -> Batch:
     return on_images(batch, change)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = BatchTechnique(
     name="flip",
-    stage=Stage.BATCH,
     summary="Mirror random images left to right.",
     reference="Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep CNNs, 2012",
     apply=flip,
+    phase=Phase.GEOMETRY,
     settings=FlipSettings,
     memberwise=frozenset({"probability"}),
-    writes=frozenset({"geometry"}),
     fits=needs_images,
 )

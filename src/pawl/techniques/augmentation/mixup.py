@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -10,7 +9,9 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.kinds import KINDS
-from pawl.techniques.record import Batch, Facts, Settings, Stage, Technique, number
+from pawl.techniques.record import Facts, Phase, Settings, number
+from pawl.techniques.stages import BatchTechnique
+from pawl.techniques.values import Batch
 
 
 class MixupSettings(Settings):
@@ -40,14 +41,7 @@ def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
         else:
             keep = rng.uniform(rng.fold(key, 11 + index), tuple(x.shape[1:])) < weight
             mixed[name] = torch.where(keep, x, partner)
-    weights = batch.weights
-    return dataclasses.replace(
-        batch,
-        inputs=mixed,
-        partners=batch.targets.roll(1, dims=1),
-        share=share,
-        partner_weights=None if weights is None else weights.roll(1, dims=1),
-    )
+    return Batch(mixed, batch.targets.mixed(share.unsqueeze(1).expand(batch.targets.values.shape[:2])))
 
 
 def _fits(facts: Facts) -> str | None:
@@ -60,15 +54,13 @@ def _fits(facts: Facts) -> str | None:
     return "steps of two sequences would alternate at random"
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = BatchTechnique(
     name="mixup",
-    stage=Stage.BATCH,
     summary="Train on mixtures of pairs of rows.",
     reference="Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018",
     apply=mixup,
+    phase=Phase.MIXTURE,
     settings=MixupSettings,
     memberwise=frozenset({"alpha"}),
-    reads=frozenset({"geometry", "values"}),
-    writes=frozenset({"mixture"}),
     fits=_fits,
 )

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.techniques.data.standardize import needs_numbers
-from pawl.techniques.record import Batch, Settings, Stage, Technique, number
+from pawl.techniques.record import Phase, Settings, number
+from pawl.techniques.stages import BatchTechnique
+from pawl.techniques.values import Batch
 
 
 class NoiseSettings(Settings):
@@ -34,15 +36,13 @@ def noise(batch: Batch, settings: Any, key: Tensor) -> Batch:
     return dataclasses.replace(batch, inputs=noisy)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = BatchTechnique(
     name="noise",
-    stage=Stage.BATCH,
     summary="Add Gaussian noise to numeric inputs.",
     reference="Bishop, Training with Noise is Equivalent to Tikhonov Regularization, 1995",
     apply=noise,
+    phase=Phase.VALUES,
     settings=NoiseSettings,
     memberwise=frozenset({"deviation"}),
-    reads=frozenset({"geometry"}),
-    writes=frozenset({"values"}),
     fits=needs_numbers,
 )

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.techniques.augmentation._images import needs_images, on_images
-from pawl.techniques.record import Batch, Settings, Stage, Technique, number
+from pawl.techniques.record import Phase, Settings, number
+from pawl.techniques.stages import BatchTechnique
+from pawl.techniques.values import Batch
 
 
 class RandomCropSettings(Settings):
@@ -51,15 +53,13 @@ def _shifted(x: Tensor, axis: int, offset: Tensor) -> Tensor:
     return torch.where(inside, x.gather(axis, source.expand_as(x)), torch.zeros_like(x))
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = BatchTechnique(
     name="random_crop",
-    stage=Stage.BATCH,
     summary="Shift images by a few random pixels.",
     reference="He et al., Deep Residual Learning for Image Recognition, 2016, section 4.2",
     apply=random_crop,
+    phase=Phase.GEOMETRY,
     settings=RandomCropSettings,
     memberwise=frozenset({"shift"}),
-    writes=frozenset({"geometry"}),
-    after=frozenset({"flip"}),
     fits=needs_images,
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pawl.data.types import Inputs
 from pawl.models import Affine
-from pawl.techniques.record import Split
+from pawl.techniques.values import Split
 
 _IMAGE_RANK = 4
 _TINY = 1e-12

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from pawl.techniques.data._affine import Summary, inverse, with_affine
 from pawl.techniques.data.standardize import needs_numbers
-from pawl.techniques.record import Settings, Split, Stage, Technique
+from pawl.techniques.record import Settings
+from pawl.techniques.stages import DataTechnique
+from pawl.techniques.values import Split
 
 
 def normalize(split: Split, settings: Settings) -> Split:
@@ -21,14 +23,11 @@ def _combine(summaries: list[Summary]) -> tuple[Tensor, Tensor]:
     return low, inverse(high - low)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = DataTechnique(
     name="normalize",
-    stage=Stage.DATA,
     summary="Scale every feature (images: channel) to the range from 0 to 1.",
     reference="Han, Kamber and Pei, Data Mining, 3rd ed., section 3.5.2 (min-max normalization)",
     apply=normalize,
     group="scaling",
-    reads=frozenset({"rows"}),
-    writes=frozenset({"inputs"}),
     fits=needs_numbers,
 )

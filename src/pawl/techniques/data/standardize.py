@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from pawl.techniques.data._affine import Summary, inverse, with_affine
-from pawl.techniques.record import Facts, Settings, Split, Stage, Technique
+from pawl.techniques.record import Facts, Settings
+from pawl.techniques.stages import DataTechnique
+from pawl.techniques.values import Split
 
 
 def standardize(split: Split, settings: Settings) -> Split:
@@ -34,14 +36,11 @@ def needs_numbers(facts: Facts) -> str | None:
     return "the task has no numeric inputs"
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = DataTechnique(
     name="standardize",
-    stage=Stage.DATA,
     summary="Scale every feature (images: channel) to zero mean and unit variance.",
     reference="LeCun et al., Efficient BackProp, 1998, section 4.3",
     apply=standardize,
     group="scaling",
-    reads=frozenset({"rows"}),
-    writes=frozenset({"inputs"}),
     fits=needs_numbers,
 )

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique, number
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.values import StepContext
 
 EPSILON = 1e-8
 
@@ -37,9 +39,8 @@ def corrections(rate: Tensor, step: Tensor, settings: Any) -> dict[str, Tensor]:
 def adam(
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
-    rate: Tensor,
-    step: Tensor,
+    state: dict[str, Tensor],
+    context: StepContext,
     settings: Any,
 ) -> None:
     """Takes one Adam step in place.
@@ -47,31 +48,27 @@ def adam(
     Args:
         weights: `[N, P]`.
         gradients: `[N, P]`.
-        slots: `exp_avg` and `exp_avg_sq`, `[N, P]`.
-        rate: Learning rates, schedule included, `[N]`.
-        step: Steps taken, this one included, `[N]`.
+        state: `exp_avg` and `exp_avg_sq`, `[N, P]`.
+        context: Not looked at: `corrections` did.
         settings: `beta1`, `beta2`, and by `corrections` `size` and `scale`, `[N]`.
     """
-    first, second = slots["exp_avg"], slots["exp_avg_sq"]
+    first, second = state["exp_avg"], state["exp_avg_sq"]
     first.lerp_(gradients, (1.0 - settings.beta1).unsqueeze(1))
     second.lerp_(gradients * gradients, (1.0 - settings.beta2).unsqueeze(1))
     denominator = second.sqrt().mul_(settings.scale.unsqueeze(1)).add_(EPSILON)
     weights.addcmul_(first / denominator, settings.size.unsqueeze(1))
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = UpdateTechnique(
     name="adam",
-    stage=Stage.UPDATE,
     summary="Adaptive moment estimation.",
     reference="Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015",
     apply=adam,
     settings=AdamSettings,
-    group="optimizer",
     memberwise=frozenset({"learning_rate", "beta1", "beta2"}),
-    writes=frozenset({"weights"}),
-    slots=("exp_avg", "exp_avg_sq"),
+    init=zeros("exp_avg", "exp_avg_sq"),
     coefficients=corrections,
-    reference_optimizer=lambda weights, s: torch.optim.Adam(
+    optimizer=lambda weights, s: torch.optim.Adam(
         weights, lr=s.learning_rate, betas=(s.beta1, s.beta2), eps=EPSILON
     ),
 )

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from pawl.techniques.optimization.adam import EPSILON, AdamSettings, adam, corrections
-from pawl.techniques.record import Stage, Technique, number
+from pawl.techniques.record import number
+from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.values import StepContext
 
 
 class AdamwSettings(AdamSettings):
@@ -20,32 +22,28 @@ class AdamwSettings(AdamSettings):
 def adamw(
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
-    rate: Tensor,
-    step: Tensor,
+    state: dict[str, Tensor],
+    context: StepContext,
     settings: Any,
 ) -> None:
     """Shrinks the weights by `rate * weight_decay`, then takes an Adam step, in place.
 
     Shapes as in `adam`; `weight_decay` is `[N]`.
     """
-    weights.mul_((1.0 - rate * settings.weight_decay).unsqueeze(1))
-    adam(weights, gradients, slots, rate, step, settings)
+    weights.mul_((1.0 - context.rate * settings.weight_decay).unsqueeze(1))
+    adam(weights, gradients, state, context, settings)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = UpdateTechnique(
     name="adamw",
-    stage=Stage.UPDATE,
     summary="Adam with decoupled weight decay.",
     reference="Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019",
     apply=adamw,
     settings=AdamwSettings,
-    group="optimizer",
     memberwise=frozenset({"learning_rate", "beta1", "beta2", "weight_decay"}),
-    writes=frozenset({"weights"}),
-    slots=("exp_avg", "exp_avg_sq"),
+    init=zeros("exp_avg", "exp_avg_sq"),
     coefficients=corrections,
-    reference_optimizer=lambda weights, s: torch.optim.AdamW(
+    optimizer=lambda weights, s: torch.optim.AdamW(
         weights,
         lr=s.learning_rate,
         betas=(s.beta1, s.beta2),

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pawl.techniques.record import Settings, Split, Stage, Technique
+from pawl.techniques.record import Settings
+from pawl.techniques.stages import DataTechnique
+from pawl.techniques.values import Split
 
 
 class BatchSizeSettings(Settings):
@@ -21,12 +23,10 @@ def batch_size(split: Split, settings: Any) -> Split:
     return dataclasses.replace(split, batch_size=settings.size)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = DataTechnique(
     name="batch_size",
-    stage=Stage.DATA,
     summary="Number of rows per optimization step.",
     reference="Shallue et al., Measuring the Effects of Data Parallelism, JMLR 2019",
     apply=batch_size,
     settings=BatchSizeSettings,
-    writes=frozenset({"batch size"}),
 )

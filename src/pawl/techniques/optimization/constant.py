@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pawl.techniques.optimization._warmup import ScheduleSettings, warmed
-from pawl.techniques.record import Stage, Technique, number
+from pawl.techniques.record import number
+from pawl.techniques.stages import ScheduleTechnique
 
 
 class ConstantSettings(ScheduleSettings):
@@ -22,14 +23,11 @@ def constant(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return warmed(torch.ones_like(total), step, total, settings)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ScheduleTechnique(
     name="constant",
-    stage=Stage.SCHEDULE,
     summary="Constant learning rate behind a linear warm-up.",
     reference="Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2 (warm-up)",
     apply=constant,
     settings=ConstantSettings,
-    group="schedule",
     memberwise=frozenset({"warmup"}),
-    writes=frozenset({"rate"}),
 )

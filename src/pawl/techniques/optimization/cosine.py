@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pawl.techniques.optimization._warmup import ScheduleSettings, progress, warmed
-from pawl.techniques.record import Stage, Technique
+from pawl.techniques.stages import ScheduleTechnique
 
 
 def cosine(step: Tensor, total: Tensor, settings: Any) -> Tensor:
@@ -18,14 +18,11 @@ def cosine(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return warmed(decay, step, total, settings)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ScheduleTechnique(
     name="cosine",
-    stage=Stage.SCHEDULE,
     summary="Let the learning rate fall to zero along a cosine.",
     reference="Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017",
     apply=cosine,
     settings=ScheduleSettings,
-    group="schedule",
     memberwise=frozenset({"warmup"}),
-    writes=frozenset({"rate"}),
 )

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from pawl.techniques.optimization._warmup import ScheduleSettings, progress, warmed
-from pawl.techniques.record import Stage, Technique, number
+from pawl.techniques.record import number
+from pawl.techniques.stages import ScheduleTechnique
 
 
 class ExponentialDecaySettings(ScheduleSettings):
@@ -21,14 +22,11 @@ def exponential_decay(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return warmed(settings.final ** progress(step, total, settings), step, total, settings)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ScheduleTechnique(
     name="exponential_decay",
-    stage=Stage.SCHEDULE,
     summary="Let the learning rate fall by the same factor each step.",
     reference="Li and Arora, An Exponential Learning Rate Schedule for Deep Learning, 2020",
     apply=exponential_decay,
     settings=ExponentialDecaySettings,
-    group="schedule",
     memberwise=frozenset({"warmup", "final"}),
-    writes=frozenset({"rate"}),
 )

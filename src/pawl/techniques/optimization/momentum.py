@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique, number
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.values import StepContext
 
 
 class MomentumSettings(Settings):
@@ -20,30 +22,26 @@ class MomentumSettings(Settings):
 def momentum(
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
-    rate: Tensor,
-    step: Tensor,
+    state: dict[str, Tensor],
+    context: StepContext,
     settings: Any,
 ) -> None:
     """Computes `b = m b + g; w -= rate (g + m b)` in place; tensors `[N, P]`, the rest `[N]`."""
     share = settings.momentum.unsqueeze(1)
-    buffer = slots["momentum_buffer"]
+    buffer = state["momentum_buffer"]
     buffer.mul_(share).add_(gradients)
-    weights.addcmul_(gradients + share * buffer, rate.unsqueeze(1), value=-1.0)
+    weights.addcmul_(gradients + share * buffer, context.rate.unsqueeze(1), value=-1.0)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = UpdateTechnique(
     name="momentum",
-    stage=Stage.UPDATE,
     summary="Gradient descent with Nesterov momentum.",
     reference="Sutskever et al., On the Importance of Initialization and Momentum, 2013",
     apply=momentum,
     settings=MomentumSettings,
-    group="optimizer",
     memberwise=frozenset({"learning_rate", "momentum"}),
-    writes=frozenset({"weights"}),
-    slots=("momentum_buffer",),
-    reference_optimizer=lambda weights, s: torch.optim.SGD(
+    init=zeros("momentum_buffer"),
+    optimizer=lambda weights, s: torch.optim.SGD(
         weights, lr=s.learning_rate, momentum=s.momentum, nesterov=True
     ),
 )

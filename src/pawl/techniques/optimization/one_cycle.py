@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique, number
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import ScheduleTechnique
 
 
 class OneCycleSettings(Settings):
@@ -30,14 +31,11 @@ def one_cycle(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return torch.where(step < peak, up, 0.5 * (1.0 + torch.cos(math.pi * fall)))
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ScheduleTechnique(
     name="one_cycle",
-    stage=Stage.SCHEDULE,
     summary="Let the learning rate rise to a peak and then fall to zero.",
     reference="Smith and Topin, Super-Convergence, 2018",
     apply=one_cycle,
     settings=OneCycleSettings,
-    group="schedule",
     memberwise=frozenset({"warmup", "start"}),
-    writes=frozenset({"rate"}),
 )

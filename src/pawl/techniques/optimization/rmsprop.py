@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique, number
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.values import StepContext
 
 
 class RmspropSettings(Settings):
@@ -20,29 +22,25 @@ class RmspropSettings(Settings):
 def rmsprop(
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
-    rate: Tensor,
-    step: Tensor,
+    state: dict[str, Tensor],
+    context: StepContext,
     settings: Any,
 ) -> None:
     """Divides the gradient by the root of its running square; in place, tensors `[N, P]`."""
-    square = slots["square_avg"]
+    square = state["square_avg"]
     square.lerp_(gradients * gradients, (1.0 - settings.smoothing).unsqueeze(1))
-    weights.addcmul_(gradients / square.sqrt().add_(1e-8), rate.unsqueeze(1), value=-1.0)
+    weights.addcmul_(gradients / square.sqrt().add_(1e-8), context.rate.unsqueeze(1), value=-1.0)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = UpdateTechnique(
     name="rmsprop",
-    stage=Stage.UPDATE,
     summary="Gradient descent scaled by a running root mean square of the gradient.",
     reference="Tieleman and Hinton, Lecture 6.5 - RMSProp, Coursera, 2012",
     apply=rmsprop,
     settings=RmspropSettings,
-    group="optimizer",
     memberwise=frozenset({"learning_rate", "smoothing"}),
-    writes=frozenset({"weights"}),
-    slots=("square_avg",),
-    reference_optimizer=lambda weights, s: torch.optim.RMSprop(
+    init=zeros("square_avg"),
+    optimizer=lambda weights, s: torch.optim.RMSprop(
         weights, lr=s.learning_rate, alpha=s.smoothing
     ),
 )

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique, number
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import UpdateTechnique
+from pawl.techniques.values import StepContext
 
 
 class SgdSettings(Settings):
@@ -19,24 +21,20 @@ class SgdSettings(Settings):
 def sgd(
     weights: Tensor,
     gradients: Tensor,
-    slots: dict[str, Tensor],
-    rate: Tensor,
-    step: Tensor,
+    state: dict[str, Tensor],
+    context: StepContext,
     settings: Any,
 ) -> None:
-    """Computes `w -= rate * g` in place; tensors `[N, P]`, `rate` and `step` `[N]`."""
-    weights.addcmul_(gradients, rate.unsqueeze(1), value=-1.0)
+    """Computes `w -= rate * g` in place; tensors `[N, P]`, the rate `[N]`."""
+    weights.addcmul_(gradients, context.rate.unsqueeze(1), value=-1.0)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = UpdateTechnique(
     name="sgd",
-    stage=Stage.UPDATE,
     summary="Plain stochastic gradient descent.",
     reference="Robbins and Monro, A Stochastic Approximation Method, 1951",
     apply=sgd,
     settings=SgdSettings,
-    group="optimizer",
     memberwise=frozenset({"learning_rate"}),
-    writes=frozenset({"weights"}),
-    reference_optimizer=lambda weights, s: torch.optim.SGD(weights, lr=s.learning_rate),
+    optimizer=lambda weights, s: torch.optim.SGD(weights, lr=s.learning_rate),
 )

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pawl.techniques.optimization._warmup import ScheduleSettings, progress, warmed
-from pawl.techniques.record import Stage, Technique, number
+from pawl.techniques.record import number
+from pawl.techniques.stages import ScheduleTechnique
 
 
 class StepDecaySettings(ScheduleSettings):
@@ -25,14 +26,11 @@ def step_decay(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return warmed(settings.factor**passed, step, total, settings)
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ScheduleTechnique(
     name="step_decay",
-    stage=Stage.SCHEDULE,
     summary="Drop the learning rate by a factor a few times.",
     reference="Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep CNNs, 2012",
     apply=step_decay,
     settings=StepDecaySettings,
-    group="schedule",
     memberwise=frozenset({"warmup", "factor", "drops"}),
-    writes=frozenset({"rate"}),
 )

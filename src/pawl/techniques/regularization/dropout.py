@@ -9,7 +9,8 @@ from torch import nn
 from pawl.data.types import Inputs
 from pawl.models import KeyedDropout, dropouts
 from pawl.models.surgery import activations, insert_after_activations
-from pawl.techniques.record import Facts, Settings, Stage, Technique, number
+from pawl.techniques.record import Facts, Phase, Settings, number
+from pawl.techniques.stages import ModelTechnique
 
 
 class DropoutSettings(Settings):
@@ -38,15 +39,13 @@ def _fits(facts: Facts) -> str | None:
     return "the model has neither dropout nor activation modules"
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = ModelTechnique(
     name="dropout",
-    stage=Stage.MODEL,
     summary="Set random units to zero in training.",
     reference="Srivastava et al., Dropout, JMLR 2014",
     apply=dropout,
+    phase=Phase.DROPOUT,
     settings=DropoutSettings,
     memberwise=frozenset({"rate"}),
-    reads=frozenset({"layers", "activation", "normalization"}),
-    writes=frozenset({"dropout"}),
     fits=_fits,
 )

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from pawl.techniques.record import Settings, Stage, Technique
+from pawl.techniques.record import Settings
+from pawl.techniques.stages import StopTechnique
 
 
 class EarlyStoppingSettings(Settings):
@@ -37,13 +38,11 @@ def early_stopping(stale: Tensor, evaluations: Tensor, settings: Any) -> Tensor:
     return stale >= patience
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = StopTechnique(
     name="early_stopping",
-    stage=Stage.STOP,
     summary="Stop when the validation score no longer improves.",
     reference="Prechelt, Early Stopping - But When?, 1998",
     apply=early_stopping,
     settings=EarlyStoppingSettings,
     memberwise=frozenset({"patience"}),
-    writes=frozenset({"stop"}),
 )

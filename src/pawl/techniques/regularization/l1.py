@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.record import LossTerm, Settings, Stage, Technique, number
+from pawl.techniques.record import Phase, Settings, number
+from pawl.techniques.stages import LossTechnique, LossTerm
+from pawl.techniques.values import Targets
 
 
 class L1Settings(Settings):
@@ -20,7 +22,7 @@ class L1Settings(Settings):
 def l1(loss: LossTerm, settings: Any) -> LossTerm:
     """Adds `strength * sum |w|` over all weights, biases included."""
 
-    def penalized(outputs: Tensor, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    def penalized(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
         total = torch.stack([w.abs().sum() for w in weights.values()]).sum()
         penalty: Tensor = settings.strength * total
         return loss(outputs, targets, weights) + penalty
@@ -28,14 +30,12 @@ def l1(loss: LossTerm, settings: Any) -> LossTerm:
     return penalized
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = LossTechnique(
     name="l1",
-    stage=Stage.LOSS,
     summary="Penalize the absolute size of the weights.",
     reference="Tibshirani, Regression Shrinkage and Selection via the Lasso, 1996",
     apply=l1,
+    phase=Phase.PENALTY,
     settings=L1Settings,
     memberwise=frozenset({"strength"}),
-    reads=frozenset({"loss"}),
-    writes=frozenset({"penalty"}),
 )

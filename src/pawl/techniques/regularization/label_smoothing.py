@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from pawl.kinds import KINDS, NOTHING
-from pawl.techniques.record import Facts, LossTerm, Settings, Stage, Technique, number
-
-_ROWS_AND_CLASSES = 2
+from pawl.kinds import KINDS, over_places
+from pawl.techniques.record import Facts, Settings, number
+from pawl.techniques.stages import LossTechnique, LossTerm
+from pawl.techniques.values import Targets
 
 
 class LabelSmoothingSettings(Settings):
@@ -22,13 +22,10 @@ class LabelSmoothingSettings(Settings):
 def label_smoothing(loss: LossTerm, settings: Any) -> LossTerm:
     """Mixes the loss with the cross-entropy to the uniform distribution over classes."""
 
-    def smoothed(outputs: Tensor, targets: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-        uniform = -outputs.log_softmax(-1)
-        if uniform.dim() > _ROWS_AND_CLASSES:  # places without a class have no part in the loss
-            there = targets != NOTHING
-            uniform = (uniform.mean(-1) * there).sum() / there.sum()
+    def smoothed(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
+        uniform = over_places(-outputs.log_softmax(-1).mean(-1), targets.values)
         amount: Tensor = settings.amount
-        return (1.0 - amount) * loss(outputs, targets, weights) + amount * uniform.mean()
+        return (1.0 - amount) * loss(outputs, targets, weights) + amount * uniform
 
     return smoothed
 
@@ -39,14 +36,12 @@ def _fits(facts: Facts) -> str | None:
     return "your own loss decides how labels count" if facts.own_loss else None
 
 
-TECHNIQUE = Technique(
+TECHNIQUE = LossTechnique(
     name="label_smoothing",
-    stage=Stage.LOSS,
     summary="Train towards slightly uncertain labels.",
     reference="Szegedy et al., Rethinking the Inception Architecture, 2016, section 7",
     apply=label_smoothing,
     settings=LabelSmoothingSettings,
     memberwise=frozenset({"amount"}),
-    writes=frozenset({"loss"}),
     fits=_fits,
 )

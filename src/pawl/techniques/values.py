@@ -1,0 +1,209 @@
+"""What the stages of a trial hand on: rows, batches, targets, and what is known of a step.
+
+Shape legend: `E` examples, `R` rows, `N` members, `B` rows of a batch, `P` weights of a model, `O` outputs
+of a model, `S` the shape of a row's target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pawl import rng
+from pawl.data.types import Examples, Inputs
+from pawl.models.layout import Layout
+
+_PARTNER = "partner."
+
+
+@dataclass(frozen=True)
+class Split:
+    """One trial's data on its way through the data stage.
+
+    A technique may change what trains: leave rows out, name one twice, weigh them, give them soft
+    labels, change them or add some. It changes nothing else: evaluations and the deployed model get
+    rows as they were read.
+
+    Attributes:
+        examples: All rows, raw: `E`, the development rows first.
+        rows: Indices of the training rows, `[R]`, at least one; only these may be looked at to fit
+            anything.
+        layers: What goes in front of the model, in order.
+        batch_size: Rows per step.
+        weights: How much each of the examples counts, `[E]` float32, none below 0; `None` if all
+            count alike. Only their ratios matter: over the training rows they are scaled to a mean
+            of 1, and the loss of a batch is the mean of its rows' losses, each times its weight. (The
+            gradient is; the loss on record is the one without weights, and so can be compared.)
+        soft: Probabilities of the classes to learn in place of the targets, `[E, *S, O]` float32 (of
+            labels: `[E, O]`), as a teacher or several annotators give them; `None` for the targets.
+    """
+
+    examples: Examples
+    rows: Tensor
+    layers: tuple[nn.Module, ...]
+    batch_size: int = 128
+    weights: Tensor | None = None
+    soft: Tensor | None = None
+
+    def add(self, more: Examples, soft: Tensor | None = None) -> Split:
+        """Returns the split with further rows that train; they weigh what the others do on average.
+
+        Args:
+            more: `R'` rows with targets and with the same inputs as `examples`, raw.
+            soft: Their soft labels, needed where the split has such.
+        """
+        inputs = {
+            name: torch.cat([x, more.inputs[name]]) for name, x in self.examples.inputs.items()
+        }
+        assert self.examples.targets is not None
+        assert more.targets is not None
+        targets = torch.cat([self.examples.targets, more.targets])
+        fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
+        weights, labels = self.weights, self.soft
+        if weights is not None:
+            mean = weights[self.rows].mean()
+            weights = torch.cat([weights, mean.expand(len(more))])
+        if labels is not None:
+            assert soft is not None
+            labels = torch.cat([labels, soft])
+        return replace(
+            self,
+            examples=Examples(inputs, targets),
+            rows=torch.cat([self.rows, fresh]),
+            weights=weights,
+            soft=labels,
+        )
+
+    def chunks(self, size: int = 4096) -> Iterator[Inputs]:
+        """Yields the training rows, as the layers so far leave them, in chunks of `size`."""
+        for rows in torch.split(self.rows, size):
+            with torch.no_grad():
+                inputs = self.examples.take(rows).inputs
+                for layer in self.layers:
+                    inputs = layer(inputs)
+            yield inputs
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the rows of a batch are to be taught.
+
+    In the batch stage tensors have the member axis `N` in front; the loss sees one member's.
+
+    Attributes:
+        values: `[N, B, *S]`, values in units of the training rows' deviation.
+        weights: How much each row counts, `[N, B]`, or `None` if all count alike.
+        soft: Probabilities of the classes in place of the values, `[N, B, *S, O]`, or `None`.
+        partner: Targets that share the loss (mixup, CutMix), alike, or `None`.
+        share: Of these targets in each row's loss, the rest being the partner's, `[N, B]`; there if
+            `partner` is. A loss of the user's own that gives one number for a batch is mixed by the
+            mean share: a technique whose shares differ by row does not fit it.
+    """
+
+    values: Tensor
+    weights: Tensor | None = None
+    soft: Tensor | None = None
+    partner: Targets | None = None
+    share: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Targets:
+        """Returns targets with all that there is for each row changed alike."""
+
+        def changed(x: Tensor | None) -> Tensor | None:
+            return None if x is None else change(x)
+
+        return Targets(
+            change(self.values), changed(self.weights), changed(self.soft),
+            None if self.partner is None else self.partner.map(change), changed(self.share),
+        )  # fmt: skip
+
+    def mixed(self, share: Tensor) -> Targets:
+        """Returns targets that share the loss with the row's before in the batch.
+
+        Args:
+            share: Of each row's own targets, `[N, B]`; what was mixed before is the partner's, too.
+        """
+        return replace(self, partner=self.map(lambda x: x.roll(1, dims=1)), share=share)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns what is there by name; `of` reads it back (`vmap` takes tensors only)."""
+        own = {
+            "values": self.values, "weights": self.weights, "soft": self.soft, "share": self.share,
+        }  # fmt: skip
+        named = {name: tensor for name, tensor in own.items() if tensor is not None}
+        if self.partner is not None:
+            named |= {f"{_PARTNER}{name}": x for name, x in self.partner.tensors().items()}
+        return named
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> Targets:
+        """Returns the targets that `tensors` wrote."""
+        theirs = {
+            name.removeprefix(_PARTNER): x
+            for name, x in tensors.items()
+            if name.startswith(_PARTNER)
+        }
+        return cls(
+            tensors["values"], tensors.get("weights"), tensors.get("soft"),
+            cls.of(theirs) if theirs else None, tensors.get("share"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A population's batch.
+
+    Attributes:
+        inputs: Tensors `[N, B, ...]`, as the front layers leave them (raw, for a technique that acts
+            before these).
+        targets: What they are to be taught.
+    """
+
+    inputs: Inputs
+    targets: Targets
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What is known of a population's step.
+
+    Attributes:
+        rate: Learning rates, schedule included, `[N]`.
+        step: Steps taken, this one included, `[N]` float32.
+        total: Steps of the whole trial, `[N]` float32.
+        layout: Where each weight tensor lies among the `P` weights.
+    """
+
+    rate: Tensor
+    step: Tensor
+    total: Tensor
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class GradientContext(StepContext):
+    """What a gradient technique gets beside gradients and weights.
+
+    Attributes:
+        step_key: The step's random key, `[N]` int32; techniques take `key`.
+        salt: Sets a technique's random numbers apart from others'.
+        gradients_at: Returns the gradients `[N, P]` of this step's batch at other weights `[N, P]`, as
+            sharpness-aware minimization needs them. Dropout draws what it drew before, and what the
+            model keeps of its batches (the statistics of batch normalization) is left as it is.
+        gradients_by_row: Returns the gradients of each row's own loss, `[N, B, P]`. Their mean is the
+            batch's gradient where rows count alike and nothing in the model mixes them. Takes `B` times
+            the memory of a gradient, and dropout draws anew for each row.
+    """
+
+    step_key: Tensor
+    salt: int
+    gradients_at: Callable[[Tensor], Tensor]
+    gradients_by_row: Callable[[], Tensor]
+
+    @property
+    def key(self) -> Tensor:
+        """A random key of the technique's own for this step, `[N]` int32; see `pawl.rng`."""
+        return rng.fold(self.step_key, self.salt)
