@@ -21,7 +21,7 @@ def test_outputs_predictions_and_targets_fit_each_other(kind: Kind) -> None:
     assert outputs is not None
     assert targets.dim() == 1 + kind.target_axes
     assert targets.dtype == kind.target_dtype
-    assert kind.loss(outputs, targets).shape == ()
+    assert kind.loss(outputs, targets).shape == (ROWS,)
     predictions = kind.predictions(outputs)
     assert predictions.shape == (ROWS, *kind.prediction_shape(count, PLACES.get(kind.name, ())))
     assert predictions.dim() == 1 + kind.prediction_axes
@@ -71,7 +71,7 @@ def test_nothing_constant_has_less_loss_than_the_constant_prediction(kind: Kind)
 
     def loss(prediction: Tensor) -> float:
         outputs = to_outputs[kind.has_classes](prediction)
-        return float(kind.loss(outputs.expand(ROWS, *outputs.shape), targets))
+        return float(kind.loss(outputs.expand(ROWS, *outputs.shape), targets).mean())
 
     best = loss(constant)
     for seed in range(20):

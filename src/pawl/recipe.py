@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from pawl.errors import RecipeError, did_you_mean
 from pawl.techniques import Settings, Split, Technique, UpdateTechnique, ordered, technique
 
-
 T = TypeVar("T", bound=Technique)
 
 

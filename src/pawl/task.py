@@ -38,7 +38,7 @@ Given = Literal["probabilities", "second", "labels"]
 """What a `MetricFunction` of classes is given as predictions."""
 
 LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
-"""`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`.
+"""`loss(outputs, targets) -> scalar`: the mean over a batch, as in `torch.nn.functional`, or each row's.
 
 `outputs` is what the model returns, all of it: a tensor, a tuple or a dict.
 """

@@ -24,6 +24,7 @@ from pawl.search import Space, baseline, fitting, starts
 from pawl.search.space import Params
 from pawl.techniques import (
     Facts,
+    GradientTechnique,
     Settings,
     Stage,
     Technique,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from problems import plain, problem
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 
 from pawl.kinds import KINDS, KindName
 from pawl.models import MemberHeads, Spread
-from pawl.techniques import technique
+from pawl.techniques import Targets, technique
 from pawl.training.steps import batch_loss
 
 MEMBERS = 8
@@ -40,19 +42,19 @@ def test_the_loss_is_the_mean_of_the_members_losses() -> None:
     raw, targets = torch.randn(MEMBERS, 12, 2), torch.randint(0, 2, (12,))
     weights, partners = torch.rand(12), torch.randint(0, 2, (12,))
 
-    def loss(more: dict[str, Tensor]) -> Tensor:
-        return batch_loss(one, one.base_loss(), raw, targets, {}, more, several=True)
+    def loss(**more: Any) -> Tensor:
+        return batch_loss(one, one.base_loss(), raw, Targets(targets, **more), {}, several=True)
 
     each = torch.stack([F.cross_entropy(out, targets) for out in raw])
-    torch.testing.assert_close(loss({}), each.mean())
+    torch.testing.assert_close(loss(), each.mean())
     mixed = torch.stack([F.cross_entropy(out, partners) for out in raw])
     torch.testing.assert_close(
-        loss({"partners": partners, "share": torch.tensor(0.7)}),
+        loss(partner=Targets(partners), share=torch.full((12,), 0.7)),
         0.7 * each.mean() + 0.3 * mixed.mean(),
     )
     # Rows' weights reach the gradient, each member's alike.
     leaf = raw.requires_grad_()
-    (found,) = torch.autograd.grad(loss({"weights": weights}), leaf)
+    (found,) = torch.autograd.grad(loss(weights=weights), leaf)
     losses = torch.stack([F.cross_entropy(out, targets, reduction="none") for out in leaf])
     (wanted,) = torch.autograd.grad((losses * weights).mean(), leaf)
     torch.testing.assert_close(found, wanted)

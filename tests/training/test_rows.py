@@ -20,7 +20,7 @@ from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
 from pawl.search.halving import Seat
-from pawl.techniques import Split, Stage, Technique, register, unregister
+from pawl.techniques import DataTechnique, Split, register, unregister
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population, Stepper
 from pawl.training.problem import Problem
@@ -52,7 +52,7 @@ def with_change() -> Iterator[Callable[[str, Change], None]]:
     names: list[str] = []
 
     def add(name: str, change: Change) -> None:
-        register(Technique(name=name, stage=Stage.DATA, summary=".", reference=".", apply=change))
+        register(DataTechnique(name=name, summary=".", reference=".", apply=change))
         names.append(name)
 
     yield add

@@ -220,11 +220,9 @@ def test_an_order_of_rows_covers_every_row_once_per_epoch() -> None:
     seen: list[Tensor] = []
 
     class Watching(SerialStepper):
-        def advance(
-            self, population: Population, rows: Sequence[Tensor], weights: Sequence[Tensor]
-        ) -> Tensor:
-            seen.append(rows[0])
-            return super().advance(population, rows, weights)
+        def advance(self, population: Population, batches: Sequence[dict[str, Tensor]]) -> Tensor:
+            seen.append(batches[0]["rows"])
+            return super().advance(population, batches)
 
     one = member(plain(), 4)
     population = Population(problem("table"), [one], Watching())

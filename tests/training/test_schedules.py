@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pawl.techniques import Stage, Technique, technique, techniques
+from pawl.techniques import ScheduleTechnique, technique, techniques
 
-SCHEDULES = [t for t in techniques() if t.stage is Stage.SCHEDULE]
+SCHEDULES = [t for t in techniques() if isinstance(t, ScheduleTechnique)]
 
 
-def course(schedule: Technique, total: int, values: dict[str, float]) -> Tensor:
+def course(schedule: ScheduleTechnique, total: int, values: dict[str, float]) -> Tensor:
     """Returns the multiplier at each of `total` steps, and behind the last one."""
     steps = torch.arange(total + 1.0)
     namespace = SimpleNamespace(**{k: torch.full_like(steps, v) for k, v in values.items()})
@@ -26,7 +26,7 @@ def course(schedule: Technique, total: int, values: dict[str, float]) -> Tensor:
 
 
 @st.composite
-def cases(draw: st.DrawFn, schedule: Technique) -> tuple[int, dict[str, float]]:
+def cases(draw: st.DrawFn, schedule: ScheduleTechnique) -> tuple[int, dict[str, float]]:
     values = {}
     for name, field in schedule.settings.model_fields.items():
         bounds: dict[type, Any] = {type(item): item for item in field.metadata}
@@ -35,7 +35,7 @@ def cases(draw: st.DrawFn, schedule: Technique) -> tuple[int, dict[str, float]]:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda t: t.name)
-def test_a_schedule_warms_up_then_never_rises(schedule: Technique) -> None:
+def test_a_schedule_warms_up_then_never_rises(schedule: ScheduleTechnique) -> None:
     @settings(max_examples=60, deadline=None)
     @given(cases(schedule))
     def check(case: tuple[int, dict[str, float]]) -> None:

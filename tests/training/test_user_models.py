@@ -338,7 +338,7 @@ def scripted() -> Any:
 
 
 def no_scalar(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(outputs, targets, reduction="none")
+    return F.cross_entropy(outputs, targets, reduction="none")[:3]
 
 
 def no_tensor(outputs: Tensor, targets: Tensor) -> Any:
@@ -372,7 +372,7 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": broken_factory}, "broken_factory raised ValueError: no weights; it is called"),
         ({"model": lambda: 3}, "returned int; it must return a torch.nn.Module"),
         ({"model": nn.Flatten}, "the model has no parameters to train"),
-        ({"loss": no_scalar}, "the loss no_scalar returned (32,); it must return one number"),
+        ({"loss": no_scalar}, "the loss no_scalar returned (3,); it must return one number"),
         ({"loss": no_tensor}, "the loss no_tensor returned float; it must return one number"),
         ({"loss": wrong_loss}, "the loss wrong_loss raised RuntimeError: "),
         (

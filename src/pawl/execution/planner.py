@@ -16,10 +16,10 @@ from pawl.execution.choosing import Ahead, choose
 from pawl.execution.devices import places
 from pawl.execution.measuring import Memory, probes
 from pawl.execution.ways import Way
+from pawl.models.layout import Layout
 from pawl.options import ExecutorName
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
-from pawl.models.layout import Layout
 from pawl.training.population import Member, Population, Stepper
 from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper

@@ -50,9 +50,7 @@ class BatchFunction(Protocol):
 class LossTerm(Protocol):
     """The loss of one member's batch."""
 
-    def __call__(
-        self, outputs: Any, targets: Targets, weights: Mapping[str, Tensor], /
-    ) -> Tensor:
+    def __call__(self, outputs: Any, targets: Targets, weights: Mapping[str, Tensor], /) -> Tensor:
         """Returns each row's loss, `[B]`, whose mean is the batch's.
 
         A loss of the user's own may return one number for the batch instead, `[]`.

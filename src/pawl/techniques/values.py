@@ -1,7 +1,7 @@
 """What the stages of a trial hand on: rows, batches, targets, and what is known of a step.
 
-Shape legend: `E` examples, `R` rows, `N` members, `B` rows of a batch, `P` weights of a model, `O` outputs
-of a model, `S` the shape of a row's target.
+Shape legend: `E` examples, `R` rows, `N` members, `B` rows of a batch, `P` weights of a model, `O`
+outputs of a model, `S` the shape of a row's target.
 """
 
 from __future__ import annotations

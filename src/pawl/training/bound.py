@@ -74,20 +74,19 @@ class BoundMember:
     def gradients_by_row(self, batch: Batch) -> Tensor:
         """Returns the gradients of each row of a batch, `[1, B, P]`."""
         population, targets = self.population, rows_apart(batch.targets).tensors()
-        keys = {
-            name: population.body.get_submodule(name).key.clone() for name in population.dropouts
-        }
+        layers = [population.body.get_submodule(name) for name in population.dropouts]
+        keys: list[Tensor] = [getattr(layer, "key").clone() for layer in layers]  # noqa: B009
         each = []
         for row in range(batch.targets.values.shape[1]):
-            for name, key in keys.items():
-                population.body.get_submodule(name).key = rng.fold(key, row)
+            for layer, key in zip(layers, keys, strict=True):
+                layer.key = rng.fold(key, row)
             alone = Batch(
                 {name: x[:, row : row + 1] for name, x in batch.inputs.items()},
                 Targets.of({name: x[row : row + 1] for name, x in targets.items()}),
             )
             each.append(self.gradients_at(alone, self.weights.clone().unsqueeze(0))[0])
-        for name, key in keys.items():
-            population.body.get_submodule(name).key = key
+        for layer, key in zip(layers, keys, strict=True):
+            layer.key = key
         return torch.stack(each).unsqueeze(0)
 
 

@@ -128,12 +128,19 @@ def _problem_with_soft(split: Split, schema: Schema, own_loss: bool) -> str | No
         return None
     if own_loss or not KINDS[schema.kind].has_classes:
         return "gave soft labels, which only a built-in loss of classes can learn"
-    shape = (len(split.examples), *KINDS[schema.kind].prediction_shape(schema.num_outputs, schema.places))
+    shape = (
+        len(split.examples),
+        *KINDS[schema.kind].prediction_shape(schema.num_outputs, schema.places),
+    )
     if tuple(split.soft.shape) != shape:
         return f"gave soft labels {list(split.soft.shape)}; they must be {list(shape)}"
     chosen = split.soft[split.rows]
     if not bool(((chosen >= 0) & (chosen <= 1)).all()):
         return "gave soft labels that are no probabilities"
+    if KINDS[schema.kind].exclusive and not torch.allclose(
+        chosen.sum(-1), chosen.new_ones(()), atol=1e-3
+    ):
+        return "gave soft labels that do not add up to 1"
     return None
 
 

@@ -55,7 +55,10 @@ class FusedStepper:
     def _key(self, population: Population) -> tuple[object, ...]:
         """Returns what a compiled step depends on: the structure, and the shapes of what it reads."""
         structure, fits = population.members[0].recipe.structure, population.fits
-        more = tuple(any(x is not None for x in each) for each in zip(*((f.weights, f.soft) for f in fits), strict=True))
+        more = tuple(
+            any(x is not None for x in each)
+            for each in zip(*((f.weights, f.soft) for f in fits), strict=True)
+        )
         shapes = self.width, fits[0].batch_size, len(population.examples), *more
         return structure, *shapes, self.backend, torch.get_num_threads()
 

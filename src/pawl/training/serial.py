@@ -64,7 +64,7 @@ class SerialStepper:
             own: What the steppers get of its batches; see `Stepper`.
             keys: `[K, N]`.
         """
-        program, state = population.program, population.state
+        program = population.program
         one = slice(index, index + 1)
         values = select_values(population.values, one)
         bound = BoundMember(population, index)

@@ -52,10 +52,7 @@ def batch_loss(
     out = raw if own_loss else outputs(raw, KINDS[schema.kind], schema.num_outputs)
 
     def losses(wanted: Targets) -> Tensor:
-        if own_loss:
-            return term(_weighed(out, wanted.weights), wanted, weights)
-        found = term(out, wanted, weights)
-        return found if wanted.weights is None else _weigh(found, wanted.weights)
+        return term(_weighed(out, wanted.weights), wanted, weights)
 
     found = losses(targets)
     if targets.partner is not None and targets.share is not None:
@@ -72,7 +69,8 @@ def rows_apart(targets: Targets) -> Targets:
 def _weighed(out: Any, weights: Tensor | None) -> Any:
     """Returns outputs of the same values whose gradients are multiplied by the rows' weights `[B]`.
 
-    So the rows of a loss can be weighed that returns a single number for the batch.
+    So the rows of any loss can be weighed, also of one that returns a single number for the batch; what
+    a loss adds for the weights of the model is left as it is.
     """
     if weights is None:
         return out

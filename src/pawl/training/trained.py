@@ -17,8 +17,8 @@ from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
 from pawl.models import Averaged, Deployed, Pipeline
-from pawl.recipe import Recipe
 from pawl.models.layout import Layout
+from pawl.recipe import Recipe
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome
 from pawl.training.state import Buffers

@@ -41,7 +41,9 @@ def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
         else:
             keep = rng.uniform(rng.fold(key, 11 + index), tuple(x.shape[1:])) < weight
             mixed[name] = torch.where(keep, x, partner)
-    return Batch(mixed, batch.targets.mixed(share.unsqueeze(1).expand(batch.targets.values.shape[:2])))
+    return Batch(
+        mixed, batch.targets.mixed(share.unsqueeze(1).expand(batch.targets.values.shape[:2]))
+    )
 
 
 def _fits(facts: Facts) -> str | None:

@@ -17,9 +17,7 @@ class EmaSettings(Settings):
     horizon: float = number(100.0, 10.0, 2000.0, "steps the average looks back over", log=True)
 
 
-def ema(
-    average: Tensor, weights: Tensor, step: Tensor, total: Tensor, settings: Any
-) -> Tensor:
+def ema(average: Tensor, weights: Tensor, step: Tensor, total: Tensor, settings: Any) -> Tensor:
     """Moves the average towards the weights; it takes part in evaluations in their place.
 
     The decay per step is `1 - 1 / horizon`, smaller at the start so that the first weights do not
