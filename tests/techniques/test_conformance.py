@@ -172,7 +172,7 @@ def check_clone(technique: Technique, row: Row) -> None:
     for stepper in (FusedStepper(), SerialStepper()):
         trained = population(row, members_of(row), stepper)
         trained.advance(5)
-        own = {n: trained.state.buffers[f"{n}.rate"].clone() for n in trained.dropouts}
+        own = {n: trained.state.buffers[f"{n}.rate"].clone() for n in trained.drawing}
         trained.clone(0, 1)
         torch.testing.assert_close(trained.state.weights[0], trained.state.weights[1])
         for slot in trained.state.slots.values():

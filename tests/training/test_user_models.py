@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from pawl.training.checks import check_task
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population, Stepper
 from pawl.training.problem import Problem
+from pawl.training.run import Run
 from pawl.training.serial import SerialStepper
+from pawl.training.trained import from_outcome, predictions
 
 BARE = plain().without("standardize")
 
@@ -178,11 +181,11 @@ def test_the_users_dropout_draws_each_members_own_mask() -> None:
 
     problem = problem_of(Task(data=numbers(), model=model))
     layers = dropouts(problem.builder(0))
-    assert [float(layer.rate) for _, layer in layers] == [0.5]
+    assert [float(layer.rate) for layer in layers] == [0.5]
     check_trains(problem)  # equal both ways only if the masks are
     changed = BARE.with_("dropout", rate=0.2)
     _, body, _ = problem.build(changed, 0, ALL_ROWS)
-    assert [round(float(layer.rate), 6) for _, layer in dropouts(body)] == [0.2]
+    assert [round(float(layer.rate), 6) for layer in dropouts(body)] == [0.2]
 
 
 def test_keyed_dropout_keeps_the_mean_and_drops_whole_channels() -> None:
@@ -529,3 +532,51 @@ def test_the_first_step_leaves_the_random_numbers_alone() -> None:
     torch.manual_seed(5)
     problem_of(Task(data=numbers(), model=Moody))
     assert torch.equal(torch.rand(3), expected)
+
+
+class OnAFrozenBody(nn.Module):
+    """A head on a body that is given and not trained, like a pretrained one (or drawn by the seed)."""
+
+    def __init__(self, *, given: bool) -> None:
+        super().__init__()
+        self.body = nn.Linear(4, 16)
+        if given:
+            with torch.no_grad():
+                self.body.weight.copy_(torch.linspace(-1, 1, 64).view(16, 4))
+                self.body.bias.zero_()
+        for parameter in self.body.parameters():
+            parameter.requires_grad = False
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.body(x)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_frozen_weights_that_all_members_have_alike_are_held_once(given: bool) -> None:
+    problem = problem_of(Task(data=numbers(), model=partial(OnAFrozenBody, given=given)))
+    predicted = check_trains(problem, plain(ema={"horizon": 20.0}))
+    frozen = {"module.body.weight", "module.body.bias"}
+    for stepper in (
+        FusedStepper(), SerialStepper(), FusedStepper(backend="eager", width=2)
+    ):  # fmt: skip
+        one = trained(problem, stepper, plain(ema={"horizon": 20.0}))
+        assert set(one.shared) == (frozen if given else set())
+        assert frozen.isdisjoint(one.state.buffers) == given
+        torch.testing.assert_close(
+            one.predict(problem.examples, ALL_ROWS), predicted, rtol=0, atol=1e-4
+        )
+        one.admit([member(plain(ema={"horizon": 20.0}), 7)])
+        one.advance(2)
+    run = Run(Population(problem, [member(BARE, 1, epochs=3)], SerialStepper()))
+    while not run.finished():
+        run.segment()
+    (outcome,) = run.release(run.finished(), with_weights=[0])
+    assert frozen.isdisjoint(outcome.buffers) == given
+    model = from_outcome(problem, outcome)
+    alone = predictions(model, problem.examples, torch.device("cpu"))
+    assert alone.isfinite().all()
+    first = model.tensors()
+    weight = next(x for name, x in first.items() if name.endswith("body.weight"))
+    expected = problem.builder(1).state_dict()["module.body.weight"]
+    torch.testing.assert_close(weight, expected)

@@ -3,7 +3,16 @@
 from pawl.models.build import Adapter, Builder, make_builder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
-from pawl.models.layers import KeyedDropout, PiecewiseLinear, dropouts, flat
+from pawl.models.layers import PiecewiseLinear, flat
+from pawl.models.layout import Layout
+from pawl.models.member_layers import (
+    KeyedDropout,
+    MemberLayer,
+    dropouts,
+    freeze,
+    frozen,
+    member_layers,
+)
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
@@ -17,7 +26,9 @@ __all__ = [
     "Front",
     "ImageNet",
     "KeyedDropout",
+    "Layout",
     "MemberHeads",
+    "MemberLayer",
     "Net",
     "PiecewiseLinear",
     "Pipeline",
@@ -27,7 +38,10 @@ __all__ = [
     "base_layers",
     "dropouts",
     "flat",
+    "freeze",
+    "frozen",
     "make_builder",
+    "member_layers",
     "outputs",
     "predicting",
     "predicts_several_times",

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
+from pawl.models.member_layers import freeze
 from pawl.models.nets import ImageNet, TabularNet
-from pawl.models.surgery import freeze, key_dropout
+from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
 Builder = Callable[[int], nn.Module]

@@ -1,50 +1,9 @@
-"""Layers that know they may train inside a population."""
+"""Small layers that several networks use."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-
-from pawl import rng
-
-
-class KeyedDropout(nn.Module):
-    """Dropout whose mask is a pure function of a key, and whose rate is a buffer.
-
-    The rate may so differ between the members of a population, and a member drops the same units
-    whether it trains alone or with others. The training loop writes `key` before each step.
-    Reference: Srivastava et al., "Dropout", JMLR 2014.
-
-    Args:
-        rate: Share of units that is set to zero in training, in `[0, 1)`.
-        channels: Drop whole channels (axis 1), as in `nn.Dropout2d`.
-    """
-
-    rate: Tensor
-    key: Tensor
-
-    def __init__(self, rate: float, *, channels: bool = False) -> None:
-        super().__init__()
-        self.channels = channels
-        self.register_buffer("rate", torch.tensor(float(rate)))
-        self.register_buffer("key", torch.zeros((), dtype=torch.int32))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Drops in training, `[B, ...]` to `[B, ...]`."""
-        if not self.training:
-            return x
-        shape = tuple(x.shape[:2]) + (1,) * (x.dim() - 2) if self.channels else tuple(x.shape)
-        keep = rng.uniform(self.key, shape) >= self.rate
-        return torch.where(keep, x / (1.0 - self.rate), torch.zeros_like(x))
-
-    def extra_repr(self) -> str:
-        """Shows the rate."""
-        return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
-
-
-def dropouts(module: nn.Module) -> list[tuple[str, KeyedDropout]]:
-    """Returns the keyed dropout layers of a module with their names, in a fixed order."""
-    return [(name, m) for name, m in module.named_modules() if isinstance(m, KeyedDropout)]
 
 
 def flat(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.layers import KeyedDropout
+from pawl.models.member_layers import KeyedDropout
 
 _FEW_ROWS = 4  # that shapes are observed on
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -146,14 +146,4 @@ def key_dropout(module: nn.Module) -> nn.Module:
         return None
 
     replace(module, make)
-    return module
-
-
-def freeze(module: nn.Module) -> nn.Module:
-    """Makes buffers of parameters that are not to be trained, so that nothing updates them."""
-    for owner in module.modules():
-        for name, parameter in list(owner.named_parameters(recurse=False)):
-            if not parameter.requires_grad:
-                delattr(owner, name)
-                owner.register_buffer(name, parameter.detach())
     return module

@@ -33,7 +33,7 @@ class BoundMember:
         self._buffers = {k: v[index] for k, v in state.buffers.items()}
         body = population.body
         self._places = bind(body, population, self.weights, self._buffers, self.gradient)
-        for name in population.dropouts:  # the loop itself puts a key there for each step
+        for name in population.drawing:  # the loop itself puts a key there for each step
             del self._places[f"{name}.key"]
         front = {k: v[index] for k, v in state.front.items()}
         bind(population.front, population, None, front)
@@ -74,7 +74,7 @@ class BoundMember:
     def gradients_by_row(self, batch: Batch) -> Tensor:
         """Returns the gradients of each row of a batch, `[1, B, P]`."""
         population, targets = self.population, rows_apart(batch.targets).tensors()
-        layers = [population.body.get_submodule(name) for name in population.dropouts]
+        layers = [population.body.get_submodule(name) for name in population.drawing]
         keys: list[Tensor] = [getattr(layer, "key").clone() for layer in layers]  # noqa: B009
         each = []
         for row in range(batch.targets.values.shape[1]):
@@ -90,11 +90,11 @@ class BoundMember:
         return torch.stack(each).unsqueeze(0)
 
 
-def set_dropout_keys(population: Population, index: int, key: Tensor) -> None:
-    """Gives a member's dropout layers their keys for a step; `key` is `[N]`."""
-    if population.dropouts:
-        population.set_dropout_keys(key)
-    for name in population.dropouts:
+def set_layer_keys(population: Population, index: int, key: Tensor) -> None:
+    """Gives a member's layers that draw their keys for a step; `key` is `[N]`."""
+    if population.drawing:
+        population.set_layer_keys(key)
+    for name in population.drawing:
         layer = population.body.get_submodule(name)
         layer.key = population.state.buffers[f"{name}.key"][index]
 

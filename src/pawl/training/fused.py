@@ -123,6 +123,7 @@ class FusedStepper:
                 "weights": state.weights,
                 "slots": state.slots,
                 "buffers": state.buffers,
+                "shared": population.shared,
                 "front": state.front,
                 "values": {name: _tensors(settings) for name, settings in values.items()},
                 "inputs": population.examples.inputs,
@@ -160,7 +161,7 @@ class FusedStepper:
 
         def one(w: Buffers, b: Buffers, f: Buffers, inputs: Inputs) -> Tensor:
             prepared = functional_call(front, f, (inputs,))
-            raw = functional_call(body, (w, b), (prepared,))
+            raw = functional_call(body, (w, b, population.shared), (prepared,))
             return outputs(raw, kind, schema.num_outputs)
 
         inputs = {name: x[rows] for name, x in examples.inputs.items()}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.func import functional_call, vmap
 from pawl import rng
 from pawl.data.types import Inputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
-from pawl.training.population import Population, dropout_keys
+from pawl.training.population import Population, layer_keys
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
 from pawl.training.steps import batch_loss, check_buffer, rows_apart, scaled_targets
@@ -32,12 +33,12 @@ Gradients = tuple[Tensor, Tensor, Buffers]
 def fused_step(population: Population) -> StepFunction:
     """Returns what takes one step of members like these, in place.
 
-    It reads from `fixed`: weights, slots, buffers, front, values (settings by technique), inputs,
-    targets, mean, std, total, loss (to which losses are added); from `own`: key, rate, step,
+    It reads from `fixed`: weights, slots, buffers, shared, front, values (settings by technique),
+    inputs, targets, mean, std, total, loss (to which losses are added); from `own`: key, rate, step,
     coefficients, batch (rows `[N, B]`, and weights and soft labels where there are any).
     """
     program, front, layout = population.program, population.front, population.layout
-    dropouts = tuple(population.dropouts)
+    drawing = population.drawing
     gradients_of = _gradients(population)
     static = {name: _plain(settings) for name, settings in population.values.items()}
 
@@ -55,16 +56,17 @@ def fused_step(population: Population) -> StepFunction:
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], batch.inputs)
         batch = program.transform(replace(batch, inputs=inputs), values, key, raw=False)
         settings = {call.name: a["values"][call.name] for call in program.loss}
-        buffers = {**a["buffers"], **dropout_keys(dropouts, key)}
+        buffers = {**a["buffers"], **layer_keys(drawing, key)}
 
         def gradients_at(others: Tensor) -> Tensor:
             untouched = {name: buffer.clone() for name, buffer in buffers.items()}
-            return gradients_of(others, untouched, batch, settings)[1]
+            return gradients_of(others, untouched, a["shared"], batch, settings)[1]
 
         def gradients_by_row() -> Tensor:
-            return _by_row(gradients_of, weights, buffers, dropouts, batch, settings)
+            each = partial(gradients_of, shared=a["shared"])
+            return _by_row(each, weights, buffers, drawing, batch, settings)
 
-        losses, gradients, reassigned = gradients_of(weights, buffers, batch, settings)
+        losses, gradients, reassigned = gradients_of(weights, buffers, a["shared"], batch, settings)
         a["loss"].add_(losses)
         for name, buffer in reassigned.items():
             a["buffers"][name].copy_(buffer)
@@ -81,17 +83,23 @@ def fused_step(population: Population) -> StepFunction:
 
 def _gradients(population: Population) -> Callable[..., Gradients]:
     """Returns what computes the gradients of members like these on a batch."""
-    losses_of = vmap(_member_loss(population), randomness="different")
+    losses_of = vmap(
+        _member_loss(population), in_dims=(0, 0, None, 0, 0, 0), randomness="different"
+    )
     layout = population.layout
 
     def gradients(
-        weights: Tensor, buffers: Buffers, batch: Batch, settings: dict[str, Buffers]
+        weights: Tensor,
+        buffers: Buffers,
+        shared: Buffers,
+        batch: Batch,
+        settings: dict[str, Buffers],
     ) -> Gradients:
         views = layout.views(weights)
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
         with torch.enable_grad():
             losses, reassigned = losses_of(
-                leaves, buffers, batch.inputs, batch.targets.tensors(), settings
+                leaves, buffers, shared, batch.inputs, batch.targets.tensors(), settings
             )
             pieces = torch.autograd.grad(
                 losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
@@ -106,7 +114,7 @@ def _by_row(
     gradients_of: Callable[..., Gradients],
     weights: Tensor,
     buffers: Buffers,
-    dropouts: tuple[str, ...],
+    drawing: tuple[str, ...],
     batch: Batch,
     settings: dict[str, Buffers],
 ) -> Tensor:
@@ -118,12 +126,12 @@ def _by_row(
 
     own = {name: repeated(buffer) for name, buffer in buffers.items()}
     row = torch.arange(size, dtype=torch.int32, device=weights.device).repeat(members)
-    for name in dropouts:
+    for name in drawing:
         own[f"{name}.key"] = rng.fold(own[f"{name}.key"], row)
     inputs = {name: x.reshape(-1, 1, *x.shape[2:]) for name, x in batch.inputs.items()}
     each = {name: {k: repeated(v) for k, v in own_.items()} for name, own_ in settings.items()}
     apart = Batch(inputs, rows_apart(batch.targets))
-    found = gradients_of(repeated(weights), own, apart, each)[1]
+    found = gradients_of(repeated(weights), own, batch=apart, settings=each)[1]
     return found.view(members, size, -1)
 
 
@@ -139,11 +147,12 @@ def _member_loss(population: Population) -> Callable[..., tuple[Tensor, Buffers]
     def loss(
         weights: Buffers,
         buffers: Buffers,
+        shared: Buffers,
         inputs: Inputs,
         targets: dict[str, Tensor],
         values: dict[str, Buffers],
     ) -> tuple[Tensor, Buffers]:
-        state = {**weights, **buffers}
+        state = {**weights, **buffers, **shared}
         raw = functional_call(body, state, (inputs,))
         # PyTorch puts into `state` what forward assigned; what it changed in place is the same tensor.
         reassigned = {

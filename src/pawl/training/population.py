@@ -20,15 +20,14 @@ from torch import Tensor, nn
 from pawl import rng
 from pawl.data.types import Examples
 from pawl.kinds import KINDS
-from pawl.models import Front, dropouts, predicts_several_times
-from pawl.models.layout import Layout
+from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
 from pawl.training.state import Buffers, Kept, State, stacked
 
-_DROPOUT_SALT = 1000
+_LAYER_SALT = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +97,8 @@ class Population:
         total: Steps of the whole trial, `[N]`.
         steps_per_epoch: Batches per pass over a member's training rows, `[N]`.
         several: Whether a model returns several predictions of each row in training.
+        drawing: Names of the layers that draw random numbers; see `MemberLayer`.
+        shared: Frozen weights that all members have alike, by name; they are held once.
         state: All that training changes.
     """
 
@@ -114,7 +115,12 @@ class Population:
         built = [problem.build(m.recipe, m.seed, m.train) for m in members]
         self.front, self.body, _ = built[0]
         self.layout = Layout.of(self.body)
-        self.dropouts = [name for name, _ in dropouts(self.body)]
+        layers = member_layers(self.body)
+        self.drawing = tuple(name for name, layer in layers if layer.draws)
+        self._settings = {f"{name}.{own}" for name, layer in layers for own in layer.settings}
+        shared = problem.shared_weights(members[0].recipe)
+        own = dict(self.body.named_buffers())
+        self.shared = {name: own[name].detach().clone() for name in shared}
         self.several = predicts_several_times(self.body)
         self._append(members, built)
 
@@ -136,7 +142,12 @@ class Population:
                     for _, body, _ in built
                 ]
             )
-        buffers = stacked([dict(body.named_buffers()) for _, body, _ in built])
+        buffers = stacked(
+            [
+                {k: v for k, v in body.named_buffers() if k not in self.shared}
+                for _, body, _ in built
+            ]
+        )
         average = weights.clone() if self.program.average else None
         new = State(
             weights,
@@ -214,9 +225,9 @@ class Population:
         ahead = self.step + torch.arange(steps).unsqueeze(1)
         return rng.fold(self.seed_key, ahead.to(device=self.device, dtype=torch.int32))
 
-    def set_dropout_keys(self, key: Tensor) -> None:
-        """Gives each dropout layer of each member its key for a step; `key` is `[N]`."""
-        self.state.buffers.update(dropout_keys(self.dropouts, key))
+    def set_layer_keys(self, key: Tensor) -> None:
+        """Gives each layer that draws, of each member, its key for a step; `key` is `[N]`."""
+        self.state.buffers.update(layer_keys(self.drawing, key))
 
     def evaluated(self) -> tuple[Tensor, Buffers]:
         """Returns the weights and buffers that evaluations use: averages where there are any."""
@@ -289,10 +300,8 @@ class Population:
         state = self.state
         matrices = [state.weights, *state.slots.values()]
         matrices += [] if state.average is None else [state.average]
-        # Dropout rates are settings, kept in buffers: they stay the target's own.
-        rates = {f"{name}.rate" for name in self.dropouts}
         for buffers in (state.buffers, state.average_buffers):
-            matrices += [buffer for name, buffer in buffers.items() if name not in rates]
+            matrices += [x for name, x in buffers.items() if name not in self._settings]
         for tensor in matrices:
             tensor[target] = tensor[source]
         self.step[target] = self.step[source]
@@ -309,6 +318,6 @@ class Population:
         self.stepper.rebind(self)
 
 
-def dropout_keys(names: Sequence[str], key: Tensor) -> Buffers:
-    """Returns the key buffers of dropout layers for a step whose keys are `[N]`."""
-    return {f"{name}.key": rng.fold(key, _DROPOUT_SALT + index) for index, name in enumerate(names)}
+def layer_keys(names: Sequence[str], key: Tensor) -> Buffers:
+    """Returns the key buffers of layers that draw for a step whose keys are `[N]`."""
+    return {f"{name}.key": rng.fold(key, _LAYER_SALT + index) for index, name in enumerate(names)}

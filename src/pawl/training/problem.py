@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.kinds import KINDS
-from pawl.models import Builder, Front, base_layers, make_builder
+from pawl.models import Builder, Front, base_layers, frozen, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -48,6 +48,7 @@ class Problem:
     own_model: bool = False
     compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
+    _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, task: Task, data: LoadedData, device: torch.device | str = "cpu") -> Problem:
@@ -113,6 +114,21 @@ class Problem:
                 for technique, settings in stage:
                     body = technique.apply(body, settings, sample)
         return front, body.to(self.device), fitted
+
+    def shared_weights(self, recipe: Recipe) -> tuple[str, ...]:
+        """Returns the names of frozen weights that no seed changes, as those of a pretrained body."""
+        rows = torch.arange(min(_SAMPLE_ROWS, len(self.examples)), device=self.device)
+        if recipe.structure not in self._shared:
+            names: tuple[str, ...] = ()
+            if self.own_model and frozen(self.builder(0)):
+                first, second = (frozen(self.build(recipe, seed, rows)[1]) for seed in (0, 1))
+                names = tuple(
+                    name
+                    for name, x in first.items()
+                    if name in second and torch.equal(x, second[name])
+                )
+            self._shared[recipe.structure] = names
+        return self._shared[recipe.structure]
 
     def _sample(self, rows: Tensor) -> Tensor:
         """Returns training rows for model techniques to look at: of a table many, evenly spread."""

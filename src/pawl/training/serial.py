@@ -24,7 +24,7 @@ from pawl.data.types import Examples
 from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
-from pawl.training.bound import BoundMember, bind, set_dropout_keys
+from pawl.training.bound import BoundMember, bind, set_layer_keys
 from pawl.training.population import Population
 from pawl.training.program import Namespace, select_values
 from pawl.training.state import Buffers, Kept
@@ -179,7 +179,7 @@ def _batches(
 ) -> Iterator[Batch]:
     """Yields a member's batches, ready for the model.
 
-    When a batch is yielded, the dropout layers have their keys for its step.
+    When a batch is yielded, the layers that draw have their keys for its step.
     """
     examples, rows, program = population.examples, own["rows"], population.program
     size, one = rows.shape[1], slice(index, index + 1)
@@ -204,7 +204,7 @@ def _batches(
                 batch = program.transform(batch, values, keys[k][one], raw=True)
                 seen = population.front({name: x[0] for name, x in batch.inputs.items()})
                 batch = replace(batch, inputs={name: x.unsqueeze(0) for name, x in seen.items()})
-            set_dropout_keys(population, index, keys[k])
+            set_layer_keys(population, index, keys[k])
             if program.batch:
                 batch = program.transform(batch, values, keys[k][one], raw=False)
             yield batch

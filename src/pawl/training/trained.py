@@ -16,8 +16,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
-from pawl.models import Averaged, Deployed, Pipeline
-from pawl.models.layout import Layout
+from pawl.models import Averaged, Deployed, Layout, Pipeline
 from pawl.recipe import Recipe
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome
@@ -104,7 +103,8 @@ def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
         for name, parameter in body.named_parameters():
             parameter.copy_(views[name])
         for name, buffer in body.named_buffers():
-            buffer.copy_(buffers[name])
+            if name in buffers:  # else it is a frozen weight that the builder gave
+                buffer.copy_(buffers[name])
 
 
 def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:

@@ -36,7 +36,8 @@ def check_step(problem: Problem) -> None:
                 f"training the model raised {type(error).__name__}: {first_line(error)} (in the "
                 "backward pass or the optimizer's step, on its first batch)"
             ) from error
-    fresh = [n for n, _ in population.body.named_buffers() if n not in population.state.buffers]
+    known = population.state.buffers.keys() | population.shared.keys()
+    fresh = [n for n, _ in population.body.named_buffers() if n not in known]
     if fresh:
         raise TaskError(
             f"the model's forward made the buffer {fresh[0]!r}, which was not there when the model "

@@ -26,7 +26,7 @@ def dropout(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     """
     present = dropouts(module)
     if present:
-        for _, layer in present:
+        for layer in present:
             layer.rate.fill_(settings.rate)
         return module
     channels = any(isinstance(m, nn.Conv2d) for m in module.modules())

@@ -1,0 +1,99 @@
+"""Layers of which something differs between the members of a population, and weights that do not.
+
+Shape legend: `N` members, `B` rows of a batch.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pawl import rng
+
+_FROZEN = "_frozen_by_pawl"
+
+
+class MemberLayer(nn.Module):
+    """Base of layers that know that they may train inside a population.
+
+    What differs between members is a buffer, which has the member axis in front inside a population:
+    rates, masks, gates.
+
+    Attributes:
+        settings: Names of buffers that follow from a member's recipe. A member whose weights are
+            overwritten by another's keeps its own.
+        draws: Whether it draws random numbers. It then has a buffer `key`, an int32 number that the
+            training loop writes before each step, and draws by it alone (`pawl.rng`): so a member
+            draws the same whether it trains alone or with others.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ()
+    draws: ClassVar[bool] = False
+
+
+class KeyedDropout(MemberLayer):
+    """Dropout whose mask is a pure function of a key, and whose rate is a buffer.
+
+    Computes `x * m / (1 - rate)` with `m` 0 at the given rate and else 1.
+    Reference: Srivastava et al., "Dropout", JMLR 2014.
+
+    Args:
+        rate: Share of units that is set to zero in training, in `[0, 1)`.
+        channels: Drop whole channels (axis 1), as in `nn.Dropout2d`.
+    """
+
+    settings = ("rate",)
+    draws = True
+
+    rate: Tensor
+    key: Tensor
+
+    def __init__(self, rate: float, *, channels: bool = False) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("rate", torch.tensor(float(rate)))
+        self.register_buffer("key", torch.zeros((), dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drops in training, `[B, ...]` to `[B, ...]`."""
+        if not self.training:
+            return x
+        shape = tuple(x.shape[:2]) + (1,) * (x.dim() - 2) if self.channels else tuple(x.shape)
+        keep = rng.uniform(self.key, shape) >= self.rate
+        return torch.where(keep, x / (1.0 - self.rate), torch.zeros_like(x))
+
+    def extra_repr(self) -> str:
+        """Shows the rate."""
+        return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
+
+
+def member_layers(module: nn.Module) -> list[tuple[str, MemberLayer]]:
+    """Returns the member layers of a module with their names, in a fixed order."""
+    return [(name, m) for name, m in module.named_modules() if isinstance(m, MemberLayer)]
+
+
+def dropouts(module: nn.Module) -> list[KeyedDropout]:
+    """Returns the dropout layers of a module, in a fixed order."""
+    return [layer for _, layer in member_layers(module) if isinstance(layer, KeyedDropout)]
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Makes buffers of parameters that are not to be trained, so that nothing updates them."""
+    for owner in module.modules():
+        for name, parameter in list(owner.named_parameters(recurse=False)):
+            if not parameter.requires_grad:
+                delattr(owner, name)
+                owner.register_buffer(name, parameter.detach())
+                setattr(owner, _FROZEN, (*getattr(owner, _FROZEN, ()), name))
+    return module
+
+
+def frozen(module: nn.Module) -> dict[str, Tensor]:
+    """Returns the weights that `freeze` made buffers, by name."""
+    return {
+        f"{name}.{own}" if name else own: getattr(owner, own)
+        for name, owner in module.named_modules()
+        for own in getattr(owner, _FROZEN, ())
+    }
