@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pawl.data import load
 from pawl.data.types import Examples
-from pawl.execution import Job, Session, pick_device
+from pawl.execution import Job, Session, Trainer, pick_device
 from pawl.execution.outcomes import failed
 from pawl.execution.packing import Result
 from pawl.ledger import Ledger
@@ -35,8 +35,8 @@ CONSTANT = float("inf")
 """Said by a world of a model that predicts the same for every row."""
 
 
-class MadeUp(Session):
-    """A session in which a world says what trainings come to."""
+class MadeUpTrainer(Trainer):
+    """Trains nothing: a world says what trainings come to."""
 
     world: World
     asked: list[Member]
@@ -86,6 +86,20 @@ class MadeUp(Session):
         return {"weights": weights, "buffers": dict(body.named_buffers())}
 
 
+class MadeUp(Session):
+    """A session whose trainings are made up.
+
+    Attributes:
+        asked: Members that were to be trained.
+    """
+
+    def __init__(self, problem: Problem, ledger: Ledger, world: World) -> None:
+        super().__init__(problem, ledger, 0)
+        self.trainer = made = MadeUpTrainer(self.rows, ledger, self.clock, self.heartbeat)
+        made.world, made.asked = world, []
+        self.asked = made.asked
+
+
 @contextlib.contextmanager
 def made_up(
     folder: Path, world: World, rows: int = 300, targets: Tensor | None = None
@@ -97,9 +111,7 @@ def made_up(
     task = Task(data=(inputs, values.astype(np.float32)), kind="regression", metric="mae")
     problem = Problem.of(task, load(task, seed=0), pick_device("cpu"))
     with Ledger.create(folder / "made-up", {}) as ledger:
-        session = MadeUp(problem, ledger, 0)
-        session.world, session.asked = world, []
-        yield session
+        yield MadeUp(problem, ledger, world)
 
 
 def by_recipe(known: Mapping[str, float | None]) -> World:

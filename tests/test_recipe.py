@@ -196,4 +196,4 @@ def test_stages_come_in_their_order(recipe: Recipe) -> None:
     stages = [STAGES.index(technique.stage) for technique, _ in recipe]
     assert stages == sorted(stages)
     for technique, values in recipe:
-        assert (technique, values) in recipe.stage(technique.stage)
+        assert (technique, values) in recipe.of_stage(type(technique))

@@ -83,7 +83,7 @@ def run_campaign(
             found = search_and_prove(session, data, options)
         except BudgetError:
             # With nothing to go on with, a longer budget may have the folder.
-            if not (ledger.units() or session.hangs):
+            if not (ledger.units() or session.clock.hangs):
                 ledger.discard()
             raise
         return deliver(session, task, data, found, source=source, command=command)
@@ -167,8 +167,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
     session.longest = options.epochs
     session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "an export and a few steps of the baseline")
-    if session.timed or session.problem.own_model:
-        session.export_seconds = session.ledger.decide(
+    if session.clock.timed or session.problem.own_model:
+        session.clock.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
     pace = pacing.pace(session, baseline, options.trials, options.average)
@@ -186,7 +186,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
             break
         trials = search(session, baseline, replace(pace.search, deadline=deadline), only=only)
 
-    session.floor = pacing.floor(session, pace)
+    session.clock.floor = pacing.floor(session, pace)
     good = starts(baseline, session.facts, only)
     entrants = partial(contenders, trials, sign, good=good)
     count, pairs = session.ledger.decide(
@@ -205,10 +205,10 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
 
     place, depth = session.ledger.decide("depth", deepest)
     candidate = others[place]
-    session.reserve, effort = depth["reserve"], Effort(**depth["effort"])
+    session.clock.reserve, effort = depth["reserve"], Effort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort, options.deliver, keep=pace.seeds)
     final, compared = confirmation.delivered, confirmation.pairs
-    session.floor = None  # the end itself is not given up
+    session.clock.floor = None  # the end itself is not given up
     there = len(compared.kept(baseline, final)) if compared else 0
     seeds = session.ledger.decide(
         "seeds", lambda: pacing.seeds(session, pace, there, unchanged=final == baseline)

@@ -54,7 +54,7 @@ def deliver(
     models = {"final": test.final}
     if confirmation.delivered != baseline:
         models["baseline"] = test.baseline
-    exported = session.spread([partial(_exported, each, data) for each in models.values()])
+    exported = session.trainer.spread([partial(_exported, each, data) for each in models.values()])
     graphs = {"baseline": exported[-1], "final": exported[0]}
     costs = measure(graphs, data.test)
     values = scores_of(session, data, graphs)
@@ -75,11 +75,11 @@ def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
     Raises:
         BundleError: It cannot be exported.
     """
-    train, _ = session.search_rows
-    fresh = untrained(session.problem, baseline, session.derive("rehearsal"), train)
+    train, _ = session.rows.search
+    fresh = untrained(session.problem, baseline, session.rows.derive("rehearsal"), train)
     export_graph(fresh, data)
-    if not session.timed:
-        return session.export_seconds
+    if not session.clock.timed:
+        return session.clock.export_seconds
     # Timed behind the first one, which also waits for the exporter to be imported.
     started = time.process_time()
     export_graph(fresh, data)

@@ -38,7 +38,9 @@ def test_a_unit_that_would_touch_the_end_is_given_up_for_good(tmp_path: Path) ->
     begun: list[str] = []
 
     def session(ledger: Ledger, floor: float | None) -> Session:
-        return Session(problem("table"), ledger, 0, budget=100.0, floor=floor)
+        found = Session(problem("table"), ledger, 0, budget=100.0)
+        found.clock.floor = floor
+        return found
 
     with Ledger.create(tmp_path / "out", {}) as ledger:
         mine = session(ledger, None)
@@ -49,7 +51,7 @@ def test_a_unit_that_would_touch_the_end_is_given_up_for_good(tmp_path: Path) ->
             return {"done": True}, []
 
         assert mine.attempt("first", "confirm", work) is not None
-        mine.floor = 200.0  # more than there is: the first look at the clock ends it
+        mine.clock.floor = 200.0  # more than there is: the first look at the clock ends it
         assert mine.attempt("second", "confirm", work) is None
         assert mine.attempt("first", "confirm", work) is not None
         mine.note([])  # counting is not stopped
@@ -71,7 +73,7 @@ def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
         assert pacing.more_seeds(plenty, 10, 5, 1.0) == 5
         assert pacing.more_seeds(plenty, 10, 10, 1.0) == 0
         # One that just fits is taken where an interval needs it, and not beyond.
-        left = plenty.left - ending(plenty, FEW_MODELS)
+        left = plenty.clock.left - ending(plenty, FEW_MODELS)
         assert [pacing.more_seeds(plenty, 10, done, 0.8 * left) for done in (1, 2)] == [1, 0]
         assert pacing.more_seeds(plenty, 5, 6, 1.0) == 0
         over = Session(problem("table"), ledger, 0, budget=1e-3)

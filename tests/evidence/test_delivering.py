@@ -189,7 +189,7 @@ def test_a_further_comparison_can_cost_a_verdict(
 ) -> None:
     """Dropping both is compared as well, and not better: what two comparisons showed, three may not."""
     with made_up(tmp_path, at_odds) as session:
-        pairs = Pairs(session, "confirm", session.parts[1])
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         changes = [c for c in HARMED.changes(BASE) if c.name != "depth"]
         arms = {name_without(c): HARMED.revert(c, BASE) for c in changes}
         pairs.run("all", {"baseline": BASE, "candidate": HARMED, **arms}, range(5))

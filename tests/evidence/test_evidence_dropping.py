@@ -78,11 +78,11 @@ def test_a_recipe_that_is_not_shown_to_help_gives_way_to_the_baseline(session: S
 
 
 def test_rows_for_stopping_train_a_recipe_that_does_not_stop(session: Session) -> None:
-    split = session.resplit("confirm", 0, session.parts[1], 5)
-    stops = session.member(
+    split = session.rows.resplit("confirm", 0, session.rows.parts[1], 5)
+    stops = session.rows.member(
         PLAIN.with_("early_stopping"), 0, split.train, split.valid, session.epochs
     )
-    goes_on = session.member(PLAIN, 0, split.train, split.valid, session.epochs)
+    goes_on = session.rows.member(PLAIN, 0, split.train, split.valid, session.epochs)
     assert torch.equal(stops.train, split.train)
     assert torch.equal(stops.valid, split.valid)
     both = torch.cat([split.train, split.valid]).sort().values

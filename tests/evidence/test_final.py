@@ -54,7 +54,7 @@ def test_a_failed_seed_counts_as_a_constant_prediction(tmp_path: Path) -> None:
         return None if member.seed in failing else 1.0 if recipe == BETTER else 2.0
 
     with made_up(tmp_path, world) as session:
-        failing.add(session.derive("test", "seed", 0))
+        failing.add(session.rows.derive("test", "seed", 0))
         rows = rows_for(session)
         found = final_test(session, BASE, BETTER, rows, 4, average=4)
         assert rows.targets is not None
@@ -77,7 +77,7 @@ def test_an_arm_that_fails_alone_pays_for_it(tmp_path: Path) -> None:
         return 1.1
 
     with made_up(tmp_path, world) as session:
-        failing.update(session.derive("test", "seed", i) for i in range(3))
+        failing.update(session.rows.derive("test", "seed", i) for i in range(3))
         found = final_test(session, BASE, BETTER, rows_for(session), 4, average=5)
     # By its one usable seed it would look better.
     assert found.result.gain.effect < -1
@@ -125,7 +125,7 @@ def test_what_learned_nothing_is_found(tmp_path: Path) -> None:
 
 
 def compared(session: Session, count: int, keep: int) -> Pairs:
-    pairs = Pairs(session, "confirm", session.parts[1], keep=keep)
+    pairs = Pairs(session, "confirm", session.rows.parts[1], keep=keep)
     assert pairs.run("look", {"baseline": BASE, "candidate": BETTER}, range(count))
     return pairs
 
@@ -163,7 +163,7 @@ def test_a_single_model_is_of_all_rows(tmp_path: Path) -> None:
     with made_up(tmp_path, by_recipe({BASE.id: 2.0, BETTER.id: 1.0})) as session:
         pairs = compared(session, 5, keep=5)
         found = final_test(session, BASE, BETTER, rows_for(session), 1, average=1, pairs=pairs)
-        assert found.final.seed == session.derive("test", "seed", 0)
+        assert found.final.seed == session.rows.derive("test", "seed", 0)
     assert (found.models, found.averaged) == (6, 1)
 
 
@@ -174,7 +174,7 @@ def test_a_pair_that_failed_counts_as_a_constant_prediction(tmp_path: Path) -> N
         return None if member.seed in failing and recipe == BETTER else 1.0
 
     with made_up(tmp_path, world) as session:
-        failing.add(session.derive("confirm", "seed", 1))
+        failing.add(session.rows.derive("confirm", "seed", 1))
         pairs, rows = compared(session, 5, keep=5), rows_for(session)
         assert pairs.kept(BETTER) == [0, 2, 3, 4]
         assert pairs.kept(BASE) == [0, 1, 2, 3, 4]
@@ -196,7 +196,7 @@ def test_where_no_pair_is_usable_a_seed_is_trained_all_the_same(tmp_path: Path) 
         return None if member.seed in failing and recipe == BETTER else 1.0
 
     with made_up(tmp_path, world) as session:
-        failing.update(session.derive("confirm", "seed", pair) for pair in range(5))
+        failing.update(session.rows.derive("confirm", "seed", pair) for pair in range(5))
         pairs = compared(session, 5, keep=5)
         found = final_test(session, BASE, BETTER, rows_for(session), 0, average=5, pairs=pairs)
     assert (found.models, found.averaged) == (6, 1)

@@ -10,7 +10,7 @@ from made_up import BASE, CONSTANT, by_recipe, made_up
 from pawl.evidence import ALPHA, Pairs, look_by_look, race
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
-from pawl.execution.session import OutOfTime
+from pawl.execution.clock import OutOfTime
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 
@@ -29,7 +29,7 @@ def test_the_race_goes_to_the_recipe_with_the_best_mean(tmp_path: Path) -> None:
         assert race(session, [DEEP, WIDE, BOTH], 3) == WIDE
         assert len(session.asked) == 3 * 3
         # On rows that choose, and on nothing that proves.
-        chosen = set(session.parts[0].tolist())
+        chosen = set(session.rows.parts[0].tolist())
         held = [
             set(range(len(session.problem.targets))) - set(m.train.tolist()) for m in session.asked
         ]
@@ -97,7 +97,7 @@ def test_a_rate_that_fails_is_not_chosen_and_of_equals_the_own_stays(tmp_path: P
 def test_looks_stop_as_soon_as_all_is_decided(tmp_path: Path) -> None:
     world = by_recipe({BASE.id: 2.0, DEEP.id: 1.0, WIDE.id: 1.0})
     with made_up(tmp_path, world) as session:
-        pairs = Pairs(session, "confirm", session.parts[1])
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         others = {"baseline": BASE, "same": WIDE}
         found = look_by_look(session, pairs, DEEP, others, (5, 10, 20), "made up")
         # What is decided is not trained further; what is equal takes every look.
@@ -127,8 +127,8 @@ def test_a_look_that_time_runs_out_on_is_taken_with_what_there_is(
         return 1.0 if recipe == DEEP else 2.0
 
     with made_up(tmp_path, world) as session:
-        session.budget = 1000.0
-        pairs = Pairs(session, "confirm", session.parts[1])
+        session.clock.budget = 1000.0
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         found = look_by_look(
             session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up", per_pair=per_pair
         )
@@ -148,8 +148,8 @@ def test_where_time_runs_out_behind_a_look_it_was_the_last(tmp_path: Path) -> No
         return 1.0 if recipe == DEEP else 0.2 + 1.8 * (member.seed % 2)
 
     with made_up(tmp_path, world) as session:
-        session.budget = 1000.0
-        pairs = Pairs(session, "confirm", session.parts[1])
+        session.clock.budget = 1000.0
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         found = look_by_look(session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up")
         p_value = pairs.compare(DEEP, BASE).p_value
         assert len(pairs.of(DEEP)) == 5
@@ -160,11 +160,11 @@ def test_where_time_runs_out_behind_a_look_it_was_the_last(tmp_path: Path) -> No
 def test_a_failed_training_is_worth_a_constant_prediction(tmp_path: Path) -> None:
     """By hand: the mean absolute difference from the mean of the pair's training rows."""
     with made_up(tmp_path, lambda recipe, _: None if recipe == DEEP else 0.1) as session:
-        pairs = Pairs(session, "confirm", session.parts[1])
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         pairs.run("each", {"baseline": BASE, "candidate": DEEP}, range(5))
         targets = session.problem.targets
         for pair, found in pairs.of(DEEP).items():
-            split = session.resplit("confirm", pair, session.parts[1], 5)
+            split = session.rows.resplit("confirm", pair, session.rows.parts[1], 5)
             constant = targets[split.train].double().mean()
             expected = (targets[split.holdout].double() - constant).abs()
             assert found.value == pytest.approx(float(expected.mean()), rel=1e-5)
@@ -177,7 +177,7 @@ def test_a_failed_training_is_worth_a_constant_prediction(tmp_path: Path) -> Non
 
 def test_both_arms_failing_is_no_difference(tmp_path: Path) -> None:
     with made_up(tmp_path, lambda *_: None) as session:
-        pairs = Pairs(session, "confirm", session.parts[1])
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
         pairs.run("each", {"baseline": BASE, "candidate": DEEP}, range(5))
         found = pairs.compare(DEEP, BASE)
     assert (found.effect, found.p_value, found.n) == (0.0, 1.0, 5)
@@ -186,7 +186,7 @@ def test_both_arms_failing_is_no_difference(tmp_path: Path) -> None:
 def test_nothing_learned_is_found(tmp_path: Path) -> None:
     world = by_recipe({BASE.id: 1.0, DEEP.id: CONSTANT, WIDE.id: 40.0})
     with made_up(tmp_path, world) as session:
-        pairs = Pairs(session, "compare", session.parts[1])
+        pairs = Pairs(session, "compare", session.rows.parts[1])
         pairs.run("each", {"plain": BASE, "same": DEEP, "bad": WIDE}, range(5))
         assert pairs.nothing_learned(BASE) is None
         assert pairs.nothing_learned(DEEP) == "5 of 5 models predict the same for every row"

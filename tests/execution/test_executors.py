@@ -76,7 +76,7 @@ def test_what_a_session_spreads_runs_here_where_its_worker_died(tmp_path: Path) 
         with Ledger.create(tmp_path / "out", {}) as ledger:
             for name, elsewhere in (("inline", False), ("processes", True)):
                 session = Session(problem("table"), ledger, 0, executor=name)  # type: ignore[arg-type]
-                process, survived = session.spread([lambda _: os.getpid(), die_elsewhere])
+                process, survived = session.trainer.spread([lambda _: os.getpid(), die_elsewhere])
                 assert (process != here) is elsewhere
                 assert survived == "here"
     finally:

@@ -66,8 +66,8 @@ def test_waiting_for_a_core_is_seen_here_and_in_workers() -> None:
 def test_slowdown_is_what_waiting_has_cost_so_far(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "out", {}) as ledger:
         session = Session(problem("table"), ledger, 0, budget=100.0)
-        assert session.slowdown >= 1.0
-        session._begun = time.monotonic() - 30.0, waiting() - 20.0
-        assert session.slowdown == pytest.approx(3.0, rel=0.1)
-        session._begun = time.monotonic() - 1.0, waiting() - 50.0  # not more than was there
-        assert session.slowdown == pytest.approx(20.0, rel=0.1)
+        assert session.clock.slowdown >= 1.0
+        session.clock._begun = time.monotonic() - 30.0, waiting() - 20.0
+        assert session.clock.slowdown == pytest.approx(3.0, rel=0.1)
+        session.clock._begun = time.monotonic() - 1.0, waiting() - 50.0  # not more than was there
+        assert session.clock.slowdown == pytest.approx(20.0, rel=0.1)

@@ -18,6 +18,7 @@ from terminal import run_here
 
 import pawl
 from pawl.errors import BudgetError, LedgerError, PawlError
+from pawl.execution import Clock
 from pawl.functions.compared import compare, counted, mean_with_interval
 from pawl.functions.confirming import confirm
 from pawl.functions.runs import Runs
@@ -113,7 +114,7 @@ def test_false_claims_of_whole_confirmations_are_rare(tmp_path: Path) -> None:
     space, claims = FunctionSpace(nothing), 0
     for place in range(400):
         with Ledger.create(tmp_path / str(place), {}) as ledger:
-            runs = Runs(nothing, space, "score", ledger, place, None, 1)
+            runs = Runs(nothing, space, "score", ledger, place, Clock(ledger), 1)
             claims += confirm(runs, {"x": 0.25}).proven
     assert claims <= 20  # 0.2% of outcomes are beyond, if the rate is 2.5%
 

@@ -19,15 +19,15 @@ from pawl.pacing.end import ending
 
 def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "out", {}) as ledger:
-        session = Session(problem("table"), ledger, 0, budget=100.0, export_seconds=1.0)
-        session._begun = time.monotonic() - 1000.0, waiting()
+        session = Session(problem("table"), ledger, 0, budget=100.0)
+        session.clock._begun = time.monotonic() - 1000.0, waiting()
         side_by_side = min(2, available())
         quiet = ending(session, 1)
         assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 3.0), rel=0.01)
         assert ending(session, 5) == pytest.approx(1.15 * (4.8 / side_by_side + 3.0), rel=0.01)
-        session._begun = time.monotonic() - 1000.0, waiting() - 500.0
+        session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0
         assert ending(session, 1) == pytest.approx(2 * quiet, rel=0.02)
-        session.export_seconds = 0.01
+        session.clock.export_seconds = 0.01
         assert ending(session, 1) > 1.0  # the report costs something whatever the model
 
 
@@ -66,8 +66,9 @@ def test_what_is_compared_is_the_first_that_there_is_time_for(
 def test_what_there_is_time_for_is_found_out_however_little_is_left(tmp_path: Path) -> None:
     recipes = [plain(dropout={"rate": rate}) for rate in (0.1, 0.2)]
     with Ledger.create(tmp_path / "out", {}) as ledger:
-        session = Session(problem("table"), ledger, 0, budget=1.0, floor=1e6)
+        session = Session(problem("table"), ledger, 0, budget=1.0)
+        session.clock.floor = 1e6
         pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
         trials = [object()]
         assert pacing.comparable(session, pace, plain(), recipes, trials)[1].effort.looks == ()  # type: ignore[arg-type]
-        assert session.floor == 1e6
+        assert session.clock.floor == 1e6

@@ -14,7 +14,7 @@ from pawl import api, pacing
 from pawl.data import ModelSpec
 from pawl.errors import BudgetError, TaskError
 from pawl.execution import Heartbeat, Plan, Session, Way
-from pawl.execution.session import OutOfTime
+from pawl.execution.clock import OutOfTime
 from pawl.ledger import Ledger
 from pawl.search import SearchPlan, baseline, search
 from pawl.search.board import Board
@@ -184,7 +184,7 @@ def test_what_a_listener_raises_ends_a_search(
 def test_running_out_of_time_is_no_failed_trial(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "out", {}) as ledger:
         session = Session(problem("table"), ledger, 0, budget=100.0, executor="inline")
-        session.listener = Tired(lambda: setattr(session, "floor", 1000.0))
+        session.listener = Tired(lambda: setattr(session.clock, "floor", 1000.0))
         with pytest.raises(OutOfTime):
             search(session, baseline(session.facts), PLAN)
         assert not ledger.trials()

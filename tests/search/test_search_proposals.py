@@ -29,7 +29,7 @@ def space_of(session: Session) -> Space:
 
 
 def sampler_of(session: Session, generation: int) -> Sampler:
-    return Sampler(space_of(session), "random", session.seed, generation, [])
+    return Sampler(space_of(session), "random", session.rows.seed, generation, [])
 
 
 def trial(space: Space, recipe: Recipe, score: float, status: str = "completed") -> TrialRecord:

@@ -111,7 +111,7 @@ def confirm(
     if effort.screen:
         candidate, screened = screen(session, baseline, candidate)
     changes = candidate.changes(baseline)
-    pairs = Pairs(session, "confirm", session.parts[1], keep=keep)
+    pairs = Pairs(session, "confirm", session.rows.parts[1], keep=keep)
     gate = {}
     if effort.looks and changes:
         gate = look_by_look(
@@ -240,15 +240,15 @@ def _grown(
     had, wanted = look
 
     def few_at_once() -> int:
-        assert session.left is not None
+        assert session.clock.left is not None
         return (
             _FEW
-            if expected > _MOST_OF_THE_TIME * (session.left - session.reserve)
+            if expected > _MOST_OF_THE_TIME * (session.clock.left - session.clock.reserve)
             else wanted - had
         )
 
     step = wanted - had
-    if session.left is not None:
+    if session.clock.left is not None:
         step = session.ledger.decide(f"{key}/step", few_at_once)
     for number in range(had, wanted, step):
         upto = min(wanted, number + step)
@@ -278,9 +278,11 @@ def _next_look(
     planned = [n for n in looks if n > look]
     if not planned or look not in looks:
         return 0
-    if session.left is None:
+    if session.clock.left is None:
         return planned[0]
-    affordable = look + int((session.left - session.reserve) / max(_per_pair(pairs, arms), 1e-9))
+    affordable = look + int(
+        (session.clock.left - session.clock.reserve) / max(_per_pair(pairs, arms), 1e-9)
+    )
     return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 
@@ -300,21 +302,23 @@ def _ablations(
     looks = LOOKS
 
     def choose() -> int:
-        assert session.left is not None
-        affordable = (session.left - session.reserve) / (looks[0] * pairs.seconds(candidate))
+        assert session.clock.left is not None
+        affordable = (session.clock.left - session.clock.reserve) / (
+            looks[0] * pairs.seconds(candidate)
+        )
         return max(0, min(len(ranked), int(affordable)))
 
-    if session.left is None:
+    if session.clock.left is None:
         count, looks = len(ranked), (len(pairs.of(candidate)),)
     else:
         count = session.ledger.decide("confirm/changes", choose)
     arms = {name_without(c): candidate.revert(c, baseline) for c in ranked[:count]}
 
     def affordable() -> bool:
-        if session.left is None:
+        if session.clock.left is None:
             return True
         trainings = num_trainings(len(arms)) + looks[0] * len(arms)
-        return session.left - session.reserve > trainings * pairs.seconds(candidate)
+        return session.clock.left - session.clock.reserve > trainings * pairs.seconds(candidate)
 
     worthwhile = session.ledger.decide("confirm/retune", affordable)
     if arms and worthwhile:

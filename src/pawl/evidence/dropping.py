@@ -122,9 +122,9 @@ def _all_dropped(
     count = len(pairs.of(candidate))
 
     def affordable() -> bool:
-        if session.left is None:
+        if session.clock.left is None:
             return True
-        return session.left - session.reserve > count * pairs.seconds(candidate)
+        return session.clock.left - session.clock.reserve > count * pairs.seconds(candidate)
 
     if smaller == best or not session.ledger.decide("confirm/all-dropped", affordable):
         return best, None

@@ -51,14 +51,14 @@ class Pairs:
         self.judged: dict[str, dict[int, Judged | None]] = {}
         self._constants: dict[int, Judged | None] = {}
         self._flat: dict[_Arm, bool] = {}
-        self._rows, self.folds = rows, session.num_folds(rows, folds)
+        self._rows, self.folds = rows, session.rows.num_folds(rows, folds)
         self._files: dict[_Arm, str] = {}
         self._splits: dict[int, Resplit] = {}
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
 
     def _split(self, pair: int) -> Resplit:
         if pair not in self._splits:
-            found = self.session.resplit(self.purpose, pair, self._rows, self.folds)
+            found = self.session.rows.resplit(self.purpose, pair, self._rows, self.folds)
             self._splits[pair] = found
         return self._splits[pair]
 
@@ -113,7 +113,7 @@ class Pairs:
                 Job(self.member(recipe, pair, epochs), self._split(pair).holdout, keep=keep)
             )
             roles.append(f"{name} #{pair}")
-        results = session.train(jobs)
+        results = session.trainer.train(jobs)
         kept = {
             str(index): result.predictions.cpu().contiguous()
             for index, result in enumerate(results)
@@ -137,8 +137,8 @@ class Pairs:
         """Returns an arm's training of a pair."""
         session, split = self.session, self._split(pair)
         length = max(1, round(session.epochs * epochs))
-        seed = session.derive(self.purpose, "seed", pair)
-        return session.member(recipe, seed, split.train, split.valid, length)
+        seed = session.rows.derive(self.purpose, "seed", pair)
+        return session.rows.member(recipe, seed, split.train, split.valid, length)
 
     def kept(self, *recipes: Recipe) -> list[int]:
         """Returns the pairs whose models of all these recipes are in the campaign's folder."""
@@ -261,7 +261,7 @@ def forward_flops(session: Session, recipe: Recipe) -> int:
     """Counts the floating-point operations of one forward pass over 64 rows."""
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  (slow to import)
 
-    train, _ = session.search_rows
+    train, _ = session.rows.search
     front, body, _ = session.problem.build(recipe, 0, train)
     rows = session.problem.examples.take(train[:64]).inputs
     counter = FlopCounterMode(display=False)

@@ -55,15 +55,15 @@ def _at(recipe: Recipe, factor: float) -> Recipe:
 
 
 def _train(session: Session, arms: Mapping[str, Recipe]) -> list[TrialRecord]:
-    train, valid = session.search_rows
+    train, valid = session.rows.search
     jobs, roles = [], []
     for name, recipe in arms.items():
         for factor in _FACTORS:
             for index in range(_SEEDS):
-                seed = session.derive("retune", index)
+                seed = session.rows.derive("retune", index)
                 jobs.append(Job(Member(_at(recipe, factor), seed, train, valid, session.epochs)))
                 roles.append(f"{name} x{factor}")
-    results = session.train(jobs)
+    results = session.trainer.train(jobs)
     return [
         record_of(result.outcome, "retune", role, "search")
         for result, role in zip(results, roles, strict=True)

@@ -80,7 +80,7 @@ def of_pairs(
         return predictions(pairs.load(recipes[id_], number), test, session.problem.device)
 
     work = [functools.partial(piece, *model) for model in models]
-    predicted = dict(zip(models, session.spread(work), strict=True)) if work else {}
+    predicted = dict(zip(models, session.trainer.spread(work), strict=True)) if work else {}
     found = {
         (id_, label_of("pair", n)): (
             predicted.get((id_, n)),
@@ -119,7 +119,7 @@ def of_seeds(
         for id_, (_, recipe) in distinct.items()
         for n in seeds
     }
-    done = session.train(list(jobs.values()), examples=test.to(problem.device))
+    done = session.trainer.train(list(jobs.values()), examples=test.to(problem.device))
     results = dict(zip(jobs, done, strict=True))
     found = {
         model: (result.predictions if result.score is not None else None, jobs[model].member.train)
@@ -205,7 +205,7 @@ def _member(session: Session, recipe: Recipe, number: int) -> Member:
         session.problem.targets,
         session.problem.schema.kind,
         STOPPING_SHARE,
-        session.derive("test", "stopping", number),
+        session.rows.derive("test", "stopping", number),
     )
-    seed = session.derive("test", "seed", number)
-    return session.member(recipe, seed, train, valid, session.epochs)
+    seed = session.rows.derive("test", "seed", number)
+    return session.rows.member(recipe, seed, train, valid, session.epochs)

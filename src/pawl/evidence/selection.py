@@ -27,7 +27,7 @@ def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Recipe:
     if len(recipes) == 1:
         return recipes[0]
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
-    racing = Pairs(session, "race", session.parts[0], min(FOLDS, pairs))
+    racing = Pairs(session, "race", session.rows.parts[0], min(FOLDS, pairs))
     arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
     if not racing.run("race", arms, range(pairs)):
         return recipes[0]
@@ -49,7 +49,7 @@ def screen(
     if len(changes) < 2:
         return candidate, ()
     session.listener.phase("screen", f"{len(changes)} changes, one left out at a time")
-    pairs = Pairs(session, "screen", session.parts[0])
+    pairs = Pairs(session, "screen", session.rows.parts[0])
     without = {change: candidate.revert(change, baseline) for change in changes}
     arms = {name_without(change): recipe for change, recipe in without.items()}
     everyone = {"baseline": baseline, "candidate": candidate, **arms}

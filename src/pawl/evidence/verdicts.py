@@ -96,7 +96,7 @@ def _cost_ratio(session: Session, pairs: Pairs, candidate: Recipe, without: Reci
 
     Measured seconds per row where clocks may decide, else counted operations of the model.
     """
-    if session.timed:
+    if session.clock.timed:
         mine, theirs = pairs.seconds_per_row(candidate), pairs.seconds_per_row(without)
         return None if not mine or not theirs else mine / theirs
     theirs_flops = forward_flops(session, without)
@@ -124,7 +124,7 @@ def _equal_time(
 
     def choose() -> float | None:
         need = _EQUAL_TIME_PAIRS * ratio * pairs.seconds(without)
-        affordable = session.left is None or session.left - session.reserve > need
+        affordable = session.clock.left is None or session.clock.left - session.clock.reserve > need
         return round(ratio, 3) if affordable else None
 
     longer = session.ledger.decide(f"equal-time/{change.name}", choose)

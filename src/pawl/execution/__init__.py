@@ -1,5 +1,6 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
+from pawl.execution.clock import Clock, OutOfTime
 from pawl.execution.devices import pick_device, pick_executor
 from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
@@ -8,10 +9,12 @@ from pawl.execution.measuring import Memory
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
-from pawl.execution.session import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Session
+from pawl.execution.rows import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Rows
+from pawl.execution.session import Session
 from pawl.execution.spending import Spent
 from pawl.execution.threads import available, driving, slowdown_of_threads
 from pawl.execution.timing import seconds_per_epoch
+from pawl.execution.trainer import Trainer
 from pawl.execution.ways import Way
 
 __all__ = [
@@ -19,19 +22,23 @@ __all__ = [
     "SELECTION_SHARE",
     "STOPPING_SHARE",
     "Ask",
+    "Clock",
     "Heartbeat",
     "Job",
     "Listener",
     "Lost",
     "Memory",
+    "OutOfTime",
     "PassedOn",
     "Plan",
     "Planner",
     "Resplit",
     "Result",
+    "Rows",
     "Session",
     "Silent",
     "Spent",
+    "Trainer",
     "Way",
     "Work",
     "available",

@@ -18,12 +18,12 @@ _TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
 
 def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
-    train, valid = session.search_rows
-    chosen = session.plan(recipe)
+    train, valid = session.rows.search
+    chosen = session.trainer.plan(recipe)
     width = 1 if chosen.way.mode == "serial" else math.ceil(width / chosen.workers)
     width = min(width, chosen.width)
     members = [
-        Member(recipe, session.derive("timing", i), train, valid, 1000) for i in range(width)
+        Member(recipe, session.rows.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
 
     def time_epoch(_: Heartbeat) -> float:
@@ -48,7 +48,7 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
         epochs = interval / int(run.population.steps_per_epoch[0])
         return (statistics.median(blocks) * interval + evaluation) / epochs / width
 
-    timings = session.run([time_epoch] * chosen.workers, chosen, members[0])
+    timings = session.trainer.run([time_epoch] * chosen.workers, chosen, members[0])
     seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]
     if not seconds:
         raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")

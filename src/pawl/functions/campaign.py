@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from pawl.campaign import ledger_of
 from pawl.environment import hardware, versions
-from pawl.errors import BudgetError, TaskError
+from pawl.errors import BudgetError, TaskError, option
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.tests import ALPHA, Comparison
-from pawl.execution import Listener, Silent, available, driving
+from pawl.execution import Clock, Listener, Silent, available, driving
 from pawl.execution.executors import can_fork
 from pawl.fingerprint import fingerprint
 from pawl.functions.compared import mean_with_interval
@@ -82,7 +82,14 @@ def run_function_campaign(
         ledger.charge(time.monotonic() - started)
         workers = available() if options.executor != "inline" and can_fork() else 1
         runs = Runs(
-            task, space, task.metric or "", ledger, options.seed, options.seconds, workers, listener
+            task,
+            space,
+            task.metric or "",
+            ledger,
+            options.seed,
+            Clock(ledger, options.seconds),
+            workers,
+            listener,
         )
         try:
             return _optimize(runs, options, command)
@@ -113,6 +120,13 @@ def name_of(task: FunctionTask) -> str:
 
 
 def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary:
+    left, begun = runs.clock.left, runs.ledger.elapsed
+    if left is not None and left <= 0 and not runs.ledger.units():
+        longer = option("budget", f"{math.ceil(2 * begun)}s")
+        raise BudgetError(
+            f"a budget of {runs.clock.budget:.0f}s is too short here: {begun:.0f}s had passed before the "
+            f"first run; give {longer} or more"
+        )
     runs.listener.phase("baseline", "two seeds")
     start, other = _start(runs)
     deterministic = other.score == start.score
@@ -184,7 +198,7 @@ def _summary(
         changes=[_change(change) for change in confirmed.changes], statement="",
         runs=len(every), failed=sum(trial.score is None for trial in every),
         looks=confirmed.looks, alpha=ALPHA, seconds=runs.ledger.elapsed,
-        budget_seconds=runs.budget, seed=runs.seed, versions=versions(), hardware=hardware(),
+        budget_seconds=runs.clock.budget, seed=runs.seed, versions=versions(), hardware=hardware(),
         command=command, ledger_digest=runs.ledger.digest(),
     )  # fmt: skip
     return summary.model_copy(update={"statement": statement_of(summary)})

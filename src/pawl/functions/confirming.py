@@ -91,9 +91,9 @@ def confirm(runs: Runs, candidate: Params) -> Confirmed:
 
 def _affordable(runs: Runs) -> list[int]:
     """Returns the looks that there is time for; one of fewer pairs where there is none for five."""
-    if runs.left is None or runs.budget is None:
+    if runs.clock.left is None or runs.clock.budget is None:
         return list(LOOKS)
-    pairs = int((runs.left - _END_SHARE * runs.budget) / max(1e-9, 2 * runs.seconds()))
+    pairs = int((runs.clock.left - _END_SHARE * runs.clock.budget) / max(1e-9, 2 * runs.seconds()))
     looks = [look for look in LOOKS if look <= pairs]
     return looks or ([pairs] if pairs > 1 else [])
 
@@ -107,7 +107,9 @@ def _run(
 ) -> bool:
     """Runs arms with further seeds; tells whether there was time for it."""
     need = len(settings) * len(seeds) * runs.seconds()
-    if not runs.ledger.decide(f"{key}/time", lambda: runs.left is None or runs.left > need):
+    if not runs.ledger.decide(
+        f"{key}/time", lambda: runs.clock.left is None or runs.clock.left > need
+    ):
         return False
     wanted = [Asked(name, settings[name], seed) for seed in seeds for name in settings]
     for trial in runs.ask(key, "confirm", wanted):

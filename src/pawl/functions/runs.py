@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pawl import budget as budgets
 from pawl import rng
-from pawl.errors import BudgetError, TaskError, first_line, kept
-from pawl.execution import Heartbeat, Listener, Lost, Silent
+from pawl.errors import TaskError, first_line
+from pawl.execution import Clock, Heartbeat, Listener, Lost, Silent
 from pawl.execution.executors import executor_with
 from pawl.functions.space import FunctionSpace
 from pawl.ledger import Ledger, TrialRecord
@@ -44,7 +43,7 @@ class Runs:
         metric: The metric's name; found by the first run if it is empty.
         ledger: The campaign's record.
         seed: The campaign's.
-        budget: Seconds from start to finished report; `None` when counted in trials.
+        clock: What is left of the budget.
         workers: Runs at once.
         listener: Told how it goes on.
     """
@@ -54,7 +53,7 @@ class Runs:
     metric: str
     ledger: Ledger
     seed: int
-    budget: float | None
+    clock: Clock
     workers: int
     listener: Listener = field(default_factory=Silent)
     done: int = 0
@@ -64,11 +63,6 @@ class Runs:
     def sign(self) -> float:
         """`+1` when more is better, `-1` when less is."""
         return 1.0 if self.task.direction == "maximize" else -1.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left of the budget."""
-        return None if self.budget is None else self.budget - self.ledger.elapsed
 
     def seeds(self, purpose: str, count: int) -> list[int]:
         """Returns seeds for a purpose of this campaign."""
@@ -136,13 +130,11 @@ class Runs:
         )  # fmt: skip
 
     def _heartbeat(self) -> None:
-        left = self.left
-        if left is not None and self.budget is not None and left < -budgets.grace(self.budget):
-            raise BudgetError(f"{budgets.hangs(self.budget)}; {kept(self.ledger.folder)}")
+        self.clock.beat()
         self._tell()
 
     def _tell(self) -> None:
-        self.listener.progress(trials=self.done, best=self.best, left=self.left)
+        self.listener.progress(trials=self.done, best=self.best, left=self.clock.left)
 
 
 def id_of(params: Params) -> str:

@@ -68,7 +68,7 @@ def race(runs: Runs, trials: Sequence[TrialRecord]) -> Params | None:
     rounds = _RACE_SEEDS
 
     def affordable() -> int:
-        if runs.left is None:
+        if runs.clock.left is None:
             return min(_FINALISTS, max(1, len(trials) // 4))
         most = int(
             _share_left(runs, SEARCH_SHARE + RACE_SHARE) / max(1e-9, rounds * runs.seconds())
@@ -98,8 +98,8 @@ def _settings(trial: TrialRecord) -> Params:
 
 
 def _share_left(runs: Runs, share: float) -> float:
-    assert runs.budget is not None
-    return share * runs.budget - runs.ledger.elapsed
+    assert runs.clock.budget is not None
+    return share * runs.clock.budget - runs.ledger.elapsed
 
 
 def _time_for(runs: Runs, share: float, count: int) -> bool:

@@ -25,7 +25,7 @@ def ending(session: Session, models: int) -> float:
         session: The campaign's.
         models: Whose mean the exported graphs predict.
     """
-    once = session.export_seconds
+    once = session.clock.export_seconds
     arm = once * (1.0 + _ONE_MORE * (models - 1))
     report = max(_REPORT_SECONDS, _REPORT_EXPORTS * once)
-    return _ROOM * session.slowdown * (2 * arm / min(2, available()) + report)
+    return _ROOM * session.clock.slowdown * (2 * arm / min(2, available()) + report)

@@ -62,8 +62,8 @@ def depth(
     mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
     end = ending(session, pace_.seeds) + fresh
-    assert session.left is not None
-    left = session.left - end
+    assert session.clock.left is not None
+    left = session.clock.left - end
     changes = len(candidate.changes(baseline))
     headline, single = 5 * (mine + base), 5 * mine
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
@@ -73,7 +73,7 @@ def depth(
     if headline < left:
         return Depth(Effort(False, LOOKS, mine + base), end)
     bare = ending(session, FEW_MODELS) + fresh
-    few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.left - bare), 0)
+    few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
     return Depth(Effort(False, (few,) if few else (), mine + base), bare)
 
 
@@ -99,7 +99,7 @@ def comparable(
     Returns:
         The place among the recipes, 0 if there is time for none, and the depth.
     """
-    floor_, session.floor = session.floor, None  # looking is not given up half-way
+    floor_, session.clock.floor = session.clock.floor, None  # looking is not given up half-way
     try:
         found = None
         for place, recipe in enumerate(recipes[:_MOST_TIMED]):
@@ -110,7 +110,7 @@ def comparable(
         assert found is not None
         return 0, found
     finally:
-        session.floor = floor_
+        session.clock.floor = floor_
 
 
 def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe) -> float | None:
@@ -128,8 +128,8 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     left = for_evidence(session, pace_, mine)
     race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, RACE_SHARE / (1 - RACE_SHARE) * evidence)
     spare = left - evidence - race_
-    assert session.budget is not None
-    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.budget else None
+    assert session.clock.budget is not None
+    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.clock.budget else None
 
 
 def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
@@ -139,7 +139,7 @@ def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
     can turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
     """
     lacking = max(pace_.seeds - there, pace_.fresh)
-    if lacking <= 0 or session.left is None or pace_.seconds_per_trial is None:
+    if lacking <= 0 or session.clock.left is None or pace_.seconds_per_trial is None:
         return max(0, lacking)
     recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
     each = pace_.seconds_per_trial * (1 + SLOWER_FINAL) / 2
@@ -152,7 +152,7 @@ def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
 
 def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
-    if session.left is None:
+    if session.clock.left is None:
         return 0
     return max(0, min(most - done, _affordable(session, seconds, done)))
 
@@ -162,7 +162,7 @@ def _affordable(session: Session, per_seed: float, there: int) -> int:
 
     Below two, which an interval needs, one that just fits all of it is taken too.
     """
-    assert session.left is not None
-    left = session.left - ending(session, FEW_MODELS)
+    assert session.clock.left is not None
+    left = session.clock.left - ending(session, FEW_MODELS)
     count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
     return 1 if count == 0 and there < 2 and per_seed < 0.9 * left else max(0, count)

@@ -70,14 +70,14 @@ def seconds_of_recipes(
             rate = trial.seconds / (trial.steps * recipe.batch_size)
             rates[recipe.id].append(rate)
             rates[recipe.structure].append(rate)
-    rows = session.parts[0]
-    split = session.resplit("race", 0, rows, session.num_folds(rows, FOLDS))
+    rows = session.rows.parts[0]
+    split = session.rows.resplit("race", 0, rows, session.rows.num_folds(rows, FOLDS))
 
     def seconds(recipe: Recipe) -> float | None:
         seen = rates.get(recipe.id) or rates.get(recipe.structure)
         if not seen:
             return None
-        member = session.member(recipe, 0, split.train, split.valid, session.epochs)
+        member = session.rows.member(recipe, 0, split.train, split.valid, session.epochs)
         return fmean(seen) * len(member.train) * member.epochs
 
     return seconds
@@ -91,7 +91,7 @@ def for_evidence(session: Session, pace_: Pace, final: float) -> float:
         pace_: Its sizes, timed.
         final: Seconds of a training of what is delivered.
     """
-    assert session.left is not None
+    assert session.clock.left is not None
     assert pace_.seconds_per_trial is not None
     fresh = pace_.fresh * (final + pace_.seconds_per_trial)
-    return session.left - ending(session, pace_.seeds) - fresh
+    return session.clock.left - ending(session, pace_.seeds) - fresh

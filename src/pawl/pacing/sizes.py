@@ -54,11 +54,11 @@ def natural_epochs(session: Session) -> int:
     """
     if session.longest is not None:
         return session.longest
-    train, _ = session.search_rows
+    train, _ = session.rows.search
     steps = max(1, len(train) // 128)
     epochs = max(_MIN_EPOCHS, min(_MAX_EPOCHS, math.ceil(_STEPS / steps)))
     values = sum(math.prod(spec.shape) for spec in session.problem.schema.inputs)
-    if not session.timed and values > _LARGE_ROW:
+    if not session.clock.timed and values > _LARGE_ROW:
         epochs = min(epochs, _MAX_IMAGE_EPOCHS)
     return epochs
 
@@ -103,16 +103,16 @@ def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:
 
 def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, Any]:
     end = ending(session, FEW_MODELS)
-    assert session.left is not None
-    if session.left < end:  # already: no need to time anything
+    assert session.clock.left is not None
+    if session.clock.left < end:  # already: no need to time anything
         begun = session.ledger.elapsed
         longer = option("budget", f"{math.ceil(3 * (begun + end))}s")
         raise BudgetError(
-            f"a budget of {session.budget:.0f}s is too short here: reading took {begun:.0f}s, and the "
-            f"end (export, report) takes about {end:.0f}s; give {longer}"
+            f"a budget of {session.clock.budget:.0f}s is too short here: reading took {begun:.0f}s, "
+            f"and the end (export, report) takes about {end:.0f}s; give {longer}"
         )
     per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
-    left = session.left - end
+    left = session.clock.left - end
     epochs, trainings = trial_epochs(left, per_epoch)
     share = _SEARCH_SHARE if trainings == _TRAININGS[0][0] else _SHORT_SEARCH_SHARE
     epochs = min(epochs, natural_epochs(session))
@@ -134,13 +134,13 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
 
 def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
     """Returns the sizes of a campaign that trains the baseline and says how good it is."""
-    assert session.left is not None
-    left = session.left - end
+    assert session.clock.left is not None
+    left = session.clock.left - end
     if left < per_epoch:
         need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
         raise BudgetError(
-            f"a budget of {session.budget:.0f}s is too short for this data: one pass over the rows "
-            f"takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give "
+            f"a budget of {session.clock.budget:.0f}s is too short for this data: one pass over the "
+            f"rows takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give "
             f"{option('budget', f'{math.ceil(need)}s')} or more"
         )
     epochs = max(1, int(left / (_BARE_TRAININGS * per_epoch)))

@@ -156,9 +156,9 @@ def summarize(
         ),
         test_touches=session.ledger.test_touches,
         seconds=session.ledger.elapsed,
-        budget_seconds=session.budget,
+        budget_seconds=session.clock.budget,
         phases=phases(session),
-        seed=session.seed,
+        seed=session.rows.seed,
         versions=versions(),
         hardware=hardware(session.problem.device),
         command=command,
@@ -178,7 +178,7 @@ def summarize(
 
 def phases(session: Session) -> list[PhaseSummary]:
     """Returns what each phase of the campaign took until now."""
-    spent = session.clock.note()
+    spent = session.timekeeper.note()
     return [
         PhaseSummary(
             name=name, seconds=round(s.seconds, 3), waiting=round(s.waiting, 3),
@@ -236,8 +236,8 @@ def _technique(verdict: Verdict) -> TechniqueSummary:
 
 def _holdout_share(session: Session) -> float:
     """Returns the share of the development rows that a pair of the confirmation is judged on."""
-    proof = session.parts[1]
-    return len(proof) // session.num_folds(proof) / len(session.problem.targets)
+    proof = session.rows.parts[1]
+    return len(proof) // session.rows.num_folds(proof) / len(session.problem.targets)
 
 
 def _trainings(trials: Sequence[TrialRecord]) -> list[ArmTrainings]:

@@ -33,7 +33,7 @@ def propose_structure(
         return "known recipe", point, space.structure(point)
     best = best_trial(trials, session.problem.objective.sign)
     if best is not None and generation % 2 == 0:
-        generator = np.random.default_rng(session.derive("neighbor", generation))
+        generator = np.random.default_rng(session.rows.derive("neighbor", generation))
         tried = {Recipe.from_dict(trial.recipe).structure for trial in trials}
         point = _changed(space, best.extra["params"], generator, tried)
         return "neighbor of the best", point, space.structure(point)
@@ -79,7 +79,7 @@ def points(
     done = 0
     if first is not None:
         yield first
-        generator = np.random.default_rng(session.derive("jitter", str(sorted(first.items()))))
+        generator = np.random.default_rng(session.rows.derive("jitter", str(sorted(first.items()))))
         near = math.ceil(_JITTERED_SHARE * (count - 1))
         for _ in range(near):
             yield _jittered(space, first, generator)

@@ -103,12 +103,12 @@ def _generation(
     count: int,
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     sign = session.problem.objective.sign
-    sampler = Sampler(space, name, session.seed, generation, [_told(t, sign) for t in trials])
+    sampler = Sampler(space, name, session.rows.seed, generation, [_told(t, sign) for t in trials])
     source, first, structure = propose_structure(session, space, sampler, known, trials, generation)
-    train, valid = session.search_rows
+    train, valid = session.rows.search
 
     def make(number: int, params: Params) -> Member:
-        seed = session.derive("trial", generation, number)
+        seed = session.rows.derive("trial", generation, number)
         return Member(space.recipe(params), seed, train, valid, session.epochs)
 
     def work(width: int, heartbeat: Heartbeat, ask: Ask) -> list[Searched]:
@@ -124,11 +124,11 @@ def _generation(
         return Searched(number, params, failed(make(number, params), reason), {})
 
     representative = space.recipe({**space.params(space.baseline), **structure})
-    probe = Member(representative, session.derive("probe"), train, valid, session.epochs)
+    probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
     drawn = points(session, space, sampler, first, structure, count)
     found: list[Searched] = []
     try:
-        chosen = session.plan(representative)
+        chosen = session.trainer.plan(representative)
     except PawlError:
         raise
     except Exception as error:  # so would every configuration
@@ -138,7 +138,7 @@ def _generation(
         # Where no clock ends the search, none may decide who is compared with whom either.
         with Board(drawn, len(shares), lockstep=plan.deadline is None) as board:
             pieces = [functools.partial(work, width) for width in shares]
-            for piece, result in enumerate(session.confer(pieces, chosen, probe, board)):
+            for piece, result in enumerate(session.trainer.confer(pieces, chosen, probe, board)):
                 if isinstance(result, Lost):
                     lost = board.dealt[piece].items()
                     found += [ended(number, params, result.reason) for number, params in lost]
@@ -147,7 +147,7 @@ def _generation(
                         replace(each, outcome=shared(each.outcome, chosen.workers))
                         for each in result
                     ]
-        session.look_again(chosen, [each.outcome for each in found])
+        session.trainer.look_again(chosen, [each.outcome for each in found])
     found.sort(key=lambda each: each.number)
     return {"source": source}, [
         record_of(
