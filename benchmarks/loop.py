@@ -167,7 +167,7 @@ def fused_optimizer(work: Work) -> Trained:
 def pawl(work: Work) -> Trained:
     """Trains pawl's baseline recipe, one member, the serial stepper."""
     from pawl.data import load
-    from pawl.execution import Job, Plan, Way, train_all
+    from pawl.execution import Job, Plan, TrainingWay, train_all
     from pawl.search import baseline
     from pawl.task import Task
     from pawl.training.population import Member
@@ -187,7 +187,7 @@ def pawl(work: Work) -> Trained:
     recipe = baseline(problem.facts()).with_("batch_size", size=work.batch)
     member = Member(recipe, work.seed, work.train, work.valid, work.epochs)
     (result,) = train_all(
-        problem, [Job(member, keep=True)], lambda _: Plan(Way("serial", 1), "measured")
+        problem, [Job(member, keep=True)], lambda _: Plan(TrainingWay("serial", 1), "measured")
     )
     curve = result.outcome.curve
     return Trained([p.train_loss for p in curve], [p.valid_score for p in curve])

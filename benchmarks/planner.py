@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec, load, split_rows
 from pawl.environment import hardware, versions
-from pawl.execution import Job, Plan, Way, driving, plan, train_all
+from pawl.execution import Job, Plan, TrainingWay, driving, plan, train_all
 from pawl.execution.devices import places
 from pawl.recipe import Recipe
 from pawl.task import Task
@@ -141,10 +141,16 @@ class Setting:
         """Returns the planner's choice for these members, and the seconds it took."""
         first, ahead = self.members[0], self.steps * len(self.members)
         started = time.perf_counter()
-        found = plan(self.problem, first.recipe, first, timed=True, ahead=lambda each: each * ahead)
+        found = plan(
+            self.problem,
+            first.recipe,
+            first,
+            timed=True,
+            training_seconds=lambda each: each * ahead,
+        )
         return found, time.perf_counter() - started
 
-    def ways(self) -> list[Way]:
+    def ways(self) -> list[TrainingWay]:
         """Returns every fixed way to compare with: one thread, all threads, a process per core."""
         modes = ("serial",) if self.net == "refused_by_vmap" else ("serial", "fused")
         kinds = [
@@ -155,7 +161,9 @@ class Setting:
         if "fused" in modes:
             kinds.append(("fused", 32, True))
         return [
-            Way(mode, width, compiled=compiled, workers=place.workers, threads=place.threads)
+            TrainingWay(
+                mode, width, compiled=compiled, workers=place.workers, threads=place.threads
+            )
             for mode, width, compiled in kinds
             for place in places(self.problem.device, "auto")
         ]

@@ -144,7 +144,7 @@ def chosen_plan(work: Work, count: int) -> Plan:
     member = Member(recipe, 0, work.train, work.valid, work.epochs)
     return plan(
         work.problem, recipe, member, timed=True,
-        ahead=lambda seconds: seconds * work.steps * count,
+        training_seconds=lambda seconds: seconds * work.steps * count,
     )  # fmt: skip
 
 

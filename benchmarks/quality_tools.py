@@ -25,7 +25,7 @@ import running  # noqa: E402
 
 END_SECONDS = 1.0  # of the Optuna loop: predicting the test rows
 MAX_EPOCHS, PATIENCE = 100, 10
-Told = tuple[pd.DataFrame, dict[str, Any]]
+TrialResult = tuple[pd.DataFrame, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Job:
         return train, y if self.kind == "regression" else y.astype(str), test
 
 
-def pawl(job: Job) -> Told:
+def pawl(job: Job) -> TrialResult:
     """Runs `pawl optimize` and `pawl predict` as from a shell.
 
     Pawl alone is given the test rows' targets, as its `--test`: it trains on all training rows then,
@@ -81,7 +81,7 @@ def pawl(job: Job) -> Told:
     return predicted, notes
 
 
-def lightgbm(job: Job) -> Told:
+def lightgbm(job: Job) -> TrialResult:
     """LightGBM with its defaults; text columns as categories, missing values left to it."""
     from lightgbm import LGBMClassifier, LGBMRegressor
 
@@ -98,7 +98,7 @@ def lightgbm(job: Job) -> Told:
     return pd.DataFrame(model.predict_proba(test), columns=model.classes_), {}
 
 
-def optuna(job: Job) -> Told:
+def optuna(job: Job) -> TrialResult:
     """The usual loop: TPE over a plain perceptron, median pruning, the best trial's model is used."""
     import optuna as tuner
     import torch

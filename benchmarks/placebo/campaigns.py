@@ -18,7 +18,7 @@ from techniques import PLACEBOS
 from pawl import rng
 from pawl.campaign import search_and_prove
 from pawl.data import LoadedData, load
-from pawl.delivery import Found
+from pawl.delivery import CampaignOutcome
 from pawl.evidence import Comparison, final_test
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
@@ -173,7 +173,7 @@ def _session(task: Task, folder: Path, seed: int) -> Iterator[tuple[Session, Loa
         yield Session(problem, ledger, seed), data
 
 
-def _true_gain(case: Case, number: int, found: Found, folder: Path) -> Comparison:
+def _true_gain(case: Case, number: int, found: CampaignOutcome, folder: Path) -> Comparison:
     """Returns the gain of the two recipes on rows held out from the campaign, over fresh seeds.
 
     Both are trained anew on the campaign's development rows: what the campaign's interval is for.
@@ -191,7 +191,7 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison)
 
 
-def _outcome(found: Found, case: Case) -> dict[str, Any]:
+def _outcome(found: CampaignOutcome, case: Case) -> dict[str, Any]:
     confirmation = found.confirmation
     final = [change.name for change in confirmation.delivered.changes(found.baseline)]
     return {

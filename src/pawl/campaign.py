@@ -11,10 +11,10 @@ from typing import Any
 
 from pawl import pacing
 from pawl.data import LoadedData, load
-from pawl.delivery import Found, deliver, rehearse
+from pawl.delivery import CampaignOutcome, deliver, rehearse
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError, option
-from pawl.evidence import Effort, confirm, final_test, race
+from pawl.evidence import ConfirmationEffort, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
@@ -156,7 +156,7 @@ def _hold_code(ledger: Ledger, code: dict[str, str | None], *, accept: bool) -> 
     ledger.accept({"changed": changed, "code": code, "unix_time": time.time()})
 
 
-def search_and_prove(session: Session, data: LoadedData, options: Options) -> Found:
+def search_and_prove(session: Session, data: LoadedData, options: Options) -> CampaignOutcome:
     """Searches, confirms and tests; everything but export, bundle and report.
 
     Raises:
@@ -205,7 +205,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
 
     place, depth = session.ledger.decide("depth", deepest)
     candidate = others[place]
-    session.clock.reserve, effort = depth["reserve"], Effort(**depth["effort"])
+    session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
     confirmation = confirm(session, baseline, candidate, effort, options.deliver, keep=pace.seeds)
     final, compared = confirmation.delivered, confirmation.pairs
     session.clock.floor = None  # the end itself is not given up
@@ -217,7 +217,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Fo
     test = final_test(
         session, baseline, final, data.test, seeds, more, average=options.average, pairs=compared
     )
-    return Found(baseline, confirmation, test, options.deliver)
+    return CampaignOutcome(baseline, confirmation, test, options.deliver)
 
 
 def check_fit(facts: Facts, names: Iterable[str]) -> None:

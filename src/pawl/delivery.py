@@ -24,7 +24,7 @@ from pawl.training.trained import Trained, untrained
 
 
 @dataclass(frozen=True)
-class Found:
+class CampaignOutcome:
     """What a campaign found: the recipe to beat, what was shown, and what the test rows say.
 
     `deliver` is what the bundle was allowed to hold.
@@ -37,7 +37,13 @@ class Found:
 
 
 def deliver(
-    session: Session, task: Task, data: LoadedData, found: Found, *, source: str, command: str
+    session: Session,
+    task: Task,
+    data: LoadedData,
+    found: CampaignOutcome,
+    *,
+    source: str,
+    command: str,
 ) -> Summary:
     """Exports, checks, measures and describes what a campaign found, and leaves it in its folder.
 

@@ -17,7 +17,7 @@ from pawl.deployment import check_parity, to_onnx
 from pawl.environment import hardware, versions
 from pawl.execution import (
     Job,
-    Memory,
+    TimingCache,
     available,
     driving,
     pick_device,
@@ -86,9 +86,14 @@ def timings(source: Any, options: PlanOptions) -> dict[str, Any]:
     recipe = baseline(problem.facts())
     member = Member(recipe, 0, *split_rows(problem.targets, problem.schema.kind, 0.2, 0), 1000)
     chosen = plan(
-        problem, recipe, member, timed=True, ahead=lambda _: _AN_HOURS_SHARE, executor=allowed
+        problem,
+        recipe,
+        member,
+        timed=True,
+        training_seconds=lambda _: _AN_HOURS_SHARE,
+        executor=allowed,
     )
-    known = Memory(problem, recipe, member).known
+    known = TimingCache(problem, recipe, member).known
     ways = [
         {
             "way": str(way),

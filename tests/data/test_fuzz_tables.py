@@ -22,7 +22,7 @@ from pawl.data import load, read_like, split_rows
 from pawl.data.types import Examples, LoadedData
 from pawl.deployment import check_parity, predict, prediction_frame, to_onnx
 from pawl.errors import PawlError
-from pawl.execution import Job, Plan, Way, train_all
+from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.task import Task
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained, from_outcome
@@ -111,7 +111,7 @@ def trained_on(data: LoadedData) -> tuple[Trained, Tensor] | None:
     assert data.development.targets is not None
     train, valid = split_rows(data.development.targets, data.schema.kind, 0.2, 0)
     job = Job(member_of(train, valid), torch.arange(len(data.test)), keep=True)
-    chosen = Plan(Way("serial", 1), "for the test")
+    chosen = Plan(TrainingWay("serial", 1), "for the test")
     (result,) = train_all(problem, [job], lambda _: chosen, examples=data.test)
     if result.predictions is None:
         assert result.outcome.status == "diverged"

@@ -17,7 +17,7 @@ from pawl.data import load
 from pawl.deployment import Bundle, to_onnx, write_bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
 from pawl.errors import BundleError, DataError, DataWarning
-from pawl.execution import Job, Plan, Way, train_all
+from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.task import Task
@@ -29,7 +29,7 @@ def bundle_of(task: Task, folder: Path) -> Path:
     """Trains a little, and leaves a bundle as a campaign does; returns the campaign's folder."""
     data = load(task)
     problem = Problem.of(task, data)
-    chosen = Plan(Way("serial", 1), "for the test")
+    chosen = Plan(TrainingWay("serial", 1), "for the test")
     job = Job(member(plain(), epochs=8), keep=True)
     (result,) = train_all(problem, [job], lambda _: chosen)
     trained = from_outcome(problem, result.outcome)

@@ -16,13 +16,13 @@ from pawl.data import ModelSpec, load
 from pawl.data.types import Examples, LoadedData
 from pawl.deployment import BATCH_ROWS, check_parity, measure, predict, to_onnx
 from pawl.errors import BundleError
-from pawl.execution import Job, Plan, Way, train_all
+from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained, averaged, from_outcome
 
-SERIAL = Plan(Way("serial", 1), "for the test")
+SERIAL = Plan(TrainingWay("serial", 1), "for the test")
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from torch import Tensor
 from pawl.evidence import (
     ALPHA,
     Comparison,
-    Judged,
+    HoldoutScore,
     crossed,
+    holdout_score,
     holm,
-    judge,
     non_inferior,
     sequential_p,
     spending,
@@ -36,9 +36,11 @@ MAE = make_objective("mae", None, "regression")
 
 def arm(
     objective: Objective, predictions: Sequence[Tensor], targets: Tensor, folds: Sequence[Tensor]
-) -> list[Judged]:
+) -> list[HoldoutScore]:
     """Judges one model per fold, all usable."""
-    found = [judge(objective, p, targets[f], f) for p, f in zip(predictions, folds, strict=True)]
+    found = [
+        holdout_score(objective, p, targets[f], f) for p, f in zip(predictions, folds, strict=True)
+    ]
     assert all(each is not None for each in found)
     return [each for each in found if each is not None]
 
@@ -51,7 +53,7 @@ def dealt(rows: int, repeats: int, generator: torch.Generator) -> list[Tensor]:
     return found
 
 
-def errors(values: Sequence[Sequence[float]]) -> list[Judged]:
+def errors(values: Sequence[Sequence[float]]) -> list[HoldoutScore]:
     """Returns an arm whose models' absolute errors on the rows of their folds are these."""
     sizes = [len(fold) for fold in values]
     folds = torch.arange(sum(sizes)).split(sizes)
@@ -70,7 +72,7 @@ def test_an_influence_is_what_a_row_s_weight_does(name: str, seed: int) -> None:
     assert raw is not None
     good = what.made_up(targets, count, generator)[1]
     predictions = 0.5 * (what.predictions(raw) + good)
-    judged = judge(objective, predictions, targets, torch.arange(rows))
+    judged = holdout_score(objective, predictions, targets, torch.arange(rows))
     assert judged is not None
     assert judged.value == pytest.approx(float(score(objective, predictions, targets)))
     assert float(judged.influence.sum()) == pytest.approx(0.0, abs=1e-9)

@@ -13,7 +13,7 @@ from scipy import stats
 from pawl.evidence import (
     ALPHA,
     Comparison,
-    Effort,
+    ConfirmationEffort,
     confirm,
     delivers,
     likelihood,
@@ -106,7 +106,7 @@ def uncertain(recipe: Recipe, member: Member) -> float:
 
 def test_a_likely_recipe_is_delivered_and_not_called_proven(tmp_path: Path) -> None:
     with made_up(tmp_path, uncertain) as session:
-        effort = Effort(screen=False, looks=(5,))
+        effort = ConfirmationEffort(screen=False, looks=(5,))
         found = confirm(session, BASE, BETTER, effort)
     assert found.headline is not None
     assert found.likelihood == likelihood(found.headline)
@@ -123,7 +123,9 @@ def test_a_likely_recipe_is_delivered_and_not_called_proven(tmp_path: Path) -> N
 
 def test_only_what_is_proven_if_so_asked(tmp_path: Path) -> None:
     with made_up(tmp_path, uncertain) as session:
-        found = confirm(session, BASE, BETTER, Effort(screen=False, looks=(5,)), "proven")
+        found = confirm(
+            session, BASE, BETTER, ConfirmationEffort(screen=False, looks=(5,)), "proven"
+        )
     assert (found.proven, found.delivered) == (False, BASE)
     assert not any(v.in_final for v in found.verdicts)
 
@@ -133,14 +135,14 @@ def test_equal_and_worse_recipes_and_those_not_compared_leave_the_baseline(tmp_p
         world = by_recipe({BASE.id: 1.0, BETTER.id: worth})
         (tmp_path / str(index)).mkdir()
         with made_up(tmp_path / str(index), world) as session:
-            found = confirm(session, BASE, BETTER, Effort(screen=False, looks=looks))
+            found = confirm(session, BASE, BETTER, ConfirmationEffort(screen=False, looks=looks))
         assert (found.proven, found.delivered) == (False, BASE)
         assert (found.likelihood is None) == (not looks)
 
 
 def test_a_recipe_that_always_fails_is_not_delivered(tmp_path: Path) -> None:
     with made_up(tmp_path, lambda *_: None) as session:
-        found = confirm(session, BASE, BETTER, Effort(screen=False, looks=(5,)))
+        found = confirm(session, BASE, BETTER, ConfirmationEffort(screen=False, looks=(5,)))
     assert (found.proven, found.delivered, found.likelihood) == (False, BASE, 0.5)
 
 
@@ -156,7 +158,7 @@ def harms(recipe: Recipe, _: Member) -> float:
 
 def test_dropping_all_joins_the_correction(tmp_path: Path) -> None:
     with made_up(tmp_path, harms) as session:
-        found = confirm(session, BASE, HARMED, Effort(screen=False, looks=(5,)))
+        found = confirm(session, BASE, HARMED, ConfirmationEffort(screen=False, looks=(5,)))
         named = "confirm/without dropout, noise"
         assert session.ledger.unit(named) is not None
     assert found.proven

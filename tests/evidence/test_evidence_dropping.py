@@ -10,7 +10,7 @@ import torch
 from problems import frame
 
 from pawl.data import load
-from pawl.evidence import ALPHA, Effort, confirm
+from pawl.evidence import ALPHA, ConfirmationEffort, confirm
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -34,7 +34,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def test_what_is_shown_to_harm_is_dropped(session: Session) -> None:
     candidate = USEFUL.with_("noise", deviation=1.0)
-    found = confirm(session, PLAIN, candidate, Effort(screen=False, looks=(5,)))
+    found = confirm(session, PLAIN, candidate, ConfirmationEffort(screen=False, looks=(5,)))
     assert found.candidate == candidate
     assert found.proven
     verdicts = {v.change.name: v for v in found.verdicts}
@@ -54,7 +54,7 @@ def test_what_is_shown_to_harm_is_dropped(session: Session) -> None:
 
 def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
     candidate = USEFUL.with_("dropout", rate=0.6).with_("noise", deviation=1.0)
-    found = confirm(session, PLAIN, candidate, Effort(screen=False, looks=(10,)))
+    found = confirm(session, PLAIN, candidate, ConfirmationEffort(screen=False, looks=(10,)))
     harmful = {v.change.name for v in found.verdicts if v.verdict == "rejected"}
     assert harmful == {"dropout", "noise"}
     assert "noise" not in found.delivered
@@ -64,14 +64,14 @@ def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
 
 
 def test_a_recipe_that_nothing_harms_stays_as_it_is(session: Session) -> None:
-    found = confirm(session, PLAIN, USEFUL, Effort(screen=False, looks=(5,)))
+    found = confirm(session, PLAIN, USEFUL, ConfirmationEffort(screen=False, looks=(5,)))
     assert found.proven
     assert found.delivered == found.candidate == USEFUL
     assert [(v.change.name, v.in_final) for v in found.verdicts] == [("adamw", True)]
 
 
 def test_a_recipe_that_is_not_shown_to_help_gives_way_to_the_baseline(session: Session) -> None:
-    found = confirm(session, USEFUL, PLAIN, Effort(screen=False, looks=(5,)))
+    found = confirm(session, USEFUL, PLAIN, ConfirmationEffort(screen=False, looks=(5,)))
     assert not found.proven
     assert found.delivered == USEFUL
     assert not [v for v in found.verdicts if v.in_final]

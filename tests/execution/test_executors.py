@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec
 from pawl.errors import TaskError
-from pawl.execution import Job, Plan, Session, Way, train_all
+from pawl.execution import Job, Plan, Session, TrainingWay, train_all
 from pawl.execution.executors import Heartbeat, Inline, Lost, Processes, can_fork
 from pawl.ledger import Ledger
 from pawl.task import Task
@@ -132,7 +132,7 @@ def test_training_in_processes_gives_what_training_here_gives(mode: Any) -> None
     jobs = [Job(each, each.valid, keep=True) for each in members]
 
     def train(workers: int) -> list[Any]:
-        chosen = Plan(Way(mode, 3, workers=workers), "for the test")
+        chosen = Plan(TrainingWay(mode, 3, workers=workers), "for the test")
         return train_all(one, jobs, lambda _: chosen)
 
     for here, there, job in zip(train(1), train(2), jobs, strict=True):
@@ -161,7 +161,7 @@ def test_a_trial_that_kills_its_worker_is_a_failed_outcome() -> None:
     members = [member(plain(), seed, epochs=2) for seed in range(6)]
     unlucky = [float(one.builder(m.seed).get_buffer("module.luck")) < 0.3 for m in members]
     assert 0 < sum(unlucky) < len(unlucky)
-    chosen: Callable[[object], Plan] = lambda _: Plan(Way("serial", 4, workers=2), "")  # noqa: E731
+    chosen: Callable[[object], Plan] = lambda _: Plan(TrainingWay("serial", 4, workers=2), "")  # noqa: E731
     results = train_all(one, [Job(m, m.valid) for m in members], chosen)
     for bad, result in zip(unlucky, results, strict=True):
         assert result.outcome.status == ("failed" if bad else "completed")

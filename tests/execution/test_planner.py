@@ -10,7 +10,7 @@ import torch
 from problems import member, plain, problem
 
 from pawl.errors import PawlError
-from pawl.execution import Memory, Plan, Way, choosing, pick_executor, plan
+from pawl.execution import Plan, TimingCache, TrainingWay, choosing, pick_executor, plan
 from pawl.execution.executors import can_fork
 from pawl.execution.measuring import Measured
 
@@ -30,13 +30,13 @@ def planned(seconds: float, executor: str = "auto") -> Plan:
     """Plans the small table with so many seconds of training ahead."""
     chosen = pick_executor(executor, CPU)
     return plan(
-        problem("table"), plain(), member(plain()), timed=True, ahead=lambda _: seconds,
+        problem("table"), plain(), member(plain()), timed=True, training_seconds=lambda _: seconds,
         executor=chosen,
     )  # fmt: skip
 
 
-def known() -> dict[Way, Measured]:
-    return Memory(problem("table"), plain(), member(plain())).known
+def known() -> dict[TrainingWay, Measured]:
+    return TimingCache(problem("table"), plain(), member(plain())).known
 
 
 def test_what_was_timed_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,60 +60,66 @@ def test_little_ahead_is_little_timing() -> None:
 
 
 def test_the_choice_counts_compiling_against_what_is_ahead() -> None:
-    memory = Memory(problem("table"), plain(), member(plain()))
+    memory = TimingCache(problem("table"), plain(), member(plain()))
     workers = 2 if can_fork() else 1
-    memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
-    memory.add(Way("serial", 1, workers=workers), Measured(9e-4))
-    memory.add(Way("fused", 2, workers=workers), Measured(6e-4))
-    memory.add(Way("fused", 8), Measured(3e-4))
-    memory.add(Way("serial", 1), Measured(9e-4))
-    memory.add(Way("fused", 32, workers=workers), Measured(2e-4))
-    memory.add(Way("fused", 32, compiled=True, workers=workers), Measured(1e-4, setup=10.0))
+    memory.add(TrainingWay("fused", 8, workers=workers), Measured(2e-4))
+    memory.add(TrainingWay("serial", 1, workers=workers), Measured(9e-4))
+    memory.add(TrainingWay("fused", 2, workers=workers), Measured(6e-4))
+    memory.add(TrainingWay("fused", 8), Measured(3e-4))
+    memory.add(TrainingWay("serial", 1), Measured(9e-4))
+    memory.add(TrainingWay("fused", 32, workers=workers), Measured(2e-4))
+    memory.add(TrainingWay("fused", 32, compiled=True, workers=workers), Measured(1e-4, setup=10.0))
 
-    def chosen(steps: float) -> Way:
+    def chosen(steps: float) -> TrainingWay:
         return plan(
-            problem("table"), plain(), member(plain()), timed=True, ahead=lambda s: s * steps
+            problem("table"),
+            plain(),
+            member(plain()),
+            timed=True,
+            training_seconds=lambda s: s * steps,
         ).way
 
     assert chosen(50_000).compiled is False
-    assert chosen(400_000) == Way("fused", 32, compiled=True, workers=workers)
+    assert chosen(400_000) == TrainingWay("fused", 32, compiled=True, workers=workers)
     # What a budget holds depends on the way, and its seconds do not.
-    assert planned(15.0).way == Way("fused", 8, workers=workers)
-    assert planned(60.0).way == Way("fused", 32, compiled=True, workers=workers)
+    assert planned(15.0).way == TrainingWay("fused", 8, workers=workers)
+    assert planned(60.0).way == TrainingWay("fused", 32, compiled=True, workers=workers)
 
 
 @pytest.mark.parametrize(("narrow", "width"), [(7e-4, 64), (2.1e-4, 8)])
 def test_a_width_that_was_not_timed_is_taken_if_wider_steps_share_much(
     narrow: float, width: int
 ) -> None:
-    memory = Memory(problem("table"), plain(), member(plain()))
+    memory = TimingCache(problem("table"), plain(), member(plain()))
     for workers in (1, 2) if can_fork() else (1,):
-        memory.add(Way("serial", 1, workers=workers), Measured(9e-4))
-        memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
-        memory.add(Way("fused", 2, workers=workers), Measured(narrow))
-    chosen = plan(problem("table"), plain(), member(plain()), timed=True, ahead=lambda s: 5000 * s)
+        memory.add(TrainingWay("serial", 1, workers=workers), Measured(9e-4))
+        memory.add(TrainingWay("fused", 8, workers=workers), Measured(2e-4))
+        memory.add(TrainingWay("fused", 2, workers=workers), Measured(narrow))
+    chosen = plan(
+        problem("table"), plain(), member(plain()), timed=True, training_seconds=lambda s: 5000 * s
+    )
     assert (chosen.way.mode, chosen.way.width) == ("fused", width)
 
 
 def test_few_members_train_one_after_the_other_where_that_is_faster() -> None:
-    memory = Memory(problem("table"), plain(), member(plain()))
+    memory = TimingCache(problem("table"), plain(), member(plain()))
     for workers in (1, 2) if can_fork() else (1,):
-        memory.add(Way("serial", 1, workers=workers), Measured(3e-4))
-        memory.add(Way("fused", 8, workers=workers), Measured(2e-4))
-        memory.add(Way("fused", 2, workers=workers), Measured(6e-4))
+        memory.add(TrainingWay("serial", 1, workers=workers), Measured(3e-4))
+        memory.add(TrainingWay("fused", 8, workers=workers), Measured(2e-4))
+        memory.add(TrainingWay("fused", 2, workers=workers), Measured(6e-4))
     # A step takes 1.07 ms and 0.07 ms for each member; one alone takes 0.3 ms.
     chosen = planned(1.0).way
-    assert (chosen.least, chosen.width) == (5, 64)
+    assert (chosen.fewest, chosen.width) == (5, 64)
     assert [chosen.stepper(members).name for members in (4, 5)] == ["serial", "fused"]
     assert str(chosen).startswith("fused, 5 to 64 at once")
 
 
 def test_what_compiling_took_is_known_of_other_structures() -> None:
-    first = Memory(problem("table"), plain(), member(plain()))
+    first = TimingCache(problem("table"), plain(), member(plain()))
     other = plain(dropout={})
-    before = Memory(problem("table"), other, member(other)).compile_seconds
-    first.add(Way("fused", 32, compiled=True), Measured(1e-4, setup=before + 3.0))
-    assert Memory(problem("table"), other, member(other)).compile_seconds == before + 3.0
+    before = TimingCache(problem("table"), other, member(other)).compile_seconds
+    first.add(TrainingWay("fused", 32, compiled=True), Measured(1e-4, setup=before + 3.0))
+    assert TimingCache(problem("table"), other, member(other)).compile_seconds == before + 3.0
 
 
 @pytest.mark.skipif(not can_fork(), reason="needs Linux")
@@ -132,5 +138,5 @@ def test_executors_that_are_not_there() -> None:
 
 
 def test_a_plan_survives_the_ledger() -> None:
-    chosen = Plan(Way("fused", 32, compiled=True, workers=2), "for the test")
+    chosen = Plan(TrainingWay("fused", 32, compiled=True, workers=2), "for the test")
     assert Plan.from_dict(chosen.to_dict()) == chosen

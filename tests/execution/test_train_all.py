@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec
 from pawl.errors import BudgetError, TaskError
-from pawl.execution import Job, Plan, Way, pick_device, train_all
+from pawl.execution import Job, Plan, TrainingWay, pick_device, train_all
 from pawl.execution.packing import _packs
 from pawl.execution.ways import Mode
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.metrics import score
 
-FUSED = Plan(Way("fused", 3), "for the test")
+FUSED = Plan(TrainingWay("fused", 3), "for the test")
 
 
 def jobs_of(recipes: list[Recipe]) -> list[Job]:
@@ -53,7 +53,7 @@ def test_results_come_in_the_order_of_the_jobs_and_are_packed_by_structure() -> 
         assert job.judge is not None
         expected = score(one.objective, result.predictions, one.targets[job.judge])
         assert result.score == pytest.approx(float(expected))
-        (alone,) = train_all(one, [job], lambda _: Plan(Way("serial", 1), ""))
+        (alone,) = train_all(one, [job], lambda _: Plan(TrainingWay("serial", 1), ""))
         assert alone.predictions is not None
         torch.testing.assert_close(result.predictions, alone.predictions, rtol=0, atol=1e-4)
 
@@ -63,7 +63,7 @@ def test_structures_are_split_between_workers_only_where_there_are_too_few() -> 
     jobs = jobs_of([recipe for recipe in structures for _ in range(5)])
 
     def sizes(mode: Mode, count: int) -> list[int]:
-        plan = Plan(Way(mode, 8, workers=2), "for the test")
+        plan = Plan(TrainingWay(mode, 8, workers=2), "for the test")
         return [len(pack.indices) for pack in _packs(jobs[: 5 * count], lambda _: plan)]
 
     assert sizes("fused", 1) == [3, 2]
@@ -103,7 +103,7 @@ def test_a_model_that_raises_in_training_is_a_failed_outcome(
     one = problem_of(Task(data=frame(), model=Fragile))
     monkeypatch.setattr(Fragile, "armed", True)
     jobs = jobs_of([plain()] * 8)
-    results = train_all(one, jobs, lambda _: Plan(Way("serial", 4), ""))
+    results = train_all(one, jobs, lambda _: Plan(TrainingWay("serial", 4), ""))
     unlucky = [float(one.builder(job.member.seed).get_buffer("module.luck")) < 0.5 for job in jobs]
     assert 0 < sum(unlucky) < len(jobs)
     for bad, job, result in zip(unlucky, jobs, results, strict=True):
@@ -135,7 +135,7 @@ def test_a_population_too_large_for_memory_is_cut_in_half() -> None:
 
     one = problem_of(Task(data=frame(), model=Greedy))
     armed.append(True)
-    results = train_all(one, jobs_of([plain()] * 4), lambda _: Plan(Way("serial", 4), ""))
+    results = train_all(one, jobs_of([plain()] * 4), lambda _: Plan(TrainingWay("serial", 4), ""))
     statuses = [r.outcome.status for r in results]
     assert statuses == ["failed", "completed", "completed", "completed"]
     assert results[0].outcome.reason == "out of memory"

@@ -9,11 +9,11 @@ import pytest
 from problems import plain, problem
 
 from pawl import pacing
-from pawl.evidence import Effort
+from pawl.evidence import ConfirmationEffort
 from pawl.execution import Session, available
 from pawl.execution.spending import waiting
 from pawl.ledger import Ledger
-from pawl.pacing import Depth, proof
+from pawl.pacing import ConfirmationPlan, proof
 from pawl.pacing.end import ending
 
 
@@ -38,12 +38,14 @@ def test_what_is_compared_is_the_first_that_there_is_time_for(
     asked: list[int] = []
     fits: set[int] = set()
 
-    def depth(*given: object) -> Depth:
+    def plan_confirmation(*given: object) -> ConfirmationPlan:
         place = recipes.index(given[3])  # type: ignore[arg-type]
         asked.append(place)
-        return Depth(Effort(screen=False, looks=(5,) if place in fits else ()), float(place))
+        return ConfirmationPlan(
+            ConfirmationEffort(screen=False, looks=(5,) if place in fits else ()), float(place)
+        )
 
-    monkeypatch.setattr(proof, "depth", depth)
+    monkeypatch.setattr(proof, "plan_confirmation", plan_confirmation)
     with Ledger.create(tmp_path / "out", {}) as ledger:
         session = Session(problem("table"), ledger, 0, budget=100.0)
         pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]

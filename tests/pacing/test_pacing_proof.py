@@ -15,7 +15,7 @@ from problems import problem
 from pawl.evidence import LOOKS
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.pacing import Pace, depth, finalists
+from pawl.pacing import Pace, finalists, plan_confirmation
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, starts
 
@@ -53,7 +53,7 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
         racers, pairs = finalists(session, pace(None), trials(count), entrants)
         assert racers >= 2
         assert pairs >= 2
-        planned = depth(session, pace(None), start, candidate, trials(count))
+        planned = plan_confirmation(session, pace(None), start, candidate, trials(count))
         assert planned.reserve == 0.0
         assert planned.effort.screen
         assert len(planned.effort.looks) > len(before)  # more trials, more looks
@@ -107,7 +107,9 @@ def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None
     candidate = starts(start, session.facts)[0]
 
     def planned(trainings: float, count: int = 30) -> tuple[bool, tuple[int, ...]]:
-        found = depth(session, pace(BUDGET / trainings), start, candidate, trials(count))
+        found = plan_confirmation(
+            session, pace(BUDGET / trainings), start, candidate, trials(count)
+        )
         return found.effort.screen, tuple(found.effort.looks)
 
     assert planned(10_000) == (True, tuple(LOOKS))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pawl import api, pacing
 from pawl.data import ModelSpec
 from pawl.errors import BudgetError, TaskError
-from pawl.execution import Heartbeat, Plan, Session, Way
+from pawl.execution import Heartbeat, Plan, Session, TrainingWay
 from pawl.execution.clock import OutOfTime
 from pawl.ledger import Ledger
 from pawl.search import SearchPlan, baseline, search
@@ -37,7 +37,7 @@ def generation(one: Problem, width: int = 4, heartbeat: Heartbeat = lambda: None
     """Trains eight configurations of one recipe, which differ in their seeds."""
     with Board(({"index": i} for i in range(COUNT)), lockstep=True) as board:
         seat = Seat(lambda report: board.ask(0, report)[0], make)
-        plan = Plan(Way("serial", width), "for the test")
+        plan = Plan(TrainingWay("serial", width), "for the test")
         done = run_or_record(one, plan, seat, width, heartbeat=heartbeat)
     assert [each.params["index"] for each in done] == [each.number for each in done]
     return done

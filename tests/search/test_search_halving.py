@@ -11,7 +11,7 @@ from problems import frame, member, plain, problem, problem_of
 from torch import Tensor, nn
 
 from pawl.data import ModelSpec
-from pawl.execution import Plan, Way
+from pawl.execution import Plan, TrainingWay
 from pawl.recipe import Recipe
 from pawl.search.board import Board, Rungs
 from pawl.search.failures import run_or_record
@@ -50,7 +50,7 @@ def generation(
         if next(left, None) is None:
             raise StopIteration
 
-    chosen = Plan(Way(mode, width), "for the test")  # type: ignore[arg-type]
+    chosen = Plan(TrainingWay(mode, width), "for the test")  # type: ignore[arg-type]
     make = maker(recipes)
     with Board(({"index": i} for i in range(len(recipes))), lockstep=True) as board:
         seat = Seat(lambda report: board.ask(0, report)[0], make)

@@ -10,7 +10,7 @@ from problems import problem
 
 from pawl.recipe import Recipe
 from pawl.search import Space, baseline
-from pawl.search.sampler import Sampler, SamplerName, Told
+from pawl.search.sampler import Sampler, SamplerName, TrialResult
 from pawl.search.space import Params
 
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random")
@@ -22,7 +22,7 @@ def space() -> Space:
     return Space(baseline(facts), facts)
 
 
-def told(space: Space, count: int) -> list[Told]:
+def told(space: Space, count: int) -> list[TrialResult]:
     """Trials that ended in every way a trial may end."""
     source = Sampler(space, "random", 5, 0, [])
     generator = np.random.default_rng(5)
@@ -32,7 +32,7 @@ def told(space: Space, count: int) -> list[Told]:
     for index, point in enumerate(points):
         score, rung = ends[index % len(ends)]
         shifted = None if score is None else score + 0.01 * generator.normal()
-        found.append(Told(point, shifted, rung))
+        found.append(TrialResult(point, shifted, rung))
     return found
 
 
@@ -81,7 +81,7 @@ def test_one_generation_does_not_repeat_itself(space: Space, name: SamplerName) 
 
 def test_points_of_the_ledger_are_taken_after_json(space: Space) -> None:
     points = [json.loads(json.dumps(space.params(space.baseline)))]
-    sampler = Sampler(space, "tpe", 1, 0, [Told(point, 0.5, None) for point in points])
+    sampler = Sampler(space, "tpe", 1, 0, [TrialResult(point, 0.5, None) for point in points])
     assert sampler.study.trials[0].params == points[0]
 
 
@@ -91,7 +91,9 @@ def test_tpe_learns_from_what_it_is_told(space: Space) -> None:
     history = []
     for _ in range(60):
         point = source.ask_members(source.ask_structure(), 1)[0]
-        history.append(Told(point, 1.0 if point["choose:optimizer"] == "rmsprop" else 0.0, None))
+        history.append(
+            TrialResult(point, 1.0 if point["choose:optimizer"] == "rmsprop" else 0.0, None)
+        )
     sampler = Sampler(space, "tpe", 7, 1, history)
     chosen = [sampler.ask_structure()["choose:optimizer"] for _ in range(30)]
     assert chosen.count("rmsprop") > 10

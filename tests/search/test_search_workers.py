@@ -14,7 +14,7 @@ import pytest
 import torch
 from problems import member, plain, problem
 
-from pawl.execution import Ask, Heartbeat, Lost, Plan, Session, Way
+from pawl.execution import Ask, Heartbeat, Lost, Plan, Session, TrainingWay
 from pawl.execution.executors import Inline, Processes, can_fork
 from pawl.ledger import Ledger, TrialRecord
 from pawl.search import SearchPlan, baseline, search
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not can_fork(), reason="needs Linux")
 
 RATES = [0.03, 0.02, 1e-4, 2e-4, 0.04, 1e-4, 0.05, 0.01, 3e-4, 0.03, 2e-4, 0.06, 1e-4]
 PLACES = 6
-SERIAL = Plan(Way("serial", PLACES), "for the test")
+SERIAL = Plan(TrainingWay("serial", PLACES), "for the test")
 
 
 def make(epochs: int, number: int, params: Params) -> Member:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.errors import TrialError
-from pawl.execution import Job, Plan, Way, train_all
+from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.execution.packing import _packs
 from pawl.recipe import Recipe
 from pawl.search.board import Board
@@ -201,11 +201,11 @@ def test_members_of_unequal_counts_are_packed_together() -> None:
     recipes = [plain(drop_rows={"share": share}) for share in (0.1, 0.5)]
     members = [member(recipes[0], 1), member(recipes[1], 2), member(recipes[0], 3, train=64)]
     jobs = [Job(one, ALL_ROWS) for one in members]
-    plan = Plan(Way("fused", 2), "")
+    plan = Plan(TrainingWay("fused", 2), "")
     assert len(_packs(jobs, lambda _: plan)) == 1
     together = train_all(problem("table"), jobs, lambda _: plan)
     for job, result in zip(jobs, together, strict=True):
-        (alone,) = train_all(problem("table"), [job], lambda _: Plan(Way("serial", 1), ""))
+        (alone,) = train_all(problem("table"), [job], lambda _: Plan(TrainingWay("serial", 1), ""))
         assert [p.step for p in result.outcome.curve] == [p.step for p in alone.outcome.curve]
         assert result.predictions is not None
         assert alone.predictions is not None
@@ -229,7 +229,7 @@ def test_halving_judges_members_at_shares_of_their_own_length(
             lambda number, _: Member(recipes[number], number, split.train, split.valid, 40),
         )
         found = run_or_record(
-            problem("table"), Plan(Way(mode, 3), ""), seat, 3, heartbeat=lambda: None
+            problem("table"), Plan(TrainingWay(mode, 3), ""), seat, 3, heartbeat=lambda: None
         )
     assert sorted(one.outcome.member.seed for one in found) == list(range(9))
     lengths = set()

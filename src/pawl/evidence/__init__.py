@@ -1,7 +1,13 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
-from pawl.evidence.confirmation import LOOKS, Confirmation, Effort, confirm, look_by_look
-from pawl.evidence.crossed import Judged, crossed, judge
+from pawl.evidence.confirmation import (
+    LOOKS,
+    Confirmation,
+    ConfirmationEffort,
+    confirm,
+    look_by_look,
+)
+from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score
 from pawl.evidence.delivering import (
     LIKELY_ENOUGH,
     delivers,
@@ -27,9 +33,9 @@ __all__ = [
     "LOOKS",
     "Comparison",
     "Confirmation",
-    "Effort",
+    "ConfirmationEffort",
     "FinalTest",
-    "Judged",
+    "HoldoutScore",
     "Pairs",
     "TestGain",
     "Verdict",
@@ -38,8 +44,8 @@ __all__ = [
     "delivers",
     "final_test",
     "gain_on_test",
+    "holdout_score",
     "holm",
-    "judge",
     "likelihood",
     "look_by_look",
     "non_inferior",

@@ -36,7 +36,7 @@ _UNJUDGED = (
 
 
 @dataclass(frozen=True)
-class Effort:
+class ConfirmationEffort:
     """What the confirmation may spend, decided before it starts.
 
     Attributes:
@@ -79,7 +79,7 @@ class Confirmation:
     headline: Comparison | None
     p_value: float | None
     verdicts: tuple[Verdict, ...]
-    effort: Effort
+    effort: ConfirmationEffort
     comparisons: int
     correlation: float | None = None
     retuned: bool = False
@@ -92,7 +92,7 @@ def confirm(
     session: Session,
     baseline: Recipe,
     candidate: Recipe,
-    effort: Effort,
+    effort: ConfirmationEffort,
     deliver: Deliver = "likely",
     *,
     keep: int = 0,

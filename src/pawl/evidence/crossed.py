@@ -21,7 +21,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class HoldoutScore:
     """What a model scores on held-out rows, and what each of them has to do with it.
 
     Attributes:
@@ -35,9 +35,9 @@ class Judged:
     influence: Tensor
 
 
-def judge(
+def holdout_score(
     objective: Objective, predictions: Tensor, targets: Tensor, rows: Tensor
-) -> Judged | None:
+) -> HoldoutScore | None:
     """Scores predictions of held-out rows; `None` if the metric is not a number there.
 
     A row's influence is the derivative of the metric in the row's weight (the infinitesimal
@@ -63,7 +63,7 @@ def judge(
             return None
         influence = _by_groups(objective, predictions, targets, rows % _GROUPS, float(value))
     influence = influence - influence.mean()
-    return Judged(
+    return HoldoutScore(
         float(value.detach()), rows, influence * math.sqrt(len(rows) / max(1, len(rows) - 1))
     )
 
@@ -81,7 +81,7 @@ def _by_groups(
     return influence
 
 
-def interval(objective: Objective, judged: Judged) -> tuple[float, float]:
+def interval(objective: Objective, judged: HoldoutScore) -> tuple[float, float]:
     """Returns the 95% interval of a model's score, for other rows from where these came."""
     influence = judged.influence.unsqueeze(0)
     units = len(judged.rows)
@@ -98,8 +98,8 @@ def interval(objective: Objective, judged: Judged) -> tuple[float, float]:
 
 def crossed(
     objective: Objective,
-    first: Sequence[Judged],
-    second: Sequence[Judged],
+    first: Sequence[HoldoutScore],
+    second: Sequence[HoldoutScore],
     rows: int,
     *,
     models_vary: bool = True,

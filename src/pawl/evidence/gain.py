@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pawl.errors import TaskError
-from pawl.evidence.crossed import Judged, crossed, interval, judge
+from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score, interval
 from pawl.evidence.tests import Comparison
 from pawl.task import Objective
 
@@ -61,8 +61,8 @@ def gain_on_test(
     """
     rows = torch.arange(len(targets))
 
-    def judged(predictions: Tensor) -> Judged:
-        found = judge(objective, predictions, targets, rows)
+    def judged(predictions: Tensor) -> HoldoutScore:
+        found = holdout_score(objective, predictions, targets, rows)
         if found is None:
             raise TaskError(
                 f"the metric {objective.metric!r} is not a number on the {len(rows)} test rows; give "
@@ -70,7 +70,7 @@ def gain_on_test(
             )
         return found
 
-    def own(predictions: Tensor, models: list[Judged], kept: Sequence[int]) -> Value:
+    def own(predictions: Tensor, models: list[HoldoutScore], kept: Sequence[int]) -> Value:
         one = judged(predictions[list(kept)].mean(0)) if len(kept) > 1 else models[kept[0]]
         mean = sum(model.value for model in models) / len(models)
         return mean, interval(objective, one)

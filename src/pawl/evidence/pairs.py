@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pawl.evidence.constant import constant_predictions, has_value, no_better, same_for_all
-from pawl.evidence.crossed import Judged, crossed, judge
+from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score
 from pawl.evidence.tests import Comparison
 from pawl.execution import FOLDS, Job, Resplit, Session, record_of
 from pawl.ledger import TrialRecord
@@ -48,8 +48,8 @@ class Pairs:
         self.purpose = purpose
         self.keep = keep
         self.records: list[TrialRecord] = []
-        self.judged: dict[str, dict[int, Judged | None]] = {}
-        self._constants: dict[int, Judged | None] = {}
+        self.judged: dict[str, dict[int, HoldoutScore | None]] = {}
+        self._constants: dict[int, HoldoutScore | None] = {}
         self._flat: dict[_Arm, bool] = {}
         self._rows, self.folds = rows, session.rows.num_folds(rows, folds)
         self._files: dict[_Arm, str] = {}
@@ -159,7 +159,7 @@ class Pairs:
         for file in set(self._files.values()) - needed:
             (self.session.ledger.folder / file).unlink(missing_ok=True)
 
-    def _constant(self, pair: int) -> Judged | None:
+    def _constant(self, pair: int) -> HoldoutScore | None:
         """Returns the pair's constant predictor; `None` if the metric has no value for it."""
         if pair not in self._constants:
             problem, split = self.session.problem, self._split(pair)
@@ -170,14 +170,14 @@ class Pairs:
             self._constants[pair] = self._judge(pair, same) if known else None
         return self._constants[pair]
 
-    def _judge(self, pair: int, predictions: Tensor) -> Judged | None:
+    def _judge(self, pair: int, predictions: Tensor) -> HoldoutScore | None:
         problem, rows = self.session.problem, self._split(pair).holdout
-        return judge(problem.objective, predictions, problem.targets.cpu()[rows], rows)
+        return holdout_score(problem.objective, predictions, problem.targets.cpu()[rows], rows)
 
     def _id(self, recipe: Recipe, epochs: float) -> str:
         return recipe.id if epochs == 1.0 else f"{recipe.id} x{epochs:.3f}"
 
-    def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, Judged]:
+    def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, HoldoutScore]:
         """Returns an arm's models by pair; one that failed counts as the pair's constant predictor.
 
         Where the metric has no value for that either (a function of the user's may have none), it counts

@@ -5,7 +5,7 @@ from pawl.execution.devices import pick_device, pick_executor
 from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
 from pawl.execution.listener import Listener, Silent
-from pawl.execution.measuring import Memory
+from pawl.execution.measuring import TimingCache
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
@@ -15,7 +15,7 @@ from pawl.execution.spending import Spent
 from pawl.execution.threads import available, driving, slowdown_of_threads
 from pawl.execution.timing import seconds_per_epoch
 from pawl.execution.trainer import Trainer
-from pawl.execution.ways import Way
+from pawl.execution.ways import TrainingWay
 
 __all__ = [
     "FOLDS",
@@ -27,7 +27,6 @@ __all__ = [
     "Job",
     "Listener",
     "Lost",
-    "Memory",
     "OutOfTime",
     "PassedOn",
     "Plan",
@@ -38,8 +37,9 @@ __all__ = [
     "Session",
     "Silent",
     "Spent",
+    "TimingCache",
     "Trainer",
-    "Way",
+    "TrainingWay",
     "Work",
     "available",
     "driving",

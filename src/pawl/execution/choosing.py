@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from pawl.errors import PawlError
 from pawl.execution.devices import Place
-from pawl.execution.measuring import Measured, Memory, measure, probes, probing_seconds
-from pawl.execution.ways import Way
+from pawl.execution.measuring import Measured, TimingCache, measure, probes, probing_seconds
+from pawl.execution.ways import TrainingWay
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 
-Ahead = Callable[[float], float]
+TrainingSeconds = Callable[[float], float]
 """Tells how many seconds a structure will train, given seconds per step and member.
 
 A number of trials takes longer the slower they are; a budget does not.
@@ -32,11 +32,11 @@ def choose(
     probe: Member,
     where: Sequence[Place],
     width: int,
-    ahead: Ahead,
+    training_seconds: TrainingSeconds,
     refusal: str | None,
     compiles: bool,
-    memory: Memory,
-) -> tuple[Way, str, float]:
+    memory: TimingCache,
+) -> tuple[TrainingWay, str, float]:
     """Times ways, as far as that is little beside the training ahead, and returns the best and why.
 
     Args:
@@ -44,7 +44,7 @@ def choose(
         probe: A member of the structure.
         where: Where members may train.
         width: Most members of a population.
-        ahead: How long the structure will train.
+        training_seconds: How long the structure will train, given seconds per step and member.
         refusal: Why members cannot take fused steps; `None` if they can.
         compiles: Whether a compiler may be tried.
         memory: What was measured before.
@@ -52,20 +52,22 @@ def choose(
     Returns:
         The way, why, and what a step takes for each member, in seconds.
     """
-    timings: dict[Way, Measured] = {}
+    timings: dict[TrainingWay, Measured] = {}
     remembered = set(memory.known)
 
-    def total(way: Way) -> float:
+    def total(way: TrainingWay) -> float:
         """Seconds that the way takes for what the best does that needs no compiler."""
         base = min(each.seconds for known, each in timings.items() if not known.compiled)
         measured = timings[way]
         if math.isinf(measured.seconds):
             return math.inf
-        return measured.setup + ahead(base) * measured.seconds / base
+        return measured.setup + training_seconds(base) * measured.seconds / base
 
     for way in _candidates(where, width, refusal, compiles, timings):
         if way not in memory.known:
-            if timings and not _worthwhile(way, min(timings, key=total), timings, ahead, memory):
+            if timings and not _worthwhile(
+                way, min(timings, key=total), timings, training_seconds, memory
+            ):
                 continue
             memory.add(way, measured := _measured(problem, probe, way))
             timings[way] = replace(measured, setup=0.0)  # what is compiled stays so
@@ -77,15 +79,15 @@ def choose(
         now = _measured(problem, probe, best)
         if now.seconds > _ANOTHER_MACHINE * timings[best].seconds:
             memory.forget()
-            return choose(problem, probe, where, width, ahead, refusal, compiles, memory)
+            return choose(problem, probe, where, width, training_seconds, refusal, compiles, memory)
     seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
     best = _widened(best, timings, width)
-    return replace(best, least=_least(best, timings)), reason, seconds
+    return replace(best, fewest=_least(best, timings)), reason, seconds
 
 
-def _measured(problem: Problem, probe: Member, way: Way) -> Measured:
+def _measured(problem: Problem, probe: Member, way: TrainingWay) -> Measured:
     try:
         return measure(problem, probes(probe.recipe, probe, way.width), way)
     except PawlError:
@@ -94,11 +96,11 @@ def _measured(problem: Problem, probe: Member, way: Way) -> Measured:
         return Measured(float("inf"))
 
 
-def _least(best: Way, timings: dict[Way, Measured]) -> int:
+def _least(best: TrainingWay, timings: dict[TrainingWay, Measured]) -> int:
     """Returns the fewest members whose fused steps take less than one after the other's."""
-    serial = timings.get(Way("serial", 1, workers=best.workers, threads=best.threads))
+    serial = timings.get(TrainingWay("serial", 1, workers=best.workers, threads=best.threads))
     if best.mode == "serial" or serial is None:
-        return best.least
+        return best.fewest
     fused = sorted(
         (way.width, measured.seconds)
         for way, measured in timings.items()
@@ -106,15 +108,15 @@ def _least(best: Way, timings: dict[Way, Measured]) -> int:
         and math.isfinite(measured.seconds)
     )
     if len(fused) == 1 or not fused:
-        return best.least
+        return best.fewest
     shared, each = _parts(*fused[:2])
     most = min((width for width, s in fused[1:] if s < serial.seconds), default=best.width // 2)
     if each >= serial.seconds:
-        return max(best.least, most)
-    return max(best.least, min(most, math.ceil(shared / (serial.seconds - each))))
+        return max(best.fewest, most)
+    return max(best.fewest, min(most, math.ceil(shared / (serial.seconds - each))))
 
 
-def _widened(best: Way, timings: dict[Way, Measured], width: int) -> Way:
+def _widened(best: TrainingWay, timings: dict[TrainingWay, Measured], width: int) -> TrainingWay:
     """Returns the way with a width that was not timed, where that promises to be faster."""
     alike = [w for w in timings if replace(w, width=best.width) == best]
     if best.compiled or any(w.width > best.width for w in alike):
@@ -146,13 +148,13 @@ def _candidates(
     width: int,
     refusal: str | None,
     compiles: bool,
-    timings: dict[Way, Measured],
-) -> Iterator[Way]:
+    timings: dict[TrainingWay, Measured],
+) -> Iterator[TrainingWay]:
     """Yields the ways to time; later ones build on the best of those before."""
     for workers, threads in where:
-        yield Way("serial", 1, workers=workers, threads=threads)
+        yield TrainingWay("serial", 1, workers=workers, threads=threads)
         if not refusal:
-            yield Way("fused", min(_WIDTHS[0], width), workers=workers, threads=threads)
+            yield TrainingWay("fused", min(_WIDTHS[0], width), workers=workers, threads=threads)
     fused = [way for way in timings if way.mode == "fused"]
     if not fused:
         return
@@ -166,11 +168,15 @@ def _candidates(
 
 
 def _worthwhile(
-    way: Way, best: Way, timings: dict[Way, Measured], ahead: Ahead, memory: Memory
+    way: TrainingWay,
+    best: TrainingWay,
+    timings: dict[TrainingWay, Measured],
+    training_seconds: TrainingSeconds,
+    memory: TimingCache,
 ) -> bool:
     """Tells whether timing a way is little beside the training that it may shorten."""
     seconds = timings[best].seconds
-    left = ahead(seconds)
+    left = training_seconds(seconds)
     if way.compiled:
         # A second compiled width rarely gains much.
         saves = _WIDTH_SAVES if best.compiled else _COMPILED_SAVES

@@ -18,7 +18,7 @@ from pawl.environment import hardware, versions
 from pawl.execution.executors import Heartbeat, Lost, executor_with
 from pawl.execution.spending import counted
 from pawl.execution.threads import available, using
-from pawl.execution.ways import Way
+from pawl.execution.ways import TrainingWay
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population
@@ -41,7 +41,7 @@ class Measured:
     setup: float = 0.0
 
 
-def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
+def measure(problem: Problem, probes: Sequence[Member], way: TrainingWay) -> Measured:
     """Times a few steps of a way of training, with as many populations at once as it has workers.
 
     Args:
@@ -63,7 +63,7 @@ def measure(problem: Problem, probes: Sequence[Member], way: Way) -> Measured:
     return Measured(sum(results) / way.workers / way.workers / len(probes), setup)
 
 
-def compile_ahead(problem: Problem, members: Sequence[Member], way: Way) -> float:
+def compile_ahead(problem: Problem, members: Sequence[Member], way: TrainingWay) -> float:
     """Compiles a step, if the way says so, for this process and the workers it forks.
 
     The problem keeps what was compiled: it serves all populations of the structure and width.
@@ -115,7 +115,7 @@ def probing_seconds(step: float) -> float:
     return 2 * step + _BLOCKS * max(step, min(_BLOCK_SECONDS, _BLOCK_STEPS * step))
 
 
-class Memory:
+class TimingCache:
     """Measurements of one structure on this machine, kept in the user's cache.
 
     The key covers the structure, the model as printed, the shapes of the inputs, processor, threads
@@ -140,10 +140,10 @@ class Memory:
             len(probe.train).bit_length(), *machine,
         ]  # fmt: skip
         self._path, self._compiling = _path(told), _path(["compiling", *machine])
-        self.known: dict[Way, Measured] = {}
+        self.known: dict[TrainingWay, Measured] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             for entry in json.loads(self._path.read_text(encoding="utf-8")):
-                self.known[Way(**entry["way"])] = Measured(**entry["measured"])
+                self.known[TrainingWay(**entry["way"])] = Measured(**entry["measured"])
         self.compile_seconds = _COMPILE_SECONDS
         with contextlib.suppress(OSError, ValueError, TypeError):
             self.compile_seconds = float(json.loads(self._compiling.read_text(encoding="utf-8")))
@@ -153,7 +153,7 @@ class Memory:
         self.known.clear()
         _write(self._path, [])
 
-    def add(self, way: Way, measured: Measured) -> None:
+    def add(self, way: TrainingWay, measured: Measured) -> None:
         """Notes a measurement."""
         self.known[way] = measured
         _write(self._path, [{"way": vars(w), "measured": vars(m)} for w, m in self.known.items()])

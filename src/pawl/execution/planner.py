@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from pawl.errors import PawlError
-from pawl.execution.choosing import Ahead, choose
+from pawl.execution.choosing import TrainingSeconds, choose
 from pawl.execution.devices import places
-from pawl.execution.measuring import Memory, probes
-from pawl.execution.ways import Way
+from pawl.execution.measuring import TimingCache, probes
+from pawl.execution.ways import TrainingWay
 from pawl.models.layout import Layout
 from pawl.options import ExecutorName
 from pawl.recipe import Recipe
@@ -43,7 +43,7 @@ class Plan:
         seconds: What a step takes for each member, as it was timed; `None` if it was not.
     """
 
-    way: Way
+    way: TrainingWay
     reason: str
     seconds: float | None = None
 
@@ -77,7 +77,7 @@ class Plan:
     @classmethod
     def from_dict(cls, given: dict[str, Any]) -> Plan:
         """Returns the plan that `to_dict` wrote."""
-        return cls(Way(**given["way"]), given["reason"], given["seconds"])
+        return cls(TrainingWay(**given["way"]), given["reason"], given["seconds"])
 
 
 def plan(
@@ -86,7 +86,7 @@ def plan(
     member: Member,
     *,
     timed: bool,
-    ahead: Ahead = lambda _: 0.0,
+    training_seconds: TrainingSeconds = lambda _: 0.0,
     executor: ExecutorName = "auto",
     anew: bool = False,
 ) -> Plan:
@@ -103,7 +103,7 @@ def plan(
         recipe: Any recipe of the structure.
         member: A member to probe with (its recipe is replaced).
         timed: Whether clocks may decide.
-        ahead: How long the structure will train.
+        training_seconds: How long the structure will train, given seconds per step and member.
         executor: Where steps may run: `inline`, `processes`, or `auto` for whichever is faster.
         anew: Whether what was timed before is forgotten.
     """
@@ -114,8 +114,8 @@ def plan(
     (probe,) = probes(recipe, member, 1)
     if timed and problem.device.type == "cpu":
         seconds = _seconds_alone(problem, probe)
-        if seconds > _LONG_STEP_SECONDS and ahead(seconds) < _LONG_AHEAD * seconds:
-            way = Way("serial", width, workers=workers)
+        if seconds > _LONG_STEP_SECONDS and training_seconds(seconds) < _LONG_AHEAD * seconds:
+            way = TrainingWay("serial", width, workers=workers)
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save", seconds)
     refusal = _refusal(problem, probe)
     modules = list(body.modules())
@@ -123,21 +123,23 @@ def plan(
     if timed and problem.device.type == "cpu":
         # Kernels of convolutions are called as they are: a compiler has nothing to save there.
         compiles = shutil.which("c++") is not None and not convolves
-        memory = Memory(problem, probe.recipe, probe)
+        memory = TimingCache(problem, probe.recipe, probe)
         if anew:
             memory.forget()
-        return Plan(*choose(problem, probe, where, width, ahead, refusal, compiles, memory))
+        return Plan(
+            *choose(problem, probe, where, width, training_seconds, refusal, compiles, memory)
+        )
     recurs = any(isinstance(m, _SERIAL_TYPES) for m in modules)
     # Several threads pay for large steps only, and nothing is timed here.
     threads = where[-1].threads if workers == 1 and (recurs or convolves) else 1
-    serial = Way("serial", width, workers=workers, threads=threads)
+    serial = TrainingWay("serial", width, workers=workers, threads=threads)
     if refusal:
         return Plan(serial, refusal)
     if recurs:
         return Plan(serial, "recurrent layers gain nothing from fusing")
     if problem.device.type == "cpu" and convolves:
         return Plan(serial, "convolutions on a CPU")
-    return Plan(Way("fused", width, workers=workers), "vmap takes the model")
+    return Plan(TrainingWay("fused", width, workers=workers), "vmap takes the model")
 
 
 def _width(layout: Layout, device: torch.device, workers: int) -> int:

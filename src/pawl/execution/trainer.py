@@ -72,7 +72,7 @@ class Trainer:
         probe = Member(recipe, self._rows.derive("probe"), train, valid, self.epochs)
         left = 0.0 if self._clock.left is None else _STRUCTURE_SHARE * self._clock.left
         return plan(
-            self.problem, recipe, probe, timed=self._clock.timed, ahead=lambda _: left,
+            self.problem, recipe, probe, timed=self._clock.timed, training_seconds=lambda _: left,
             executor=self.executor, anew=anew,
         ).to_dict()  # fmt: skip
 

@@ -13,7 +13,7 @@ Mode = Literal["fused", "serial"]
 
 
 @dataclass(frozen=True)
-class Way:
+class TrainingWay:
     """One way to train members of a structure.
 
     Attributes:
@@ -21,7 +21,7 @@ class Way:
         width: Most members of a population.
         compiled: Whether fused steps are compiled.
         workers: Processes that train at once, with one thread each; 1 is this process.
-        least: Fewest members that a fused population starts with; fewer train one after the other.
+        fewest: Fewest members that a fused population starts with; fewer train one after the other.
         threads: How many take a step together, where this process trains.
     """
 
@@ -29,7 +29,7 @@ class Way:
     width: int
     compiled: bool = False
     workers: int = 1
-    least: int = 2
+    fewest: int = 2
     threads: int = 1
 
     def stepper(self, members: int) -> Stepper:
@@ -37,7 +37,7 @@ class Way:
 
         Few members share too little of a step, and plain steps are the cheapest.
         """
-        if self.mode == "serial" or members < self.least:
+        if self.mode == "serial" or members < self.fewest:
             return SerialStepper()
         if self.compiled:
             return FusedStepper(backend="inductor", width=self.width)
@@ -47,5 +47,5 @@ class Way:
         compiled = " and compiled" if self.compiled else ""
         where = f" in {self.workers} processes" if self.workers > 1 else ""
         where += f" with {self.threads} threads" if self.threads > 1 else ""
-        least = f"{self.least} to " if self.least > Way.least else ""
-        return f"{self.mode}{compiled}, {least}{self.width} at once{where}"
+        fewest = f"{self.fewest} to " if self.fewest > TrainingWay.fewest else ""
+        return f"{self.mode}{compiled}, {fewest}{self.width} at once{where}"

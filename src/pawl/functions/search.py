@@ -7,7 +7,7 @@ from statistics import fmean
 
 from pawl.functions.runs import Asked, Runs, id_of
 from pawl.ledger import TrialRecord
-from pawl.search.sampler import Sampler, Told
+from pawl.search.sampler import Sampler, TrialResult
 from pawl.search.space import Params
 
 SEARCH_SHARE, RACE_SHARE = 0.45, 0.15
@@ -34,7 +34,7 @@ def search(runs: Runs, start: TrialRecord, trials: int | None) -> list[TrialReco
         ):
             break
         history = [
-            Told(
+            TrialResult(
                 {name: t.recipe["settings"][name] for name in runs.space.distributions},
                 None if t.score is None else runs.sign * t.score, None,
             )

@@ -5,27 +5,27 @@ number of trials they follow from rules alone.
 """
 
 from pawl.pacing.proof import (
-    Depth,
+    ConfirmationPlan,
     comparable,
-    depth,
     extension,
     floor,
     more_seeds,
+    plan_confirmation,
     seeds,
 )
 from pawl.pacing.racing import finalists
 from pawl.pacing.sizes import Pace, natural_epochs, pace
 
 __all__ = [
-    "Depth",
+    "ConfirmationPlan",
     "Pace",
     "comparable",
-    "depth",
     "extension",
     "finalists",
     "floor",
     "more_seeds",
     "natural_epochs",
     "pace",
+    "plan_confirmation",
     "seeds",
 ]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pawl.evidence import LOOKS, Effort
+from pawl.evidence import LOOKS, ConfirmationEffort
 from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
@@ -38,26 +38,26 @@ def floor(session: Session, pace_: Pace) -> float | None:
 
 
 @dataclass(frozen=True)
-class Depth:
+class ConfirmationPlan:
     """How deep the confirmation goes, and the seconds to leave for what follows it."""
 
-    effort: Effort
+    effort: ConfirmationEffort
     reserve: float
 
 
-def depth(
+def plan_confirmation(
     session: Session,
     pace_: Pace,
     baseline: Recipe,
     candidate: Recipe,
     trials: Sequence[TrialRecord],
-) -> Depth:
+) -> ConfirmationPlan:
     """Returns the deepest confirmation that fits the time left, by a timing of the candidate."""
     if pace_.seconds_per_trial is None:
         looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
-        return Depth(Effort(screen=True, looks=looks), 0.0)
+        return ConfirmationPlan(ConfirmationEffort(screen=True, looks=looks), 0.0)
     if not trials:
-        return Depth(Effort(screen=False, looks=()), 0.0)
+        return ConfirmationPlan(ConfirmationEffort(screen=False, looks=()), 0.0)
     base = RESPLIT_ROWS * pace_.seconds_per_trial
     mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
@@ -69,12 +69,12 @@ def depth(
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
     if screening + 2 * headline < left:  # two looks
-        return Depth(Effort(True, LOOKS, mine + base), end)
+        return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end)
     if headline < left:
-        return Depth(Effort(False, LOOKS, mine + base), end)
+        return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end)
     bare = ending(session, FEW_MODELS) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
-    return Depth(Effort(False, (few,) if few else (), mine + base), bare)
+    return ConfirmationPlan(ConfirmationEffort(False, (few,) if few else (), mine + base), bare)
 
 
 def comparable(
@@ -83,7 +83,7 @@ def comparable(
     baseline: Recipe,
     recipes: Sequence[Recipe],
     trials: Sequence[TrialRecord],
-) -> tuple[int, Depth]:
+) -> tuple[int, ConfirmationPlan]:
     """Returns the first of these recipes that there is time to compare with the baseline, and how deep.
 
     A good recipe can train too long for what is left of a short budget; one that is not quite as good
@@ -103,10 +103,10 @@ def comparable(
     try:
         found = None
         for place, recipe in enumerate(recipes[:_MOST_TIMED]):
-            depth_ = depth(session, pace_, baseline, recipe, trials)
-            found = found or depth_
-            if depth_.effort.looks:
-                return place, depth_
+            planned = plan_confirmation(session, pace_, baseline, recipe, trials)
+            found = found or planned
+            if planned.effort.looks:
+                return place, planned
         assert found is not None
         return 0, found
     finally:

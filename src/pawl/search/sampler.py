@@ -24,7 +24,7 @@ _STARTUP_TRIALS = 12
 
 
 @dataclass(frozen=True)
-class Told:
+class TrialResult:
     """A finished trial as a sampler sees it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Sampler:
         name: SamplerName,
         seed: int,
         generation: int,
-        history: Sequence[Told],
+        history: Sequence[TrialResult],
     ) -> None:
         self.space = space
         self.name = name
@@ -77,7 +77,7 @@ class Sampler:
         for told in history:
             self.study.add_trial(self._frozen(told))
 
-    def _frozen(self, told: Told) -> optuna.trial.FrozenTrial:
+    def _frozen(self, told: TrialResult) -> optuna.trial.FrozenTrial:
         state, values = TrialState.COMPLETE, {}
         if told.score is None or told.rung is not None:
             state = TrialState.PRUNED

@@ -20,7 +20,7 @@ from pawl.search.board import Board
 from pawl.search.failures import run_or_record
 from pawl.search.halving import Searched, Seat
 from pawl.search.proposals import points, propose_structure
-from pawl.search.sampler import Sampler, SamplerName, Told
+from pawl.search.sampler import Sampler, SamplerName, TrialResult
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
 from pawl.training.population import Member
@@ -163,8 +163,8 @@ def _shares(places: int, workers: int) -> list[int]:
     return [max(1, len(range(worker, places, workers))) for worker in range(workers)]
 
 
-def _told(trial: TrialRecord, sign: float) -> Told:
+def _told(trial: TrialRecord, sign: float) -> TrialResult:
     score = None if trial.score is None else sign * trial.score
-    return Told(
+    return TrialResult(
         trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
     )

@@ -19,7 +19,7 @@ from pawl.training.compiled import CompiledStep
 from pawl.training.fused_step import Arguments, StepFunction, fused_step
 from pawl.training.population import Population
 from pawl.training.serial import SerialStepper
-from pawl.training.state import Buffers, Kept
+from pawl.training.state import Buffers, EvaluationState
 from pawl.training.steps import average, averaging_due
 
 
@@ -152,7 +152,7 @@ class FusedStepper:
         return loss / steps
 
     def forward(
-        self, population: Population, examples: Examples, rows: Tensor, kept: Kept
+        self, population: Population, examples: Examples, rows: Tensor, kept: EvaluationState
     ) -> Tensor:
         """Returns outputs, as the loss takes them, for rows `[N, R]` or `[R]`."""
         population.body.eval()

@@ -25,7 +25,7 @@ from pawl.recipe import Recipe
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
-from pawl.training.state import Buffers, Kept, State, stacked
+from pawl.training.state import Buffers, EvaluationState, State, stacked
 
 _LAYER_SALT = 1000
 
@@ -77,7 +77,7 @@ class Stepper(Protocol):
         """
 
     def forward(
-        self, population: Population, examples: Examples, rows: Tensor, kept: Kept
+        self, population: Population, examples: Examples, rows: Tensor, kept: EvaluationState
     ) -> Tensor:
         """Returns outputs `[N, R, ...]`, as the loss takes them, in evaluation mode."""
 
@@ -254,13 +254,13 @@ class Population:
             `[N, R, *P]` (`pawl.kinds`), values in the target's units.
         """
         weights, buffers = state or self.evaluated()
-        kept = Kept(weights, buffers, self.state.front)
+        kept = EvaluationState(weights, buffers, self.state.front)
         mean, std = self.target_mean, self.target_std
         count = len(self)
         if members is not None and list(members) != list(range(count)):
             count = len(members)
             index = torch.tensor(list(members), device=self.device)
-            kept = Kept(
+            kept = EvaluationState(
                 weights[index],
                 {k: v[index] for k, v in buffers.items()},
                 {k: v[index] for k, v in kept.front.items()},

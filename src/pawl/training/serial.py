@@ -27,7 +27,7 @@ from pawl.techniques import Batch, GradientContext, StepContext, Targets
 from pawl.training.bound import BoundMember, bind, set_layer_keys
 from pawl.training.population import Population
 from pawl.training.program import Namespace, select_values
-from pawl.training.state import Buffers, Kept
+from pawl.training.state import Buffers, EvaluationState
 from pawl.training.steps import average, averaging_due, scaled_targets
 
 _GATHERED_VALUES = 1 << 19
@@ -154,7 +154,7 @@ class SerialStepper:
         return optimizer
 
     def forward(
-        self, population: Population, examples: Examples, rows: Tensor, kept: Kept
+        self, population: Population, examples: Examples, rows: Tensor, kept: EvaluationState
     ) -> Tensor:
         """Returns outputs, as the loss takes them, for rows `[N, R]` or `[R]`."""
         schema, results = population.problem.schema, []

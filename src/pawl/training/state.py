@@ -54,7 +54,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Kept:
+class EvaluationState:
     """What an evaluation needs of some members; every tensor has the member axis first."""
 
     weights: Tensor
