@@ -166,6 +166,7 @@ def outcome(folder: Path) -> Record:
     """
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     gain, confirmation = summary["gain"], summary["confirmation"]
+    phases = summary["parts"]["time"]["phases"]
     sign = 1.0 if summary["direction"] == "maximize" else -1.0
     baseline, final = summary["baseline"]["value"], summary["final"]["value"]
     return {
@@ -188,8 +189,8 @@ def outcome(folder: Path) -> Record:
         "trials": summary["trials"],
         "techniques": {t["name"]: t["verdict"] for t in summary["techniques"]},
         "seconds": round(summary["seconds"], 2),
-        "phases": {phase["name"]: phase["seconds"] for phase in summary["phases"]},
-        "waiting": {phase["name"]: phase["waiting"] for phase in summary["phases"]},
+        "phases": {phase["name"]: phase["seconds"] for phase in phases},
+        "waiting": {phase["name"]: phase["waiting"] for phase in phases},
         "test_touches": summary["test_touches"],
         "statement": gain["statement"],
     }

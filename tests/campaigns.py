@@ -32,7 +32,7 @@ def optimize(files: tuple[Path, Path], out: Path) -> Result:
 
 def timeless(summary: dict[str, Any]) -> dict[str, Any]:
     """A summary without what a clock decides."""
-    kept = {k: v for k, v in summary.items() if k not in ("seconds", "phases", "hardware")}
+    kept = {k: v for k, v in summary.items() if k not in ("seconds", "parts", "hardware")}
     timed = ("latency_ms", "batch_latency_ms")
     kept["cost"] = {k: v for k, v in summary["cost"].items() if k not in timed}
     return kept

@@ -18,8 +18,7 @@ from techniques import PLACEBOS
 from pawl import rng
 from pawl.campaign import search_and_prove
 from pawl.data import LoadedData, load
-from pawl.delivery import CampaignOutcome
-from pawl.evidence import Comparison, final_test
+from pawl.evidence import CampaignOutcome, Comparison, final_test
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
 from pawl.options import Options

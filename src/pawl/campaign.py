@@ -11,10 +11,10 @@ from typing import Any
 
 from pawl import pacing
 from pawl.data import LoadedData, load
-from pawl.delivery import CampaignOutcome, deliver, rehearse
+from pawl.delivery import deliver, rehearse
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError, option
-from pawl.evidence import ConfirmationEffort, confirm, final_test, race
+from pawl.evidence import CampaignOutcome, ConfirmationEffort, confirm, final_test, race
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 
 from pawl.data import LoadedData
 from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
-from pawl.evidence import Confirmation, FinalTest
+from pawl.evidence import CampaignOutcome
 from pawl.execution import Heartbeat, Session
-from pawl.options import Deliver
 from pawl.recipe import Recipe
-from pawl.report.assemble import phases, report_of, summarize, task_summary
+from pawl.report import parts
+from pawl.report.assemble import report_of, summarize, task_summary
 from pawl.report.card import card
 from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.task import Task
 from pawl.training.metrics import score
 from pawl.training.trained import Trained, untrained
-
-
-@dataclass(frozen=True)
-class CampaignOutcome:
-    """What a campaign found: the recipe to beat, what was shown, and what the test rows say.
-
-    `deliver` is what the bundle was allowed to hold.
-    """
-
-    baseline: Recipe
-    confirmation: Confirmation
-    test: FinalTest
-    deliver: Deliver = "likely"
 
 
 def deliver(
@@ -65,11 +51,8 @@ def deliver(
     costs = measure(graphs, data.test)
     values = scores_of(session, data, graphs)
     part = task_summary(task, data, source, session.problem.objective)
-    summary = summarize(
-        session, task=part, baseline=baseline, confirmation=confirmation, test=test,
-        values=values, costs=costs, command=command, deliver=found.deliver,
-    )  # fmt: skip
-    return _leave(session, data, baseline, confirmation.delivered, test, graphs["final"], summary)
+    summary = summarize(session, found, task=part, values=values, costs=costs, command=command)
+    return _leave(session, data, found, graphs["final"], summary)
 
 
 def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
@@ -121,9 +104,7 @@ def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> d
 def _leave(
     session: Session,
     data: LoadedData,
-    baseline: Recipe,
-    final: Recipe,
-    test: FinalTest,
+    found: CampaignOutcome,
     graph: bytes,
     summary: Summary,
 ) -> Summary:
@@ -133,7 +114,7 @@ def _leave(
         The summary with the times until the page was written.
     """
     session.listener.phase("report", "report.html")
-    ledger = session.ledger
+    ledger, final = session.ledger, found.confirmation.delivered
     described = {
         "name": data.name,
         "metric": summary.metric,
@@ -141,12 +122,13 @@ def _leave(
         "versions": summary.versions,
     }
     write_bundle(
-        ledger, schema=data.schema, graph=graph, trained=test.final, task=described,
+        ledger, schema=data.schema, graph=graph, trained=found.test.final, task=described,
         card=card(summary, final),
     )  # fmt: skip
     ledger.write_file("recipe.toml", final.to_toml().encode())
-    whole = summary.model_copy(update={"phases": phases(session), "seconds": ledger.elapsed})
-    page = render(report_of(ledger, whole, baseline, final))
+    last = {"parts": parts.gathered(session, found), "seconds": ledger.elapsed}
+    whole = summary.model_copy(update=last)
+    page = render(report_of(ledger, whole, found.baseline, final))
     ledger.write_file("report.html", page.encode())
     ledger.write_file("summary.json", whole.to_json().encode())
     return whole

@@ -180,12 +180,17 @@ def summary_dict(**changes: Any) -> dict[str, Any]:
         "test_touches": 1,
         "seconds": 583.2,
         "budget_seconds": 600.0,
-        "phases": [
-            {"name": "read", "seconds": 2.5, "waiting": 0.04, "compiling": 0.0},
-            {"name": "search", "seconds": 240.0, "waiting": 30.0, "compiling": 21.0},
-            {"name": "confirm", "seconds": 300.0, "waiting": 12.0, "compiling": 0.0},
-            {"name": "deploy", "seconds": 5.0, "waiting": 1.0, "compiling": 0.0},
-        ],
+        "parts": {
+            "time": {
+                "version": 1,
+                "phases": [
+                    {"name": "read", "seconds": 2.5, "waiting": 0.04, "compiling": 0.0},
+                    {"name": "search", "seconds": 240.0, "waiting": 30.0, "compiling": 21.0},
+                    {"name": "confirm", "seconds": 300.0, "waiting": 12.0, "compiling": 0.0},
+                    {"name": "deploy", "seconds": 5.0, "waiting": 1.0, "compiling": 0.0},
+                ],
+            }
+        },
         "seed": 0,
         "versions": {"pawl": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
         "hardware": {"cpu": "AMD EPYC 7B13", "cores": 2, "memory_gb": 8},

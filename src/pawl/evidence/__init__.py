@@ -16,6 +16,7 @@ from pawl.evidence.delivering import (
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.looks import sequential_p, spending
+from pawl.evidence.outcome import CampaignOutcome
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
 from pawl.evidence.settling import pairs_to_settle
@@ -31,6 +32,7 @@ __all__ = [
     "ALPHA",
     "LIKELY_ENOUGH",
     "LOOKS",
+    "CampaignOutcome",
     "Comparison",
     "Confirmation",
     "ConfirmationEffort",

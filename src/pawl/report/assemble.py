@@ -13,14 +13,12 @@ from pawl.errors import LedgerError, PawlError
 from pawl.evidence import (
     ALPHA,
     LOOKS,
+    CampaignOutcome,
     Comparison,
-    Confirmation,
-    FinalTest,
     Verdict,
 )
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.options import Deliver
 from pawl.recipe import Recipe
 from pawl.report.findings import findings
 from pawl.report.outcome import settling, statement
@@ -34,7 +32,6 @@ from pawl.report.summary import (
     EvidenceSummary,
     GainSummary,
     Pair,
-    PhaseSummary,
     Summary,
     TaskSummary,
     TechniqueSummary,
@@ -72,29 +69,24 @@ def task_summary(task: Task, data: LoadedData, source: str, objective: Objective
 
 def summarize(
     session: Session,
+    outcome: CampaignOutcome,
     *,
     task: TaskSummary,
-    baseline: Recipe,
-    confirmation: Confirmation,
-    test: FinalTest,
     values: Mapping[str, float],
     costs: Mapping[str, Cost],
     command: str,
-    deliver: Deliver,
 ) -> Summary:
     """Returns the summary, and writes what it claims to the ledger.
 
     Args:
         session: The campaign's.
+        outcome: What was found.
         task: What was optimized.
-        baseline: The baseline's recipe.
-        confirmation: What was confirmed.
-        test: The final claim.
         values: Scores of the two kept models (`baseline`, `final`) by their ONNX graphs' predictions.
         costs: Of the two kept models.
         command: The command that repeats it.
-        deliver: What the bundle was allowed to hold.
     """
+    baseline, confirmation, test = outcome.baseline, outcome.confirmation, outcome.test
     objective, trials = session.problem.objective, session.ledger.trials("search")
     everything = session.ledger.trials()
     counts = {
@@ -151,13 +143,12 @@ def summarize(
             pairing_correlation=confirmation.correlation,
             learning_rate_retuned=confirmation.retuned,
             holdout_share=_holdout_share(session),
-            deliver=deliver,
+            deliver=outcome.deliver,
             trainings=_trainings(everything),
         ),
         test_touches=session.ledger.test_touches,
         seconds=session.ledger.elapsed,
         budget_seconds=session.clock.budget,
-        phases=phases(session),
         seed=session.rows.seed,
         versions=versions(),
         hardware=hardware(session.problem.device),
@@ -174,18 +165,6 @@ def summarize(
         del part["cost_ratio"]  # times
     session.ledger.compute("claims", "claims", lambda: (claims, []))
     return summary.model_copy(update={"ledger_digest": session.ledger.digest()})
-
-
-def phases(session: Session) -> list[PhaseSummary]:
-    """Returns what each phase of the campaign took until now."""
-    spent = session.timekeeper.note()
-    return [
-        PhaseSummary(
-            name=name, seconds=round(s.seconds, 3), waiting=round(s.waiting, 3),
-            compiling=round(s.compiling, 3),
-        )
-        for name, s in spent.items()
-    ]  # fmt: skip
 
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:

@@ -8,7 +8,7 @@ to that.
 
 from __future__ import annotations
 
-from pawl.report import outcome, seconds, sections, verdicts, words
+from pawl.report import outcome, parts, sections, verdicts, words
 from pawl.report.filling import Labels, Tile, fill
 from pawl.report.records import Report
 from pawl.report.summary import Summary
@@ -75,8 +75,7 @@ def render(report: Report) -> str:
         history=sections.history(report),
         curves=sections.curves(report),
         cost=sections.cost(summary),
-        phases=seconds.rows(summary),
-        seconds=seconds.sentence(summary),
+        parts=parts.sections(summary),
         protocol=words.protocol(summary),
         recipe=clean(report.recipe_toml).strip(),
         command=clean(summary.command),

@@ -167,15 +167,6 @@ class EvidenceSummary(_Part):
     trainings: list[ArmTrainings]
 
 
-class PhaseSummary(_Part):
-    """Seconds of a phase. Parts of them: `waiting` for a core that others had, `compiling` a step."""
-
-    name: str
-    seconds: float
-    waiting: float
-    compiling: float
-
-
 class Summary(_Part):
     """A campaign's result; see the parts for units and meanings.
 
@@ -204,13 +195,16 @@ class Summary(_Part):
     test_touches: int
     seconds: float
     budget_seconds: float | None
-    phases: list[PhaseSummary]
     seed: int
     versions: dict[str, str]
     hardware: dict[str, str | int]
     command: str
     ledger_digest: str = Field(
         description="See `pawl.ledger.Ledger.digest`: the same for a repeat."
+    )
+    parts: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="What rooms add, by name, each with its `version`; see `pawl.report.parts`.",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -222,7 +216,12 @@ class Summary(_Part):
 
 def json_schema() -> str:
     """Returns the JSON schema of `summary.json`."""
+    from pawl.report.parts import parts  # noqa: PLC0415 - they import this module
+
     schema = Summary.model_json_schema(by_alias=True, mode="serialization")
+    schema["properties"]["parts"]["properties"] = {
+        part.name: part.content.model_json_schema() for part in parts()
+    }
     return json.dumps(schema, indent=2) + "\n"
 
 

@@ -1,0 +1,23 @@
+"""What a campaign found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pawl.evidence.confirmation import Confirmation
+from pawl.evidence.final import FinalTest
+from pawl.options import Deliver
+from pawl.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class CampaignOutcome:
+    """What a campaign found: the recipe to beat, what was shown, and what the test rows say.
+
+    `deliver` is what the bundle was allowed to hold.
+    """
+
+    baseline: Recipe
+    confirmation: Confirmation
+    test: FinalTest
+    deliver: Deliver = "likely"
