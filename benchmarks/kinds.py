@@ -111,7 +111,8 @@ def perplexity(targets: Any, predicted: Any) -> float:
 
 def overlap(targets: Any, predicted: Any) -> float:
     """Returns the mean over classes of intersection over union, over all pixels."""
-    guess, right = predicted["prediction"].astype(int), np.asarray(targets)
+    guess = predicted["prediction"].astype(int)
+    right = np.asarray(targets).reshape(guess.shape)  # a channel axis of one is left out
     both = [((guess == c) & (right == c)).sum() for c in (0, 1)]
     any_ = [((guess == c) | (right == c)).sum() for c in (0, 1)]
     return float(np.mean(np.array(both) / np.array(any_)))

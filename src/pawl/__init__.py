@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pawl.functions import tune
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
+    from pawl.search import register_sampler
     from pawl.single import compare, train
     from pawl.task import FunctionTask, Task
     from pawl.techniques import Technique, register
@@ -44,6 +45,7 @@ _HOMES = {
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
+    "register_sampler": "pawl.search",
     "train": "pawl.single",
     "tune": "pawl.functions",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "load",
     "optimize",
     "register",
+    "register_sampler",
     "train",
     "tune",
 ]

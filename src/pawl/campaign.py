@@ -22,7 +22,7 @@ from pawl.options import Options
 from pawl.processes import one_process
 from pawl.report.summary import Summary
 from pawl.search import baseline as default_baseline
-from pawl.search import contenders, ranked, search, starts
+from pawl.search import check_sampler, contenders, ranked, search, starts
 from pawl.task import Task
 from pawl.techniques import Facts, technique
 from pawl.training.problem import Problem
@@ -163,6 +163,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         PawlError: The recipe to start from does not fit, or the budget is too short.
     """
     baseline = options.baseline or default_baseline(session.facts)
+    check_sampler(options.sampler)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
     session.longest = options.epochs
     session.epochs = pacing.natural_epochs(session)
@@ -174,7 +175,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     pace = pacing.pace(session, baseline, options.trials, options.average)
     session.epochs = pace.epochs
     only = options.only
-    trials = search(session, baseline, pace.search, only=only)
+    trials = search(session, baseline, pace.search, options.sampler, only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
         best = (ranked(trials, sign, 1) or [baseline])[0]
@@ -184,7 +185,9 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         )
         if deadline is None:
             break
-        trials = search(session, baseline, replace(pace.search, deadline=deadline), only=only)
+        trials = search(
+            session, baseline, replace(pace.search, deadline=deadline), options.sampler, only
+        )
 
     session.clock.floor = pacing.floor(session, pace)
     good = starts(baseline, session.facts, only)

@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from problems import problem
 
+import pawl
+from pawl.errors import TaskError
 from pawl.recipe import Recipe
 from pawl.search import Space, baseline
-from pawl.search.sampler import Sampler, SamplerName, TrialResult
+from pawl.search.sampler import (
+    OptunaSampler,
+    Sampler,
+    Searchable,
+    TrialResult,
+    make_sampler,
+    register_sampler,
+    unregister_sampler,
+)
 from pawl.search.space import Params
 
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "random")
+SAMPLERS = ("tpe", "random", "of_ones_own")
+
+
+class OfOnesOwn:
+    """Draws each parameter by itself, with nothing of Optuna's but the ranges."""
+
+    def __init__(self, space: Searchable, seed: int, history: Sequence[TrialResult]) -> None:
+        self.space = space
+        self.random = np.random.default_rng([seed, len(history)])
+
+    def ask_structure(self) -> Params:
+        return self.space.structure(self.drawn())
+
+    def ask_members(self, structure: Params, count: int) -> list[Params]:
+        return [self.drawn() | structure for _ in range(count)]
+
+    def drawn(self) -> Params:
+        found: Params = {}
+        for name, known in self.space.distributions.items():
+            if isinstance(known, CategoricalDistribution):
+                found[name] = known.choices[self.random.integers(len(known.choices))]
+            elif isinstance(known, IntDistribution):
+                found[name] = int(self.random.integers(known.low, known.high + 1))
+            else:
+                assert isinstance(known, FloatDistribution)
+                found[name] = float(self.random.uniform(known.low, known.high))
+        return found
+
+
+@pytest.fixture(autouse=True)
+def _own() -> Iterator[None]:
+    register_sampler("of_ones_own", OfOnesOwn)
+    yield
+    unregister_sampler("of_ones_own")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +71,7 @@ def space() -> Space:
 
 def told(space: Space, count: int) -> list[TrialResult]:
     """Trials that ended in every way a trial may end."""
-    source = Sampler(space, "random", 5, 0, [])
+    source = make_sampler("random", space, 5, 0, [])
     generator = np.random.default_rng(5)
     points = [source.ask_members(source.ask_structure(), 1)[0] for _ in range(count)]
     ends = [(0.9, None), (0.5, 2), (None, None), (None, 1), (0.7, None), (0.2, 0)]
@@ -43,21 +90,19 @@ def asks(sampler: Sampler) -> list[Params]:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("count", [0, 5, 40])
-def test_the_same_seed_and_history_ask_the_same(
-    space: Space, name: SamplerName, count: int
-) -> None:
+def test_the_same_seed_and_history_ask_the_same(space: Space, name: str, count: int) -> None:
     history = told(space, count)
-    first = asks(Sampler(space, name, 1, 4, history))
-    assert asks(Sampler(space, name, 1, 4, history)) == first
-    assert asks(Sampler(space, name, 1, 5, history)) != first
-    assert asks(Sampler(space, name, 2, 4, history)) != first
+    first = asks(make_sampler(name, space, 1, 4, history))
+    assert asks(make_sampler(name, space, 1, 4, history)) == first
+    assert asks(make_sampler(name, space, 1, 5, history)) != first
+    assert asks(make_sampler(name, space, 2, 4, history)) != first
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_members_share_the_structure_and_differ_in_what_is_memberwise(
-    space: Space, name: SamplerName
+    space: Space, name: str
 ) -> None:
-    sampler = Sampler(space, name, 1, 0, told(space, 24))
+    sampler = make_sampler(name, space, 1, 0, told(space, 24))
     structure = sampler.ask_structure()
     assert set(structure) == space.structural
     members = sampler.ask_members(structure, 6)
@@ -72,8 +117,8 @@ def test_members_share_the_structure_and_differ_in_what_is_memberwise(
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_one_generation_does_not_repeat_itself(space: Space, name: SamplerName) -> None:
-    sampler = Sampler(space, name, 1, 0, told(space, 24))
+def test_one_generation_does_not_repeat_itself(space: Space, name: str) -> None:
+    sampler = make_sampler(name, space, 1, 0, told(space, 24))
     structure = sampler.ask_structure()
     first, second = sampler.ask_members(structure, 4), sampler.ask_members(structure, 4)
     assert len({space.recipe(point).id for point in first + second}) == 8
@@ -81,19 +126,87 @@ def test_one_generation_does_not_repeat_itself(space: Space, name: SamplerName) 
 
 def test_points_of_the_ledger_are_taken_after_json(space: Space) -> None:
     points = [json.loads(json.dumps(space.params(space.baseline)))]
-    sampler = Sampler(space, "tpe", 1, 0, [TrialResult(point, 0.5, None) for point in points])
+    sampler = make_sampler("tpe", space, 1, 0, [TrialResult(point, 0.5, None) for point in points])
+    assert isinstance(sampler, OptunaSampler)
     assert sampler.study.trials[0].params == points[0]
 
 
 def test_tpe_learns_from_what_it_is_told(space: Space) -> None:
     """Where one optimizer always scores high and the others low, it is asked for more often."""
-    source = Sampler(space, "random", 7, 0, [])
+    source = make_sampler("random", space, 7, 0, [])
     history = []
     for _ in range(60):
         point = source.ask_members(source.ask_structure(), 1)[0]
         history.append(
             TrialResult(point, 1.0 if point["choose:optimizer"] == "rmsprop" else 0.0, None)
         )
-    sampler = Sampler(space, "tpe", 7, 1, history)
+    sampler = make_sampler("tpe", space, 7, 1, history)
     chosen = [sampler.ask_structure()["choose:optimizer"] for _ in range(30)]
     assert chosen.count("rmsprop") > 10
+
+
+def test_a_campaign_takes_a_sampler_of_ones_own(tmp_path: Path) -> None:
+    """And goes on with it where it was: what it proposes is a matter of seed and history."""
+    asked: list[int] = []
+
+    class Noted(OfOnesOwn):
+        def ask_members(self, structure: Params, count: int) -> list[Params]:
+            asked.append(count)
+            return super().ask_members(structure, count)
+
+    register_sampler("noted", Noted)
+    try:
+        result = pawl.optimize(
+            "breast-cancer", trials=40, epochs=1, sampler="noted", out=tmp_path / "out",
+            executor="inline",
+        )  # fmt: skip
+    finally:
+        unregister_sampler("noted")
+    assert asked
+    assert "sampler='noted'" in result.summary.command
+
+
+class Raises(OfOnesOwn):
+    def ask_members(self, structure: Params, count: int) -> list[Params]:
+        raise ValueError("no idea")
+
+
+class TooFew(OfOnesOwn):
+    def ask_members(self, structure: Params, count: int) -> list[Params]:
+        return super().ask_members(structure, count - 1)
+
+
+class Outside(OfOnesOwn):
+    def drawn(self) -> Params:
+        return super().drawn() | {"adamw.learning_rate": 1e9}
+
+
+class Unnamed(OfOnesOwn):
+    def drawn(self) -> Params:
+        return super().drawn() | {"something": 1}
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Raises, "the sampler 'wrong' raised ValueError: no idea"),
+        (TooFew, "the sampler 'wrong' proposed 2 points for 3"),
+        (Outside, r"proposed adamw.learning_rate=1000000000.0; allowed is FloatDistribution"),
+        (Unnamed, r"'something'.*it must propose values for"),
+    ],
+)
+def test_what_a_sampler_does_wrong_is_one_line(
+    space: Space, made: Callable[..., Any], message: str
+) -> None:
+    register_sampler("wrong", made)
+    try:
+        sampler = make_sampler("wrong", space, 0, 0, [])
+        with pytest.raises(TaskError, match=message) as caught:
+            sampler.ask_members(space.structure(space.params(space.baseline)), 3)
+        assert "\n" not in str(caught.value)
+    finally:
+        unregister_sampler("wrong")
+    with pytest.raises(TaskError, match=r"unknown sampler 'tep' \(did you mean 'tpe'"):
+        make_sampler("tep", space, 0, 0, [])
+    with pytest.raises(TaskError, match="exists already"):
+        register_sampler("tpe", made)

@@ -32,6 +32,7 @@ from pawl.functions.summary import (
 from pawl.ledger import TrialRecord
 from pawl.options import TuneOptions
 from pawl.report.summary import Effect
+from pawl.search import check_sampler
 from pawl.search.space import Params
 from pawl.task import FunctionTask
 
@@ -120,6 +121,7 @@ def name_of(task: FunctionTask) -> str:
 
 
 def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary:
+    check_sampler(options.sampler)
     left, begun = runs.clock.left, runs.ledger.elapsed
     if left is not None and left <= 0 and not runs.ledger.units():
         longer = option("budget", f"{math.ceil(2 * begun)}s")
@@ -131,7 +133,7 @@ def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary
     start, other = _start(runs)
     deterministic = other.score == start.score
     runs.listener.phase("search", "settings on one seed")
-    trials = search(runs, start, options.trials)
+    trials = search(runs, start, options.trials, options.sampler)
     runs.listener.phase("race", "the best few on further seeds")
     candidate = race(runs, trials)
     confirmed = Confirmed(None, 1.0, False, [])

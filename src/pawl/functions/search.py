@@ -7,7 +7,7 @@ from statistics import fmean
 
 from pawl.functions.runs import Asked, Runs, id_of
 from pawl.ledger import TrialRecord
-from pawl.search.sampler import Sampler, TrialResult
+from pawl.search.sampler import TrialResult, make_sampler
 from pawl.search.space import Params
 
 SEARCH_SHARE, RACE_SHARE = 0.45, 0.15
@@ -16,7 +16,9 @@ _FINALISTS, _RACE_SEEDS = 5, 2
 _MOST_REPEATS = 3
 
 
-def search(runs: Runs, start: TrialRecord, trials: int | None) -> list[TrialRecord]:
+def search(
+    runs: Runs, start: TrialRecord, trials: int | None, name: str = "tpe"
+) -> list[TrialRecord]:
     """Returns the trials of the search, the baseline's run first.
 
     All have the seed of the baseline's run: what differs between them is then less a matter of chance.
@@ -25,6 +27,7 @@ def search(runs: Runs, start: TrialRecord, trials: int | None) -> list[TrialReco
         runs: The campaign's.
         start: The baseline's run.
         trials: How many runs there are; until the search's share of the budget is spent if `None`.
+        name: Of the sampler.
     """
     found, repeats, generation = [start], 0, 0
     while repeats < _MOST_REPEATS:
@@ -40,7 +43,7 @@ def search(runs: Runs, start: TrialRecord, trials: int | None) -> list[TrialReco
             )
             for t in found
         ]  # fmt: skip
-        sampler = Sampler(runs.space, "tpe", runs.seed, generation, history)
+        sampler = make_sampler(name, runs.space, runs.seed, generation, history)
         known = {trial.recipe_id for trial in found}
         asked: dict[str, Params] = {}
         for params in sampler.ask_members({}, wanted):

@@ -63,6 +63,11 @@ class SearchOptions(OptionsModel):
         description="What the search may bring in or vary: techniques, as in adamw,dropout (of a "
         "function: settings); all by default.",
     )
+    sampler: str = Field(
+        default="tpe",
+        description="How the search proposes: tpe, random, or one of your own by "
+        "`pawl.register_sampler`.",
+    )
     deliver: Deliver = Field(
         default="likely",
         description="What may be delivered: likely (what is more likely better on rows, or seeds, that "

@@ -37,7 +37,7 @@ def propose_structure(
         tried = {Recipe.from_dict(trial.recipe).structure for trial in trials}
         point = _changed(space, best.extra["params"], generator, tried)
         return "neighbor of the best", point, space.structure(point)
-    return sampler.name, None, sampler.ask_structure()
+    return "sampler", None, sampler.ask_structure()
 
 
 def _changed(

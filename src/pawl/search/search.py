@@ -20,7 +20,7 @@ from pawl.search.board import Board
 from pawl.search.failures import run_or_record
 from pawl.search.halving import Searched, Seat
 from pawl.search.proposals import points, propose_structure
-from pawl.search.sampler import Sampler, SamplerName, TrialResult
+from pawl.search.sampler import TrialResult, make_sampler
 from pawl.search.space import Params, Space
 from pawl.search.starts import starts
 from pawl.training.population import Member
@@ -50,7 +50,7 @@ def search(
     session: Session,
     baseline: Recipe,
     plan: SearchPlan,
-    sampler: SamplerName = "tpe",
+    sampler: str = "tpe",
     only: Collection[str] | None = None,
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
@@ -96,14 +96,15 @@ def _generation(
     session: Session,
     space: Space,
     plan: SearchPlan,
-    name: SamplerName,
+    name: str,
     known: Sequence[Recipe],
     trials: Sequence[TrialRecord],
     generation: int,
     count: int,
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     sign = session.problem.objective.sign
-    sampler = Sampler(space, name, session.rows.seed, generation, [_told(t, sign) for t in trials])
+    history = [_told(trial, sign) for trial in trials]
+    sampler = make_sampler(name, space, session.rows.seed, generation, history)
     source, first, structure = propose_structure(session, space, sampler, known, trials, generation)
     train, valid = session.rows.search
 
