@@ -25,8 +25,10 @@ for folder in sys.argv[1:]:
     print(fingerprint(mine.build()))
 """
 MODULE = """
-import functools, torch
+import functools, pydantic, torch
 from helper import width
+class Given(pydantic.BaseModel):
+    rate: float = pydantic.Field(0.5, ge=0.1, json_schema_extra={"log": True})
 SIZES = {"a": [1, 2], "b": {3, "x"}, "c": torch.arange(3)}
 class Base(torch.nn.Module):
     def forward(self, x):
@@ -41,7 +43,7 @@ class Model(Base):
         return lambda x: 2 * x
 def build():
     here = object()
-    return functools.partial(lambda hidden, there=here: (Model(hidden), here, width()), hidden=3)
+    return functools.partial(lambda hidden, there=here: (Model(hidden), here, width(), Given), hidden=3)
 """
 HELPER = "from further import WIDTH\ndef width():\n    return WIDTH\n"
 
@@ -71,6 +73,7 @@ CHANGES = [
     {"mine": ("scale = 2.0", "scale = 3.0")},
     {"mine": ("self.layer(x)", "self.layer(x).relu()")},
     {"mine": ("hidden=3)", "hidden=4)")},
+    {"mine": ("ge=0.1", "ge=0.2")},
     {"mine": ("[1, 2]", "[1, 3]")},
     {"helper": ("return WIDTH", "return -WIDTH")},
     {"further": ("8", "9")},

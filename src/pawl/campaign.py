@@ -64,6 +64,7 @@ def run_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     listener.phase("read", "data")
+    check_sampler(options.sampler)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
     code = code_of(task)
@@ -163,7 +164,6 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         PawlError: The recipe to start from does not fit, or the budget is too short.
     """
     baseline = options.baseline or default_baseline(session.facts)
-    check_sampler(options.sampler)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
     session.longest = options.epochs
     session.epochs = pacing.natural_epochs(session)

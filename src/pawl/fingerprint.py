@@ -30,7 +30,9 @@ from pawl.task import Task
 
 _PLACES = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _INSTALLED = {Path(place).resolve() for place in (*_PLACES, str(Path(__file__).parent))}
-_NO_MEMBERS = {"__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__",
+# Of pydantic's models, what it makes of their fields, which has ids in it.
+_NO_MEMBERS = {"__pydantic_core_schema__", "__pydantic_serializer__", "__pydantic_validator__",
+               "__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__",
                "__static_attributes__", "__annotations__", "__annotate_func__",
                "__annotations_cache__"}  # fmt: skip
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")

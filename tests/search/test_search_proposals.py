@@ -15,7 +15,7 @@ from pawl.ledger import Ledger, TrialRecord
 from pawl.recipe import Recipe
 from pawl.search import Space, baseline, starts
 from pawl.search.proposals import points, propose_structure
-from pawl.search.sampler import Sampler
+from pawl.search.sampler import Sampler, make_sampler
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def space_of(session: Session) -> Space:
 
 
 def sampler_of(session: Session, generation: int) -> Sampler:
-    return Sampler(space_of(session), "random", session.rows.seed, generation, [])
+    return make_sampler("random", space_of(session), session.rows.seed, generation, [])
 
 
 def trial(space: Space, recipe: Recipe, score: float, status: str = "completed") -> TrialRecord:

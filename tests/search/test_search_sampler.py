@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from problems import problem
+from problems import frame, problem
 
 import pawl
 from pawl.errors import TaskError
@@ -157,13 +157,16 @@ def test_a_campaign_takes_a_sampler_of_ones_own(tmp_path: Path) -> None:
     register_sampler("noted", Noted)
     try:
         result = pawl.optimize(
-            "breast-cancer", trials=40, epochs=1, sampler="noted", out=tmp_path / "out",
+            frame(), target="target", trials=40, epochs=1, sampler="noted", out=tmp_path / "out",
             executor="inline",
         )  # fmt: skip
     finally:
         unregister_sampler("noted")
     assert asked
-    assert "sampler='noted'" in result.summary.command
+    assert "--sampler noted" in result.summary.command
+    with pytest.raises(TaskError, match="unknown sampler 'noted'"):
+        pawl.optimize("digits", trials=4, sampler="noted", out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 class Raises(OfOnesOwn):

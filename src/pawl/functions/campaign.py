@@ -71,6 +71,7 @@ def run_function_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     check_function(task)
+    check_sampler(options.sampler)
     space = FunctionSpace(task, None if options.only is None else tuple(options.only))
     code = {
         "train": fingerprint(task.train), "settings": fingerprint(task.settings),
@@ -121,7 +122,6 @@ def name_of(task: FunctionTask) -> str:
 
 
 def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary:
-    check_sampler(options.sampler)
     left, begun = runs.clock.left, runs.ledger.elapsed
     if left is not None and left <= 0 and not runs.ledger.units():
         longer = option("budget", f"{math.ceil(2 * begun)}s")
