@@ -71,11 +71,12 @@ def test_known_recipes_come_first_then_neighbors_and_the_sampler_in_turn(session
         }
         assert proposed(generation) == (source, first, structure)  # the same when resumed
     source, first, structure = proposed(even + 1)
-    assert (source, first) == ("random", None)
+    assert (source, first) == ("sampler", None)
     assert set(structure) == space.structural
     # With nothing to be a neighbor of, the sampler proposes.
     assert (
-        propose_structure(session, space, sampler_of(session, even), known, [], even)[0] == "random"
+        propose_structure(session, space, sampler_of(session, even), known, [], even)[0]
+        == "sampler"
     )
 
 

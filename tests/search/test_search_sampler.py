@@ -163,7 +163,7 @@ def test_a_campaign_takes_a_sampler_of_ones_own(tmp_path: Path) -> None:
     finally:
         unregister_sampler("noted")
     assert asked
-    assert "--sampler noted" in result.summary.command
+    assert "sampler='noted'" in result.summary.command
     with pytest.raises(TaskError, match="unknown sampler 'noted'"):
         pawl.optimize("digits", trials=4, sampler="noted", out=tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -219,9 +219,14 @@ def json_schema() -> str:
     from pawl.report.parts import parts  # noqa: PLC0415 - they import this module
 
     schema = Summary.model_json_schema(by_alias=True, mode="serialization")
-    schema["properties"]["parts"]["properties"] = {
-        part.name: part.content.model_json_schema() for part in parts()
-    }
+    known = schema["properties"]["parts"].setdefault("properties", {})
+    for part in parts():
+        own = part.content.model_json_schema(ref_template=f"#/$defs/{part.name}.{{model}}")
+        inner = own.pop("$defs", {})
+        schema["$defs"] |= {f"{part.name}.{name}": each for name, each in inner.items()}
+        own["properties"]["version"] = {"const": part.version}
+        own["required"] = [*own.get("required", []), "version"]
+        known[part.name] = own
     return json.dumps(schema, indent=2) + "\n"
 
 
