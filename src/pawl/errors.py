@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 
 _command_line: ContextVar[bool] = ContextVar("command line", default=False)
+_campaigns: ContextVar[str] = ContextVar("what starts campaigns", default="optimize")
 
 
 class PawlError(Exception):
@@ -102,6 +103,16 @@ def command_line_words() -> Iterator[None]:
         _command_line.reset(token)
 
 
+@contextlib.contextmanager
+def campaigns_of(name: str) -> Iterator[None]:
+    """While open, messages say that campaigns are gone on with by this command or function."""
+    token = _campaigns.set(name)
+    try:
+        yield
+    finally:
+        _campaigns.reset(token)
+
+
 def option(name: str, value: object = None) -> str:
     """Returns an option as it is given here: `--budget 10m` to the command, `budget='10m'` in Python."""
     if _command_line.get():
@@ -118,5 +129,5 @@ def kept(folder: object) -> str:
 
 def go_on(folder: object) -> str:
     """Returns what goes on with the campaign in a folder, to be typed here."""
-    how = option("resume", folder)
-    return f"pawl optimize {how}" if _command_line.get() else f"pawl.optimize({how})"
+    how, name = option("resume", folder), _campaigns.get()
+    return f"pawl {name} {how}" if _command_line.get() else f"pawl.{name}({how})"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pawl.budget import hangs
-from pawl.errors import BudgetError, PawlError, command_line_words, kept, printable
+from pawl.errors import BudgetError, PawlError, campaigns_of, command_line_words, kept, printable
 from pawl.processes import end_with_parent
 
 INTERRUPTED = 130
@@ -54,8 +54,8 @@ class Link:
         """Tells what is now known.
 
         Args:
-            known: `folder`, the campaign's; with `budget`, `seconds`: how long from now on it may go on;
-                `ended`, the exit code, as the last thing that is told.
+            known: `folder`, the campaign's, and `command`, which started it; with `budget`, `seconds`:
+                how long from now on it may go on; `ended`, the exit code, as the last thing.
         """
         if self._pipe is not None:
             with contextlib.suppress(OSError):  # nobody waits any more
@@ -138,6 +138,7 @@ class _Supervisor:
         self._told = b""
         self._ended: int | None = None
         self._folder: Path | None = None
+        self._command = ""
         self._budget = 0.0
         self._seconds: float | None = None
         self._interrupts = 0
@@ -168,7 +169,7 @@ class _Supervisor:
         *lines, self._told = (self._told + got).split(b"\n")
         for known in map(json.loads, lines):
             if "folder" in known:
-                self._folder = Path(known["folder"])
+                self._folder, self._command = Path(known["folder"]), known["command"]
             if "ended" in known:
                 self._ended = known["ended"]
             if not self._interrupts:
@@ -217,7 +218,7 @@ class _Supervisor:
         """Says in one line why it ends, and how to go on."""
         line = f"pawl: {why}"
         if self._folder is not None and (self._folder / "ledger.sqlite").is_file():
-            with command_line_words():
+            with command_line_words(), campaigns_of(self._command):
                 line += f"; {kept(self._folder)}"
         with contextlib.suppress(OSError):
             head = _CLEAR_LINE_AND_SHOW_CURSOR if os.isatty(2) else ""

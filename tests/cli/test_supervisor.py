@@ -36,10 +36,12 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def last_line(text: str, *arguments: object, first: str = "") -> tuple[int, str]:
+def last_line(
+    text: str, *arguments: object, first: str = "", command: str = "optimize"
+) -> tuple[int, str]:
     """Runs a campaign of a module with this text; returns its exit code and the only line of its own."""
     Path("module.py").write_text(HERE + text)
-    process = start("optimize", "module.py", *arguments, first=first)
+    process = start(command, "module.py", *arguments, first=first)
     out, error = process.communicate(timeout=300)
     assert Path("here").exists()
     assert "Traceback" not in error
@@ -80,6 +82,29 @@ def test_a_campaign_that_hangs_can_be_gone_on_with() -> None:
     )
     Path("hang").unlink()
     process = start("optimize", "--resume", "out")
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert Path("out/summary.json").is_file()
+
+
+def test_a_function_that_ends_the_process_can_be_gone_on_with() -> None:
+    text = "import pawl\n"
+    text += "def train(settings, seed):\n"
+    text += "    if settings['x'] > 0.5 and pathlib.Path('end').exists(): os._exit(7)\n"
+    text += "    return settings['x'] + seed % 7\n"
+    text += (
+        "task = pawl.FunctionTask(train=train, settings={'x': (0.0, 1.0)}, baseline={'x': 0.1})\n"
+    )
+    Path("end").touch()
+    code, line = last_line(
+        text, "--trials", 12, "--executor", "inline", "--out", "out", command="tune"
+    )
+    assert code == 2
+    assert line.endswith(
+        f"what was finished is kept, go on with pawl tune --resume {Path.cwd()}/out"
+    )
+    Path("end").unlink()
+    process = start("tune", "--resume", "out")
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert Path("out/summary.json").is_file()

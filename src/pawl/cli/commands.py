@@ -59,7 +59,7 @@ def optimize(
         if call.out is None and call.resume is None and source is not None:
             given["out"] = stack.enter_context(new_folder(source))
         if folder := call.resume or given.get("out"):
-            ctx.obj.tell(folder=str(Path(folder).absolute()))
+            ctx.obj.tell(folder=str(Path(folder).absolute()), command="optimize")
         if limits := api.limits(call):
             ctx.obj.tell(budget=limits[0], seconds=limits[1])
         listener = stack.enter_context(_progress())
@@ -88,7 +88,7 @@ def tune(
 
     call = TuneCall(**given)
     if folder := call.resume or call.out:
-        ctx.obj.tell(folder=str(Path(folder).absolute()))
+        ctx.obj.tell(folder=str(Path(folder).absolute()), command="tune")
     if call.resume is None and call.seconds is not None:
         ctx.obj.tell(budget=call.seconds, seconds=call.seconds + budgets.grace(call.seconds))
     with _progress() as listener:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl.data.module import load_from_module
-from pawl.errors import LedgerError, TaskError, option
+from pawl.errors import LedgerError, TaskError, campaigns_of, option
 from pawl.functions.campaign import name_of, run_function_campaign
 from pawl.functions.summary import FunctionSummary
 from pawl.ledger import Ledger, new_folder
@@ -48,6 +48,7 @@ class Tuned:
 
 
 @tuning(TuneCall)
+@campaigns_of(_WHAT)
 def tune(task: Any, call: TuneCall) -> Tuned:
     """Optimizes the settings of a plain function, and proves what helped over seeds.
 
