@@ -165,7 +165,7 @@ def fused_optimizer(work: Work) -> Trained:
 
 
 def pawl(work: Work) -> Trained:
-    """Trains pawl's baseline recipe, one member, the serial stepper."""
+    """Trains pawl's baseline recipe, one member, the serial stepper, with the threads of the others."""
     from pawl.data import load
     from pawl.execution import Job, Plan, TrainingWay, train_all
     from pawl.search import baseline
@@ -186,9 +186,8 @@ def pawl(work: Work) -> Trained:
     problem._fits.clear()
     recipe = baseline(problem.facts()).with_("batch_size", size=work.batch)
     member = Member(recipe, work.seed, work.train, work.valid, work.epochs)
-    (result,) = train_all(
-        problem, [Job(member, keep=True)], lambda _: Plan(TrainingWay("serial", 1), "measured")
-    )
+    way = TrainingWay("serial", 1, threads=torch.get_num_threads())
+    (result,) = train_all(problem, [Job(member, keep=True)], lambda _: Plan(way, "measured"))
     curve = result.outcome.curve
     return Trained([p.train_loss for p in curve], [p.valid_score for p in curve])
 
