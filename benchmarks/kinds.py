@@ -34,6 +34,7 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 import pawl
 from pawl.environment import hardware, versions
+from pawl.ledger import Ledger
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HELD_OUT = 5
@@ -220,17 +221,16 @@ def function(seconds: float, seed: int) -> dict[str, Any]:
         ]  # fmt: skip
         before = killed_then_resumed(command, seconds, out, work)
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        with sqlite3.connect(out / "ledger.sqlite") as ledger:
-            rows = [json.loads(r[0]) for r in ledger.execute("SELECT record FROM trials")]
+        with Ledger.open(out) as ledger:
+            confirmed = ledger.trials("confirm")
         arm = summary[summary["delivered"]]
         final = arm["settings"]
-        mine = [
-            r for r in rows
-            if r["phase"] == "confirm" and r["recipe"]["settings"] == final and r["score"] is not None
+        seeds = [
+            trial.seed for trial in confirmed
+            if trial.recipe["settings"] == final and trial.score is not None
         ]  # fmt: skip
-        runs = [
-            example.train(example.Settings(**final), r["seed"])[summary["metric"]] for r in mine
-        ]
+        settings = example.Settings(**final)
+        runs = [example.train(settings, seed)[summary["metric"]] for seed in seeds]
         again = float(np.mean(runs)) if runs else math.nan
         return {
             "what": "a plain function in NumPy", "budget": seconds, "trainings_when_killed": before,

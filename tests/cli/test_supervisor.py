@@ -50,6 +50,17 @@ def last_line(
     return process.returncode, lines[0]
 
 
+def check_gone_on_with(command: str, line: str) -> None:
+    """Holds that the campaign in `out` can be gone on with as the line says."""
+    assert line.endswith(
+        f"what was finished is kept, go on with pawl {command} --resume {Path.cwd()}/out"
+    )
+    process = start(command, "--resume", "out")
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert Path("out/summary.json").is_file()
+
+
 @pytest.mark.parametrize(
     "hang",
     [
@@ -77,14 +88,8 @@ def test_a_campaign_that_hangs_can_be_gone_on_with() -> None:
     told = "import pawl.api as a; a.limits = lambda *_: (5.0, 5.0)"
     code, line = last_line(hang, "--trials", 1, "--out", "out", first=told)
     assert code == 3
-    assert line.endswith(
-        f"what was finished is kept, go on with pawl optimize --resume {Path.cwd()}/out"
-    )
     Path("hang").unlink()
-    process = start("optimize", "--resume", "out")
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error
-    assert Path("out/summary.json").is_file()
+    check_gone_on_with("optimize", line)
 
 
 def test_a_function_that_ends_the_process_can_be_gone_on_with() -> None:
@@ -100,14 +105,8 @@ def test_a_function_that_ends_the_process_can_be_gone_on_with() -> None:
         text, "--trials", 12, "--executor", "inline", "--out", "out", command="tune"
     )
     assert code == 2
-    assert line.endswith(
-        f"what was finished is kept, go on with pawl tune --resume {Path.cwd()}/out"
-    )
     Path("end").unlink()
-    process = start("tune", "--resume", "out")
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error
-    assert Path("out/summary.json").is_file()
+    check_gone_on_with("tune", line)
 
 
 def test_a_worker_that_hangs_is_ended_with_the_campaign(

@@ -80,6 +80,7 @@ class OptunaSampler:
     Example:
         >>> import pawl
         >>> from optuna.samplers import QMCSampler
+        >>> from pawl.search import OptunaSampler
         >>> pawl.register_sampler(
         ...     "qmc",
         ...     lambda space, seed, history: OptunaSampler(
@@ -167,10 +168,15 @@ class _Checked:
     """A sampler of the user's; what it raises or proposes wrongly ends the campaign in one line."""
 
     def __init__(
-        self, name: str, space: Searchable, seed: int, history: Sequence[TrialResult]
+        self,
+        name: str,
+        factory: SamplerFactory,
+        space: Searchable,
+        seed: int,
+        history: Sequence[TrialResult],
     ) -> None:
         self._name, self._space = name, space
-        self._sampler: Sampler = self._ask(lambda: _SAMPLERS[name](space, seed, history))
+        self._sampler: Sampler = self._ask(lambda: factory(space, seed, history))
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
@@ -225,7 +231,7 @@ def register_sampler(name: str, factory: SamplerFactory) -> None:
     """
     if name in _SAMPLERS:
         raise TaskError(f"a sampler named {name!r} exists already; give yours another name")
-    _SAMPLERS[name] = factory
+    _SAMPLERS[name] = functools.partial(_Checked, name, factory)
 
 
 def unregister_sampler(name: str) -> None:
@@ -265,6 +271,4 @@ def make_sampler(
         history: All trials so far, in the ledger's order.
     """
     check_sampler(name)
-    if name in _SHIPPED:
-        return _SAMPLERS[name](space, rng.derive_seed("sampler", seed, generation), history)
-    return _Checked(name, space, rng.derive_seed("sampler", seed, generation), history)
+    return _SAMPLERS[name](space, rng.derive_seed("sampler", seed, generation), history)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor, nn
 
 from pawl import rng
-from pawl.techniques import Batch, Targets
+from pawl.techniques import Batch
 from pawl.training.population import Population
 from pawl.training.program import select_values
 from pawl.training.state import Buffers
@@ -46,7 +48,7 @@ class BoundMember:
         """Leaves the gradients of a batch `[1, B, ...]` in `gradient`; returns its loss."""
         population = self.population
         inputs = {name: x[0] for name, x in batch.inputs.items()}
-        targets = Targets.of({name: x[0] for name, x in batch.targets.tensors().items()})
+        targets = batch.targets.map(operator.itemgetter(0))
         with torch.enable_grad():
             raw = population.body(inputs)
             loss = batch_loss(
@@ -73,17 +75,16 @@ class BoundMember:
 
     def gradients_by_row(self, batch: Batch) -> Tensor:
         """Returns the gradients of each row of a batch, `[1, B, P]`."""
-        population, targets = self.population, rows_apart(batch.targets).tensors()
+        population, apart = self.population, rows_apart(batch.targets)
         layers = [population.body.get_submodule(name) for name in population.drawing]
         keys: list[Tensor] = [getattr(layer, "key").clone() for layer in layers]  # noqa: B009
         each = []
-        for row in range(batch.targets.values.shape[1]):
+        for row in range(len(apart.values)):
+            one = slice(row, row + 1)
             for layer, key in zip(layers, keys, strict=True):
                 layer.key = rng.fold(key, row)
-            alone = Batch(
-                {name: x[:, row : row + 1] for name, x in batch.inputs.items()},
-                Targets.of({name: x[row : row + 1] for name, x in targets.items()}),
-            )
+            inputs = {name: x[:, one] for name, x in batch.inputs.items()}
+            alone = Batch(inputs, apart.map(operator.itemgetter(one)))
             each.append(self.gradients_at(alone, self.weights.clone().unsqueeze(0))[0])
         for layer, key in zip(layers, keys, strict=True):
             layer.key = key

@@ -88,7 +88,7 @@ def _gradients(population: Population) -> Callable[..., Gradients]:
     )
     layout = population.layout
 
-    def gradients(
+    def gradients_of(
         weights: Tensor,
         buffers: Buffers,
         shared: Buffers,
@@ -104,10 +104,10 @@ def _gradients(population: Population) -> Callable[..., Gradients]:
             pieces = torch.autograd.grad(
                 losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
             )
-        flat = torch.cat([g.reshape(len(weights), -1) for g in pieces], dim=1)
-        return losses.detach(), flat, reassigned
+        gradients = dict(zip(leaves, pieces, strict=True))
+        return losses.detach(), layout.flat(gradients, len(weights)), reassigned
 
-    return gradients
+    return gradients_of
 
 
 def _by_row(

@@ -118,8 +118,8 @@ class Population:
         layers = member_layers(self.body)
         self.drawing = tuple(name for name, layer in layers if layer.draws)
         self._settings = {f"{name}.{own}" for name, layer in layers for own in layer.settings}
-        shared = problem.shared_weights(members[0].recipe)
-        own = dict(self.body.named_buffers())
+        first, own = members[0], dict(self.body.named_buffers())
+        shared = problem.shared_weights(first.recipe, first.seed, first.train, self.body)
         self.shared = {name: own[name].detach().clone() for name in shared}
         self.several = predicts_several_times(self.body)
         self._append(members, built)

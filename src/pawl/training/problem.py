@@ -115,20 +115,27 @@ class Problem:
                     body = technique.apply(body, settings, sample)
         return front, body.to(self.device), fitted
 
-    def shared_weights(self, recipe: Recipe) -> tuple[str, ...]:
-        """Returns the names of frozen weights that no seed changes, as those of a pretrained body."""
-        rows = torch.arange(min(_SAMPLE_ROWS, len(self.examples)), device=self.device)
-        if recipe.structure not in self._shared:
-            names: tuple[str, ...] = ()
-            if self.own_model and frozen(self.builder(0)):
-                first, second = (frozen(self.build(recipe, seed, rows)[1]) for seed in (0, 1))
-                names = tuple(
-                    name
-                    for name, x in first.items()
-                    if name in second and torch.equal(x, second[name])
-                )
-            self._shared[recipe.structure] = names
-        return self._shared[recipe.structure]
+    def shared_weights(
+        self, recipe: Recipe, seed: int, rows: Tensor, body: nn.Module
+    ) -> tuple[str, ...]:
+        """Returns the names of frozen weights that no seed changes, as those of a pretrained body.
+
+        Args:
+            recipe: Any of a structure.
+            seed: What `body` was built with. Another is built beside it, once for each structure.
+            rows: Alike.
+            body: As `build` returned it.
+        """
+        mine, structure = frozen(body), recipe.structure
+        if not mine:
+            return ()
+        if structure not in self._shared:
+            _, other, _ = self.build(recipe, seed + 1, rows)
+            theirs = frozen(other)
+            self._shared[structure] = tuple(
+                name for name, x in mine.items() if name in theirs and torch.equal(x, theirs[name])
+            )
+        return self._shared[structure]
 
     def _sample(self, rows: Tensor) -> Tensor:
         """Returns training rows for model techniques to look at: of a table many, evenly spread."""

@@ -182,6 +182,7 @@ def _batches(
     When a batch is yielded, the layers that draw have their keys for its step.
     """
     examples, rows, program = population.examples, own["rows"], population.program
+    raw = program.acts_on_raw
     size, one = rows.shape[1], slice(index, index + 1)
     assert examples.targets is not None
     per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
@@ -189,7 +190,7 @@ def _batches(
     for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
         flat = chosen.flatten()
         inputs = {name: x[flat] for name, x in examples.inputs.items()}
-        if not program.acts_on_raw:
+        if not raw:
             inputs = population.front(inputs)
         pieces = {name: torch.split(x.unsqueeze(0), size, dim=1) for name, x in inputs.items()}
         targets_of = examples.targets[flat].unsqueeze(0)
@@ -200,7 +201,7 @@ def _batches(
             batch = Batch(
                 {name: piece[i] for name, piece in pieces.items()}, Targets(targets, weights, soft)
             )
-            if program.acts_on_raw:
+            if raw:
                 batch = program.transform(batch, values, keys[k][one], raw=True)
                 seen = population.front({name: x[0] for name, x in batch.inputs.items()})
                 batch = replace(batch, inputs={name: x.unsqueeze(0) for name, x in seen.items()})
