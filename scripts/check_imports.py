@@ -24,6 +24,7 @@ ROOMS = (
     "techniques",
     "listing",
     "recipe",
+    "modalities",
     "ledger",
     "training",
     "execution",

@@ -11,29 +11,33 @@ from torch import Tensor, nn
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
 from pawl.models.member_layers import freeze
-from pawl.models.nets import ImageNet, TabularNet
+from pawl.models.nets import Net
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
 
-_IMAGE_RANK = 3
+NetFactory = Callable[[ModelSpec], nn.Module]
+"""Returns a fresh network for inputs and outputs of such sizes."""
 
 
 class Adapter(nn.Module):
     """Calls the user's module the way it wants to be called.
 
-    A table reaches it as one float tensor `[B, F]` (numbers, missing indicators, one-hot
-    categories); anything else as the user's data gave it.
+    Args:
+        module: The user's.
+        schema: The data's.
+        one_vector: Whether all inputs reach it as one float tensor `[B, F]` (numbers, missing
+            indicators, one-hot categories); else they reach it as the data gave them.
     """
 
-    def __init__(self, module: nn.Module, schema: Schema) -> None:
+    def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
         super().__init__()
         self.module = module
-        self.table = schema.source == "table"
+        self.one_vector = one_vector
         self.inputs = schema.inputs
-        self.style: str = "single" if self.table else schema.style
+        self.style: str = "single" if one_vector else schema.style
         positional, keywords = _forward_arguments(module)
         needed = {item.name for item in schema.inputs if not item.is_mask}
         # A model that asks for no mask gets none.
@@ -48,7 +52,7 @@ class Adapter(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Calls the user's module with `Inputs`."""
-        if self.table:
+        if self.one_vector:
             return self.module(self._flatten(inputs))  # type: ignore[no-any-return]
         if self.style == "single_dict":
             return self.module(inputs)  # type: ignore[no-any-return]
@@ -93,16 +97,25 @@ def _forward_arguments(module: nn.Module) -> tuple[int | None, set[str] | None]:
     }
 
 
-def make_builder(schema: Schema, factory: ModelFactory | None) -> Builder:
-    """Returns what builds the task's module, before any technique changes it."""
+def make_builder(
+    schema: Schema, factory: ModelFactory | None, net: NetFactory, *, one_vector: bool
+) -> Builder:
+    """Returns what builds the task's module, before any technique changes it.
+
+    Args:
+        schema: The data's.
+        factory: The user's, or `None`.
+        net: Builds the network where the user gave none; unless it is a `Net`, it is called as a
+            user's is.
+        one_vector: See `Adapter`.
+    """
     spec = ModelSpec(inputs=schema.inputs, num_outputs=schema.num_outputs, kind=schema.kind)
 
     def build() -> nn.Module:
-        if factory is not None:
-            return Adapter(freeze(key_dropout(_call_factory(factory, spec))), schema)
-        if len(spec.inputs) == 1 and len(spec.inputs[0].shape) == _IMAGE_RANK:
-            return ImageNet(spec)
-        return TabularNet(spec)
+        module = net(spec) if factory is None else _call_factory(factory, spec)
+        if factory is None and isinstance(module, Net):
+            return module
+        return Adapter(freeze(key_dropout(module)), schema, one_vector=one_vector)
 
     def builder(seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

@@ -76,7 +76,7 @@ class Facts:
 
     Attributes:
         schema: The data's schema.
-        own_model: The user gave the model.
+        own_model: The model is the user's, or their modality's.
         own_loss: The user gave the loss.
         module: A freshly built module of the task, to look at, not to change.
         sample: A few rows of inputs as the module takes them.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pawl.data.types import Examples, Schema
 from pawl.errors import TrialError
 from pawl.kinds import KINDS
-from pawl.models import base_layers
+from pawl.modalities import modality_of
 from pawl.recipe import Recipe
 from pawl.techniques import DataTechnique, Split
 
@@ -77,7 +77,7 @@ def fit_split(
     Raises:
         TrialError: A technique made something of them that cannot train.
     """
-    split = Split(examples, rows, base_layers(schema, examples, rows))
+    split = Split(examples, rows, modality_of(schema).base_layers(schema, examples, rows))
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
         problem = _problem_with(split, examples) or _problem_with_soft(split, schema, own_loss)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.kinds import KINDS
-from pawl.models import Builder, Front, base_layers, frozen, make_builder
+from pawl.modalities import Modality, modality_of
+from pawl.models import Builder, Front, Net, frozen, make_builder
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -21,7 +22,7 @@ from pawl.training.checks import check_metric_works, check_model
 from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
 
-_SAMPLE_ROWS, _TABLE_ROWS = 4, 2048
+_SAMPLE_ROWS = 4
 CHECKED_ROWS = 32
 """Rows that a task is tried on at the start."""
 
@@ -36,7 +37,7 @@ class Problem:
         objective: What to improve.
         builder: Builds the model before any technique.
         loss: The user's loss, or `None`.
-        own_model: Whether the user gave the model.
+        own_model: Whether the model is the user's, or their modality's, and not one that pawl builds.
         compiled_steps: Steps that were compiled, by the stepper's key.
     """
 
@@ -60,18 +61,27 @@ class Problem:
         # Not above: it trains, by what knows problems.
         from pawl.training.trying import check_step  # noqa: PLC0415
 
+        modality = modality_of(data.schema)
         objective = make_objective(task.metric, task.direction, data.schema.kind)
+        builder = make_builder(
+            data.schema, task.model, modality.net, one_vector=modality.one_vector
+        )
         problem = cls(
             schema=data.schema,
             examples=data.development.to(device),
             objective=check_metric_works(objective, data.schema, data.test),
-            builder=make_builder(data.schema, task.model),
+            builder=builder,
             loss=task.loss,
-            own_model=task.model is not None,
+            own_model=task.model is not None or not isinstance(builder(0), Net),
         )
         problem.check()
         check_step(problem)
         return problem
+
+    @property
+    def modality(self) -> Modality:
+        """What the inputs are."""
+        return modality_of(self.schema)
 
     @property
     def device(self) -> torch.device:
@@ -138,14 +148,14 @@ class Problem:
         return self._shared[structure]
 
     def _sample(self, rows: Tensor) -> Tensor:
-        """Returns training rows for model techniques to look at: of a table many, evenly spread."""
-        count = min(len(rows), _TABLE_ROWS if self.schema.source == "table" else _SAMPLE_ROWS)
+        """Returns training rows for model techniques to look at, evenly spread."""
+        count = min(len(rows), self.modality.sample_rows)
         return rows[torch.linspace(0, len(rows) - 1, count, device=rows.device).long()]
 
     def facts(self) -> Facts:
         """Returns what techniques may know of the task."""
         rows = torch.arange(min(_SAMPLE_ROWS, len(self.examples)), device=self.device)
-        front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
+        front = Front(self.modality.base_layers(self.schema, self.examples, rows)).to(self.device)
         with torch.no_grad():
             sample = _to_cpu(front(self.examples.take(rows).inputs))
         return Facts(
@@ -164,7 +174,7 @@ class Problem:
             TaskError: The model or the loss raised, or its output has the wrong shape.
         """
         rows = torch.arange(min(CHECKED_ROWS, len(self.examples)), device=self.device)
-        front = Front(base_layers(self.schema, self.examples, rows)).to(self.device)
+        front = Front(self.modality.base_layers(self.schema, self.examples, rows)).to(self.device)
         with torch.no_grad():
             sample = _to_cpu(front(self.examples.take(rows).inputs))
         check_model(self.builder, self.schema, sample, self.targets[: len(rows)].cpu(), self.loss)

@@ -1,0 +1,16 @@
+"""What depends on what the inputs are: tables, images, arrays, and modalities of users' own."""
+
+from pawl.modalities.images import Images
+from pawl.modalities.modality import Modality
+from pawl.modalities.registry import modality_of, register_modality, unregister_modality
+from pawl.modalities.vectors import Table, Tensors
+
+__all__ = [
+    "Images",
+    "Modality",
+    "Table",
+    "Tensors",
+    "modality_of",
+    "register_modality",
+    "unregister_modality",
+]
