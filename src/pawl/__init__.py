@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
     from pawl.functions import tune
+    from pawl.modalities import register_modality
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
-    from pawl.search import register_sampler
+    from pawl.search import register_sampler, register_scheduler
     from pawl.single import compare, train
     from pawl.task import FunctionTask, Task
     from pawl.techniques import Technique, register
@@ -45,7 +46,9 @@ _HOMES = {
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
+    "register_modality": "pawl.modalities",
     "register_sampler": "pawl.search",
+    "register_scheduler": "pawl.search",
     "train": "pawl.single",
     "tune": "pawl.functions",
 }
@@ -65,7 +68,9 @@ __all__ = [
     "load",
     "optimize",
     "register",
+    "register_modality",
     "register_sampler",
+    "register_scheduler",
     "train",
     "tune",
 ]

@@ -21,8 +21,8 @@ from pawl.ledger import Ledger
 from pawl.options import Options
 from pawl.processes import one_process
 from pawl.report.summary import Summary
+from pawl.search import Strategy, check_sampler, contenders, make_scheduler, ranked, search, starts
 from pawl.search import baseline as default_baseline
-from pawl.search import check_sampler, contenders, ranked, search, starts
 from pawl.task import Task
 from pawl.techniques import Facts, technique
 from pawl.training.problem import Problem
@@ -65,6 +65,7 @@ def run_campaign(
     listener = listener or Silent()
     listener.phase("read", "data")
     check_sampler(options.sampler)
+    make_scheduler(options.scheduler, 0)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
     code = code_of(task)
@@ -174,8 +175,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         )
     pace = pacing.pace(session, baseline, options.trials, options.average)
     session.epochs = pace.epochs
-    only = options.only
-    trials = search(session, baseline, pace.search, options.sampler, only)
+    only, strategy = options.only, Strategy(options.sampler, options.scheduler)
+    trials = search(session, baseline, pace.search, strategy, only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
         best = (ranked(trials, sign, 1) or [baseline])[0]
@@ -185,9 +186,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         )
         if deadline is None:
             break
-        trials = search(
-            session, baseline, replace(pace.search, deadline=deadline), options.sampler, only
-        )
+        longer = replace(pace.search, deadline=deadline)
+        trials = search(session, baseline, longer, strategy, only)
 
     session.clock.floor = pacing.floor(session, pace)
     good = starts(baseline, session.facts, only)

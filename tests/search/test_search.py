@@ -12,7 +12,7 @@ from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, search
 
 
-def test_a_neighbor_of_the_best_has_a_structure_that_is_new(tmp_path: Path) -> None:
+def test_behind_the_known_recipes_structures_are_new(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "campaign", {}) as ledger:
         session = Session(problem("table"), ledger, 0, epochs=1)
         start = baseline(session.facts)
@@ -20,7 +20,7 @@ def test_a_neighbor_of_the_best_has_a_structure_that_is_new(tmp_path: Path) -> N
         trials = search(session, start, plan)
     assert len(trials) == 16
     structures = [Recipe.from_dict(trial.recipe).structure for trial in trials]
-    neighbors = [i for i, trial in enumerate(trials) if "neighbor" in trial.role]
-    assert len(neighbors) >= 4
-    for index in neighbors:
+    proposed = [i for i, trial in enumerate(trials) if "sampler" in trial.role]
+    assert len(proposed) >= 4
+    for index in proposed:
         assert structures[index] not in structures[:index]

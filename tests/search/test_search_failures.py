@@ -19,8 +19,8 @@ from pawl.ledger import Ledger
 from pawl.search import SearchPlan, baseline, search
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.halving import Searched, Seat
-from pawl.search.space import Params
+from pawl.search.generation import Searched, Seat
+from pawl.search.protocols import Params
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem

@@ -15,8 +15,9 @@ from pawl.execution import Plan, TrainingWay
 from pawl.recipe import Recipe
 from pawl.search.board import Board, Rungs
 from pawl.search.failures import run_or_record
-from pawl.search.halving import Searched, Seat, rung_passed
-from pawl.search.space import Params
+from pawl.search.generation import Searched, Seat, rung_passed
+from pawl.search.protocols import Params
+from pawl.search.schedulers import Halving
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -58,17 +59,19 @@ def generation(
 
 
 def test_rungs_are_passed_once_and_the_last_one_counts() -> None:
-    assert rung_passed(0.0, 0.1) is None
-    assert rung_passed(0.0, 1 / 9) == 0
-    assert rung_passed(1 / 9, 0.3) is None
-    assert rung_passed(0.1, 0.2) == 0
-    assert rung_passed(0.3, 1 / 3) == 1
-    assert rung_passed(0.0, 1.0) == 1
-    assert rung_passed(0.5, 1.0) is None
+    shares = (1 / 9, 1 / 3)
+    assert rung_passed(0.0, 0.1, shares) is None
+    assert rung_passed(0.0, 1 / 9, shares) == 0
+    assert rung_passed(1 / 9, 0.3, shares) is None
+    assert rung_passed(0.1, 0.2, shares) == 0
+    assert rung_passed(0.3, 1 / 3, shares) == 1
+    assert rung_passed(0.0, 1.0, shares) == 1
+    assert rung_passed(0.5, 1.0, shares) is None
+    assert rung_passed(0.0, 1.0, ()) is None
 
 
 def test_the_best_third_of_those_seen_at_a_rung_goes_on() -> None:
-    rungs = Rungs()
+    rungs = Rungs(Halving())
     for score in range(9):
         rungs.add(0, score, float(score))
     assert [rungs.goes_on(0, float(score)) for score in range(9)] == [False] * 6 + [True] * 3

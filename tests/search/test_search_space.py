@@ -21,7 +21,7 @@ from pydantic import Field
 
 from pawl.recipe import Recipe
 from pawl.search import Space, baseline, fitting, starts
-from pawl.search.space import Params
+from pawl.search.protocols import Params
 from pawl.techniques import (
     Facts,
     GradientTechnique,

@@ -19,7 +19,7 @@ from pawl.execution.packing import _packs
 from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.halving import Seat
+from pawl.search.generation import Seat
 from pawl.techniques import DataTechnique, Split, register, unregister
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population, Stepper

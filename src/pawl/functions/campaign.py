@@ -33,7 +33,7 @@ from pawl.ledger import TrialRecord
 from pawl.options import TuneOptions
 from pawl.report.summary import Effect
 from pawl.search import check_sampler
-from pawl.search.space import Params
+from pawl.search.protocols import Params
 from pawl.task import FunctionTask
 
 SETTINGS_FILE = "settings.json"

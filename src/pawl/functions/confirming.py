@@ -10,7 +10,7 @@ from pawl.evidence.looks import sequential_p, spending
 from pawl.evidence.tests import ALPHA, Comparison, holm
 from pawl.functions.compared import Scores, compare, counted
 from pawl.functions.runs import Asked, Runs
-from pawl.search.space import Params
+from pawl.search.protocols import Params
 
 LOOKS = (5, 10, 20)
 _END_SHARE = 0.04

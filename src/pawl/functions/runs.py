@@ -17,7 +17,7 @@ from pawl.execution import Clock, Heartbeat, Listener, Lost, Silent
 from pawl.execution.executors import executor_with
 from pawl.functions.space import FunctionSpace
 from pawl.ledger import Ledger, TrialRecord
-from pawl.search.space import Params
+from pawl.search.protocols import Params
 from pawl.task import FunctionTask
 
 SCORE = "score"

@@ -7,8 +7,8 @@ from statistics import fmean
 
 from pawl.functions.runs import Asked, Runs, id_of
 from pawl.ledger import TrialRecord
-from pawl.search.sampler import TrialResult, make_sampler
-from pawl.search.space import Params
+from pawl.search.protocols import Params, TrialResult
+from pawl.search.samplers import make_sampler
 
 SEARCH_SHARE, RACE_SHARE = 0.45, 0.15
 """Parts of a budget until whose end the search, and then the race, may go on; the rest is for pairs."""
@@ -17,7 +17,7 @@ _MOST_REPEATS = 3
 
 
 def search(
-    runs: Runs, start: TrialRecord, trials: int | None, name: str = "tpe"
+    runs: Runs, start: TrialRecord, trials: int | None, name: str = "edits"
 ) -> list[TrialRecord]:
     """Returns the trials of the search, the baseline's run first.
 
@@ -46,7 +46,7 @@ def search(
         sampler = make_sampler(name, runs.space, runs.seed, generation, history)
         known = {trial.recipe_id for trial in found}
         asked: dict[str, Params] = {}
-        for params in sampler.ask_members({}, wanted):
+        for params in sampler.members({}, wanted):
             whole = runs.space.baseline | params
             if id_of(whole) not in known:
                 asked[id_of(whole)] = whole

@@ -15,7 +15,8 @@ from optuna.distributions import (
 from pydantic import BaseModel, ValidationError
 
 from pawl.errors import TaskError, did_you_mean
-from pawl.search.space import Params, distribution_of
+from pawl.search.protocols import Params
+from pawl.search.space import distribution_of
 from pawl.task import FunctionTask
 
 _FORMS = "(low, high), (low, high, 'log'), a list of choices, or one of optuna's distributions"
@@ -35,6 +36,7 @@ class FunctionSpace:
     Attributes:
         distributions: Optuna's distributions by setting.
         baseline: What the search starts from and is compared with.
+        off: Empty: nothing comes in or goes.
 
     Raises:
         TaskError: A range or a default is missing or wrong.
@@ -67,6 +69,7 @@ class FunctionSpace:
         self.distributions: dict[str, BaseDistribution] = {
             name: each for name, each in every.items() if only is None or name in only
         }
+        self.off: dict[str, Any] = {}
         self.baseline: Params = self._baseline(every, task.baseline or {})
 
     def _baseline(self, every: Mapping[str, BaseDistribution], given: Mapping[str, Any]) -> Params:
@@ -106,6 +109,10 @@ class FunctionSpace:
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns nothing: runs share no structure."""
         return {}
+
+    def effective(self, params: Mapping[str, Any]) -> str:
+        """Returns one identifier for all: there is no structure."""
+        return ""
 
 
 def _ranged(name: str, given: Any) -> BaseDistribution:

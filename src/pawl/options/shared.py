@@ -64,9 +64,9 @@ class SearchOptions(OptionsModel):
         "function: settings); all by default.",
     )
     sampler: str = Field(
-        default="tpe",
-        description="How the search proposes: tpe, random, or one of your own by "
-        "`pawl.register_sampler`.",
+        default="edits",
+        description="How the search proposes: edits (few edits of good recipes, settings by TPE; of a "
+        "function TPE), tpe, random, or one of your own by `pawl.register_sampler`.",
     )
     deliver: Deliver = Field(
         default="likely",

@@ -1,34 +1,54 @@
 """The search over techniques and settings: space, samplers, halving, generations."""
 
-from pawl.search.ranking import best_trial, contenders, ranked
-from pawl.search.sampler import (
-    OptunaSampler,
-    Sampler,
-    TrialResult,
+from pawl.search.edits import EditSampler
+from pawl.search.optuna_sampler import OptunaSampler
+from pawl.search.protocols import Sampler, Searchable, TrialResult
+from pawl.search.ranking import contenders, ranked
+from pawl.search.samplers import (
     check_sampler,
     register_sampler,
     samplers,
     unregister_sampler,
 )
-from pawl.search.search import SearchPlan, search
+from pawl.search.schedulers import (
+    Halving,
+    Median,
+    Scheduler,
+    ToTheEnd,
+    make_scheduler,
+    register_scheduler,
+    schedulers,
+    unregister_scheduler,
+)
+from pawl.search.search import SearchPlan, Strategy, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
 
 __all__ = [
+    "EditSampler",
+    "Halving",
+    "Median",
     "OptunaSampler",
     "Sampler",
+    "Scheduler",
     "SearchPlan",
+    "Searchable",
     "Space",
+    "Strategy",
+    "ToTheEnd",
     "TrialResult",
     "baseline",
-    "best_trial",
     "check_sampler",
     "contenders",
     "fitting",
+    "make_scheduler",
     "ranked",
     "register_sampler",
+    "register_scheduler",
     "samplers",
+    "schedulers",
     "search",
     "starts",
     "unregister_sampler",
+    "unregister_scheduler",
 ]

@@ -12,15 +12,14 @@ comes at once, from the scores seen so far, and no worker waits for a slower one
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pawl.search.space import Params
+from pawl.search.protocols import Params
+from pawl.search.schedulers import Halving, Scheduler
 
-REDUCTION = 3
-"""Of the members that reach a rung, one in this many goes on."""
+_HALVING = Halving()
 
 
 @dataclass
@@ -28,9 +27,11 @@ class Rungs:
     """Scores seen at each rung, over one generation.
 
     Attributes:
+        scheduler: Decides by them who goes on.
         seen: Scores by rung and configuration, larger is better.
     """
 
+    scheduler: Scheduler
     seen: dict[int, dict[int, float]] = field(default_factory=dict)
 
     def add(self, rung: int, configuration: int, score: float) -> None:
@@ -38,9 +39,8 @@ class Rungs:
         self.seen.setdefault(rung, {})[configuration] = score
 
     def goes_on(self, rung: int, score: float) -> bool:
-        """Tells whether a score is among the best share of those seen at the rung."""
-        seen = sorted(self.seen[rung].values(), reverse=True)
-        return score >= seen[max(0, math.ceil(len(seen) / REDUCTION) - 1)]
+        """Tells whether a member with such a score at the rung goes on."""
+        return self.scheduler.goes_on(rung, score, tuple(self.seen[rung].values()))
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,24 @@ class Board:
         points: The generation's points.
         workers: How many workers will ask, numbered from zero.
         lockstep: Whether workers wait for each other.
+        scheduler: Decides at rungs who goes on.
 
     Attributes:
         dealt: By worker, the points that it got, by number.
     """
 
-    def __init__(self, points: Iterable[Params], workers: int = 1, *, lockstep: bool) -> None:
+    def __init__(
+        self,
+        points: Iterable[Params],
+        workers: int = 1,
+        *,
+        lockstep: bool,
+        scheduler: Scheduler = _HALVING,
+    ) -> None:
         self.lockstep = lockstep
         self.dealt: list[dict[int, Params]] = [{} for _ in range(workers)]
         self._points = enumerate(points)
-        self._rungs = Rungs()
+        self._rungs = Rungs(scheduler)
         self._next = dict.fromkeys(range(workers), 0)  # no worker reports an earlier step
         self._waiting: dict[int, Report] = {}
         self._pool = ThreadPoolExecutor(1)  # its thread starts at the first answer, after all forks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pawl.errors import PawlError
 from pawl.execution import Heartbeat, PassedOn, Plan, failed, out_of_memory, reason_of
-from pawl.search.halving import Configuration, Searched, Seat, run_generation
+from pawl.search.generation import Configuration, Searched, Seat, run_generation
 from pawl.training.problem import Problem
 
 

@@ -1,10 +1,7 @@
-"""Successive halving over a population, with places refilled.
+"""One generation: a population whose members are judged at rungs, with places refilled.
 
-All members of a generation have one structure. When a member reaches a rung it is compared with all
-of its generation that reached that rung so far; if it is not among the best share it is pruned, and
-the next configuration takes its place. Structures are not compared at rungs: a schedule that warms up
-looks worse early on, and so does a larger model. Reference: Li et al., "A System for Massively
-Parallel Hyperparameter Tuning" (ASHA), 2020.
+All members of a generation have one structure. When a member reaches a rung, a scheduler says by the
+scores there whether it goes on; if not it is pruned, and the next configuration takes its place.
 """
 
 from __future__ import annotations
@@ -14,13 +11,11 @@ from dataclasses import dataclass, field
 
 from pawl.execution import Heartbeat, Plan
 from pawl.search.board import Answer, Report
-from pawl.search.space import Params
+from pawl.search.protocols import Params
+from pawl.search.schedulers import Halving
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome, Run, Status
-
-SHARES = (1 / 9, 1 / 3)
-"""At which share of a trial's epochs members are judged, one for each rung."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +48,7 @@ class Seat:
     Args:
         ask: Takes a report to the board.
         make: Makes the member of a numbered point.
+        shares: At which shares of a trial's epochs members are judged, one for each rung.
 
     Attributes:
         waiting: Configurations without a place, in order.
@@ -63,8 +59,12 @@ class Seat:
     """
 
     def __init__(
-        self, ask: Callable[[Report], Answer], make: Callable[[int, Params], Member]
+        self,
+        ask: Callable[[Report], Answer],
+        make: Callable[[int, Params], Member],
+        shares: Sequence[float] = Halving().shares,
     ) -> None:
+        self.shares = shares
         self._ask, self._make = ask, make
         self._following = 0
         self.waiting: list[Configuration] = []
@@ -147,7 +147,7 @@ def run_generation(
         scores, due = run.scores(), run.until_due().tolist()
         reached: dict[int, tuple[int, float]] = {}
         for i in evaluated:
-            rung = rung_passed(*_shares(run, i))
+            rung = rung_passed(*_shares(run, i), seat.shares)
             if i not in leaving and rung is not None:
                 seat.training[i].rungs[rung] = scores[i]
                 reached[seat.training[i].number] = rung, scores[i]
@@ -159,9 +159,9 @@ def run_generation(
         fresh = seat.fill(len(leaving))
 
 
-def rung_passed(before: float, after: float) -> int | None:
+def rung_passed(before: float, after: float, shares: Sequence[float]) -> int | None:
     """Returns the rung that a member passes between two shares of its trial, or `None`."""
-    passed = [i for i, share in enumerate(SHARES) if before < share <= after + 1e-9]
+    passed = [i for i, share in enumerate(shares) if before < share <= after + 1e-9]
     return passed[-1] if passed else None
 
 

@@ -1,4 +1,4 @@
-"""The best of a search's trials, and who races."""
+"""The best recipes of a search, and who races."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 
 _MANY_PLACES = 4
-
-
-def best_trial(trials: Sequence[TrialRecord], sign: float) -> TrialRecord | None:
-    """Returns the trial with the best validation score among those that were not pruned."""
-    return next(iter(_best_first(trials, sign)), None)
 
 
 def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:

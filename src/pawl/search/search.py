@@ -1,16 +1,16 @@
 """The search: generations of one structure each, every one written to the ledger as a unit.
 
-The first generations try the baseline's neighborhood and recipes that are known to be good. Then two
-sources of structures take turns: the sampler's proposals, and the best recipe so far with one
-structural parameter changed. Inside a generation the sampler proposes the memberwise settings.
+The first generations try the baseline's neighborhood and recipes that are known to be good, then the
+sampler proposes. Inside a generation it proposes the memberwise settings.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pawl.errors import PawlError
 from pawl.execution import Ask, Heartbeat, Lost, Session, failed, reason_of, record_of, shared
@@ -18,10 +18,11 @@ from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.halving import Searched, Seat
-from pawl.search.proposals import points, propose_structure
-from pawl.search.sampler import TrialResult, make_sampler
-from pawl.search.space import Params, Space
+from pawl.search.generation import Searched, Seat
+from pawl.search.protocols import Params, TrialResult
+from pawl.search.samplers import make_sampler
+from pawl.search.schedulers import make_scheduler
+from pawl.search.space import Space
 from pawl.search.starts import starts
 from pawl.training.population import Member
 
@@ -46,11 +47,21 @@ class SearchPlan:
     deadline: float | None
 
 
+class Strategy(NamedTuple):
+    """How a search proposes and prunes: names of a sampler and a scheduler."""
+
+    sampler: str = "edits"
+    scheduler: str = "halving"
+
+
+_DEFAULT = Strategy()
+
+
 def search(
     session: Session,
     baseline: Recipe,
     plan: SearchPlan,
-    sampler: str = "tpe",
+    strategy: Strategy = _DEFAULT,
     only: Collection[str] | None = None,
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
@@ -75,7 +86,15 @@ def search(
         if not done:
             session.listener.phase("search", f"generation {generation + 1}")
         work = functools.partial(
-            _generation, session, space, plan, sampler, known, tuple(trials), generation, count
+            _generation,
+            session,
+            space,
+            plan,
+            strategy,
+            known,
+            tuple(trials),
+            generation,
+            count,
         )
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
         trials += unit.trials
@@ -96,7 +115,7 @@ def _generation(
     session: Session,
     space: Space,
     plan: SearchPlan,
-    name: str,
+    strategy: Strategy,
     known: Sequence[Recipe],
     trials: Sequence[TrialRecord],
     generation: int,
@@ -104,8 +123,11 @@ def _generation(
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     sign = session.problem.objective.sign
     history = [_told(trial, sign) for trial in trials]
-    sampler = make_sampler(name, space, session.rows.seed, generation, history)
-    source, first, structure = propose_structure(session, space, sampler, known, trials, generation)
+    sampler = make_sampler(strategy.sampler, space, session.rows.seed, generation, history)
+    is_known = generation < len(known)
+    source = "known recipe" if is_known else "sampler"
+    first = space.params(known[generation]) if is_known else sampler.ask()
+    scheduler = make_scheduler(strategy.scheduler, generation)
     train, valid = session.rows.search
 
     def make(number: int, params: Params) -> Member:
@@ -118,15 +140,15 @@ def _generation(
             if plan.deadline is not None and session.ledger.elapsed > plan.deadline:
                 raise StopIteration
 
-        seat = Seat(ask, make)
+        seat = Seat(ask, make, scheduler.shares)
         return run_or_record(session.problem, chosen, seat, width, heartbeat=check)
 
     def ended(number: int, params: Params, reason: str) -> Searched:
         return Searched(number, params, failed(make(number, params), reason), {})
 
-    representative = space.recipe({**space.params(space.baseline), **structure})
+    representative = space.recipe({**space.params(space.baseline), **space.structure(first)})
     probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
-    drawn = points(session, space, sampler, first, structure, count)
+    drawn = itertools.chain([first], sampler.members(first, count - 1))
     found: list[Searched] = []
     try:
         chosen = session.trainer.plan(representative)
@@ -137,7 +159,8 @@ def _generation(
     else:
         shares = _shares(min(plan.width, count), min(chosen.workers, count))
         # Where no clock ends the search, none may decide who is compared with whom either.
-        with Board(drawn, len(shares), lockstep=plan.deadline is None) as board:
+        lockstep = plan.deadline is None
+        with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
             pieces = [functools.partial(work, width) for width in shares]
             for piece, result in enumerate(session.trainer.confer(pieces, chosen, probe, board)):
                 if isinstance(result, Lost):

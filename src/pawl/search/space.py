@@ -22,9 +22,9 @@ from optuna.distributions import (
 from pydantic.fields import FieldInfo
 
 from pawl.recipe import Recipe
+from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, techniques
 
-Params = dict[str, Any]
 _NONE = "none"
 
 
@@ -43,6 +43,7 @@ class Space:
     Attributes:
         distributions: Optuna's distributions by parameter.
         structural: Parameters that all members of a fused population share.
+        off: By parameter that brings a technique in: the value by which it is out.
         left_out: Techniques that do not fit, with the reason.
     """
 
@@ -60,6 +61,7 @@ class Space:
                 self.techniques.append(t)
         self.distributions: dict[str, BaseDistribution] = {}
         self.structural: set[str] = set()
+        self.off: dict[str, Any] = {}
         self._declare()
 
     @functools.cached_property
@@ -77,9 +79,12 @@ class Space:
             choices = [_NONE, *names] if optional else names
             if len(choices) > 1:
                 self._add(f"choose:{group}", CategoricalDistribution(choices), structural=True)
+                if optional:
+                    self.off[f"choose:{group}"] = _NONE
         for t in self.techniques:
             if t.group is None and self._optional(t):
                 self._add(f"use:{t.name}", CategoricalDistribution([False, True]), structural=True)
+                self.off[f"use:{t.name}"] = False
             for key in _searched(t):
                 name = f"{t.name}.{key}"
                 distribution = distribution_of(t.settings.model_fields[key])
@@ -135,6 +140,10 @@ class Space:
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns the structural part of a point."""
         return {name: value for name, value in params.items() if name in self.structural}
+
+    def effective(self, params: Mapping[str, Any]) -> str:
+        """Identifies what a point's structure does: settings of what is out don't count."""
+        return self.recipe(params).structure
 
 
 def _searched(t: Technique) -> list[str]:

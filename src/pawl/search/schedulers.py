@@ -1,0 +1,160 @@
+"""Which members of a generation are trained to their end: halving, others, and users' own.
+
+All members of a generation have one structure. Structures are not compared at rungs: a schedule that
+warms up looks worse early on, and so does a larger model.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pawl.errors import TaskError, did_you_mean, first_line
+
+
+class Scheduler(Protocol):
+    """Judges members at rungs. Any object with these may be registered.
+
+    It must hold no state: what it decides is a matter of what it is told, so that a generation that is
+    trained again after an interrupt goes the same way.
+    """
+
+    @property
+    def shares(self) -> Sequence[float]:
+        """Shares of a trial's epochs at which members are judged, a rung each: rising, in (0, 1)."""
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        """Tells whether a member goes on.
+
+        Args:
+            rung: The rung it has just reached, from 0.
+            score: Its score there, larger is better.
+            seen: The scores of all members of its generation that reached the rung so far, its own
+                among them.
+        """
+
+
+SchedulerFactory = Callable[[int], Scheduler]
+"""Makes a generation's scheduler, given the generation's number."""
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving without waiting: the best third of those seen at a rung so far goes on.
+
+    Reference: Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), 2020.
+    """
+
+    shares: tuple[float, ...] = (1 / 9, 1 / 3)
+    reduction: int = 3
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        """Tells whether a score is among the best share of those seen."""
+        ranked = sorted(seen, reverse=True)
+        return score >= ranked[max(0, math.ceil(len(ranked) / self.reduction) - 1)]
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median stopping rule: what is worse than the median of those seen so far is pruned.
+
+    Reference: Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017.
+    """
+
+    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        """Tells whether a score is no worse than the median."""
+        return score >= statistics.median(seen)
+
+
+@dataclass(frozen=True)
+class ToTheEnd:
+    """No member is pruned."""
+
+    shares: tuple[float, ...] = ()
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        """Tells that it goes on."""
+        return True
+
+
+_SCHEDULERS: dict[str, SchedulerFactory] = {
+    "halving": lambda _: Halving(),
+    "median": lambda _: Median(),
+    "none": lambda _: ToTheEnd(),
+}
+_SHIPPED = frozenset(_SCHEDULERS)
+
+
+class _Checked:
+    """A scheduler of the user's; what it raises or answers wrongly ends the campaign in one line."""
+
+    def __init__(self, name: str, factory: SchedulerFactory, generation: int) -> None:
+        self._name = name
+        try:
+            self._scheduler = factory(generation)
+            self.shares = tuple(float(share) for share in self._scheduler.shares)
+        except Exception as error:
+            raise self._raised(error) from error
+        rising = all(a < b for a, b in zip((0.0, *self.shares), (*self.shares, 1.0), strict=True))
+        if not rising:
+            raise TaskError(
+                f"the scheduler {name!r} has the shares {list(self.shares)}; allowed are rising numbers "
+                "between 0 and 1"
+            )
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        try:
+            return bool(self._scheduler.goes_on(rung, score, seen))
+        except Exception as error:
+            raise self._raised(error) from error
+
+    def _raised(self, error: Exception) -> TaskError:
+        return TaskError(
+            f"the scheduler {self._name!r} raised {type(error).__name__}: {first_line(error)}"
+        )
+
+
+def register_scheduler(name: str, factory: SchedulerFactory) -> None:
+    """Adds a scheduler of your own for this process; `--scheduler NAME` then takes it.
+
+    Raises:
+        TaskError: The name is taken.
+
+    Example:
+        >>> from pawl.search import Halving, register_scheduler, unregister_scheduler
+        >>> register_scheduler("gentle", lambda generation: Halving((0.25, 0.5), reduction=2))
+        >>> unregister_scheduler("gentle")
+    """
+    if name in _SCHEDULERS:
+        raise TaskError(f"a scheduler named {name!r} exists already; give yours another name")
+    _SCHEDULERS[name] = lambda generation: _Checked(name, factory, generation)
+
+
+def unregister_scheduler(name: str) -> None:
+    """Takes a scheduler that was registered out again; unknown names are ignored."""
+    if name not in _SHIPPED:
+        _SCHEDULERS.pop(name, None)
+
+
+def schedulers() -> tuple[str, ...]:
+    """Returns the names of all schedulers."""
+    return tuple(sorted(_SCHEDULERS))
+
+
+def make_scheduler(name: str, generation: int) -> Scheduler:
+    """Returns a generation's scheduler.
+
+    Raises:
+        TaskError: There is none of that name, or it is a user's and wrong.
+    """
+    if name not in _SCHEDULERS:
+        raise TaskError(
+            f"unknown scheduler {name!r}{did_you_mean(name, schedulers())}; there are: "
+            f"{', '.join(schedulers())}"
+        )
+    return _SCHEDULERS[name](generation)

@@ -1,0 +1,130 @@
+"""The default sampler: few edits of good recipes, and members around them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from problems import problem
+
+from pawl.recipe import Recipe
+from pawl.search import EditSampler, Space, TrialResult, baseline, starts
+from pawl.search.protocols import Params
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    facts = problem("table").facts()
+    return Space(baseline(facts), facts)
+
+
+@pytest.fixture(scope="module")
+def good(space: Space) -> list[Recipe]:
+    facts = problem("table").facts()
+    return [space.baseline, *starts(space.baseline, facts)]
+
+
+def told(space: Space, *recipes: Recipe) -> list[TrialResult]:
+    """Trials of these recipes, the first the best."""
+    return [TrialResult(space.params(r), 0.9 - 0.1 * i, None) for i, r in enumerate(recipes)]
+
+
+def edits(space: Space, before: Recipe, after: Params) -> int:
+    """Counts what a point has that a recipe has not, and the other way round."""
+    return len(space.recipe(after).changes(before))
+
+
+def test_edits_are_few_and_give_a_structure_that_was_not_tried(
+    space: Space, good: list[Recipe]
+) -> None:
+    history = told(space, *good[:3])
+    tried = {recipe.structure for recipe in good[:3]}
+    counts = []
+    for seed in range(60):
+        point = EditSampler(space, seed, history).ask()
+        assert space.recipe(point).structure not in tried
+        counts.append(min(edits(space, recipe, point) for recipe in good[:3]))
+    # An edit can change two techniques: what it brings in may shut another out.
+    assert max(counts) <= 8
+    assert np.median(counts) == 1
+
+
+def test_half_of_the_points_are_the_best_one_with_one_edit(
+    space: Space, good: list[Recipe]
+) -> None:
+    """Also where its neighbors by other edits score far worse, and a better trial was pruned."""
+    pruned = TrialResult(space.params(good[3]), 0.99, 2)
+    history = [*told(space, *good[:3]), pruned]
+    best = space.params(good[0])
+    one = 0
+    for seed in range(80):
+        point = EditSampler(space, seed, history).ask()
+        differing = [name for name, value in point.items() if value != best[name]]
+        one += len(differing) == 1
+    assert 30 <= one <= 65
+
+
+def test_what_comes_in_goes_or_changes_has_equal_chances(space: Space, good: list[Recipe]) -> None:
+    """However many techniques could come in: else recipes would only ever grow."""
+    recipe = max(good, key=lambda each: len(each.entries))
+    history = told(space, recipe)
+    grown = shrunk = 0
+    for seed in range(120):
+        after = space.recipe(EditSampler(space, seed, history).ask())
+        grown += len(after.entries) > len(recipe.entries)
+        shrunk += len(after.entries) < len(recipe.entries)
+    assert shrunk > 15
+    assert grown > 15
+    assert 0.4 < grown / shrunk < 2.5
+
+
+def test_edits_are_borrowed_from_other_good_recipes(space: Space, good: list[Recipe]) -> None:
+    """What another good recipe has comes into the best one more often than what none has."""
+    plain, other = good[0], max(good, key=lambda each: len(each.entries))
+    assert "early_stopping" in plain
+    theirs = {change.name for change in other.changes(plain)}
+    borrowed = foreign = 0
+    for seed in range(200):
+        after = space.recipe(EditSampler(space, seed, told(space, plain, other)).ask())
+        if (
+            "early_stopping" in after and len(after.entries) <= len(plain.entries) + 2
+        ):  # built on the plain one
+            came = {change.name for change in after.changes(plain)}
+            borrowed += bool(came & theirs)
+            foreign += bool(came - theirs)
+    assert borrowed / len(theirs) > foreign / (len(space.techniques) - len(theirs))
+
+
+def test_a_small_space_that_was_tried_is_tried_again(space: Space) -> None:
+    """It neither fails nor proposes the recipe itself for ever."""
+    facts = problem("table").facts()
+    small = Space(baseline(facts), facts, only=("dropout",))
+    tried = [
+        small.baseline,
+        small.baseline.with_("dropout"),
+    ]
+    point = EditSampler(small, 0, told(small, *tried)).ask()
+    assert small.recipe(point).structure in {recipe.structure for recipe in tried}
+
+
+def test_with_nothing_to_edit_a_point_is_drawn(space: Space) -> None:
+    failed = TrialResult(space.params(space.baseline), None, None)
+    for history in ([], [failed]):
+        assert set(EditSampler(space, 0, history).ask()) == set(space.distributions)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 20])
+def test_half_of_the_members_are_near_the_first(
+    space: Space, good: list[Recipe], count: int
+) -> None:
+    first = space.params(good[1])
+    found = list(EditSampler(space, 3, told(space, *good)).members(first, count))
+    assert len(found) == count
+    near = math.ceil(0.5 * count)
+    own = first["adamw.learning_rate"]
+    rates = [point["adamw.learning_rate"] / own for point in found]
+    assert all(1 / 30 < rate < 30 for rate in rates[:near])
+    assert len(set(rates)) == count
+    if count > 8:
+        assert np.median([abs(math.log(rate)) for rate in rates[:near]]) < math.log(4)
