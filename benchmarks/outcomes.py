@@ -69,7 +69,7 @@ def outcome(summary: Summary, what: dict[str, Any]) -> Summary:
 def report(folder: Path) -> Report:
     """Returns what the page of a finished campaign is made of."""
     kept = json.loads((folder / "artifacts" / "kept.json").read_text(encoding="utf-8"))["recipes"]
-    baseline, final = (Recipe.from_dict(kept[arm]) for arm in ("baseline", "final"))
+    baseline, final = (Recipe.from_dict(kept[arm][0]) for arm in ("baseline", "final"))
     with Ledger.open(folder) as ledger:
         summary = pawl.load(folder).summary
         return report_of(ledger, summary, baseline, final)

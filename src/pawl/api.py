@@ -15,7 +15,7 @@ from pawl.errors import LedgerError, TaskError, option
 from pawl.ledger import Ledger, new_folder
 from pawl.options import Call, Options, in_order, optimizing
 from pawl.recipe import Recipe
-from pawl.result import Result, load
+from pawl.result import Result, load_result
 from pawl.task import Task
 from pawl.techniques import technique
 from pawl.training.checks import check_task
@@ -82,7 +82,7 @@ def _resume(source: Any, call: Call, folder: Path, started: float) -> Result:
     options = _options_of(known, folder)
     _check_same(known, folder, call)
     if (folder / "summary.json").is_file():  # written last: nothing is left to do
-        return load(folder)
+        return load_result(folder)
     given = call.of_task()
     source = known["source"] if source is None else source
     missing = [name for name in known["objects"] if name not in given]
@@ -212,4 +212,4 @@ def _command(call: Call, source: Any, names: str) -> str:
     return f"pawl.optimize({', '.join([names, *arguments])})"
 
 
-__all__ = ["Result", "limits", "load", "optimize"]
+__all__ = ["Result", "limits", "optimize"]

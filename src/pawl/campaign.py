@@ -24,7 +24,7 @@ from pawl.report.summary import Summary
 from pawl.search import Strategy, check_sampler, contenders, make_scheduler, ranked, search, starts
 from pawl.search import baseline as default_baseline
 from pawl.task import Task
-from pawl.techniques import Facts, technique
+from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
 
 _MAX_EXTENSIONS = 5
@@ -230,6 +230,6 @@ def check_fit(facts: Facts, names: Iterable[str]) -> None:
         TaskError: One does not; the message has the reason.
     """
     for name in names:
-        reason = technique(name).fits(facts)
+        reason = refusal(technique(name), facts)
         if reason:
             raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from pawl.data import LoadedData
-from pawl.deployment import check_parity, measure, predict, to_onnx, write_bundle
+from pawl.deployment import check_parity, measure, predict, write_bundle
 from pawl.evidence import CampaignOutcome
 from pawl.execution import Heartbeat, Session
 from pawl.recipe import Recipe
@@ -19,7 +19,7 @@ from pawl.report.page import render
 from pawl.report.summary import Summary
 from pawl.task import Task
 from pawl.training.metrics import score
-from pawl.training.trained import Trained, untrained
+from pawl.training.trained import Predictor, untrained
 
 
 def deliver(
@@ -75,15 +75,15 @@ def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
     return time.process_time() - started
 
 
-def export_graph(trained: Trained, data: LoadedData) -> bytes:
-    """Returns a trained model as an ONNX graph, its predictions checked on test rows."""
-    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
-    check_parity(trained.model, graph, data.test)
+def export_graph(predictor: Predictor, data: LoadedData) -> bytes:
+    """Returns what predicts as an ONNX graph, its predictions checked on test rows."""
+    graph = predictor.graph(data.development.take(torch.arange(4)))
+    check_parity(predictor, graph, data.test)
     return graph
 
 
-def _exported(trained: Trained, data: LoadedData, _: Heartbeat) -> bytes:
-    return export_graph(trained, data)
+def _exported(predictor: Predictor, data: LoadedData, _: Heartbeat) -> bytes:
+    return export_graph(predictor, data)
 
 
 def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
@@ -122,7 +122,7 @@ def _leave(
         "versions": summary.versions,
     }
     write_bundle(
-        ledger, schema=data.schema, graph=graph, trained=found.test.final, task=described,
+        ledger, schema=data.schema, graph=graph, predictor=found.test.final, task=described,
         card=card(summary, final),
     )  # fmt: skip
     ledger.write_file("recipe.toml", final.to_toml().encode())

@@ -13,7 +13,7 @@ import torch
 
 from pawl.cores import cores
 from pawl.data import load, resolve_task, split_rows
-from pawl.deployment import check_parity, to_onnx
+from pawl.deployment import check_parity
 from pawl.environment import hardware, versions
 from pawl.execution import (
     Job,
@@ -27,12 +27,12 @@ from pawl.execution import (
     train_all,
 )
 from pawl.ledger import Ledger
-from pawl.models import Deployed
 from pawl.options import PlanOptions
 from pawl.search import baseline
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
+from pawl.training.trained import untrained
 
 _MUCH_SLOWER = 1.2
 _AN_HOURS_SHARE = 288.0
@@ -131,10 +131,9 @@ def _train() -> str:
 
 def _export() -> str:
     problem, member = _problem()
-    front, body, fitted = problem.build(member.recipe, 0, member.train)
-    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    fresh = untrained(problem, member.recipe, 0, member.train)
     rows = problem.examples.to("cpu")
-    difference = check_parity(model, to_onnx(model, rows.take(torch.arange(4))), rows)
+    difference = check_parity(fresh, fresh.graph(rows.take(torch.arange(4))), rows)
     return f"ONNX Runtime agrees with PyTorch to {difference:.1g}"
 
 

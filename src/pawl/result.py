@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import html
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pawl.deployment import Bundle
 from pawl.errors import LedgerError, first_line, go_on
+from pawl.functions import Tuned
+from pawl.functions.face import load as load_tuned
 from pawl.recipe import Recipe
+from pawl.report.assemble import render_folder
 from pawl.report.summary import Summary
 
 
@@ -24,6 +28,14 @@ class Result:
 
     folder: Path
     summary: Summary
+
+    def render(self) -> None:
+        """Writes the page anew, from the ledger.
+
+        Raises:
+            LedgerError: The ledger is missing or damaged.
+        """
+        render_folder(self.folder, self.summary)
 
     @property
     def report(self) -> Path:
@@ -67,24 +79,39 @@ def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{interval[0]:+.3g} to {interval[1]:+.3g}"
 
 
-def load(folder: str | Path) -> Result:
-    """Opens the folder of a finished campaign.
+def load(folder: str | Path) -> Result | Tuned:
+    """Opens the folder of a finished campaign: of `optimize`, or of `tune`.
 
     Raises:
         LedgerError: It holds none.
     """
     path = Path(folder)
     try:
-        summary = Summary.model_validate_json((path / "summary.json").read_text(encoding="utf-8"))
+        known = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = None
+    if isinstance(known, dict) and known.get("what") == "function":
+        return load_tuned(path)
+    return load_result(path)
+
+
+def load_result(folder: Path) -> Result:
+    """Opens the folder of a finished campaign of `optimize`.
+
+    Raises:
+        LedgerError: It holds none.
+    """
+    try:
+        text = (folder / "summary.json").read_text(encoding="utf-8")
+        return Result(folder, Summary.model_validate_json(text))
     except OSError:
         raise LedgerError(
-            f"{str(path)!r} holds no finished campaign (no summary.json); finish it with "
-            f"{go_on(path)}"
+            f"{str(folder)!r} holds no finished campaign (no summary.json); finish it with "
+            f"{go_on(folder)}"
         ) from None
     except ValueError as error:
         raise LedgerError(
-            f"{str(path / 'summary.json')!r} is damaged or of another version of pawl "
+            f"{str(folder / 'summary.json')!r} is damaged or of another version of pawl "
             f"({first_line(error)}); delete it and "
-            f"write it anew with {go_on(path)}"
+            f"write it anew with {go_on(folder)}"
         ) from None
-    return Result(path, summary)

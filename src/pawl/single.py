@@ -125,7 +125,9 @@ def _compared(
 ) -> Compared:
     with session.ledger:
         pairs = Pairs(session, "compare", torch.arange(len(session.problem.targets)))
-        found = look_by_look(session, pairs, second, {"first": first}, looks, "two recipes")
+        found = look_by_look(
+            session, pairs, second, {"first": first}, looks, "looks", what="two recipes"
+        )
         p_value, comparison = found["first"], pairs.compare(second, first)
         verdict = "no difference shown"
         if p_value <= ALPHA:
@@ -202,7 +204,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
             ledger,
             schema=data.schema,
             graph=graph,
-            trained=trained.final,
+            predictor=trained.final,
             task=task_json,
             card=card,
         )

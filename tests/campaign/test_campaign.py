@@ -62,7 +62,7 @@ def test_the_bundle_averages_the_models_of_the_first_pairs(done: Result) -> None
     models = [path for path in artifacts.glob("confirm-*") if "predictions" not in path.name]
     # Of these two recipes alone, and nothing is trained for the test.
     assert {path.stem.rpartition("-")[2] for path in models} == {
-        Recipe.from_dict(each).id for each in recipes
+        Recipe.from_dict(each).id for (each,) in recipes
     }
     assert not list(artifacts.glob("test-*-models*"))
     assert f"average of {final.averaged} models" in (done.folder / "bundle" / "card.md").read_text()

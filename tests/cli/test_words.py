@@ -15,6 +15,7 @@ import pawl
 from pawl import api
 from pawl.errors import DataError, LedgerError, PawlError, command_line_words, option, printable
 from pawl.recipe import Recipe
+from pawl.result import load
 from pawl.training.program import Namespace
 
 ESCAPE = "\x1b[31m\x07\x9b2J"
@@ -101,7 +102,7 @@ def test_options_are_named_as_they_are_given(capfd: pytest.CaptureFixture[str]) 
     for call in (
         lambda: api.optimize("t.csv", trials=1, out="taken"),
         lambda: api.optimize(resume="nowhere"),
-        lambda: api.load("taken"),
+        lambda: load("taken"),
         lambda: api.optimize("t.csv", budget=0.5, out="short"),
         lambda: api.optimize("t.csv", trials=1, device="cuda", executor="processes"),
     ):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pawl.data import load, read_like, split_rows
 from pawl.data.types import Examples, LoadedData
-from pawl.deployment import check_parity, predict, prediction_frame, to_onnx
+from pawl.deployment import check_parity, predict, prediction_frame
 from pawl.errors import PawlError
 from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.task import Task
@@ -160,8 +160,8 @@ def check_until_export(source: Any) -> None:
     if found is None:
         return
     data, trained, rows = found
-    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
-    check_parity(trained.model, graph, data.test)
+    graph = trained.graph(data.development.take(torch.arange(4)))
+    check_parity(trained, graph, data.test)
     got, expected = predict(graph, rows), run_torch(trained, rows)
     check_predictions(data, got, len(rows))
     scale = max(1.0, float(np.abs(expected).max()))

@@ -14,7 +14,7 @@ import torch
 from problems import frame, member, plain
 
 from pawl.data import load
-from pawl.deployment import Bundle, to_onnx, write_bundle, write_predictions
+from pawl.deployment import Bundle, write_bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
 from pawl.errors import BundleError, DataError, DataWarning
 from pawl.execution import Job, Plan, TrainingWay, train_all
@@ -33,10 +33,10 @@ def bundle_of(task: Task, folder: Path) -> Path:
     job = Job(member(plain(), epochs=8), keep=True)
     (result,) = train_all(problem, [job], lambda _: chosen)
     trained = from_outcome(problem, result.outcome)
-    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    graph = trained.graph(data.development.take(torch.arange(4)))
     with Ledger.create(folder, {}) as ledger:
         write_bundle(
-            ledger, schema=data.schema, graph=graph, trained=trained,
+            ledger, schema=data.schema, graph=graph, predictor=trained,
             task={"name": data.name, "metric": "roc_auc"}, card="# a card\n",
         )  # fmt: skip
     return folder

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from pawl.data import ModelSpec, load
 from pawl.data.types import Examples, LoadedData
-from pawl.deployment import BATCH_ROWS, check_parity, measure, predict, to_onnx
+from pawl.deployment import BATCH_ROWS, check_parity, measure, predict
 from pawl.errors import BundleError
 from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
-from pawl.training.trained import Trained, averaged, from_outcome
+from pawl.training.trained import Trained, blended, from_outcome
 
 SERIAL = Plan(TrainingWay("serial", 1), "for the test")
 
@@ -42,7 +42,7 @@ def exported(task: Task, recipe: Recipe) -> Exported:
     job = Job(one, torch.arange(len(data.test)), keep=True)
     (result,) = train_all(problem, [job], lambda _: SERIAL, examples=data.test)
     trained = from_outcome(problem, result.outcome)
-    graph = to_onnx(trained.model, data.development.take(torch.arange(4)))
+    graph = trained.graph(data.development.take(torch.arange(4)))
     assert result.predictions is not None
     return Exported(data, trained, graph, result.predictions)
 
@@ -63,7 +63,7 @@ def regression() -> Exported:
 def check(one: Exported, shape: tuple[int, ...]) -> np.ndarray:
     """Holds the graph, the rebuilt model and the population's own predictions equal."""
     onnx.checker.check_model(onnx.load_from_string(one.graph))
-    assert check_parity(one.trained.model, one.graph, one.data.test) < 1e-5
+    assert check_parity(one.trained, one.graph, one.data.test) < 1e-5
     got = predict(one.graph, one.data.test)
     assert got.shape == shape
     assert got.dtype == np.float32
@@ -107,11 +107,11 @@ def test_the_average_of_models_predicts_the_mean_of_their_predictions(regression
     jobs = [Job(member(regression.trained.recipe, seed, epochs=2), keep=True) for seed in range(2)]
     results = train_all(problem, jobs, lambda _: SERIAL)
     others = [from_outcome(problem, result.outcome) for result in results]
-    both = averaged(others)
-    assert averaged(others[:1]) is others[0]
+    both = blended(others)
+    assert blended(others[:1]) is others[0]
     assert both.num_parameters == 2 * others[0].num_parameters
-    graph = to_onnx(both.model, regression.data.development.take(torch.arange(4)))
-    assert check_parity(both.model, graph, regression.data.test) < 1e-5
+    graph = both.graph(regression.data.development.take(torch.arange(4)))
+    assert check_parity(both, graph, regression.data.test) < 1e-5
     inputs = tuple(regression.data.test.inputs[name] for name in both.model.names)
     with torch.no_grad():
         singles = [one.model(*inputs) for one in others]
@@ -178,7 +178,7 @@ def test_graphs_that_disagree_are_refused(table: Exported) -> None:
             values = onnx.numpy_helper.to_array(weights)
             weights.CopyFrom(onnx.numpy_helper.from_array(-values, weights.name))
     with pytest.raises(BundleError, match="differ by"):
-        check_parity(table.trained.model, wrong.SerializeToString(), table.data.test)
+        check_parity(table.trained, wrong.SerializeToString(), table.data.test)
 
 
 class Loops(nn.Module):
@@ -216,7 +216,7 @@ def test_a_graph_that_cannot_run_is_told_in_one_line(table: Exported) -> None:
     wrong = onnx.load_from_string(table.graph)
     wrong.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
     with pytest.raises(BundleError, match="cannot be run by ONNX Runtime") as caught:
-        check_parity(table.trained.model, wrong.SerializeToString(), table.data.test)
+        check_parity(table.trained, wrong.SerializeToString(), table.data.test)
     assert "\n" not in str(caught.value)
 
 

@@ -16,7 +16,6 @@ from pawl.execution import Session, Silent
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
 from pawl.training.population import Member
-from pawl.training.trained import predictions
 
 BETTER = BASE.with_("depth", layers=3)
 
@@ -137,13 +136,13 @@ def test_the_confirmed_models_are_tested_and_kept_and_nothing_is_trained(tmp_pat
         found = final_test(session, BASE, BETTER, rows, 0, average=3, pairs=pairs)
         assert len(session.asked) == trainings
         assert session.ledger.test_touches == 1
-        each = [predictions(pairs.load(BETTER, n), rows, session.problem.device) for n in range(5)]
+        each = [pairs.load(BETTER, n).predict(rows, session.problem.device) for n in range(5)]
     assert (found.models, found.averaged, found.result.gain.n) == (5, 3, 5)
     assert len({trial.recipe_id for trial in found.records}) == 2
     assert rows.targets is not None
     values = [float(score(session.problem.objective, one, rows.targets)) for one in each]
     assert found.result.final[0] == pytest.approx(np.mean(values))
-    both = predictions(found.final, rows, session.problem.device)
+    both = found.final.predict(rows, session.problem.device)
     assert torch.allclose(both, torch.stack(each[:3]).mean(0), atol=1e-6)
 
 
@@ -163,7 +162,7 @@ def test_a_single_model_is_of_all_rows(tmp_path: Path) -> None:
     with made_up(tmp_path, by_recipe({BASE.id: 2.0, BETTER.id: 1.0})) as session:
         pairs = compared(session, 5, keep=5)
         found = final_test(session, BASE, BETTER, rows_for(session), 1, average=1, pairs=pairs)
-        assert found.final.seed == session.rows.derive("test", "seed", 0)
+        assert found.final.parts[0].seed == session.rows.derive("test", "seed", 0)
     assert (found.models, found.averaged) == (6, 1)
 
 
@@ -179,9 +178,9 @@ def test_a_pair_that_failed_counts_as_a_constant_prediction(tmp_path: Path) -> N
         assert pairs.kept(BETTER) == [0, 2, 3, 4]
         assert pairs.kept(BASE) == [0, 1, 2, 3, 4]
         found = final_test(session, BASE, BETTER, rows, 0, average=5, pairs=pairs)
-        constant = session.problem.targets[pairs.member(BETTER, 1).train].double().mean()
+        constant = session.problem.targets[pairs.rows(BETTER, 1)].double().mean()
         device = session.problem.device
-        each = [predictions(pairs.load(BETTER, n), rows, device) for n in (0, 2, 3, 4)]
+        each = [pairs.load(BETTER, n).predict(rows, device) for n in (0, 2, 3, 4)]
     assert rows.targets is not None
     values = [float((rows.targets - one).abs().mean()) for one in each]
     values.append(float((rows.targets.double() - constant).abs().mean()))

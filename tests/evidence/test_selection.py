@@ -99,7 +99,7 @@ def test_looks_stop_as_soon_as_all_is_decided(tmp_path: Path) -> None:
     with made_up(tmp_path, world) as session:
         pairs = Pairs(session, "confirm", session.rows.parts[1])
         others = {"baseline": BASE, "same": WIDE}
-        found = look_by_look(session, pairs, DEEP, others, (5, 10, 20), "made up")
+        found = look_by_look(session, pairs, DEEP, others, (5, 10, 20), "made-up", what="made up")
         # What is decided is not trained further; what is equal takes every look.
         assert (len(pairs.of(BASE)), len(pairs.of(WIDE)), len(pairs.of(DEEP))) == (5, 20, 20)
         effect = pairs.compare(DEEP, BASE).effect
@@ -130,7 +130,14 @@ def test_a_look_that_time_runs_out_on_is_taken_with_what_there_is(
         session.clock.budget = 1000.0
         pairs = Pairs(session, "confirm", session.rows.parts[1])
         found = look_by_look(
-            session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up", per_pair=per_pair
+            session,
+            pairs,
+            DEEP,
+            {"baseline": BASE},
+            (5, 10),
+            "made-up",
+            what="made up",
+            per_pair=per_pair,
         )
         assert len(pairs.of(DEEP)) == len(pairs.of(BASE)) == min(5, there)
         if there == 0:
@@ -150,7 +157,9 @@ def test_where_time_runs_out_behind_a_look_it_was_the_last(tmp_path: Path) -> No
     with made_up(tmp_path, world) as session:
         session.clock.budget = 1000.0
         pairs = Pairs(session, "confirm", session.rows.parts[1])
-        found = look_by_look(session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made up")
+        found = look_by_look(
+            session, pairs, DEEP, {"baseline": BASE}, (5, 10), "made-up", what="made up"
+        )
         p_value = pairs.compare(DEEP, BASE).p_value
         assert len(pairs.of(DEEP)) == 5
         assert ALPHA < p_value < 1.0

@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 from problems import member, plain, problem
+from torch import nn
 
 from pawl.errors import PawlError
-from pawl.execution import Plan, TimingCache, TrainingWay, choosing, pick_executor, plan
+from pawl.execution import (
+    Plan,
+    TimingCache,
+    TrainingWay,
+    choosing,
+    pick_executor,
+    plan,
+    planner,
+)
 from pawl.execution.executors import can_fork
 from pawl.execution.measuring import Measured
 
@@ -140,3 +149,35 @@ def test_executors_that_are_not_there() -> None:
 def test_a_plan_survives_the_ledger() -> None:
     chosen = Plan(TrainingWay("fused", 32, compiled=True, workers=2), "for the test")
     assert Plan.from_dict(chosen.to_dict()) == chosen
+
+
+class Plain(nn.Module):
+    """Keeps `[B, 300]` twice for the backward pass: what goes into either of two products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 300, bias=False), nn.Linear(300, 2, bias=False)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.second(self.first(inputs["x"]).sigmoid())  # type: ignore[no-any-return]
+
+
+def test_activations_are_what_the_backward_pass_needs() -> None:
+    inputs = {"x": torch.randn(128, 4)}
+    # The inputs, and the sigmoid's result, which serves its own gradient and the second product's.
+    expected = 4 * 128 * (4 + 300)
+    assert planner._activations(nn.Identity(), Plain(), inputs) == expected
+    assert planner._activations(nn.Identity(), nn.Linear(4, 2), inputs) == 0  # it takes no dict
+
+
+def test_widths_leave_room_for_weights_and_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, body = problem("table"), Plain()
+    weights = 4 * planner._COPIES * (4 * 300 + 300 * 2)
+    for memory, activations, expected in (
+        (weights * 70 / planner._MEMORY_SHARE, 0, planner._WIDEST),
+        (weights * 7.5 / planner._MEMORY_SHARE, 0, 7),
+        (weights * 70 / planner._MEMORY_SHARE, int(weights * 70), 3),
+        (1.0, 1, 1),
+    ):
+        monkeypatch.setattr(planner, "memory_of", lambda _, memory=memory: int(memory))
+        assert planner._width(one, body, activations, workers=1) == expected

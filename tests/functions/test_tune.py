@@ -19,6 +19,7 @@ from terminal import run_here
 import pawl
 from pawl.errors import BudgetError, LedgerError, PawlError
 from pawl.execution import Clock
+from pawl.functions import Tuned
 from pawl.functions.compared import compare, counted, mean_with_interval
 from pawl.functions.confirming import confirm
 from pawl.functions.runs import Runs
@@ -57,7 +58,9 @@ def same(first: Path, second: Path) -> bool:
     return digests[0] == digests[1]
 
 
-def test_what_matters_is_found_and_proven(tmp_path: Path) -> None:
+def test_what_matters_is_found_and_proven(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     result = pawl.tune(task(), trials=TRIALS, out=tmp_path / "out")
     summary = result.summary
     assert (summary.proven, summary.delivered) == (True, "candidate")
@@ -73,6 +76,16 @@ def test_what_matters_is_found_and_proven(tmp_path: Path) -> None:
         e.effect is not None and e.effect.n == summary.confirmation.n for e in effects.values()
     )
     assert json.loads((tmp_path / "out" / "settings.json").read_text()) == result.settings
+    # Opened like any campaign, and its page written anew, the same.
+    again = pawl.load(tmp_path / "out")
+    assert isinstance(again, Tuned)
+    assert again == result
+    page = result.report.read_text()
+    result.report.unlink()
+    code, said, _ = run_here(capfd, "report", tmp_path / "out")
+    assert code == 0
+    assert "settings.json" in said
+    assert result.report.read_text() == page
     page = result.report.read_text()
     assert "Proven: loss falls" in page
     assert "<script" not in page

@@ -20,7 +20,7 @@ def test_behind_the_known_recipes_structures_are_new(tmp_path: Path) -> None:
         trials = search(session, start, plan)
     assert len(trials) == 16
     structures = [Recipe.from_dict(trial.recipe).structure for trial in trials]
-    proposed = [i for i, trial in enumerate(trials) if "sampler" in trial.role]
+    proposed = [i for i, trial in enumerate(trials) if trial.extra["source"] == "sampler"]
     assert len(proposed) >= 4
     for index in proposed:
         assert structures[index] not in structures[:index]

@@ -26,7 +26,7 @@ from pawl.training.population import Population, Stepper
 from pawl.training.problem import Problem
 from pawl.training.run import Run
 from pawl.training.serial import SerialStepper
-from pawl.training.trained import from_outcome, predictions
+from pawl.training.trained import from_outcome
 
 BARE = plain().without("standardize")
 
@@ -574,7 +574,7 @@ def test_frozen_weights_that_all_members_have_alike_are_held_once(given: bool) -
     (outcome,) = run.release(run.finished(), with_weights=[0])
     assert frozen.isdisjoint(outcome.buffers) == given
     model = from_outcome(problem, outcome)
-    alone = predictions(model, problem.examples, torch.device("cpu"))
+    alone = model.predict(problem.examples, torch.device("cpu"))
     assert alone.isfinite().all()
     first = model.tensors()
     weight = next(x for name, x in first.items() if name.endswith("body.weight"))

@@ -176,15 +176,17 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a finished campaign's report.html anew, and say where it is."""
-    from pawl.report.assemble import render_folder  # noqa: PLC0415
-    from pawl.result import load  # noqa: PLC0415
+    from pawl.result import Result, load  # noqa: PLC0415
 
     result = load(folder)
     if as_json:
         show.json_text(result.summary.to_json())
         return
-    render_folder(folder, result.summary)
-    show.campaign(result)
+    result.render()
+    if isinstance(result, Result):
+        show.campaign(result)
+    else:
+        show.tuned(result)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from pawl.deployment.bundle import Bundle, write_bundle
 from pawl.deployment.cost import BATCH_ROWS, Cost, measure
-from pawl.deployment.export import check_parity, predict, to_onnx
+from pawl.deployment.export import check_parity, predict
 from pawl.deployment.predictions import prediction_arrays, prediction_frame, write_predictions
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "predict",
     "prediction_arrays",
     "prediction_frame",
-    "to_onnx",
     "write_bundle",
     "write_predictions",
 ]

@@ -23,10 +23,13 @@ from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import check_graph, run, session
 from pawl.deployment.predictions import prediction_arrays, prediction_frame
+from pawl.deployment.rebuilding import rebuilt
 from pawl.errors import BundleError, first_line, printable
 from pawl.kinds import KINDS
 from pawl.ledger import Ledger
-from pawl.training.trained import Trained
+from pawl.models import Pipeline
+from pawl.task import ModelFactory
+from pawl.training.trained import Predictor
 
 MANIFEST = "manifest.json"
 FILES = ("model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md")
@@ -140,13 +143,29 @@ class Bundle:
             frame.insert(0, "file", [printable(file) for file in examples.files])
         return frame
 
+    def module(self, model: ModelFactory | None = None) -> Pipeline:
+        """Returns what predicts as a PyTorch module, with its trained weights, in evaluation mode.
+
+        It takes the schema's inputs in their order, as `read` gives them, and returns predictions. The
+        model inside is its `body`; of several, its `members` are such modules.
+
+        Args:
+            model: What makes your own model, as the campaign was given it; nothing for pawl's.
+
+        Raises:
+            BundleError: The module cannot be built from it, or predicts other than the graph.
+        """
+        folder = self.folder
+        graph = (folder / "model.onnx").read_bytes()
+        return rebuilt(self.schema, graph, str(folder / "model.safetensors"), model)
+
 
 def write_bundle(
     ledger: Ledger,
     *,
     schema: Schema,
     graph: bytes,
-    trained: Trained,
+    predictor: Predictor,
     task: dict[str, Any],
     card: str,
 ) -> Bundle:
@@ -156,15 +175,15 @@ def write_bundle(
         ledger: The campaign's.
         schema: How rows are read.
         graph: The exported model.
-        trained: The model it was exported from.
+        predictor: What it was exported from.
         task: What else `task.json` holds (JSON-ready).
         card: `card.md`.
     """
     content = {**task, "schema": schema.model_dump(mode="json")}
     files = {
         "model.onnx": graph,
-        "model.safetensors": trained.to_safetensors(),
-        "recipe.toml": trained.recipe.to_toml().encode(),
+        "model.safetensors": predictor.to_safetensors(),
+        "recipe.toml": predictor.parts[0].recipe.to_toml().encode(),
         "task.json": (json.dumps(content, indent=2) + "\n").encode(),
         "card.md": card.encode(),
     }

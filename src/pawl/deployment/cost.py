@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from pawl.data.types import Examples
-from pawl.deployment.export import OUTPUT, session
+from pawl.deployment.export import session
+from pawl.models import OUTPUT
 
 BATCH_ROWS = 64
 _REPEATS = 25

@@ -1,11 +1,7 @@
-"""From a trained model to an ONNX graph that takes raw inputs, checked against PyTorch."""
+"""ONNX graphs from raw inputs to predictions: run, and checked against what they were exported from."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,65 +12,11 @@ import torch
 
 from pawl.data.types import Examples
 from pawl.errors import BundleError, first_line
-from pawl.models import Pipeline
+from pawl.models import OUTPUT
+from pawl.training.trained import Predictor
 
-OUTPUT = "prediction"
 _PARITY_ROWS = 256
 _RELATIVE_TOLERANCE = 1e-3
-
-
-def to_onnx(model: Pipeline, sample: Examples) -> bytes:
-    """Returns the model as an ONNX graph with a free batch axis.
-
-    Args:
-        model: On the CPU.
-        sample: At least two rows to trace with.
-
-    Raises:
-        BundleError: The exporter cannot take the model.
-    """
-    tensors = tuple(sample.inputs[name] for name in model.names)
-    batch = torch.export.Dim("batch", min=1)
-    try:
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model,
-                tensors,
-                dynamo=True,
-                verbose=False,
-                input_names=list(model.names),
-                output_names=[OUTPUT],
-                dynamic_shapes=(tuple({0: batch} for _ in tensors),),
-            )
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # the exporter's own words say little
-            cause = cause.__cause__
-        raise BundleError(
-            f"the model cannot be exported to ONNX ({type(cause).__name__}: {first_line(cause)}); "
-            "its forward must be traceable: no branches on values, no conversions to numpy or float"
-        ) from error
-    assert program is not None
-    if any(not item.type.tensor_type.shape.dim[0].dim_param
-           for item in program.model_proto.graph.input):  # fmt: skip
-        raise BundleError(
-            f"the exported model would take {len(sample)} rows at a time and no other number: its "
-            "forward fixes it; ask for the number of rows by x.shape[0], not by len(x)"
-        )
-    return bytes(program.model_proto.SerializeToString())
-
-
-@contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
-    """Keeps the exporter's progress off the user's screen."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def session(graph: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -144,8 +86,8 @@ def run(
     return np.concatenate(parts)
 
 
-def check_parity(model: Pipeline, graph: bytes, rows: Examples) -> float:
-    """Runs rows through PyTorch and ONNX Runtime.
+def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
+    """Runs rows through what was exported, on the CPU, and through ONNX Runtime.
 
     Returns:
         The largest difference, relative to the largest prediction (at least 1).
@@ -155,8 +97,7 @@ def check_parity(model: Pipeline, graph: bytes, rows: Examples) -> float:
     """
     rows = rows.take(torch.arange(min(len(rows), _PARITY_ROWS)))
     onnx.checker.check_model(onnx.load_from_string(graph))
-    with torch.no_grad():
-        expected = model(*(rows.inputs[name] for name in model.names)).numpy()
+    expected = predictor.predict(rows, torch.device("cpu")).numpy()
     try:
         got = run(session(graph), rows)
     except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base

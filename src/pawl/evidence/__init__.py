@@ -1,5 +1,6 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
+from pawl.evidence.arms import Arm, Blend, Single, Training
 from pawl.evidence.confirmation import (
     LOOKS,
     Confirmation,
@@ -32,6 +33,8 @@ __all__ = [
     "ALPHA",
     "LIKELY_ENOUGH",
     "LOOKS",
+    "Arm",
+    "Blend",
     "CampaignOutcome",
     "Comparison",
     "Confirmation",
@@ -39,7 +42,9 @@ __all__ = [
     "FinalTest",
     "HoldoutScore",
     "Pairs",
+    "Single",
     "TestGain",
+    "Training",
     "Verdict",
     "confirm",
     "crossed",

@@ -115,8 +115,8 @@ def confirm(
     gate = {}
     if effort.looks and changes:
         gate = look_by_look(
-            session, pairs, candidate, {"baseline": baseline}, effort.looks, "the recipe",
-            per_pair=effort.per_pair,
+            session, pairs, candidate, {"baseline": baseline}, effort.looks, "headline",
+            what="the recipe", per_pair=effort.per_pair,
         )  # fmt: skip
         if not pairs.of(candidate):  # given up in the middle of the first look
             effort = replace(effort, looks=())
@@ -130,7 +130,7 @@ def confirm(
     comparisons, verdicts = 0, list[Verdict]()
     if proven:
         arms, looks = _ablations(session, pairs, baseline, candidate, changes)
-        found = look_by_look(session, pairs, candidate, arms, looks, "its changes")
+        found = look_by_look(session, pairs, candidate, arms, looks, "changes", what="its changes")
         corrected = holm(list(found.values()))
         adjusted = {n: max(p_value, p) for n, p in zip(found, corrected, strict=True)}
         verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
@@ -175,8 +175,9 @@ def look_by_look(
     candidate: Recipe,
     others: Mapping[str, Recipe],
     looks: Sequence[int],
-    what: str,
+    key: str,
     *,
+    what: str,
     per_pair: float = 0.0,
 ) -> dict[str, float]:
     """Compares the candidate with each other recipe, look by look; returns p-values over the looks.
@@ -186,6 +187,16 @@ def look_by_look(
     when corrected for all of them, is not trained further. Leaves the session's reserve. Where even so
     the time runs out in a look's middle, it is taken with the pairs there are, and is the last; without
     new ones, the look before was.
+
+    Args:
+        session: The campaign's.
+        pairs: Where they are trained.
+        candidate: What a positive effect favors.
+        others: What it is compared with, by name.
+        looks: Numbers of pairs.
+        key: Of the units, behind the pairs' purpose.
+        what: What is compared, for those who watch.
+        per_pair: Seconds of a pair of all of them, as far as is known before the first.
     """
     planned = spending(looks)
     taken, shares = list[int](), list[float]()
@@ -193,13 +204,13 @@ def look_by_look(
     combined = dict.fromkeys(others, 1.0)
     look, there = looks[0], 0
     while undecided := {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}:
-        key = f"{pairs.purpose}/{what}/{look}"
+        unit = f"{pairs.purpose}/{key}/{look}"
         session.listener.phase(
             pairs.purpose, f"{what}, {look} pairs of {1 + len(undecided)} recipes"
         )
         mine = {**undecided, "candidate": candidate}
         expected = (look - there) * (_per_pair(pairs, mine.values()) or per_pair)
-        before, there = there, _grown(session, pairs, mine, key, (there, look), expected)
+        before, there = there, _grown(session, pairs, mine, unit, (there, look), expected)
         if there == before:
             if shares:  # by the clock, not by results, so what is left of alpha is its
                 shares[-1] = 1.0 - sum(shares[:-1])
@@ -210,7 +221,7 @@ def look_by_look(
         following = 0
         if there == look:
             following = session.ledger.decide(
-                f"{key}/next",
+                f"{unit}/next",
                 partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),
             )
         taken.append(there)

@@ -12,14 +12,14 @@ from safetensors.torch import load
 
 from pawl.data.types import Examples
 from pawl.errors import TrialError
+from pawl.evidence.arms import arm_of
 from pawl.evidence.constant import constant_predictions, nothing_learned
 from pawl.evidence.gain import TestGain, gain_on_test
-from pawl.evidence.pairs import Pairs
+from pawl.evidence.pairs import Compared, Pairs
 from pawl.evidence.rounds import Arms, model_of, of_pairs, of_seeds, predictions_file, usable
 from pawl.execution import Session
 from pawl.ledger import TrialRecord, Unit
-from pawl.recipe import Recipe
-from pawl.training.trained import Trained, averaged
+from pawl.training.trained import Trained, blended
 
 _KEPT = "artifacts/kept.json"
 
@@ -32,7 +32,7 @@ class FinalTest:
         result: Gain, baseline and final with their intervals.
         baseline: The mean of the first usable baseline models.
         final: The mean of the first usable models of the final recipe: what is deployed.
-        records: The trainings of these recipes, whatever they were first for.
+        records: The trainings of these arms, whatever they were first for.
         models: Number of pairs of models.
         averaged: How many models `baseline` and `final` are the mean of.
         nothing_learned: By arm: why what is kept of it learned nothing; without the arms that did.
@@ -49,8 +49,8 @@ class FinalTest:
 
 def final_test(
     session: Session,
-    baseline: Recipe,
-    final: Recipe,
+    baseline: Compared,
+    final: Compared,
     test: Examples,
     seeds: int,
     more: Callable[[int, float], int] | None = None,
@@ -58,7 +58,7 @@ def final_test(
     average: int = 1,
     pairs: Pairs | None = None,
 ) -> FinalTest:
-    """Scores models of both recipes on the test rows, and keeps what is to be deployed.
+    """Scores models of both arms on the test rows, and keeps what is to be deployed.
 
     The confirmation's models come first: each pair shares fold and seed, and trained on all development
     rows but its fold, so that several have seen every row. What lacks trains anew, on all development
@@ -68,7 +68,7 @@ def final_test(
     Args:
         session: The campaign's.
         baseline: One arm.
-        final: The other; it may be the same recipe.
+        final: The other; it may be the same.
         test: The test rows.
         seeds: Paired seeds that are trained together; 0 for none.
         more: Is told how many pairs of models there are and what the last ones took (seconds per seed),
@@ -80,21 +80,22 @@ def final_test(
     Raises:
         TrialError: No training of an arm gave a usable model.
     """
-    arms = {"baseline": baseline, "final": final}
+    arms = {"baseline": arm_of(baseline), "final": arm_of(final)}
+    same = arms["baseline"].id == arms["final"].id
     ledger, units = session.ledger, list[Unit]()
     records = list[TrialRecord]()
     if pairs is not None and pairs.keep:
         session.listener.phase("test", "the confirmed models on the test rows")
         work = partial(of_pairs, session, arms, test, "test/pairs", pairs)
         units.append(ledger.compute("test/pairs", "test", work))
-        ids = {recipe.id for recipe in arms.values()}
+        ids = {each.recipe.id for arm in arms.values() for each in arm.trainings}
         records += [r for r in pairs.records if r.recipe_id in ids and r.epochs == session.epochs]
     done, count = sum(len(unit.payload["counted"]) for unit in units), seeds
     if not all(usable(units, name) for name in arms):
         count = max(1, count)
     trained = 0
     while count:
-        session.listener.phase("test", _described(trained, count, same=baseline == final))
+        session.listener.phase("test", _described(trained, count, same=same))
         key = f"test/{len(units)}"
         keep = {name: average - len(usable(units, name)[:average]) for name in arms}
         if average == 1:
@@ -109,7 +110,7 @@ def final_test(
     if pairs is not None:
         pairs.drop_models(but=list(arms.values()))
     kept = _kept(units, arms, average, records)
-    recipes = {name: recipe.to_dict() for name, recipe in arms.items()}
+    recipes = {name: [t.recipe.to_dict() for t in arm.trainings] for name, arm in arms.items()}
     ledger.write_file(_KEPT, json.dumps({"recipes": recipes}).encode())
     counted = [label for unit in units for label in unit.payload["counted"]]
     places = {name: [counted.index(label) for label in each] for name, each in kept.items()}
@@ -132,7 +133,7 @@ def final_test(
         for name in arms
     }
     models = {
-        name: averaged([model_of(session, pairs, units, arms[name], label) for label in labels])
+        name: blended([model_of(session, pairs, units, arms[name], label) for label in labels])
         for name, labels in kept.items()
     }
     return FinalTest(
@@ -159,7 +160,7 @@ def _kept(
         if not found[name]:
             reasons = {trial.reason for trial in records if trial.reason}
             why = "; ".join(sorted(reasons)) or "its predictions of the test rows are not finite"
-            same = arms["baseline"] == arms["final"]
+            same = arms["baseline"].id == arms["final"].id
             which = "final model" if same else f"model of the {name} recipe"
             raise TrialError(f"no {which} could be trained ({why}); check the model and the data")
     count = min(average, *(len(each) for each in found.values()))

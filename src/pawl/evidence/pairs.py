@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from pawl.evidence.arms import Arm, Training, arm_of
 from pawl.evidence.constant import constant_predictions, has_value, no_better, same_for_all
 from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score
 from pawl.evidence.tests import Comparison
@@ -21,7 +23,9 @@ from pawl.training.population import Member
 from pawl.training.trained import Trained, from_outcome, load_model, save_models
 
 _PREDICTIONS = "predictions.safetensors"
-_Arm = tuple[str, int]  # an arm's id and the number of a pair
+_Model = tuple[str, int]  # an id of a training or an arm, and the number of a pair
+Compared = Recipe | Arm
+"""What pairs compare; a recipe stands for the arm of its own models."""
 
 
 class Pairs:
@@ -36,8 +40,8 @@ class Pairs:
 
     Attributes:
         records: All trainings so far.
-        judged: By recipe id and pair: the score on the rows held out, and each row's part in it; `None`
-            for a training that failed. Arms of the same recipe share their trainings.
+        judged: By arm and pair: the score on the rows held out, and each row's part in it; `None` where
+            a training failed. Arms share equal trainings.
         folds: Pairs that hold out every row once.
     """
 
@@ -50,9 +54,10 @@ class Pairs:
         self.records: list[TrialRecord] = []
         self.judged: dict[str, dict[int, HoldoutScore | None]] = {}
         self._constants: dict[int, HoldoutScore | None] = {}
-        self._flat: dict[_Arm, bool] = {}
+        self._flat: dict[_Model, bool] = {}
         self._rows, self.folds = rows, session.rows.num_folds(rows, folds)
-        self._files: dict[_Arm, str] = {}
+        self._models: dict[_Model, str] = {}  # by training: the file with its model
+        self._predictions: dict[_Model, tuple[str, str]] = {}  # file and name; "" where it failed
         self._splits: dict[int, Resplit] = {}
         self._slack = 1.0  # by the clock over the sum of the trainings' times, in the last unit
 
@@ -62,101 +67,141 @@ class Pairs:
             self._splits[pair] = found
         return self._splits[pair]
 
-    def run(
-        self, key: str, arms: Mapping[str, Recipe], pairs: Sequence[int], epochs: float = 1.0
-    ) -> bool:
+    def run(self, key: str, arms: Mapping[str, Compared], pairs: Sequence[int]) -> bool:
         """Trains what is missing of these arms on these pairs, as one unit of the ledger.
 
         Returns whether they are all there; `False` if the time ran out in the middle.
 
         Args:
             key: The unit's name.
-            arms: Recipes by the name of their arm.
+            arms: By their names.
             pairs: Numbers of the pairs.
-            epochs: Length of the trainings relative to the campaign's (equal-time comparisons).
         """
-        wanted: dict[_Arm, tuple[str, Recipe]] = {}
-        for name, recipe in arms.items():
+        compared = {name: arm_of(given) for name, given in arms.items()}
+        wanted: dict[_Model, tuple[str, Training]] = {}
+        for name, arm in compared.items():
+            for training in arm.trainings:
+                for pair in pairs:
+                    if (training.id, pair) not in self._predictions:
+                        wanted.setdefault((training.id, pair), (name, training))
+        if wanted and not self._trained(key, wanted):
+            return False
+        for arm in compared.values():
             for pair in pairs:
-                if pair not in self.judged.get(self._id(recipe, epochs), {}):
-                    wanted.setdefault((self._id(recipe, epochs), pair), (name, recipe))
-        if not wanted:
-            return True
+                if pair not in self.judged.setdefault(arm.id, {}):
+                    self._judge_arm(arm, pair)
+        return True
+
+    def _trained(self, key: str, wanted: Mapping[_Model, tuple[str, Training]]) -> bool:
         digest = hashlib.sha256(f"{self.purpose}/{key}".encode()).hexdigest()[:12]
         files = f"artifacts/{self.purpose}-{digest}"
-        unit = self.session.attempt(key, self.purpose, lambda: self._train(wanted, epochs, files))
+        unit = self.session.attempt(key, self.purpose, lambda: self._train(wanted, files))
         if unit is None:
             return False
         self.records += unit.trials
-        trained = sum(record.seconds for record in unit.trials)
-        self._slack = max(1.0, unit.seconds / trained) if trained else 1.0
+        spent = sum(record.seconds for record in unit.trials)
+        self._slack = max(1.0, unit.seconds / spent) if spent else 1.0
         self.session.note(unit.trials)
-        predictions = load(self.session.ledger.read_file(f"{files}-{_PREDICTIONS}"))
-        for index, (arm, pair) in enumerate(wanted):
-            predicted = predictions.get(str(index))
-            self.judged.setdefault(arm, {})[pair] = (
-                None if predicted is None else self._judge(pair, predicted)
-            )
-            self._flat[arm, pair] = predicted is not None and same_for_all(predicted)
-            if pair < self.keep and epochs == 1.0:
-                self._files[arm, pair] = f"{files}-{arm}.safetensors"
+        file = f"{files}-{_PREDICTIONS}"
+        names = set(load(self.session.ledger.read_file(file)))
+        for index, ((id_, pair), (_, training)) in enumerate(wanted.items()):
+            self._predictions[id_, pair] = file, str(index) if str(index) in names else ""
+            if self._keeps(training, pair):
+                self._models[id_, pair] = f"{files}-{id_}.safetensors"
         return True
 
+    def _keeps(self, training: Training, pair: int) -> bool:
+        return pair < self.keep and training.length == 1.0
+
     def _train(
-        self, wanted: Mapping[_Arm, tuple[str, Recipe]], epochs: float, files: str
+        self, wanted: Mapping[_Model, tuple[str, Training]], files: str
     ) -> tuple[dict[str, Any], list[TrialRecord]]:
-        """Trains arms; leaves their predictions of the rows held out, by their place, and models."""
-        session, jobs, roles = self.session, [], []
-        for (_, pair), (name, recipe) in wanted.items():
-            keep = pair < self.keep and epochs == 1.0
-            jobs.append(
-                Job(self.member(recipe, pair, epochs), self._split(pair).holdout, keep=keep)
+        """Leaves predictions of the rows held out, by their place among `wanted`, and models."""
+        session = self.session
+        jobs = [
+            Job(
+                self._member(training, pair), self._split(pair).holdout,
+                keep=self._keeps(training, pair),
             )
-            roles.append(f"{name} #{pair}")
+            for (_, pair), (_, training) in wanted.items()
+        ]  # fmt: skip
         results = session.trainer.train(jobs)
-        kept = {
+        left = {
             str(index): result.predictions.cpu().contiguous()
             for index, result in enumerate(results)
             if result.predictions is not None
         }
-        session.ledger.write_file(f"{files}-{_PREDICTIONS}", save(kept))
-        for arm in dict.fromkeys(id_ for id_, _ in wanted):
+        session.ledger.write_file(f"{files}-{_PREDICTIONS}", save(left))
+        for wanted_id in dict.fromkeys(id_ for id_, _ in wanted):
             models = {
                 str(pair): from_outcome(session.problem, result.outcome)
                 for result, (id_, pair) in zip(results, wanted, strict=True)
-                if id_ == arm and result.outcome.weights is not None
+                if id_ == wanted_id and result.outcome.weights is not None
             }
             if models:
-                save_models(session.ledger, f"{files}-{arm}.safetensors", models)
+                save_models(session.ledger, f"{files}-{wanted_id}.safetensors", models)
         return {}, [
-            record_of(r.outcome, self.purpose, role, f"{self.purpose} {pair}", holdout=r.score)
-            for r, role, (_, pair) in zip(results, roles, wanted, strict=True)
+            record_of(
+                r.outcome,
+                self.purpose,
+                f"{name} #{pair}",
+                f"{self.purpose} {pair}",
+                holdout=r.score,
+                extra={"arm": name},
+            )
+            for r, ((_, pair), (name, _)) in zip(results, wanted.items(), strict=True)
         ]
 
-    def member(self, recipe: Recipe, pair: int, epochs: float = 1.0) -> Member:
-        """Returns an arm's training of a pair."""
-        session, split = self.session, self._split(pair)
-        length = max(1, round(session.epochs * epochs))
-        seed = session.rows.derive(self.purpose, "seed", pair)
-        return session.rows.member(recipe, seed, split.train, split.valid, length)
+    def _judge_arm(self, arm: Arm, pair: int) -> None:
+        """Scores an arm whose trainings of a pair have ended."""
+        parts = [self._predicted(training, pair) for training in arm.trainings]
+        good = [part for part in parts if part is not None]
+        predicted = arm.combined(good) if len(good) == len(parts) else None
+        self.judged[arm.id][pair] = None if predicted is None else self._judge(pair, predicted)
+        self._flat[arm.id, pair] = predicted is not None and same_for_all(predicted)
 
-    def kept(self, *recipes: Recipe) -> list[int]:
-        """Returns the pairs whose models of all these recipes are in the campaign's folder."""
-        arms = [self.judged.get(recipe.id, {}) for recipe in recipes]
+    def _predicted(self, training: Training, pair: int) -> Tensor | None:
+        file, name = self._predictions[training.id, pair]
+        if not name:
+            return None
+        with safe_open(self.session.ledger.folder / file, framework="pt") as opened:
+            found: Tensor = opened.get_tensor(name)
+        return found
+
+    def _member(self, training: Training, pair: int) -> Member:
+        session, split = self.session, self._split(pair)
+        length = max(1, round(session.epochs * training.length))
+        seed = session.rows.derive(self.purpose, "seed", pair)
+        return session.rows.member(training.recipe, seed, split.train, split.valid, length)
+
+    def rows(self, given: Compared, pair: int) -> Tensor:
+        """Returns the rows that an arm's model of a pair trained on; all of them where it is several."""
+        each = [self._member(training, pair).train for training in arm_of(given).trainings]
+        found: Tensor = torch.unique(torch.cat(each))
+        return found
+
+    def kept(self, *given: Compared) -> list[int]:
+        """Returns the pairs whose models of all these arms are in the campaign's folder."""
+        arms = [self.judged.get(arm_of(each).id, {}) for each in given]
         return [pair for pair in range(self.keep) if all(arm.get(pair) for arm in arms)]
 
-    def load(self, recipe: Recipe, pair: int) -> Trained:
+    def load(self, given: Compared, pair: int) -> Trained:
         """Returns a model that is kept."""
-        return load_model(
-            self.session.ledger, self._files[recipe.id, pair], str(pair),
-            self.session.problem, self.member(recipe, pair).train,
-        )  # fmt: skip
+        arm, session = arm_of(given), self.session
+        models = [
+            load_model(
+                session.ledger, self._models[training.id, pair], str(pair),
+                session.problem, self._member(training, pair).train,
+            )
+            for training in arm.trainings
+        ]  # fmt: skip
+        return arm.predictor(models)
 
-    def drop_models(self, *, but: Collection[Recipe]) -> None:
-        """Deletes the models of all other recipes than these: what is not delivered needs no room."""
-        ids = {recipe.id for recipe in but}
-        needed = {file for (arm, _), file in self._files.items() if arm in ids}
-        for file in set(self._files.values()) - needed:
+    def drop_models(self, *, but: Collection[Compared]) -> None:
+        """Deletes the models of all other arms than these: what is not delivered needs no room."""
+        ids = {training.id for given in but for training in arm_of(given).trainings}
+        needed = {file for (id_, _), file in self._models.items() if id_ in ids}
+        for file in set(self._models.values()) - needed:
             (self.session.ledger.folder / file).unlink(missing_ok=True)
 
     def _constant(self, pair: int) -> HoldoutScore | None:
@@ -174,10 +219,7 @@ class Pairs:
         problem, rows = self.session.problem, self._split(pair).holdout
         return holdout_score(problem.objective, predictions, problem.targets.cpu()[rows], rows)
 
-    def _id(self, recipe: Recipe, epochs: float) -> str:
-        return recipe.id if epochs == 1.0 else f"{recipe.id} x{epochs:.3f}"
-
-    def of(self, recipe: Recipe, epochs: float = 1.0) -> dict[int, HoldoutScore]:
+    def of(self, given: Compared) -> dict[int, HoldoutScore]:
         """Returns an arm's models by pair; one that failed counts as the pair's constant predictor.
 
         Where the metric has no value for that either (a function of the user's may have none), it counts
@@ -185,7 +227,7 @@ class Pairs:
         """
         sign = self.session.problem.objective.sign
         found = {}
-        for pair, mine in self.judged.get(self._id(recipe, epochs), {}).items():
+        for pair, mine in self.judged.get(arm_of(given).id, {}).items():
             counted = mine or self._constant(pair)
             if counted is None:
                 others = [arm[pair] for arm in self.judged.values() if pair in arm]
@@ -195,9 +237,9 @@ class Pairs:
                 found[pair] = counted
         return found
 
-    def nothing_learned(self, recipe: Recipe) -> str | None:
+    def nothing_learned(self, given: Compared) -> str | None:
         """Returns why an arm's models learned nothing, by their pairs, or `None` if they did."""
-        arm = self._id(recipe, 1.0)
+        arm = arm_of(given).id
         pairs = [pair for pair, mine in self.judged.get(arm, {}).items() if mine is not None]
         if not pairs:
             return None
@@ -214,14 +256,14 @@ class Pairs:
             return None
         return no_better(objective, mine, constant)
 
-    def mean(self, recipe: Recipe) -> float:
+    def mean(self, given: Compared) -> float:
         """Returns an arm's mean score, larger is better."""
-        values = [each.value for each in self.of(recipe).values()]
+        values = [each.value for each in self.of(given).values()]
         return self.session.problem.objective.sign * float(np.mean(values)) if values else -np.inf
 
-    def compare(self, first: Recipe, second: Recipe, second_epochs: float = 1.0) -> Comparison:
+    def compare(self, first: Compared, second: Compared) -> Comparison:
         """Compares two arms over the pairs that both have; positive favors the first."""
-        mine, theirs = self.of(first), self.of(second, second_epochs)
+        mine, theirs = self.of(first), self.of(second)
         common = sorted(set(mine) & set(theirs))
         problem = self.session.problem
         return crossed(
@@ -229,7 +271,7 @@ class Pairs:
             len(problem.targets),
         )  # fmt: skip
 
-    def correlation(self, first: Recipe, second: Recipe) -> float | None:
+    def correlation(self, first: Compared, second: Compared) -> float | None:
         """Returns the correlation of two arms over pairs: what pairing buys (`None` below 3)."""
         mine, theirs = self.of(first), self.of(second)
         common = sorted(set(mine) & set(theirs))
@@ -240,14 +282,17 @@ class Pairs:
             return None
         return float(np.corrcoef(a, b)[0, 1])
 
-    def seconds(self, recipe: Recipe) -> float:
-        """Returns the mean seconds of an arm's trainings so far, or of all arms' if it has none.
+    def seconds(self, given: Compared) -> float:
+        """Returns the mean seconds of an arm's model so far, or of all arms' if it has none.
 
         By the clock, so with what workers waited for each other in the last trainings.
         """
+        return self._slack * sum(self._seconds(each.recipe) for each in arm_of(given).trainings)
+
+    def _seconds(self, recipe: Recipe) -> float:
         mine = [r.seconds for r in self.records if r.recipe_id == recipe.id and r.seconds > 0]
         every = mine or [r.seconds for r in self.records]
-        return self._slack * sum(every) / len(every) if every else 0.0
+        return sum(every) / len(every) if every else 0.0
 
     def seconds_per_row(self, recipe: Recipe) -> float | None:
         """Returns an arm's seconds per training row and pass."""

@@ -29,10 +29,10 @@ def retuned(session: Session, arms: Mapping[str, Recipe]) -> dict[str, Recipe]:
     for name, recipe in arms.items():
         totals: dict[float, float] = {}
         for trial in unit.trials:
-            arm, _, factor = trial.role.rpartition(" x")
-            if arm == name:
+            if trial.extra["arm"] == name:
+                factor = trial.extra["factor"]
                 score = float("-inf") if trial.score is None else sign * trial.score
-                totals[float(factor)] = totals.get(float(factor), 0.0) + score
+                totals[factor] = totals.get(factor, 0.0) + score
         # At equal scores the arm's own rate stays.
         winner = max(totals, key=lambda f: (totals[f], f == 1.0))
         best[name] = _at(recipe, winner)
@@ -56,15 +56,21 @@ def _at(recipe: Recipe, factor: float) -> Recipe:
 
 def _train(session: Session, arms: Mapping[str, Recipe]) -> list[TrialRecord]:
     train, valid = session.rows.search
-    jobs, roles = [], []
+    jobs, whose = [], []
     for name, recipe in arms.items():
         for factor in _FACTORS:
             for index in range(_SEEDS):
                 seed = session.rows.derive("retune", index)
                 jobs.append(Job(Member(_at(recipe, factor), seed, train, valid, session.epochs)))
-                roles.append(f"{name} x{factor}")
+                whose.append((name, factor))
     results = session.trainer.train(jobs)
     return [
-        record_of(result.outcome, "retune", role, "search")
-        for result, role in zip(results, roles, strict=True)
+        record_of(
+            result.outcome,
+            "retune",
+            f"{name} x{factor:.3g}",
+            "search",
+            extra={"arm": name, "factor": factor},
+        )
+        for result, (name, factor) in zip(results, whose, strict=True)
     ]

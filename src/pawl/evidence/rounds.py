@@ -15,17 +15,18 @@ from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
+from pawl.evidence.arms import Arm
 from pawl.evidence.constant import constant_predictions, has_value
 from pawl.evidence.pairs import Pairs
 from pawl.execution import STOPPING_SHARE, Heartbeat, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Trained, from_outcome, load_model, predictions, save_models
+from pawl.training.trained import Predictor, Trained, from_outcome, load_model, save_models
 
-Arms = Mapping[str, Recipe]
-"""Baseline and final recipe, which may be the same."""
-_Model = tuple[str, str]  # a recipe's id and a label
+Arms = Mapping[str, Arm]
+"""Baseline and final arm, which may be the same."""
+_Model = tuple[str, str]  # an id of a training or an arm, and a label
 
 
 def label_of(source: str, number: int) -> str:
@@ -49,17 +50,22 @@ def usable(units: Iterable[Unit], arm: str) -> list[str]:
 
 
 def model_of(
-    session: Session, pairs: Pairs | None, units: Iterable[Unit], recipe: Recipe, label: str
+    session: Session, pairs: Pairs | None, units: Iterable[Unit], arm: Arm, label: str
 ) -> Trained:
     """Returns a model of one of these rounds by its label."""
     source, _, number = label.partition(" ")
     if source == "pair":
         assert pairs is not None
-        return pairs.load(recipe, int(number))
+        return pairs.load(arm, int(number))
     key = next(unit.key for unit in units if label in unit.payload["counted"])
-    rows = _member(session, recipe, int(number)).train
-    name = _name(recipe.id, label)
-    return load_model(session.ledger, models_file(key), name, session.problem, rows)
+    models = [
+        load_model(
+            session.ledger, models_file(key), _name(training.id, label), session.problem,
+            _member(session, training.recipe, int(number)).train,
+        )
+        for training in arm.trainings
+    ]  # fmt: skip
+    return arm.predictor(models)
 
 
 def of_pairs(
@@ -70,26 +76,30 @@ def of_pairs(
     They are paired, and none has seen the test rows. Nothing is trained.
     """
     session.ledger.touch_test("gain of the final recipe over the baseline")
-    recipes = {recipe.id: recipe for recipe in arms.values()}
-    judged = [pairs.judged.get(id_, {}) for id_ in recipes]
-    numbers = [n for n in range(pairs.keep) if all(n in arm for arm in judged)]
-    here = {(id_, n) for id_, recipe in recipes.items() for n in pairs.kept(recipe) if n in numbers}
+    distinct = {arm.id: arm for arm in arms.values()}
+    judged = [pairs.judged.get(id_, {}) for id_ in distinct]
+    numbers = [n for n in range(pairs.keep) if all(n in each for each in judged)]
+    here = {(id_, n) for id_, arm in distinct.items() for n in pairs.kept(arm) if n in numbers}
     models = sorted(here)
 
-    def piece(id_: str, number: int, _: Heartbeat) -> Tensor:
-        return predictions(pairs.load(recipes[id_], number), test, session.problem.device)
-
-    work = [functools.partial(piece, *model) for model in models]
+    work = [
+        functools.partial(_predicted, pairs.load(distinct[id_], n), test, session.problem.device)
+        for id_, n in models
+    ]
     predicted = dict(zip(models, session.trainer.spread(work), strict=True)) if work else {}
     found = {
         (id_, label_of("pair", n)): (
             predicted.get((id_, n)),
-            pairs.member(recipes[id_], n).train,
+            pairs.rows(arm, n),
         )
-        for id_ in recipes
+        for id_, arm in distinct.items()
         for n in numbers
     }
     return _counted(session, arms, test, key, [label_of("pair", n) for n in numbers], found), []
+
+
+def _predicted(predictor: Predictor, rows: Examples, device: torch.device, _: Heartbeat) -> Tensor:
+    return predictor.predict(rows, device)
 
 
 def of_seeds(
@@ -104,7 +114,7 @@ def of_seeds(
 
     Args:
         session: The campaign's.
-        arms: The recipes.
+        arms: What is compared.
         test: The test rows.
         key: The unit's.
         seeds: Numbers of the seeds.
@@ -113,30 +123,42 @@ def of_seeds(
     ledger, problem = session.ledger, session.problem
     ledger.touch_test("gain of the final recipe over the baseline")
     rows = torch.arange(len(test))
-    distinct = {recipe.id: (name, recipe) for name, recipe in reversed(list(arms.items()))}
+    distinct = {
+        training.id: (name, training)
+        for name, arm in reversed(list(arms.items()))
+        for training in arm.trainings
+    }
     jobs = {
-        (id_, label_of("seed", n)): Job(_member(session, recipe, n), rows, keep=True)
-        for id_, (_, recipe) in distinct.items()
+        (id_, label_of("seed", n)): Job(_member(session, training.recipe, n), rows, keep=True)
+        for id_, (_, training) in distinct.items()
         for n in seeds
     }
     done = session.trainer.train(list(jobs.values()), examples=test.to(problem.device))
     results = dict(zip(jobs, done, strict=True))
-    found = {
-        model: (result.predictions if result.score is not None else None, jobs[model].member.train)
-        for model, result in results.items()
-    }
-    payload = _counted(session, arms, test, key, [label_of("seed", n) for n in seeds], found)
+    labels = [label_of("seed", n) for n in seeds]
+    found = {}
+    for arm in {arm.id: arm for arm in arms.values()}.values():
+        for label in labels:
+            each = [results[training.id, label] for training in arm.trainings]
+            parts = [
+                r.predictions for r in each if r.score is not None and r.predictions is not None
+            ]
+            train = torch.cat([jobs[training.id, label].member.train for training in arm.trainings])
+            whole = len(parts) == len(each)
+            found[arm.id, label] = (arm.combined(parts) if whole else None, torch.unique(train))
+    payload = _counted(session, arms, test, key, labels, found)
     kept = {
-        _name(recipe.id, label): from_outcome(problem, results[recipe.id, label].outcome)
-        for name, recipe in arms.items()
+        _name(training.id, label): from_outcome(problem, results[training.id, label].outcome)
+        for name, arm in arms.items()
         for label in payload["usable"][name][: max(0, keep[name])]
+        for training in arm.trainings
     }
     if kept:
         save_models(ledger, models_file(key), kept)
     return payload, [
         record_of(
             result.outcome, "test", f"{distinct[id_][0]} #{label.split()[1]}", "test",
-            holdout=result.score,
+            holdout=result.score, extra={"arm": distinct[id_][0]},
         )
         for (id_, label), result in results.items()
     ]  # fmt: skip
@@ -154,7 +176,7 @@ def _counted(
 
     Args:
         session: The campaign's.
-        arms: The recipes.
+        arms: What is compared.
         test: The test rows.
         key: The unit's.
         labels: Of the round's models.
@@ -177,27 +199,25 @@ def _counted(
 
     every = {model: counts(model) for model in found}
     counted = [
-        label
-        for label in labels
-        if all(every[recipe.id, label] is not None for recipe in arms.values())
+        label for label in labels if all(every[arm.id, label] is not None for arm in arms.values())
     ]
     if counted:
         stacks = {}
-        for name, recipe in arms.items():
-            each = [every[recipe.id, label] for label in counted]
+        for name, arm in arms.items():
+            each = [every[arm.id, label] for label in counted]
             stacks[name] = torch.stack([p for p in each if p is not None]).contiguous()
         ledger.write_file(predictions_file(key), save(stacks))
     return {
         "counted": counted,
         "usable": {
-            name: [label for label in counted if good(found[recipe.id, label][0])]
-            for name, recipe in arms.items()
+            name: [label for label in counted if good(found[arm.id, label][0])]
+            for name, arm in arms.items()
         },
     }
 
 
-def _name(recipe_id: str, label: str) -> str:
-    return f"{recipe_id} {label}"
+def _name(training_id: str, label: str) -> str:
+    return f"{training_id} {label}"
 
 
 def _member(session: Session, recipe: Recipe, number: int) -> Member:

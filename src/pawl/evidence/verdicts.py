@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pawl.evidence.arms import Single
 from pawl.evidence.pairs import Pairs, forward_flops
 from pawl.evidence.tests import ALPHA, Comparison
 from pawl.execution import Session
@@ -132,7 +133,8 @@ def _equal_time(
         return None
     session.listener.phase("equal time", f"{name_without(change)}, {longer:.2f} times as long")
     count = min(_EQUAL_TIME_PAIRS, len(pairs.of(without)))
-    arms = {f"longer {name_without(change)}": without}
-    if not pairs.run(f"equal-time/{change.name}", arms, range(count), longer):
+    arm = Single(without, longer)
+    arms = {f"longer {name_without(change)}": arm}
+    if not pairs.run(f"equal-time/{change.name}", arms, range(count)):
         return None
-    return pairs.compare(candidate, without, longer)
+    return pairs.compare(candidate, arm)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 from typing import NamedTuple, get_args
 
 import torch
@@ -41,6 +44,26 @@ def places(device: torch.device, executor: ExecutorName) -> tuple[Place, ...]:
     if executor == "inline" or not possible:
         return here
     return spread if executor == "processes" else (*spread, *here)
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until an accelerator has done what it was told, so that a clock says what it took."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def has_compiler(device: torch.device) -> bool:
+    """Tells whether `torch.compile` finds what it generates code for: C++ on a CPU, else Triton."""
+    if device.type == "cpu":
+        return shutil.which("c++") is not None
+    return importlib.util.find_spec("triton") is not None
+
+
+def memory_of(device: torch.device) -> int:
+    """Returns all the memory that there is, in bytes; by what is free just now, plans would change."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def pick_executor(name: str, device: torch.device) -> ExecutorName:

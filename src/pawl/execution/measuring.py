@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl.environment import hardware, versions
+from pawl.execution.devices import synchronize
 from pawl.execution.executors import Heartbeat, Lost, executor_with
 from pawl.execution.spending import counted
 from pawl.execution.threads import available, using
@@ -85,6 +86,7 @@ def compile_ahead(problem: Problem, members: Sequence[Member], way: TrainingWay)
         population = Population(problem, members, stepper)
         started = time.perf_counter()
         population.advance(1)
+        synchronize(problem.device)
         spent = time.perf_counter() - started
         counted.compiling += spent
         return spent
@@ -100,8 +102,10 @@ def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
     blocks, steps, begun = list[float](), 1, time.perf_counter()
     for block in range(1 + _BLOCKS):
         heartbeat()
+        synchronize(population.device)
         started = time.perf_counter()
         population.advance(steps)
+        synchronize(population.device)
         blocks.append((time.perf_counter() - started) / steps)
         if time.perf_counter() - begun > _LONG_SECONDS:
             break

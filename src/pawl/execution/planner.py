@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pawl.data.types import Inputs
 from pawl.errors import PawlError
 from pawl.execution.choosing import TrainingSeconds, choose
-from pawl.execution.devices import places
+from pawl.execution.devices import has_compiler, memory_of, places, synchronize
 from pawl.execution.measuring import TimingCache, probes
 from pawl.execution.ways import TrainingWay
 from pawl.models.layout import Layout
@@ -25,6 +24,7 @@ from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper
 
 _MEMORY_SHARE = 0.1  # of what there is, for weights and optimizer states
+_ACTIVATIONS_SHARE = 0.3  # for what a step keeps for its backward pass
 _COPIES = 8  # weights, gradients, optimizer state, best and average weights, leaves and slack
 _WIDEST = 64
 _LONG_STEP_SECONDS = 0.03  # fusing would save a few milliseconds of these, and probing take seconds
@@ -107,22 +107,24 @@ def plan(
         executor: Where steps may run: `inline`, `processes`, or `auto` for whichever is faster.
         anew: Whether what was timed before is forgotten.
     """
-    _, body, _ = problem.build(recipe, member.seed, member.train)
+    front, body, fitted = problem.build(recipe, member.seed, member.train)
     where = places(problem.device, executor)
     workers = where[0].workers
-    width = _width(Layout.of(body), problem.device, workers)
+    seen = fitted.take(problem.examples, fitted.rows[: recipe.batch_size]).inputs
+    width = _width(problem, body, _activations(front, body, seen), workers)
     (probe,) = probes(recipe, member, 1)
-    if timed and problem.device.type == "cpu":
+    if timed:
         seconds = _seconds_alone(problem, probe)
         if seconds > _LONG_STEP_SECONDS and training_seconds(seconds) < _LONG_AHEAD * seconds:
             way = TrainingWay("serial", width, workers=workers)
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save", seconds)
     refusal = _refusal(problem, probe)
     modules = list(body.modules())
-    convolves = any(isinstance(m, _SERIAL_ON_CPU) for m in modules)
-    if timed and problem.device.type == "cpu":
-        # Kernels of convolutions are called as they are: a compiler has nothing to save there.
-        compiles = shutil.which("c++") is not None and not convolves
+    on_cpu = problem.device.type == "cpu"
+    convolves = on_cpu and any(isinstance(m, _SERIAL_ON_CPU) for m in modules)
+    if timed:
+        # Kernels of convolutions on a CPU are called as they are: a compiler has nothing to save.
+        compiles = has_compiler(problem.device) and not convolves
         memory = TimingCache(problem, probe.recipe, probe)
         if anew:
             memory.forget()
@@ -137,22 +139,44 @@ def plan(
         return Plan(serial, refusal)
     if recurs:
         return Plan(serial, "recurrent layers gain nothing from fusing")
-    if problem.device.type == "cpu" and convolves:
+    if convolves:
         return Plan(serial, "convolutions on a CPU")
     return Plan(TrainingWay("fused", width, workers=workers), "vmap takes the model")
 
 
-def _width(layout: Layout, device: torch.device, workers: int) -> int:
-    """Returns how many members fit into a share of all the memory there is.
+def _width(problem: Problem, body: nn.Module, activations: int, workers: int) -> int:
+    """Returns how many members fit into a share of the memory: their weights, and their activations."""
+    memory = memory_of(problem.device) / workers
+    states = 4 * _COPIES * max(1, sum(Layout.of(body).sizes))
+    fits = min(_MEMORY_SHARE * memory / states, _ACTIVATIONS_SHARE * memory / max(1, activations))
+    return max(1, min(_WIDEST, int(fits)))
 
-    By what is free just now, the same command could give another plan.
+
+def _activations(front: nn.Module, body: nn.Module, inputs: Inputs) -> int:
+    """Returns the bytes that a batch's forward pass keeps for the backward pass, weights aside.
+
+    0 where the model does not run by itself; what is wrong with it is said elsewhere.
     """
-    weights = max(1, sum(layout.sizes))
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory
-    else:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(_WIDEST, int(_MEMORY_SHARE * memory / workers / (4 * _COPIES * weights))))
+    weights = {p.untyped_storage().data_ptr() for p in body.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    outputs = []  # what is kept stays where it is, so that no other tensor takes its place
+    try:
+        with (
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=[]),
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
+        ):
+            outputs.append(body.eval()(front(inputs)))
+    except Exception:  # the user's own code
+        return 0
+    return sum(kept.values())
 
 
 def _refusal(problem: Problem, probe: Member) -> str | None:
@@ -170,9 +194,12 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
 
 
 def _seconds_alone(problem: Problem, probe: Member) -> float:
-    """Measures a serial step by the processor's clock, which a busy machine does not stretch."""
+    """Measures a serial step; on a CPU by its own clock, which a busy machine does not stretch."""
+    clock = time.thread_time if problem.device.type == "cpu" else time.perf_counter
     population = Population(problem, [probe], SerialStepper())
     population.advance(1)
-    started = time.thread_time()
+    synchronize(problem.device)
+    started = clock()
     population.advance(1)
-    return time.thread_time() - started
+    synchronize(problem.device)
+    return clock() - started

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Sequence
+from functools import partial
 
 from pawl.errors import TrialError
+from pawl.execution.devices import synchronize
 from pawl.execution.executors import Heartbeat, Lost
+from pawl.execution.planner import Plan
 from pawl.execution.session import Session
 from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
+from pawl.training.problem import Problem
 from pawl.training.run import Run
 
 _TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
@@ -25,31 +30,38 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     members = [
         Member(recipe, session.rows.derive("timing", i), train, valid, 1000) for i in range(width)
     ]
-
-    def time_epoch(_: Heartbeat) -> float:
-        run = Run(Population(session.problem, members, chosen.stepper(width)))
-        run.population.advance(1)
-        started = time.perf_counter()
-        run.population.advance(1)
-        affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
-        interval = int(run.interval[0])
-        steps = max(1, min(_TIMED_STEPS, interval, affordable))
-        # The median of a few repeats: what neighbors take is part of it, and a hiccup is not.
-        blocks, begun = list[float](), time.perf_counter()
-        for _repeat in range(_REPEATS):
-            started = time.perf_counter()
-            run.population.advance(steps)
-            blocks.append((time.perf_counter() - started) / steps)
-            if time.perf_counter() - begun > _LONG_ENOUGH:
-                break
-        started = time.perf_counter()
-        run.validate()
-        evaluation = time.perf_counter() - started
-        epochs = interval / int(run.population.steps_per_epoch[0])
-        return (statistics.median(blocks) * interval + evaluation) / epochs / width
-
-    timings = session.trainer.run([time_epoch] * chosen.workers, chosen, members[0])
+    work = partial(_time_epoch, session.problem, members, chosen)
+    timings = session.trainer.run([work] * chosen.workers, chosen, members[0])
     seconds: list[float] = [each for each in timings if not isinstance(each, Lost)]
     if not seconds:
         raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")
     return sum(seconds) / len(seconds) / chosen.workers
+
+
+def _time_epoch(problem: Problem, members: Sequence[Member], chosen: Plan, _: Heartbeat) -> float:
+    """Returns the seconds of an epoch, with its evaluation, for each member."""
+    width = len(members)
+    run = Run(Population(problem, members, chosen.stepper(width)))
+    run.population.advance(1)
+    synchronize(problem.device)
+    started = time.perf_counter()
+    run.population.advance(1)
+    synchronize(problem.device)
+    affordable = int(_LONG_ENOUGH / (time.perf_counter() - started))
+    interval = int(run.interval[0])
+    steps = max(1, min(_TIMED_STEPS, interval, affordable))
+    # The median of a few repeats: what neighbors take is part of it, and a hiccup is not.
+    blocks, begun = list[float](), time.perf_counter()
+    for _repeat in range(_REPEATS):
+        started = time.perf_counter()
+        run.population.advance(steps)
+        synchronize(problem.device)
+        blocks.append((time.perf_counter() - started) / steps)
+        if time.perf_counter() - begun > _LONG_ENOUGH:
+            break
+    started = time.perf_counter()
+    run.validate()
+    synchronize(problem.device)
+    evaluation = time.perf_counter() - started
+    epochs = interval / int(run.population.steps_per_epoch[0])
+    return (statistics.median(blocks) * interval + evaluation) / epochs / width

@@ -12,6 +12,7 @@ from typing import Any
 from pawl.data.module import load_from_module
 from pawl.errors import LedgerError, TaskError, campaigns_of, option
 from pawl.functions.campaign import name_of, run_function_campaign
+from pawl.functions.page import render
 from pawl.functions.summary import FunctionSummary
 from pawl.ledger import Ledger, new_folder
 from pawl.options import TuneCall, TuneOptions, tuning
@@ -42,6 +43,17 @@ class Tuned:
     def settings(self) -> dict[str, Any]:
         """The settings that are delivered; `settings.json` has the same."""
         return self.summary.final
+
+    def render(self) -> None:
+        """Writes the page anew, from the ledger.
+
+        Raises:
+            LedgerError: The ledger is missing or damaged.
+        """
+        with Ledger.open(self.folder) as ledger:
+            # The baseline's first run is the search's; the second told whether seeds matter.
+            first, _, *others = ledger.trials("search")
+            ledger.write_file("report.html", render(self.summary, [first, *others]).encode())
 
     def __repr__(self) -> str:
         return f"{self.summary.statement}\nReport: {self.report}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -88,24 +88,10 @@ class Runs:
     def _run(
         self, phase: str, wanted: Sequence[Asked]
     ) -> tuple[dict[str, Any], Sequence[TrialRecord]]:
-        work = [partial(self._call, each) for each in wanted]
+        work = [partial(_call, self.task.train, self.space, each) for each in wanted]
         executor = executor_with(min(self.workers, len(work)))
         found = executor.run(work, self._heartbeat)
         return {}, [self._record(phase, each, one) for each, one in zip(wanted, found, strict=True)]
-
-    def _call(self, asked: Asked, _: Heartbeat) -> dict[str, Any]:
-        """Runs the function once; what it raises is its result."""
-        started = time.monotonic()
-        try:
-            metrics, reason = (
-                _metrics(self.task.train(self.space.settings(asked.params), asked.seed)),
-                "",
-            )
-        except TaskError as error:
-            metrics, reason = {}, str(error)
-        except (Exception, SystemExit) as error:  # the user's own code
-            metrics, reason = {}, f"it raised {type(error).__name__}: {first_line(error)}"
-        return {"metrics": metrics, "reason": reason, "seconds": time.monotonic() - started}
 
     def _record(self, phase: str, asked: Asked, found: dict[str, Any] | Lost) -> TrialRecord:
         if isinstance(found, Lost):
@@ -135,6 +121,21 @@ class Runs:
 
     def _tell(self) -> None:
         self.listener.progress(trials=self.done, best=self.best, left=self.clock.left)
+
+
+def _call(
+    train: Callable[[Any, int], Any], space: FunctionSpace, asked: Asked, _: Heartbeat
+) -> dict[str, Any]:
+    """Runs the function once; what it raises is its result."""
+    started, reason = time.monotonic(), ""
+    metrics: dict[str, float] = {}
+    try:
+        metrics = _metrics(train(space.settings(asked.params), asked.seed))
+    except TaskError as error:
+        reason = str(error)
+    except (Exception, SystemExit) as error:  # the user's own code
+        reason = f"it raised {type(error).__name__}: {first_line(error)}"
+    return {"metrics": metrics, "reason": reason, "seconds": time.monotonic() - started}
 
 
 def id_of(params: Params) -> str:

@@ -13,7 +13,7 @@ class TrialRecord:
 
     Attributes:
         phase: The campaign's phase that asked for it (`search`, `screen`, `confirm`, `test`, ...).
-        role: What it was for: a generation, or an arm and a pair.
+        role: What it was for, for people: a generation, or an arm and a pair; `extra` has identifiers.
         recipe: The recipe's tables.
         recipe_id: The recipe's id.
         seed: Its seed.

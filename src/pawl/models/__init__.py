@@ -1,8 +1,9 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
-from pawl.models.build import Adapter, Builder, make_builder
+from pawl.models.build import Adapter, Builder, ModelBuilder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.front import Affine, Front, base_layers
+from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.layers import PiecewiseLinear, flat
 from pawl.models.layout import Layout
 from pawl.models.member_layers import (
@@ -18,6 +19,7 @@ from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 
 __all__ = [
+    "OUTPUT",
     "Adapter",
     "Affine",
     "Averaged",
@@ -29,6 +31,7 @@ __all__ = [
     "Layout",
     "MemberHeads",
     "MemberLayer",
+    "ModelBuilder",
     "Net",
     "PiecewiseLinear",
     "Pipeline",
@@ -40,9 +43,9 @@ __all__ = [
     "flat",
     "freeze",
     "frozen",
-    "make_builder",
     "member_layers",
     "outputs",
     "predicting",
     "predicts_several_times",
+    "to_onnx",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -97,32 +98,36 @@ def _forward_arguments(module: nn.Module) -> tuple[int | None, set[str] | None]:
     }
 
 
-def make_builder(
-    schema: Schema, factory: ModelFactory | None, net: NetFactory, *, one_vector: bool
-) -> Builder:
-    """Returns what builds the task's module, before any technique changes it.
+@dataclass(frozen=True)
+class ModelBuilder:
+    """Builds a task's module, before any technique changes it; see `Builder`.
 
-    Args:
+    Attributes:
         schema: The data's.
         factory: The user's, or `None`.
         net: Builds the network where the user gave none; unless it is a `Net`, it is called as a
             user's is.
         one_vector: See `Adapter`.
     """
-    spec = ModelSpec(inputs=schema.inputs, num_outputs=schema.num_outputs, kind=schema.kind)
 
-    def build() -> nn.Module:
-        module = net(spec) if factory is None else _call_factory(factory, spec)
-        if factory is None and isinstance(module, Net):
-            return module
-        return Adapter(freeze(key_dropout(module)), schema, one_vector=one_vector)
+    schema: Schema
+    factory: ModelFactory | None
+    net: NetFactory
+    one_vector: bool
 
-    def builder(seed: int) -> nn.Module:
+    def __call__(self, seed: int) -> nn.Module:
+        """Returns a fresh module, the same for the same seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build()
+            return self._built()
 
-    return builder
+    def _built(self) -> nn.Module:
+        schema = self.schema
+        spec = ModelSpec(inputs=schema.inputs, num_outputs=schema.num_outputs, kind=schema.kind)
+        module = self.net(spec) if self.factory is None else _call_factory(self.factory, spec)
+        if self.factory is None and isinstance(module, Net):
+            return module
+        return Adapter(freeze(key_dropout(module)), schema, one_vector=self.one_vector)
 
 
 def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:

@@ -44,17 +44,24 @@ class Averaged(nn.Module):
 
     Args:
         members: At least one.
+        shares: Of each, summing to one; equal by default.
     """
 
-    def __init__(self, members: Sequence[Deployed]) -> None:
+    def __init__(self, members: Sequence[Deployed], shares: Sequence[float] = ()) -> None:
         super().__init__()
         self.names = members[0].names
         self.members = nn.ModuleList(members)
+        self.shares = tuple(shares) if len(set(shares)) > 1 else ()
         self.eval()
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Maps raw inputs, in the schema's order, to predictions."""
-        return torch.stack([member(*tensors) for member in self.members]).mean(0)
+        each = torch.stack([member(*tensors) for member in self.members])
+        if not self.shares:
+            return each.mean(0)
+        shares = torch.tensor(self.shares, device=each.device)
+        mean: Tensor = torch.tensordot(shares, each, dims=1)
+        return mean
 
 
 Pipeline = Deployed | Averaged

@@ -224,8 +224,7 @@ def _trainings(trials: Sequence[TrialRecord]) -> list[ArmTrainings]:
     found: dict[tuple[str, str], list[bool]] = {}
     for trial in trials:
         if trial.phase in ("confirm", "test"):
-            arm = trial.role.rpartition(" #")[0]
-            found.setdefault((arm, trial.phase), []).append(trial.holdout is None)
+            found.setdefault((trial.extra["arm"], trial.phase), []).append(trial.holdout is None)
     return [
         ArmTrainings(
             arm=arm,
@@ -247,7 +246,7 @@ def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe)
         points.append(
             TrialPoint(
                 number=number,
-                generation=int(trial.role.split()[1]) + 1,
+                generation=trial.extra["generation"] + 1,
                 status=trial.status,  # type: ignore[arg-type]
                 score=trial.score,
                 steps=trial.steps,
@@ -287,8 +286,8 @@ def render_folder(folder: Path, summary: Summary) -> Path:
         path = folder / "artifacts" / "kept.json"
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))["recipes"]
-            baseline, final = (Recipe.from_dict(kept[arm]) for arm in ("baseline", "final"))
-        except (OSError, ValueError, KeyError, TypeError, PawlError):
+            baseline, final = (Recipe.from_dict(kept[arm][0]) for arm in ("baseline", "final"))
+        except (OSError, ValueError, LookupError, TypeError, PawlError):
             raise LedgerError(
                 f"{str(path)!r} is missing or damaged; a report needs all that its campaign left; "
                 "give the whole folder"

@@ -33,7 +33,7 @@ def findings(
                 suggests=["a new campaign"],
             )
         )
-    baselines = [t for t in test.records if t.role.startswith("baseline")]
+    baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
     if session.epochs < natural_epochs(session) and 2 * unfinished > len(baselines):

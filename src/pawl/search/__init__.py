@@ -1,5 +1,6 @@
 """The search over techniques and settings: space, samplers, halving, generations."""
 
+from pawl.search.asking import Strategy
 from pawl.search.edits import EditSampler
 from pawl.search.optuna_sampler import OptunaSampler
 from pawl.search.protocols import Sampler, Searchable, TrialResult
@@ -20,7 +21,7 @@ from pawl.search.schedulers import (
     schedulers,
     unregister_scheduler,
 )
-from pawl.search.search import SearchPlan, Strategy, search
+from pawl.search.search import SearchPlan, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
 

@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 from pawl.recipe import Recipe
 from pawl.search.protocols import Params
-from pawl.techniques import Facts, Stage, Technique, excludes, techniques
+from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
 
 _NONE = "none"
 
@@ -54,7 +54,9 @@ class Space:
         for known in techniques():
             wanted = known.searched and (only is None or known.name in only)
             t = dataclasses.replace(known, searched=wanted)
-            reason = t.fits(facts) or ("" if t.searched or t.name in baseline else "not searched")
+            reason = refusal(t, facts) or (
+                "" if t.searched or t.name in baseline else "not searched"
+            )
             if reason:
                 self.left_out[t.name] = reason
             else:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pawl.modalities import modality_of
 from pawl.modalities.recipes import scaled
 from pawl.recipe import Recipe
-from pawl.techniques import Facts
+from pawl.techniques import Facts, refusal
 
 
 def baseline(facts: Facts) -> Recipe:
@@ -35,6 +35,6 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
 def fitting(recipe: Recipe, facts: Facts) -> Recipe:
     """Returns the recipe without the techniques that do not fit the task."""
     for t, _ in recipe:
-        if t.fits(facts):
+        if refusal(t, facts):
             recipe = recipe.without(t.name)
     return recipe

@@ -1,6 +1,7 @@
 """Techniques: one module each, a pure function and its record, found by walking this package."""
 
 from pawl.techniques.record import STAGES, Facts, Phase, Settings, Stage, Technique, number
+from pawl.techniques.refusing import refusal
 from pawl.techniques.registry import (
     excludes,
     ordered,
@@ -51,6 +52,7 @@ __all__ = [
     "excludes",
     "number",
     "ordered",
+    "refusal",
     "register",
     "technique",
     "techniques",

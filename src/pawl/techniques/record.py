@@ -81,6 +81,7 @@ class Facts:
         module: A freshly built module of the task, to look at, not to change.
         sample: A few rows of inputs as the module takes them.
         num_rows: Development rows.
+        refusals: What is known of techniques on this task, by name; see `pawl.techniques.refusal`.
     """
 
     schema: Schema
@@ -89,6 +90,9 @@ class Facts:
     module: nn.Module
     sample: Inputs
     num_rows: int
+    refusals: dict[str, str | None] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
 
 def _always_fits(_: Facts) -> str | None:

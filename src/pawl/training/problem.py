@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
-from pawl.models import Builder, Front, Net, frozen, make_builder
+from pawl.models import Builder, Front, ModelBuilder, Net, frozen
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -63,7 +63,7 @@ class Problem:
 
         modality = modality_of(data.schema)
         objective = make_objective(task.metric, task.direction, data.schema.kind)
-        builder = make_builder(
+        builder = ModelBuilder(
             data.schema, task.model, modality.net, one_vector=modality.one_vector
         )
         problem = cls(
@@ -77,6 +77,15 @@ class Problem:
         problem.check()
         check_step(problem)
         return problem
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what travels to other processes: not what each computes anew when it needs it."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        return kept | {"compiled_steps": {}, "_fits": {}, "_shared": {}}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     @property
     def modality(self) -> Modality:

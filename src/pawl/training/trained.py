@@ -1,12 +1,12 @@
-"""A trained trial as safetensors: what rebuilds the model that was trained, bit for bit."""
+"""What predicts; and trained pipelines as safetensors, which rebuild what was trained, bit for bit."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,7 +16,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
-from pawl.models import Averaged, Deployed, Layout, Pipeline
+from pawl.models import Averaged, Deployed, Layout, Pipeline, to_onnx
 from pawl.recipe import Recipe
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome
@@ -24,18 +24,82 @@ from pawl.training.state import Buffers
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model, ready to be saved or deployed.
+class Part:
+    """One training of what predicts.
 
     Attributes:
-        recipe: Its recipe.
-        seed: Its seed; the first one's of several models.
-        model: The whole pipeline, on the CPU.
+        recipe: What was trained.
+        seed: From which seed.
+        share: Of the prediction.
     """
 
     recipe: Recipe
     seed: int
+    share: float = 1.0
+
+
+class Predictor(Protocol):
+    """Whatever predicts: what evidence scores, and a bundle holds."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The trainings that made it; at least one."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights."""
+
+    def predict(self, examples: Examples, device: torch.device) -> Tensor:
+        """Returns predictions of all rows, `[R, *P]` (`pawl.kinds`), on the CPU."""
+
+    def graph(self, sample: Examples) -> bytes:
+        """Returns it as an ONNX graph from raw inputs to predictions, with a free batch axis.
+
+        Args:
+            sample: At least two rows to trace with.
+
+        Raises:
+            BundleError: It cannot be exported.
+        """
+
+    def to_safetensors(self) -> bytes:
+        """Returns weights and buffers by name, with what they were made by."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained pipeline of PyTorch modules, or several that predict their weighted mean.
+
+    Attributes:
+        parts: As in `Predictor`; as many as the pipeline has members.
+        model: The whole pipeline, on the CPU.
+    """
+
+    parts: tuple[Part, ...]
     model: Pipeline
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def predict(self, examples: Examples, device: torch.device) -> Tensor:
+        """Returns predictions of all rows, a few thousand at a time."""
+        model = self.model.to(device)
+        per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
+        rows = max(64, min(4096, 1_000_000 // per_row))
+        inputs = [torch.split(examples.inputs[name], rows) for name in model.names]
+        with torch.no_grad():
+            found = [
+                model(*(part.to(device) for part in chunk)).cpu()
+                for chunk in zip(*inputs, strict=True)
+            ]
+        model.cpu()
+        return torch.cat(found)
+
+    def graph(self, sample: Examples) -> bytes:
+        """Returns it as an ONNX graph."""
+        return to_onnx(self.model, sample)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns copies of all weights and buffers by name."""
@@ -44,26 +108,24 @@ class Trained:
             for name, tensor in self.model.state_dict().items()
         }
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> list[dict[str, Any]]:
         """Returns what it was trained by, for JSON."""
-        return {"recipe": self.recipe.to_dict(), "seed": self.seed}
+        return [
+            {"recipe": part.recipe.to_dict(), "seed": part.seed, "share": part.share}
+            for part in self.parts
+        ]
 
     def to_safetensors(self) -> bytes:
         """Returns all weights and buffers by name."""
         # One entry: safetensors writes several in any order, and equal models should be equal bytes.
-        return save(self.tensors(), metadata={"trial": json.dumps(self.described())})
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of trained weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        return save(self.tensors(), metadata={"parts": json.dumps(self.described())})
 
 
 def untrained(problem: Problem, recipe: Recipe, seed: int, rows: Tensor) -> Trained:
     """Returns a recipe's model with its first weights, fitted on these rows."""
     front, body, fitted = problem.build(recipe, seed, rows)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
-    return Trained(recipe, seed, model)
+    return Trained((Part(recipe, seed),), model)
 
 
 def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
@@ -73,28 +135,26 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     front, body, fitted = problem.build(member.recipe, member.seed, member.train)
     _load(body, outcome.weights, outcome.buffers)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
-    return Trained(member.recipe, member.seed, model)
+    return Trained((Part(member.recipe, member.seed),), model)
 
 
-def averaged(each: Sequence[Trained]) -> Trained:
-    """Returns trained models of one recipe as one that predicts the mean of their predictions."""
-    first = each[0]
-    models = [one.model for one in each if isinstance(one.model, Deployed)]
-    return first if len(each) == 1 else Trained(first.recipe, first.seed, Averaged(models))
+def blended(each: Sequence[Trained], shares: Sequence[float] = ()) -> Trained:
+    """Returns trained models as one that predicts the mean of their predictions.
 
-
-def predictions(trained: Trained, examples: Examples, device: torch.device) -> Tensor:
-    """Returns a model's predictions of all rows, `[R, C]` or `[R]`, on the CPU."""
-    model = trained.model.to(device)
-    per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
-    rows = max(64, min(4096, 1_000_000 // per_row))
-    inputs = [torch.split(examples.inputs[name], rows) for name in model.names]
-    with torch.no_grad():
-        found = [
-            model(*(part.to(device) for part in chunk)).cpu() for chunk in zip(*inputs, strict=True)
-        ]
-    model.cpu()
-    return torch.cat(found)
+    Args:
+        each: At least one; those that are several themselves are taken apart.
+        shares: Of each, summing to one; equal by default.
+    """
+    if len(each) == 1:
+        return each[0]
+    shares = shares or [1.0 / len(each)] * len(each)
+    parts, members = [], []
+    for one, share in zip(each, shares, strict=True):
+        parts += [replace(part, share=share * part.share) for part in one.parts]
+        several = one.model.members if isinstance(one.model, Averaged) else [one.model]
+        members += [member for member in several if isinstance(member, Deployed)]
+    equal = len({part.share for part in parts}) == 1
+    return Trained(tuple(parts), Averaged(members, () if equal else [p.share for p in parts]))
 
 
 def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
@@ -138,8 +198,8 @@ def load_model(ledger: Ledger, name: str, key: str, problem: Problem, rows: Tens
                 for at in file.keys()  # noqa: SIM118
                 if at.startswith(prefix)
             }
-        recipe = Recipe.from_dict(meta["recipe"])
-        seed = int(meta["seed"])
+        (part,) = meta
+        recipe, seed = Recipe.from_dict(part["recipe"]), int(part["seed"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{str(path)!r} cannot be read ({error}); start the campaign anew"

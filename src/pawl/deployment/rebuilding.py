@@ -1,0 +1,120 @@
+"""From a bundle back to PyTorch modules, without the rows that it was trained on.
+
+Recipe, seed and schema say which modules there are; what was fitted on rows or trained comes from the
+weights' file. Some shapes follow from the rows (bins of an encoding): they are taken from the file, too.
+That the result predicts what the bundle's graph does is checked.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pawl.data.templates import template
+from pawl.data.types import Schema
+from pawl.deployment.export import predict
+from pawl.errors import BundleError, PawlError, first_line
+from pawl.modalities import modality_of
+from pawl.models import Averaged, Deployed, ModelBuilder, Pipeline
+from pawl.recipe import Recipe
+from pawl.task import ModelFactory
+from pawl.training.metrics import make_objective
+from pawl.training.problem import Problem
+from pawl.training.trained import untrained
+
+_ROWS, _CHECKED = 256, 64
+_TOLERANCE = 1e-3
+
+
+def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | None) -> Pipeline:
+    """Returns a bundle's pipeline as a module, on the CPU.
+
+    Args:
+        schema: The bundle's.
+        graph: Its graph, which the module must agree with.
+        weights: The path of its weights.
+        model: What makes the user's own model, as the campaign had it; `None` for pawl's.
+
+    Raises:
+        BundleError: The module cannot be built, does not have these weights, or predicts otherwise.
+    """
+    try:
+        with safe_open(weights, framework="pt") as file:
+            parts = json.loads(file.metadata()["parts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        recipes = [(Recipe.from_dict(part["recipe"]), int(part["seed"])) for part in parts]
+        shares = [float(part["share"]) for part in parts]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{weights!r} cannot be read ({first_line(error)})") from None
+    rows = template(schema, _ROWS)
+    modality = modality_of(schema)
+    problem = Problem(
+        schema=schema,
+        examples=rows,
+        objective=make_objective(None, None, schema.kind),
+        builder=ModelBuilder(schema, model, modality.net, one_vector=modality.one_vector),
+    )
+    members = []
+    for recipe, seed in recipes:
+        try:
+            fresh = untrained(problem, recipe, seed, torch.arange(len(rows))).model
+        except PawlError:
+            raise
+        except Exception as error:
+            raise BundleError(
+                f"the bundle's model cannot be built ({type(error).__name__}: {first_line(error)}); "
+                "give the model that the campaign was given, as model="
+            ) from error
+        assert isinstance(fresh, Deployed)
+        members.append(fresh)
+    pipeline: Pipeline = members[0]
+    if len(members) > 1:
+        pipeline = Averaged(members, shares)
+    _assign(pipeline, tensors)
+    _check(pipeline, graph, schema)
+    return pipeline
+
+
+def _assign(pipeline: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Puts tensors in place, whatever shapes the rows gave them.
+
+    Raises:
+        BundleError: There are others.
+    """
+    present = pipeline.state_dict()
+    unlike = sorted(present.keys() ^ tensors.keys())
+    if unlike:
+        raise BundleError(
+            f"the model has other weights than the bundle ({', '.join(unlike[:3])}...); give the model "
+            "that the campaign was given, as model="
+        )
+    parameters = dict(pipeline.named_parameters(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        if name in parameters:
+            parameters[name].data = tensor.clone()
+            continue
+        owner, _, own = name.rpartition(".")
+        pipeline.get_submodule(owner)._buffers[own] = tensor.clone()
+
+
+def _check(pipeline: Pipeline, graph: bytes, schema: Schema) -> None:
+    rows = template(schema, _CHECKED, seed=1)
+    expected = predict(graph, rows)
+    try:
+        with torch.no_grad():
+            got = pipeline(*(rows.inputs[name] for name in pipeline.names)).numpy()
+    except Exception as error:
+        raise BundleError(
+            f"the model cannot take the bundle's weights ({first_line(error)}); give the model that the "
+            "campaign was given, as model="
+        ) from error
+    scale = max(1.0, float(np.abs(expected).max()))
+    if got.shape != expected.shape or not float(np.abs(got - expected).max()) <= _TOLERANCE * scale:
+        raise BundleError(
+            "the model that was built does not predict what the bundle does: a technique or model makes "
+            "more of its training rows than its weights hold"
+        )

@@ -1,0 +1,154 @@
+"""Arms: what evidence compares and a bundle holds.
+
+An arm says what is trained for one model of it, and how what was trained predicts. Comparisons and the
+final test know nothing else of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from pawl.recipe import Recipe
+from pawl.training.trained import Trained, blended
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a model of an arm; of each pair of folds and seeds there is one.
+
+    Attributes:
+        recipe: What is trained.
+        length: Relative to the campaign's trainings.
+    """
+
+    recipe: Recipe
+    length: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """Equal for equal trainings, which arms share."""
+        return self.recipe.id if self.length == 1.0 else f"{self.recipe.id} x{self.length:.3f}"
+
+
+class Arm(Protocol):
+    """How one model of an arm is made of trainings that share rows and seed."""
+
+    @property
+    def id(self) -> str:
+        """Equal for equal arms, in every process."""
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """What is trained for one model; at least one."""
+
+    def combined(self, predictions: Sequence[Tensor]) -> Tensor:
+        """Returns what the arm predicts, `[R, *P]`, given what each training does, `[R, *P]`."""
+
+    def predictor(self, models: Sequence[Trained]) -> Trained:
+        """Returns what predicts that, given each training's model."""
+
+
+@dataclass(frozen=True)
+class Single:
+    """The arm of a recipe: one training, which predicts by itself.
+
+    Attributes:
+        recipe: The recipe.
+        length: Of its trainings, relative to the campaign's; for comparisons at equal time.
+    """
+
+    recipe: Recipe
+    length: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """The training's."""
+        return self.trainings[0].id
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """The one."""
+        return (Training(self.recipe, self.length),)
+
+    def combined(self, predictions: Sequence[Tensor]) -> Tensor:
+        """Returns the one prediction."""
+        (only,) = predictions
+        return only
+
+    def predictor(self, models: Sequence[Trained]) -> Trained:
+        """Returns the one model."""
+        (only,) = models
+        return only
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The arm of several recipes, one model of each: predicts the weighted mean of what they predict.
+
+    Attributes:
+        recipes: At least one.
+        weights: Of each, positive; they count relative to their sum. Equal by default.
+
+    Example:
+        >>> import torch
+        >>> from pawl.recipe import Recipe
+        >>> from pawl.evidence import Blend
+        >>> table = {"batch_size": {"size": 64}, "adamw": {"learning_rate": 1e-3}}
+        >>> first = Recipe.from_dict(table)
+        >>> second = first.with_("ema")
+        >>> arm = Blend((first, second), (3.0, 1.0))
+        >>> arm.combined([torch.zeros(2), torch.ones(2)])
+        tensor([0.2500, 0.2500])
+    """
+
+    recipes: tuple[Recipe, ...]
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.recipes:
+            raise ValueError("got a blend of no recipes; give at least one")
+        if self.weights and (
+            len(self.weights) != len(self.recipes) or not all(w > 0 for w in self.weights)
+        ):
+            raise ValueError(
+                f"got the weights {self.weights} for {len(self.recipes)} recipes; give one above 0 each"
+            )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights, relative to their sum."""
+        weights = self.weights or (1.0,) * len(self.recipes)
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def id(self) -> str:
+        """Depends on recipes and shares."""
+        parts = [f"{r.id} {share:.6f}" for r, share in zip(self.recipes, self.shares, strict=True)]
+        return f"blend {hashlib.sha256(' + '.join(parts).encode()).hexdigest()[:12]}"
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """One of each recipe."""
+        return tuple(Training(recipe) for recipe in self.recipes)
+
+    def combined(self, predictions: Sequence[Tensor]) -> Tensor:
+        """Returns the weighted mean."""
+        first, *others = (p * w for p, w in zip(predictions, self.shares, strict=True))
+        total = first
+        for each in others:
+            total = total + each
+        return total
+
+    def predictor(self, models: Sequence[Trained]) -> Trained:
+        """Returns the models as one that predicts their weighted mean."""
+        return blended(models, self.shares)
+
+
+def arm_of(given: Recipe | Arm) -> Arm:
+    """Returns the arm that is compared: of a recipe, that of its own models."""
+    return Single(given) if isinstance(given, Recipe) else given

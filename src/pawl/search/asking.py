@@ -1,0 +1,212 @@
+"""What a generation asks for, who trains it, and what comes back.
+
+Workers get plain values: the problem, what makes members, and when to end. What they ask each other
+goes over the board, in the process that started them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from pawl import rng
+from pawl.errors import PawlError
+from pawl.execution import (
+    Ask,
+    Heartbeat,
+    Lost,
+    Plan,
+    Session,
+    failed,
+    reason_of,
+    record_of,
+    shared,
+)
+from pawl.ledger import TrialRecord
+from pawl.recipe import Recipe
+from pawl.search.board import Board
+from pawl.search.failures import run_or_record
+from pawl.search.generation import Searched, Seat
+from pawl.search.protocols import Params, TrialResult
+from pawl.search.samplers import make_sampler
+from pawl.search.schedulers import make_scheduler
+from pawl.search.space import Space
+from pawl.training.population import Member
+from pawl.training.problem import Problem
+
+
+class Strategy(NamedTuple):
+    """How a search proposes and prunes: names of a sampler and a scheduler."""
+
+    sampler: str = "edits"
+    scheduler: str = "halving"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A generation.
+
+    Attributes:
+        number: Of the generation.
+        count: Configurations.
+        width: Places; configurations beyond them refill places.
+        deadline: Campaign seconds at which it ends, or `None`.
+    """
+
+    number: int
+    count: int
+    width: int
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Making:
+    """Makes the members of a generation of their points.
+
+    Attributes:
+        space: Whose points.
+        seed: The campaign's.
+        generation: Its number.
+        train: Training rows.
+        valid: Validation rows.
+        epochs: Length of the trainings.
+    """
+
+    space: Space
+    seed: int
+    generation: int
+    train: Tensor
+    valid: Tensor
+    epochs: int
+
+    def __call__(self, number: int, params: Params) -> Member:
+        """Returns a numbered point's member."""
+        seed = rng.derive_seed(self.seed, "trial", self.generation, number)
+        return Member(self.space.recipe(params), seed, self.train, self.valid, self.epochs)
+
+
+def run_asked(
+    session: Session,
+    space: Space,
+    asked: Asked,
+    strategy: Strategy,
+    trials: Sequence[TrialRecord],
+    known: Recipe | None,
+) -> tuple[dict[str, Any], list[TrialRecord]]:
+    """Trains a generation; returns what the ledger keeps of it.
+
+    Args:
+        session: The campaign's.
+        space: What is searched.
+        asked: The generation.
+        strategy: Who proposes, and who is pruned.
+        trials: All so far.
+        known: The recipe to begin with; the sampler proposes one if `None`.
+    """
+    history = [_told(trial, session.problem.objective.sign) for trial in trials]
+    sampler = make_sampler(strategy.sampler, space, session.rows.seed, asked.number, history)
+    source = "sampler" if known is None else "known recipe"
+    first = sampler.ask() if known is None else space.params(known)
+    drawn = itertools.chain([first], sampler.members(first, asked.count - 1))
+    train, valid = session.rows.search
+    make = Making(space, session.rows.seed, asked.number, train, valid, session.epochs)
+    representative = space.recipe({**space.params(space.baseline), **space.structure(first)})
+    try:
+        chosen = session.trainer.plan(representative)
+    except PawlError:
+        raise
+    except Exception as error:  # so would every configuration
+        reason = reason_of(error)
+        found = [_ended(make, number, params, reason) for number, params in enumerate(drawn)]
+    else:
+        probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
+        shares = _shares(min(asked.width, asked.count), min(chosen.workers, asked.count))
+        scheduler = make_scheduler(strategy.scheduler, asked.number)
+        # Where no clock ends the search, none may decide who is compared with whom either.
+        lockstep = asked.deadline is None
+        left = None if asked.deadline is None else asked.deadline - session.ledger.elapsed
+        with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
+            pieces = [
+                partial(train_share, session.problem, chosen, make, scheduler.shares, width, left)
+                for width in shares
+            ]
+            results = session.trainer.confer(pieces, chosen, probe, board)
+            found = _collected(results, board, make, chosen.workers)
+        session.trainer.look_again(chosen, [each.outcome for each in found])
+    found.sort(key=lambda each: each.number)
+    return {"source": source}, [
+        record_of(
+            item.outcome, "search", f"generation {asked.number} ({source})", "search",
+            extra={
+                "generation": asked.number, "source": source, "params": item.params,
+                "rungs": {str(k): v for k, v in item.rungs.items()},
+            },
+        )
+        for item in found
+    ]  # fmt: skip
+
+
+def train_share(
+    problem: Problem,
+    chosen: Plan,
+    make: Making,
+    rungs: Sequence[float],
+    width: int,
+    seconds: float | None,
+    heartbeat: Heartbeat,
+    ask: Ask,
+) -> list[Searched]:
+    """Trains one worker's share of a generation.
+
+    Args:
+        problem: The task.
+        chosen: How to train.
+        make: Makes members.
+        rungs: At which shares of a trial members are judged.
+        width: Places.
+        seconds: How long it may take; what is in training then ends as pruned.
+        heartbeat: Called every few steps.
+        ask: Asks the board.
+    """
+    started = time.monotonic()
+
+    def check() -> None:
+        heartbeat()
+        if seconds is not None and time.monotonic() - started > seconds:
+            raise StopIteration
+
+    return run_or_record(problem, chosen, Seat(ask, make, rungs), width, heartbeat=check)
+
+
+def _collected(results: Sequence[Any], board: Board, make: Making, workers: int) -> list[Searched]:
+    """Returns how all configurations ended; those of a worker that died have failed."""
+    found: list[Searched] = []
+    for piece, result in enumerate(results):
+        if isinstance(result, Lost):
+            lost = board.dealt[piece].items()
+            found += [_ended(make, number, params, result.reason) for number, params in lost]
+        else:
+            found += [replace(each, outcome=shared(each.outcome, workers)) for each in result]
+    return found
+
+
+def _ended(make: Making, number: int, params: Params, reason: str) -> Searched:
+    return Searched(number, params, failed(make(number, params), reason), {})
+
+
+def _shares(places: int, workers: int) -> list[int]:
+    """Returns how many of the places each worker has, at least one."""
+    return [max(1, len(range(worker, places, workers))) for worker in range(workers)]
+
+
+def _told(trial: TrialRecord, sign: float) -> TrialResult:
+    score = None if trial.score is None else sign * trial.score
+    return TrialResult(
+        trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
+    )

@@ -1,0 +1,75 @@
+"""Why a technique is not used on a task: it says so itself, or applying it changes nothing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Literal, get_args, get_origin
+
+import torch
+from torch import nn
+
+from pawl.techniques.record import Facts, Settings, Technique
+from pawl.techniques.stages import ModelTechnique
+
+
+def refusal(technique: Technique, facts: Facts) -> str | None:
+    """Returns why a technique does not fit a task, or `None` if it does.
+
+    A technique of the model stage is tried on a copy of the model: one that leaves it as it is, with any
+    of its settings' literals, would only be searched in vain. What raises is not refused here; its
+    trials end with the reason.
+    """
+    if technique.name not in facts.refusals:
+        reason = technique.fits(facts)
+        if (
+            not reason
+            and isinstance(technique, ModelTechnique)
+            and _changes_nothing(technique, facts)
+        ):
+            reason = "it changes nothing of this model"
+        facts.refusals[technique.name] = reason
+    return facts.refusals[technique.name]
+
+
+def _changes_nothing(technique: ModelTechnique, facts: Facts) -> bool:
+    try:
+        return all(_same(technique, settings, facts) for settings in _tried(technique.settings))
+    except Exception:  # a user's may raise anything
+        return False
+
+
+def _tried(settings: type[Settings]) -> Iterator[Settings]:
+    """Yields the default settings, then those with one other literal each."""
+    yield settings()
+    for name, field in settings.model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            for value in get_args(field.annotation):
+                if value != field.default:
+                    yield settings(**{name: value})
+
+
+def _same(technique: ModelTechnique, settings: Settings, facts: Facts) -> bool:
+    """Tells whether a model is the same with a technique: modules, shapes and values."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        after = technique.apply(copy.deepcopy(facts.module), settings, facts.sample)
+    before = facts.module
+    if str(after) != str(before) or _functions(after) != _functions(before):
+        return False
+    mine, theirs = before.state_dict(), after.state_dict()
+    return mine.keys() == theirs.keys() and all(
+        x.shape == theirs[name].shape and torch.equal(x, theirs[name]) for name, x in mine.items()
+    )
+
+
+def _functions(module: nn.Module) -> list[object]:
+    """Returns what modules do in calls, where a technique wraps or hooks them."""
+    return [
+        (
+            type(each),
+            each.__dict__.get("forward"),
+            len(each._forward_hooks),
+            len(each._forward_pre_hooks),
+        )
+        for each in module.modules()
+    ]

@@ -1,0 +1,123 @@
+"""Pieces of work are plain values and functions of modules: they run where nothing is shared."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from problems import Functional, frame, member, plain, problem, problem_of
+
+from pawl.data import load
+from pawl.delivery import _exported
+from pawl.evidence.rounds import _predicted
+from pawl.execution import Job, Plan, TrainingWay
+from pawl.execution.packing import _attempt
+from pawl.execution.timing import _time_epoch
+from pawl.functions.runs import Asked, _call
+from pawl.functions.space import FunctionSpace
+from pawl.search import Halving, Space, baseline
+from pawl.search.asking import Making, train_share
+from pawl.search.board import Answer
+from pawl.task import FunctionTask, Task
+from pawl.training.problem import Problem
+from pawl.training.trained import untrained
+
+PLAN = Plan(TrainingWay("fused", 4), "for the test")
+
+
+def quiet() -> None:
+    """Nobody is told."""
+
+
+def elsewhere(sent: bytes, pipe: Any) -> None:
+    """The life of a process that was sent a piece of work."""
+    torch.set_num_threads(1)
+    pipe.send_bytes(pickle.dumps(pickle.loads(sent)()))
+
+
+def spawned(piece: Callable[[], Any]) -> Any:
+    """Runs a piece in a fresh process that inherits nothing."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=elsewhere, args=(pickle.dumps(piece), theirs))
+    process.start()
+    theirs.close()
+    found = pickle.loads(ours.recv_bytes())
+    process.join()
+    return found
+
+
+def given(sent: Any) -> Any:
+    """Answers as a board does that has four points, and then none."""
+    return POINTS.pop(0) if POINTS else Answer()
+
+
+POINTS: list[Answer] = []
+
+
+def searched(problem: Problem, make: Making) -> list[Any]:
+    """Trains a share of four points, the board being in the same process."""
+    space = make.space
+    start = space.params(space.baseline)
+    rates = (1e-3, 3e-3, 1e-2, 3e-2)
+    points = [(n, start | {"adamw.learning_rate": rate}) for n, rate in enumerate(rates)]
+    POINTS[:] = [Answer(fresh=tuple(points))]
+    done = train_share(problem, PLAN, make, Halving().shares, 4, None, quiet, given)
+    return [(each.number, each.outcome.status, each.outcome.score) for each in done]
+
+
+@pytest.mark.parametrize("kind", ["table", "images", "functional"])
+def test_trainings_travel(kind: str) -> None:
+    one = (
+        problem_of(Task(data=frame(), model=Functional)) if kind == "functional" else problem(kind)
+    )
+    one.fit(plain(), torch.arange(64))  # what it keeps of it stays at home
+    assert not pickle.loads(pickle.dumps(one))._fits
+    jobs = [Job(member(plain(), seed, epochs=2), torch.arange(100, 120)) for seed in range(2)]
+    piece = partial(_attempt, one, jobs, PLAN, one.examples, quiet)
+    here, there = piece(), spawned(piece)
+    for mine, theirs in zip(here, there, strict=True):
+        assert theirs.score == pytest.approx(mine.score, rel=1e-5)
+        torch.testing.assert_close(theirs.predictions, mine.predictions, rtol=1e-4, atol=1e-5)
+
+
+def test_a_share_of_a_generation_travels() -> None:
+    one = problem("table")
+    facts = one.facts()
+    space = Space(baseline(facts), facts)
+    probe = member(plain(), 0)
+    make = Making(space, 3, 0, probe.train, probe.valid, 4)
+    piece = partial(searched, one, make)
+    here, there = piece(), spawned(piece)
+    assert [(n, status) for n, status, _ in here] == [(n, status) for n, status, _ in there]
+    assert [x for *_, x in here] == pytest.approx([x for *_, x in there], rel=1e-5)
+
+
+def train(settings: dict[str, float], seed: int) -> dict[str, float]:
+    """A function of a user's."""
+    return {"loss": settings["x"] ** 2 + seed}
+
+
+def test_what_trains_nothing_travels() -> None:
+    one = problem("table")
+    fresh = untrained(one, plain(), 0, torch.arange(64))
+    rows = one.examples.take(torch.arange(8))
+    piece = partial(_predicted, fresh, rows, torch.device("cpu"), quiet)
+    torch.testing.assert_close(spawned(piece), piece())
+    data = load(Task(data=frame()))
+    graph = spawned(partial(_exported, fresh, data, quiet))
+    assert graph == _exported(fresh, data, quiet)
+    timed = partial(_time_epoch, one, [member(plain(), 0)], PLAN, quiet)
+    assert spawned(timed) > 0
+    task = FunctionTask(
+        train=train, settings={"x": (0.0, 1.0)}, metric="loss", direction="minimize"
+    )
+    call = partial(_call, task.train, FunctionSpace(task), Asked("baseline", {"x": 0.5}, 2), quiet)
+    assert spawned(call)["metrics"] == {"loss": 2.25}
+    assert np.isfinite(spawned(call)["seconds"])
