@@ -54,6 +54,7 @@ ROWS = {
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="functional"),
         Row("layer_norm", _NONE, rejects="functional"),
+        Row("mixed_precision", _NONE),
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),
         Row("residual", _NONE, rejects="own_model"),
         Row("tabm", _same(members=8), rejects="own_model"),

@@ -98,7 +98,8 @@ def _cost_ratio(session: Session, pairs: Pairs, candidate: Recipe, without: Reci
     Measured seconds per row where clocks may decide, else counted operations of the model.
     """
     if session.clock.timed:
-        mine, theirs = pairs.seconds_per_row(candidate), pairs.seconds_per_row(without)
+        of = pairs.trainings
+        mine, theirs = of.seconds_per_row(candidate), of.seconds_per_row(without)
         return None if not mine or not theirs else mine / theirs
     theirs_flops = forward_flops(session, without)
     return forward_flops(session, candidate) / theirs_flops if theirs_flops else None

@@ -17,6 +17,7 @@ from pawl.models.member_layers import (
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
+from pawl.models.precision import MixedPrecision
 
 __all__ = [
     "OUTPUT",
@@ -31,6 +32,7 @@ __all__ = [
     "Layout",
     "MemberHeads",
     "MemberLayer",
+    "MixedPrecision",
     "ModelBuilder",
     "Net",
     "PiecewiseLinear",

@@ -34,8 +34,9 @@ class Phase(IntEnum):
     """When inside its stage a technique acts; within a phase they act in the order of their names.
 
     Data: rows, then what they weigh, then what is fitted on them. Model: its blocks, their size, what is
-    in front of and around them, then what goes behind each layer. Batch: where things are, what they
-    are, then what mixes rows. Loss and gradient: the thing itself, then limits, then what is added.
+    in front of and around them, what goes behind each layer, then in which digits. Batch: where things
+    are, what they are, then what mixes rows. Loss and gradient: the thing itself, then limits, then what
+    is added.
     """
 
     ROWS = 10
@@ -51,6 +52,7 @@ class Phase(IntEnum):
     ACTIVATION = 35
     NORMALIZATION = 36
     DROPOUT = 37
+    PRECISION = 38
     GEOMETRY = 40
     VALUES = 41
     MIXTURE = 42
