@@ -104,7 +104,10 @@ def test_a_regression_predicts_in_the_targets_own_units(regression: Exported) ->
 
 def test_the_average_of_models_predicts_the_mean_of_their_predictions(regression: Exported) -> None:
     problem = Problem.of(Task(data=frame(regression=True)), regression.data)
-    jobs = [Job(member(regression.trained.recipe, seed, epochs=2), keep=True) for seed in range(2)]
+    jobs = [
+        Job(member(regression.trained.parts[0].recipe, seed, epochs=2), keep=True)
+        for seed in range(2)
+    ]
     results = train_all(problem, jobs, lambda _: SERIAL)
     others = [from_outcome(problem, result.outcome) for result in results]
     both = blended(others)

@@ -30,7 +30,7 @@ from pawl.training.trained import blended, from_outcome, untrained
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "plain": {},
     "bins": {"piecewise_linear": {"bins": 8}, "ema": {}, "dropout": {}},
-    "many": {"tabm": {"members": 4}, "layer_norm": {}, "depth": {"layers": 3}, "normalize": {}},
+    "many": {"tabm": {"members": 8}, "layer_norm": {}, "depth": {"layers": 3}, "normalize": {}},
 }
 
 

@@ -82,6 +82,10 @@ def test_a_blend_shares_trainings_with_its_recipes_and_is_judged_by_its_mean(
         # Only what was missing: its other recipe.
         assert len(session.asked) - before == 4
         assert {member.recipe.id for member in session.asked[before:]} == {THIRD.id}
+        # What was trained for the blend is there for a recipe alone.
+        trained = len(session.asked)
+        assert pairs.run("third", {"third": THIRD}, range(4))
+        assert len(session.asked) == trained
         # Errors of 1 and -1 by the same noise cancel.
         assert pairs.mean(blend) == pytest.approx(0.0, abs=1e-5)
         assert pairs.mean(OTHER) == pytest.approx(pairs.mean(THIRD))

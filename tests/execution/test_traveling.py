@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,20 @@ from problems import Functional, frame, member, plain, problem, problem_of
 
 from pawl.data import load
 from pawl.delivery import _exported
+from pawl.evidence import Single
 from pawl.evidence.rounds import _predicted
 from pawl.execution import Job, Plan, TrainingWay
 from pawl.execution.packing import _attempt
 from pawl.execution.timing import _time_epoch
 from pawl.functions.runs import Asked, _call
 from pawl.functions.space import FunctionSpace
+from pawl.ledger import Ledger
 from pawl.search import Halving, Space, baseline
 from pawl.search.asking import Making, train_share
 from pawl.search.board import Answer
 from pawl.task import FunctionTask, Task
 from pawl.training.problem import Problem
-from pawl.training.trained import untrained
+from pawl.training.trained import KeptModel, save_models, untrained
 
 PLAN = Plan(TrainingWay("fused", 4), "for the test")
 
@@ -104,11 +107,14 @@ def train(settings: dict[str, float], seed: int) -> dict[str, float]:
     return {"loss": settings["x"] ** 2 + seed}
 
 
-def test_what_trains_nothing_travels() -> None:
+def test_what_trains_nothing_travels(tmp_path: Path) -> None:
     one = problem("table")
     fresh = untrained(one, plain(), 0, torch.arange(64))
     rows = one.examples.take(torch.arange(8))
-    piece = partial(_predicted, fresh, rows, torch.device("cpu"), quiet)
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        save_models(ledger, "models.safetensors", {"0": fresh})
+    kept = KeptModel(tmp_path / "campaign" / "models.safetensors", "0", one, torch.arange(64))
+    piece = partial(_predicted, Single(plain()), [kept], rows, torch.device("cpu"), quiet)
     torch.testing.assert_close(spawned(piece), piece())
     data = load(Task(data=frame()))
     graph = spawned(partial(_exported, fresh, data, quiet))

@@ -16,7 +16,7 @@ from pawl.evidence.trainings import FoldTrainings, Place
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.training.trained import Trained
+from pawl.training.trained import KeptModel, Trained
 
 Compared = Recipe | Arm
 """What pairs compare; a recipe stands for the arm of its own models."""
@@ -111,8 +111,11 @@ class Pairs:
 
     def load(self, given: Compared, pair: int) -> Trained:
         """Returns a model that is kept."""
-        arm = arm_of(given)
-        return arm.predictor([self.trainings.kept(training, pair) for training in arm.trainings])
+        return arm_of(given).predictor([each.load() for each in self.models(given, pair)])
+
+    def models(self, given: Compared, pair: int) -> list[KeptModel]:
+        """Returns the models that one that is kept is made of."""
+        return [self.trainings.kept(training, pair) for training in arm_of(given).trainings]
 
     def drop_models(self, *, but: Collection[Compared]) -> None:
         """Deletes the models of all other arms than these: what is not delivered needs no room."""

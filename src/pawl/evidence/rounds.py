@@ -15,14 +15,13 @@ from torch import Tensor
 
 from pawl.data import split_rows
 from pawl.data.types import Examples
-from pawl.evidence.arms import Arm
+from pawl.evidence.arms import Arm, Training
 from pawl.evidence.constant import constant_predictions, has_value
 from pawl.evidence.pairs import Pairs
 from pawl.execution import STOPPING_SHARE, Heartbeat, Job, Session, record_of
 from pawl.ledger import TrialRecord, Unit
-from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Predictor, Trained, from_outcome, load_model, save_models
+from pawl.training.trained import KeptModel, Trained, from_outcome, save_models
 
 Arms = Mapping[str, Arm]
 """Baseline and final arm, which may be the same."""
@@ -58,14 +57,15 @@ def model_of(
         assert pairs is not None
         return pairs.load(arm, int(number))
     key = next(unit.key for unit in units if label in unit.payload["counted"])
+    path = session.ledger.folder / models_file(key)
     models = [
-        load_model(
-            session.ledger, models_file(key), _name(training.id, label), session.problem,
-            _member(session, training.recipe, int(number)).train,
+        KeptModel(
+            path, _name(training.id, label), session.problem,
+            _member(session, training, int(number)).train,
         )
         for training in arm.trainings
     ]  # fmt: skip
-    return arm.predictor(models)
+    return arm.predictor([each.load() for each in models])
 
 
 def of_pairs(
@@ -83,8 +83,8 @@ def of_pairs(
     models = sorted(here)
 
     work = [
-        functools.partial(_predicted, pairs.load(distinct[id_], n), test, session.problem.device)
-        for id_, n in models
+        functools.partial(_predicted, arm, pairs.models(arm, n), test, session.problem.device)
+        for arm, n in ((distinct[id_], n) for id_, n in models)
     ]
     predicted = dict(zip(models, session.trainer.spread(work), strict=True)) if work else {}
     found = {
@@ -98,8 +98,10 @@ def of_pairs(
     return _counted(session, arms, test, key, [label_of("pair", n) for n in numbers], found), []
 
 
-def _predicted(predictor: Predictor, rows: Examples, device: torch.device, _: Heartbeat) -> Tensor:
-    return predictor.predict(rows, device)
+def _predicted(
+    arm: Arm, models: Sequence[KeptModel], rows: Examples, device: torch.device, _: Heartbeat
+) -> Tensor:
+    return arm.predictor([each.load() for each in models]).predict(rows, device)
 
 
 def of_seeds(
@@ -129,7 +131,7 @@ def of_seeds(
         for training in arm.trainings
     }
     jobs = {
-        (id_, label_of("seed", n)): Job(_member(session, training.recipe, n), rows, keep=True)
+        (id_, label_of("seed", n)): Job(_member(session, training, n), rows, keep=True)
         for id_, (_, training) in distinct.items()
         for n in seeds
     }
@@ -220,7 +222,7 @@ def _name(training_id: str, label: str) -> str:
     return f"{training_id} {label}"
 
 
-def _member(session: Session, recipe: Recipe, number: int) -> Member:
+def _member(session: Session, training: Training, number: int) -> Member:
     train, valid = split_rows(
         session.problem.targets,
         session.problem.schema.kind,
@@ -228,4 +230,5 @@ def _member(session: Session, recipe: Recipe, number: int) -> Member:
         session.rows.derive("test", "stopping", number),
     )
     seed = session.rows.derive("test", "seed", number)
-    return session.rows.member(recipe, seed, train, valid, session.epochs)
+    length = max(1, round(session.epochs * training.length))
+    return session.rows.member(training.recipe, seed, train, valid, length)

@@ -15,7 +15,7 @@ from pawl.execution import FOLDS, Job, Resplit, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.training.population import Member
-from pawl.training.trained import Trained, from_outcome, load_model, save_models
+from pawl.training.trained import KeptModel, from_outcome, save_models
 
 Place = tuple[str, int]
 """A training's or an arm's id, and the number of a pair."""
@@ -143,13 +143,11 @@ class FoldTrainings:
             found: Tensor = opened.get_tensor(name)
         return found
 
-    def kept(self, training: Training, pair: int) -> Trained:
+    def kept(self, training: Training, pair: int) -> KeptModel:
         """Returns a model that is kept."""
-        session = self.session
-        return load_model(
-            session.ledger, self._models[training.id, pair], str(pair), session.problem,
-            self.member(training, pair).train,
-        )  # fmt: skip
+        path = self.session.ledger.folder / self._models[training.id, pair]
+        rows = self.member(training, pair).train
+        return KeptModel(path, str(pair), self.session.problem, rows)
 
     def drop_models(self, *, but: Collection[str]) -> None:
         """Deletes the models of all trainings but those of these ids."""

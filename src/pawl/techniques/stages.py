@@ -10,6 +10,7 @@ at a time); all others are structural and arrive as plain values. That is why th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -146,12 +147,12 @@ def no_state(weights: Tensor, layout: Layout) -> dict[str, Tensor]:
 
 def zeros(*names: str) -> InitFunction:
     """Returns what makes state tensors `[N, P]` of zeros by these names."""
+    return functools.partial(_zeros, names)
 
-    def init(weights: Tensor, layout: Layout, /) -> dict[str, Tensor]:
-        del layout
-        return {name: torch.zeros_like(weights) for name in names}
 
-    return init
+def _zeros(names: tuple[str, ...], weights: Tensor, layout: Layout, /) -> dict[str, Tensor]:
+    del layout
+    return {name: torch.zeros_like(weights) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -182,28 +183,42 @@ def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> Non
     ledger.write_file(name, save(tensors, metadata={"trials": json.dumps(meta)}))
 
 
-def load_model(ledger: Ledger, name: str, key: str, problem: Problem, rows: Tensor) -> Trained:
-    """Reads one of a file's models back; `rows` are the training rows it was fitted on.
+@dataclass(frozen=True)
+class KeptModel:
+    """One of a file's models, to be read where it is wanted.
 
-    Raises:
-        BundleError: The file is missing or damaged.
+    Attributes:
+        path: The file.
+        key: Its key there.
+        problem: The task.
+        rows: The training rows that it was fitted on.
     """
-    path = ledger.folder / name
-    try:
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads(file.metadata()["trials"])[key]
-            prefix = f"{key}/"
-            tensors = {
-                at.removeprefix(prefix): file.get_tensor(at)
-                for at in file.keys()  # noqa: SIM118
-                if at.startswith(prefix)
-            }
-        (part,) = meta
-        recipe, seed = Recipe.from_dict(part["recipe"]), int(part["seed"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"{str(path)!r} cannot be read ({error}); start the campaign anew"
-        ) from None
-    trained = untrained(problem, recipe, seed, rows)
-    trained.model.load_state_dict(tensors)
-    return trained
+
+    path: Path
+    key: str
+    problem: Problem
+    rows: Tensor
+
+    def load(self) -> Trained:
+        """Reads it.
+
+        Raises:
+            BundleError: The file is missing or damaged.
+        """
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                (part,) = json.loads(file.metadata()["trials"])[self.key]
+                prefix = f"{self.key}/"
+                tensors = {
+                    at.removeprefix(prefix): file.get_tensor(at)
+                    for at in file.keys()  # noqa: SIM118
+                    if at.startswith(prefix)
+                }
+            recipe, seed = Recipe.from_dict(part["recipe"]), int(part["seed"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{str(self.path)!r} cannot be read ({error}); start the campaign anew"
+            ) from None
+        trained = untrained(self.problem, recipe, seed, self.rows)
+        trained.model.load_state_dict(tensors)
+        return trained

@@ -59,6 +59,15 @@ def adam(
     weights.addcmul_(first / denominator, settings.size.unsqueeze(1))
 
 
+def _torch(weights: list[Tensor], settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.Adam(
+        weights,
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=EPSILON,
+    )
+
+
 TECHNIQUE = UpdateTechnique(
     name="adam",
     summary="Adaptive moment estimation.",
@@ -68,7 +77,5 @@ TECHNIQUE = UpdateTechnique(
     memberwise=frozenset({"learning_rate", "beta1", "beta2"}),
     init=zeros("exp_avg", "exp_avg_sq"),
     coefficients=corrections,
-    optimizer=lambda weights, s: torch.optim.Adam(
-        weights, lr=s.learning_rate, betas=(s.beta1, s.beta2), eps=EPSILON
-    ),
+    optimizer=_torch,
 )

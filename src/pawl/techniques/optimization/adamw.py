@@ -34,6 +34,16 @@ def adamw(
     adam(weights, gradients, state, context, settings)
 
 
+def _torch(weights: list[Tensor], settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        weights,
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=EPSILON,
+        weight_decay=settings.weight_decay,
+    )
+
+
 TECHNIQUE = UpdateTechnique(
     name="adamw",
     summary="Adam with decoupled weight decay.",
@@ -43,11 +53,5 @@ TECHNIQUE = UpdateTechnique(
     memberwise=frozenset({"learning_rate", "beta1", "beta2", "weight_decay"}),
     init=zeros("exp_avg", "exp_avg_sq"),
     coefficients=corrections,
-    optimizer=lambda weights, s: torch.optim.AdamW(
-        weights,
-        lr=s.learning_rate,
-        betas=(s.beta1, s.beta2),
-        eps=EPSILON,
-        weight_decay=s.weight_decay,
-    ),
+    optimizer=_torch,
 )

@@ -33,6 +33,12 @@ def momentum(
     weights.addcmul_(gradients + share * buffer, context.rate.unsqueeze(1), value=-1.0)
 
 
+def _torch(weights: list[Tensor], settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        weights, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True
+    )
+
+
 TECHNIQUE = UpdateTechnique(
     name="momentum",
     summary="Gradient descent with Nesterov momentum.",
@@ -41,7 +47,5 @@ TECHNIQUE = UpdateTechnique(
     settings=MomentumSettings,
     memberwise=frozenset({"learning_rate", "momentum"}),
     init=zeros("momentum_buffer"),
-    optimizer=lambda weights, s: torch.optim.SGD(
-        weights, lr=s.learning_rate, momentum=s.momentum, nesterov=True
-    ),
+    optimizer=_torch,
 )

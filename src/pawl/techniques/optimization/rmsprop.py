@@ -32,6 +32,10 @@ def rmsprop(
     weights.addcmul_(gradients / square.sqrt().add_(1e-8), context.rate.unsqueeze(1), value=-1.0)
 
 
+def _torch(weights: list[Tensor], settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(weights, lr=settings.learning_rate, alpha=settings.smoothing)
+
+
 TECHNIQUE = UpdateTechnique(
     name="rmsprop",
     summary="Gradient descent scaled by a running root mean square of the gradient.",
@@ -40,7 +44,5 @@ TECHNIQUE = UpdateTechnique(
     settings=RmspropSettings,
     memberwise=frozenset({"learning_rate", "smoothing"}),
     init=zeros("square_avg"),
-    optimizer=lambda weights, s: torch.optim.RMSprop(
-        weights, lr=s.learning_rate, alpha=s.smoothing
-    ),
+    optimizer=_torch,
 )

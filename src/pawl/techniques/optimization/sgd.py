@@ -29,6 +29,10 @@ def sgd(
     weights.addcmul_(gradients, context.rate.unsqueeze(1), value=-1.0)
 
 
+def _torch(weights: list[Tensor], settings: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(weights, lr=settings.learning_rate)
+
+
 TECHNIQUE = UpdateTechnique(
     name="sgd",
     summary="Plain stochastic gradient descent.",
@@ -36,5 +40,5 @@ TECHNIQUE = UpdateTechnique(
     apply=sgd,
     settings=SgdSettings,
     memberwise=frozenset({"learning_rate"}),
-    optimizer=lambda weights, s: torch.optim.SGD(weights, lr=s.learning_rate),
+    optimizer=_torch,
 )
