@@ -25,7 +25,10 @@ from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 
-_BLOCKS, _BLOCK_SECONDS, _BLOCK_STEPS, _LONG_SECONDS = 3, 0.01, 16, 0.4
+_BLOCKS, _FEWEST_STEPS, _BLOCK_STEPS = 3, 8, 16
+_BLOCK_SECONDS, _LONG_STEP, _LONG_SECONDS = 0.01, 0.04, 0.4
+_TIMED_BY = 2
+"""Another number where times are taken in another way, so that those that are remembered don't count."""
 _COMPILE_SECONDS = 15.0  # before anything was compiled here
 
 
@@ -95,28 +98,35 @@ def compile_ahead(problem: Problem, members: Sequence[Member], way: TrainingWay)
 def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
     """Returns the seconds of one step of a population, the median of a few blocks.
 
-    What neighbors on the same cores take is part of it: they will go on, and hit some ways harder.
+    What neighbors on the same cores take is part of it: they will go on, and hit some ways harder. So
+    blocks are long where steps are short: a process that has just begun to compute is favored for a
+    few milliseconds, and a call of a single step is slower than its share of a call of many.
     """
     population = make()
     population.advance(1)
     blocks, steps, begun = list[float](), 1, time.perf_counter()
-    for block in range(1 + _BLOCKS):
+    while len(blocks) < _BLOCKS:
         heartbeat()
         synchronize(population.device)
         started = time.perf_counter()
         population.advance(steps)
         synchronize(population.device)
-        blocks.append((time.perf_counter() - started) / steps)
+        took = time.perf_counter() - started
+        if steps < _BLOCK_STEPS and took < (_BLOCK_SECONDS if steps > 1 else _LONG_STEP):
+            steps = min(_BLOCK_STEPS, max(2 * steps, _FEWEST_STEPS))
+            continue
+        blocks.append(took / steps)
         if time.perf_counter() - begun > _LONG_SECONDS:
             break
-        if not block:
-            steps = max(1, min(_BLOCK_STEPS, int(_BLOCK_SECONDS / blocks[0])))
-    return statistics.median(blocks[1:] or blocks)
+    return statistics.median(blocks)
 
 
 def probing_seconds(step: float) -> float:
     """Returns about how long timing a way takes whose steps take so many seconds."""
-    return 2 * step + _BLOCKS * max(step, min(_BLOCK_SECONDS, _BLOCK_STEPS * step))
+    if step > _LONG_STEP:
+        return 2 * step + min(_BLOCKS * step, max(step, _LONG_SECONDS))
+    steps = _BLOCK_STEPS if step < _BLOCK_SECONDS / _FEWEST_STEPS else _FEWEST_STEPS
+    return (2 + _FEWEST_STEPS + _BLOCKS * steps) * step
 
 
 class TimingCache:
@@ -138,7 +148,7 @@ class TimingCache:
     def __init__(self, problem: Problem, recipe: Recipe, probe: Member) -> None:
         _, body, _ = problem.build(recipe, probe.seed, probe.train)
         shapes = {name: [*x.shape[1:]] for name, x in problem.examples.inputs.items()}
-        machine = [hardware(problem.device), available(), versions()]
+        machine = [hardware(problem.device), available(), versions(), _TIMED_BY]
         told = [
             recipe.structure, str(body), sum(p.numel() for p in body.parameters()), str(shapes),
             len(probe.train).bit_length(), *machine,
