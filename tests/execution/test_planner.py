@@ -16,6 +16,7 @@ from pawl.execution import (
     TimingCache,
     TrainingWay,
     choosing,
+    measuring,
     pick_executor,
     plan,
     planner,
@@ -181,3 +182,38 @@ def test_widths_leave_room_for_weights_and_activations(monkeypatch: pytest.Monke
     ):
         monkeypatch.setattr(planner, "memory_of", lambda _, memory=memory: int(memory))
         assert planner._width(one, body, activations, workers=1) == expected
+
+
+class Made:
+    """A population whose calls take 2 ms, and a further time for each step, by a made-up clock."""
+
+    device = CPU
+
+    def __init__(self, per_step: float) -> None:
+        self.per_step, self.now = per_step, 0.0
+        self.calls: list[int] = []
+
+    def advance(self, steps: int) -> None:
+        self.calls.append(steps)
+        self.now += 0.002 + steps * self.per_step
+
+
+@pytest.mark.parametrize(
+    ("per_step", "calls", "seconds"),
+    [
+        # Short steps are timed by sixteen, so that what a call takes is as small a part as in training.
+        (0.0001, [1, 1, 8, 16, 16, 16], 0.0001 + 0.002 / 16),
+        (0.002, [1, 1, 8, 8, 8], 0.002 + 0.002 / 8),
+        (0.1, [1, 1, 1, 1], 0.102),
+        (0.5, [1, 1], 0.502),  # one step of so long says enough
+    ],
+)
+def test_steps_are_timed_by_as_many_as_trainings_take(
+    monkeypatch: pytest.MonkeyPatch, per_step: float, calls: list[int], seconds: float
+) -> None:
+    made = Made(per_step)
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: made.now)
+    assert measuring._time(lambda: made, lambda: None) == pytest.approx(seconds)  # type: ignore[arg-type]
+    assert made.calls == calls
+    planned = measuring.probing_seconds(per_step)
+    assert sum(calls) * per_step == pytest.approx(planned, rel=0.25)

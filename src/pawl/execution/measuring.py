@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import statistics
 import time
@@ -124,9 +125,10 @@ def _time(make: functools.partial[Population], heartbeat: Heartbeat) -> float:
 def probing_seconds(step: float) -> float:
     """Returns about how long timing a way takes whose steps take so many seconds."""
     if step > _LONG_STEP:
-        return 2 * step + min(_BLOCKS * step, max(step, _LONG_SECONDS))
-    steps = _BLOCK_STEPS if step < _BLOCK_SECONDS / _FEWEST_STEPS else _FEWEST_STEPS
-    return (2 + _FEWEST_STEPS + _BLOCKS * steps) * step
+        return (1 + min(_BLOCKS, math.ceil(_LONG_SECONDS / step))) * step
+    if step > _BLOCK_SECONDS / _FEWEST_STEPS:
+        return (2 + _BLOCKS * _FEWEST_STEPS) * step
+    return (2 + _FEWEST_STEPS + _BLOCKS * _BLOCK_STEPS) * step
 
 
 class TimingCache:
