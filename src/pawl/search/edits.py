@@ -55,10 +55,18 @@ class EditSampler:
         self._history = history
         self._random = np.random.default_rng(rng.derive_seed("edits", seed))
         self._seed = seed
+        self._known: dict[tuple[object, ...], str] = {}
 
     @functools.cached_property
     def _tpe(self) -> OptunaSampler:
         return OptunaSampler(self.space, self._seed, self._history, make=tpe)
+
+    def _effective(self, params: Params) -> str:
+        """Returns what a point's structure does; of thousands of trials there are few structures."""
+        key = tuple(self.space.structure(params).values())
+        if key not in self._known:
+            self._known[key] = self.space.effective(params)
+        return self._known[key]
 
     @functools.cached_property
     def _bases(self) -> list[Params]:
@@ -67,7 +75,7 @@ class EditSampler:
         ended.sort(key=lambda each: -(each.score or 0.0))
         found: dict[str, Params] = {}
         for each in ended:
-            found.setdefault(self.space.effective(each.params), each.params)
+            found.setdefault(self._effective(each.params), each.params)
             if len(found) == _BASES:
                 break
         return list(found.values())
@@ -76,7 +84,7 @@ class EditSampler:
         """Returns a good point with a few edits."""
         if not self._bases or not self.space.structure(self._bases[0]):
             return self._tpe.ask()
-        tried = {self.space.effective(each.params) for each in self._history}
+        tried = {self._effective(each.params) for each in self._history}
         again = self._bases[0]
         for _ in range(_ATTEMPTS):
             if self._random.random() < _BEST_SHARE:
@@ -92,10 +100,10 @@ class EditSampler:
                     if self._random.random() < 0.5:
                         break
                     point = self._edited(point, others)
-            effective = self.space.effective(point)
+            effective = self._effective(point)
             if effective not in tried:
                 return point
-            if effective != self.space.effective(base):
+            if effective != self._effective(base):
                 again = point
         return again
 
@@ -131,7 +139,7 @@ class EditSampler:
 
         Each sort of edit has the same chance, and within one each parameter.
         """
-        before = self.space.effective(point)
+        before = self._effective(point)
         sorts: dict[str, dict[str, list[object]]] = {}
         for name, value in edits:
             out = self.space.off.get(name, point)  # a point is no value
@@ -142,7 +150,7 @@ class EditSampler:
             name = self._one_of(sorted(sorts[sort]))
             values = sorts[sort][name]
             edited = {**point, name: values.pop(self._random.integers(len(values)))}
-            if self.space.effective(edited) != before:
+            if self._effective(edited) != before:
                 return edited
             if not values:
                 del sorts[sort][name]
