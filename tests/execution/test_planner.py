@@ -16,6 +16,7 @@ from pawl.execution import (
     TimingCache,
     TrainingWay,
     choosing,
+    devices,
     measuring,
     pick_executor,
     plan,
@@ -31,6 +32,10 @@ CPU = torch.device("cpu")
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Gives each test a cache of its own, and two threads."""
     monkeypatch.setenv("PAWL_CACHE", str(tmp_path))
+    # How many cores are free changes with what else runs here, and so does what two threads take.
+    monkeypatch.setattr(planner, "_seconds_alone", lambda *_: 0.001)
+    for module in (devices, measuring):
+        monkeypatch.setattr(module, "available", lambda: min(2, torch.get_num_threads()))
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)

@@ -33,6 +33,7 @@ assert sum(SPLIT_STEPS) == STEPS
 # Batch normalization takes away what a bias in front of it adds, so that such a bias has no
 # gradient but rounding, and two correct steppers may disagree about it. In eight bits rounding is large.
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
+RTOL = {"mixed_precision": 5e-3}
 NOT_FOR = {"label_smoothing": ("regression", "multilabel", "multitarget")}
 """Kinds that a technique for tables does not fit."""
 
@@ -127,11 +128,12 @@ def check_fused_equals_serial(technique: Technique, row: Row) -> None:
     members = members_of(row)
     fused = population(row, members, FusedStepper())
     serial = population(row, members, SerialStepper())
+    rtol = RTOL.get(row.name, 1e-4)
     for steps in SPLIT_STEPS:
         torch.testing.assert_close(
-            fused.advance(steps), serial.advance(steps), rtol=1e-4, atol=1e-5
+            fused.advance(steps), serial.advance(steps), rtol=rtol, atol=rtol / 10
         )
-    torch.testing.assert_close(predict(fused), predict(serial), rtol=0, atol=1e-4)
+    torch.testing.assert_close(predict(fused), predict(serial), rtol=0, atol=rtol)
     torch.testing.assert_close(
         fused.evaluated()[0],
         serial.evaluated()[0],
@@ -215,10 +217,11 @@ def check_every_kind(technique: Technique, row: Row) -> None:
             for stepper in (FusedStepper(), SerialStepper())
         ]
         losses = [one.advance(4) for one in both]
-        torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+        rtol = RTOL.get(row.name, 1e-4)
+        torch.testing.assert_close(*losses, rtol=rtol, atol=rtol / 10)
         fused, serial = (one.predict(one.problem.examples, ALL_ROWS) for one in both)
         scale = float(serial.std())
-        torch.testing.assert_close(fused, serial, rtol=1e-4, atol=1e-4 * max(1.0, scale))
+        torch.testing.assert_close(fused, serial, rtol=rtol, atol=rtol * max(1.0, scale))
 
 
 CHECKS: tuple[Check, ...] = (
