@@ -9,24 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import BASE, by_recipe, made_up
+from made_up import BASE, by_recipe, made_up, rows_for
 
-from pawl.data.types import Examples
 from pawl.evidence import Blend, Pairs, Single, final_test
-from pawl.execution import Session
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
 from pawl.training.population import Member
 
 OTHER, THIRD = BASE.with_("depth", layers=3), BASE.with_("depth", layers=4)
-
-
-def rows_for(session: Session) -> Examples:
-    """Test rows of three numbers."""
-    generator = np.random.default_rng(9)
-    inputs = torch.from_numpy(generator.normal(size=(80, 3)).astype(np.float32))
-    targets = torch.from_numpy(5 * generator.normal(size=80).astype(np.float32))
-    return Examples(dict.fromkeys(session.problem.examples.inputs, inputs), targets)
 
 
 @given(

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up import BASE, CONSTANT, by_recipe, made_up
+from made_up import BASE, CONSTANT, by_recipe, made_up, rows_for
 
-from pawl.data.types import Examples
 from pawl.errors import TrialError
 from pawl.evidence import Pairs, final_test
 from pawl.execution import Session, Silent
@@ -18,13 +17,6 @@ from pawl.training.metrics import score
 from pawl.training.population import Member
 
 BETTER = BASE.with_("depth", layers=3)
-
-
-def rows_for(session: Session) -> Examples:
-    generator = np.random.default_rng(9)
-    inputs = torch.from_numpy(generator.normal(size=(80, 3)).astype(np.float32))
-    targets = torch.from_numpy(5 * generator.normal(size=80).astype(np.float32))
-    return Examples(dict.fromkeys(session.problem.examples.inputs, inputs), targets)
 
 
 def test_the_gain_is_the_one_there_is(tmp_path: Path) -> None:
