@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pawl import rng
-from pawl.errors import PawlError, TaskError, did_you_mean, first_line
+from pawl.errors import PawlError, TaskError, first_line
 from pawl.search.edits import EditSampler
+from pawl.search.named import Named
 from pawl.search.optuna_sampler import OptunaSampler, random_search, tpe
 from pawl.search.protocols import Params, Sampler, SamplerFactory, Searchable, TrialResult
 
-_SAMPLERS: dict[str, SamplerFactory] = {
-    "edits": EditSampler,
-    "tpe": functools.partial(OptunaSampler, make=tpe),
-    "random": functools.partial(OptunaSampler, make=random_search),
-}
-
-
-_SHIPPED = frozenset(_SAMPLERS)
+_SAMPLERS: Named[SamplerFactory] = Named(
+    "sampler",
+    {
+        "edits": EditSampler,
+        "tpe": functools.partial(OptunaSampler, make=tpe),
+        "random": functools.partial(OptunaSampler, make=random_search),
+    },
+)
 
 
 class _Checked:
@@ -95,20 +96,17 @@ def register_sampler(name: str, factory: SamplerFactory) -> None:
     Raises:
         TaskError: The name is taken.
     """
-    if name in _SAMPLERS:
-        raise TaskError(f"a sampler named {name!r} exists already; give yours another name")
-    _SAMPLERS[name] = functools.partial(_Checked, name, factory)
+    _SAMPLERS.add(name, functools.partial(_Checked, name, factory))
 
 
 def unregister_sampler(name: str) -> None:
     """Takes a sampler that was registered out again; unknown names are ignored."""
-    if name not in _SHIPPED:
-        _SAMPLERS.pop(name, None)
+    _SAMPLERS.remove(name)
 
 
 def samplers() -> tuple[str, ...]:
     """Returns the names of all samplers."""
-    return tuple(sorted(_SAMPLERS))
+    return _SAMPLERS.names
 
 
 def check_sampler(name: str) -> None:
@@ -117,11 +115,7 @@ def check_sampler(name: str) -> None:
     Raises:
         TaskError: There is none of it.
     """
-    if name not in _SAMPLERS:
-        raise TaskError(
-            f"unknown sampler {name!r}{did_you_mean(name, samplers())}; there are: "
-            f"{', '.join(samplers())}"
-        )
+    _SAMPLERS.get(name)
 
 
 def make_sampler(
@@ -136,5 +130,4 @@ def make_sampler(
         generation: Number of the generation.
         history: All trials so far, in the ledger's order.
     """
-    check_sampler(name)
-    return _SAMPLERS[name](space, rng.derive_seed("sampler", seed, generation), history)
+    return _SAMPLERS.get(name)(space, rng.derive_seed("sampler", seed, generation), history)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pawl.errors import TaskError, did_you_mean, first_line
+from pawl.errors import TaskError, first_line
+from pawl.search.named import Named
 
 
 class Scheduler(Protocol):
@@ -82,12 +83,14 @@ class ToTheEnd:
         return True
 
 
-_SCHEDULERS: dict[str, SchedulerFactory] = {
-    "halving": lambda _: Halving(),
-    "median": lambda _: Median(),
-    "none": lambda _: ToTheEnd(),
-}
-_SHIPPED = frozenset(_SCHEDULERS)
+_SCHEDULERS: Named[SchedulerFactory] = Named(
+    "scheduler",
+    {
+        "halving": lambda _: Halving(),
+        "median": lambda _: Median(),
+        "none": lambda _: ToTheEnd(),
+    },
+)
 
 
 class _Checked:
@@ -130,20 +133,17 @@ def register_scheduler(name: str, factory: SchedulerFactory) -> None:
         >>> register_scheduler("gentle", lambda generation: Halving((0.25, 0.5), reduction=2))
         >>> unregister_scheduler("gentle")
     """
-    if name in _SCHEDULERS:
-        raise TaskError(f"a scheduler named {name!r} exists already; give yours another name")
-    _SCHEDULERS[name] = lambda generation: _Checked(name, factory, generation)
+    _SCHEDULERS.add(name, lambda generation: _Checked(name, factory, generation))
 
 
 def unregister_scheduler(name: str) -> None:
     """Takes a scheduler that was registered out again; unknown names are ignored."""
-    if name not in _SHIPPED:
-        _SCHEDULERS.pop(name, None)
+    _SCHEDULERS.remove(name)
 
 
 def schedulers() -> tuple[str, ...]:
     """Returns the names of all schedulers."""
-    return tuple(sorted(_SCHEDULERS))
+    return _SCHEDULERS.names
 
 
 def make_scheduler(name: str, generation: int) -> Scheduler:
@@ -152,9 +152,4 @@ def make_scheduler(name: str, generation: int) -> Scheduler:
     Raises:
         TaskError: There is none of that name, or it is a user's and wrong.
     """
-    if name not in _SCHEDULERS:
-        raise TaskError(
-            f"unknown scheduler {name!r}{did_you_mean(name, schedulers())}; there are: "
-            f"{', '.join(schedulers())}"
-        )
-    return _SCHEDULERS[name](generation)
+    return _SCHEDULERS.get(name)(generation)
