@@ -19,7 +19,7 @@ from pawl.data.types import Schema
 from pawl.deployment.export import predict
 from pawl.errors import BundleError, PawlError, first_line
 from pawl.modalities import modality_of
-from pawl.models import Averaged, Deployed, ModelBuilder, Pipeline
+from pawl.models import Averaged, Deployed, ModelBuilder, Pipeline, assign
 from pawl.recipe import Recipe
 from pawl.task import ModelFactory
 from pawl.training.metrics import make_objective
@@ -92,13 +92,7 @@ def _assign(pipeline: nn.Module, tensors: dict[str, Tensor]) -> None:
             f"the model has other weights than the bundle ({', '.join(unlike[:3])}...); give the model "
             "that the campaign was given, as model="
         )
-    parameters = dict(pipeline.named_parameters(remove_duplicate=False))
-    for name, tensor in tensors.items():
-        if name in parameters:
-            parameters[name].data = tensor.clone()
-            continue
-        owner, _, own = name.rpartition(".")
-        pipeline.get_submodule(owner)._buffers[own] = tensor.clone()
+    assign(pipeline, tensors)
 
 
 def _check(pipeline: Pipeline, graph: bytes, schema: Schema) -> None:

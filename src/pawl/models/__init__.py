@@ -6,6 +6,7 @@ from pawl.models.front import Affine, Front, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.layers import PiecewiseLinear, flat
 from pawl.models.layout import Layout
+from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.member_layers import (
     KeyedDropout,
     MemberLayer,
@@ -18,28 +19,38 @@ from pawl.models.members import MemberHeads, Spread, predicts_several_times
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
+from pawl.models.surgery import assign
+from pawl.models.trees import Tree, Trees
 
 __all__ = [
     "OUTPUT",
     "Adapter",
     "Affine",
+    "Affinity",
     "Averaged",
     "Builder",
     "Deployed",
+    "Encoder",
     "Front",
     "ImageNet",
     "KeyedDropout",
     "Layout",
+    "Learned",
+    "Link",
     "MemberHeads",
     "MemberLayer",
     "MixedPrecision",
     "ModelBuilder",
+    "Neighbors",
     "Net",
     "PiecewiseLinear",
     "Pipeline",
     "Shape",
     "Spread",
     "TabularNet",
+    "Tree",
+    "Trees",
+    "assign",
     "base_layers",
     "dropouts",
     "flat",

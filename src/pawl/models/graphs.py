@@ -6,13 +6,17 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import onnx
 import torch
+from torch import Tensor, nn
 
 from pawl.data.types import Examples
 from pawl.errors import BundleError, first_line
-from pawl.models.deployed import Pipeline
+from pawl.models.deployed import Averaged, Deployed, Pipeline
+from pawl.models.joined_graphs import joined, part, structure, with_tensors
+from pawl.models.tree_graphs import with_trees
 
 OUTPUT = "prediction"
 """The name of a graph's output."""
@@ -21,6 +25,8 @@ OUTPUT = "prediction"
 def to_onnx(model: Pipeline, sample: Examples) -> bytes:
     """Returns the model as an ONNX graph with a free batch axis.
 
+    Of several pipelines each structure is traced once, for all that differ in their tensors alone.
+
     Args:
         model: On the CPU.
         sample: At least two rows to trace with.
@@ -28,18 +34,48 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
     Raises:
         BundleError: The exporter cannot take the model.
     """
-    tensors = tuple(sample.inputs[name] for name in model.names)
+    if not isinstance(model, Averaged):
+        (graph,) = _traced([model], sample)
+        return _written(graph)
+    members = [member for member in model.members if isinstance(member, Deployed)]
+    keys = [structure(member) for member in members]
+    distinct = dict(zip(keys, members, strict=True))
+    graphs = dict(zip(distinct, _traced(list(distinct.values()), sample), strict=True))
+    parts = [
+        with_tensors(graphs[key], member.state_dict())
+        for key, member in zip(keys, members, strict=True)
+    ]
+    shares = model.shares or [1.0 / len(parts)] * len(parts)
+    return bytes(with_trees(joined(parts, shares, OUTPUT)).SerializeToString())
+
+
+def _written(model: onnx.ModelProto) -> bytes:
+    """Returns a graph's bytes, its constants folded, trees as ONNX Runtime has them."""
+    from onnxscript import optimizer  # noqa: PLC0415  (slow to import)
+
+    return bytes(with_trees(optimizer.optimize(model)).SerializeToString())
+
+
+def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProto]:
+    """Returns each pipeline's graph as it is traced: constants are its tensors, by name.
+
+    All in one go: most of the exporter's time does not depend on what it exports.
+    """
+    names = models[0].names
+    tensors = tuple(sample.inputs[name] for name in names)
+    outputs = [f"{OUTPUT}_{number}" for number in range(len(models))]
     batch = torch.export.Dim("batch", min=1)
     try:
         with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                model,
+                _Several(models),
                 tensors,
                 dynamo=True,
                 verbose=False,
-                input_names=list(model.names),
-                output_names=[OUTPUT],
+                optimize=False,
+                input_names=list(names),
+                output_names=outputs,
                 dynamic_shapes=(tuple({0: batch} for _ in tensors),),
             )
     except Exception as error:
@@ -51,13 +87,26 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
             "its forward must be traceable: no branches on values, no conversions to numpy or float"
         ) from error
     assert program is not None
-    if any(not item.type.tensor_type.shape.dim[0].dim_param
-           for item in program.model_proto.graph.input):  # fmt: skip
+    proto = program.model_proto
+    if any(not item.type.tensor_type.shape.dim[0].dim_param for item in proto.graph.input):
         raise BundleError(
             f"the exported model would take {len(sample)} rows at a time and no other number: its "
             "forward fixes it; ask for the number of rows by x.shape[0], not by len(x)"
         )
-    return bytes(program.model_proto.SerializeToString())
+    return [part(proto, number, output, OUTPUT) for number, output in enumerate(outputs)]
+
+
+class _Several(nn.Module):
+    """Pipelines of the same inputs; returns what each predicts."""
+
+    def __init__(self, members: Sequence[Deployed]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Runs them all."""
+        return tuple(member(*tensors) for member in self.members)
 
 
 @contextlib.contextmanager

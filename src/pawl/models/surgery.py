@@ -6,10 +6,10 @@ it, which holds for pawl's own networks and for any network that calls its activ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.models.member_layers import KeyedDropout
@@ -147,3 +147,24 @@ def key_dropout(module: nn.Module) -> nn.Module:
 
     replace(module, make)
     return module
+
+
+def assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Puts tensors in the place of a module's weights and buffers, whatever the shapes of those are.
+
+    Some shapes follow from what was learned: the nodes of trees, the bins of an encoding.
+
+    Args:
+        module: Changed in place.
+        tensors: By the names of its weights and buffers.
+
+    Raises:
+        AttributeError: It has none of such a name.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        if name in parameters:
+            parameters[name].data = tensor.clone()
+            continue
+        owner, _, own = name.rpartition(".")
+        module.get_submodule(owner)._buffers[own] = tensor.clone()

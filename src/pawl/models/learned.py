@@ -1,0 +1,154 @@
+"""What learners that fit in one go leave: rows become numbers, and what was learned says the rest.
+
+Shape legend: `B` rows, `D` numbers of a row, `R` rows that are remembered, `O` outputs, `K` columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pawl.data.types import Inputs, InputSpec
+from pawl.models.layers import flat
+
+Link = Literal["identity", "log", "logit"]
+"""What makes raw outputs of what was learned: of probabilities, logarithms or logits."""
+_LEAST = 1e-6
+_PRIOR = 20.0  # rows that a category's mean is drawn to the mean of all by
+_CLOSE = 1e-2
+_CATEGORICAL = "categorical"
+
+
+class Encoder(nn.Module):
+    """Makes one vector of a row: `Inputs` behind the front layers to `[B, D]`.
+
+    Numbers stay as they are. A category becomes columns of 0 and 1, or one number by which categories
+    are in the order of their mean target; `fit` sets that.
+
+    Args:
+        inputs: The data's.
+        one_hot: Whether categories become columns.
+    """
+
+    offsets: Tensor
+    ranks: Tensor
+
+    def __init__(self, inputs: Sequence[InputSpec], *, one_hot: bool) -> None:
+        super().__init__()
+        self.names = tuple(spec.name for spec in inputs)
+        self.one_hot = one_hot
+        self.cardinalities: tuple[int, ...] = ()
+        for spec in inputs:
+            if spec.name == _CATEGORICAL:
+                self.cardinalities = spec.cardinalities
+        sizes = torch.tensor(self.cardinalities, dtype=torch.int64)
+        self.register_buffer("offsets", sizes.cumsum(0) - sizes)
+        self.register_buffer("ranks", torch.zeros(int(sizes.sum())))
+
+    def fit(self, inputs: Inputs, targets: Tensor) -> None:
+        """Orders categories by the mean target of their rows; rare ones are near the mean of all.
+
+        Args:
+            inputs: Training rows, as they get here.
+            targets: `[R]`, numbers.
+        """
+        if self.one_hot or not self.cardinalities:
+            return
+        targets = targets.double()
+        placed = inputs[_CATEGORICAL].cpu() + self.offsets
+        for column, size in enumerate(self.cardinalities):
+            start = int(self.offsets[column])
+            codes = placed[:, column] - start
+            counts = codes.bincount(minlength=size).double()
+            totals = codes.bincount(targets, minlength=size)
+            means = (totals + _PRIOR * targets.mean()) / (counts + _PRIOR)
+            self.ranks[start : start + size] = means.argsort(stable=True).argsort().float()
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Encodes."""
+        parts: list[Tensor] = []
+        for name in self.names:
+            x = inputs[name]
+            if name != _CATEGORICAL or not self.cardinalities:
+                parts.append(flat(x).to(torch.float32))
+            elif self.one_hot:
+                for column, size in enumerate(self.cardinalities):
+                    codes = torch.arange(size, device=x.device)
+                    parts.append((x[:, column, None] == codes).to(torch.float32))
+            else:
+                parts.append(self.ranks[x + self.offsets])
+        return torch.cat(parts, dim=1)
+
+
+class Neighbors(nn.Module):
+    """The mean of what the nearest remembered rows have, near ones counting more: `[B, D]` to `[B, O]`.
+
+    `y = sum_k w_k v_k / sum_k w_k` over the `count` nearest by Euclidean distance, `w = 1 / (d^2 + c)`
+    with a small `c`.
+
+    Args:
+        outputs: `O`.
+        count: How many are looked at.
+
+    Attributes:
+        keys: `[R, D]`.
+        values: `[R, O]`.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, outputs: int, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.register_buffer("keys", torch.zeros(1, 1))
+        self.register_buffer("values", torch.zeros(1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Looks."""
+        keys = self.keys
+        squares = (x * x).sum(1, keepdim=True) - 2.0 * (x @ keys.T) + (keys * keys).sum(1)
+        near, which = squares.topk(min(self.count, keys.shape[0]), dim=1, largest=False)
+        weights = 1.0 / (near.clamp_min(0.0) + _CLOSE)
+        return (weights.unsqueeze(-1) * self.values[which]).sum(1) / weights.sum(1, keepdim=True)
+
+
+class Affinity(nn.Module):
+    """A linear map with a constant: `[B, D]` to `[B, O]`; its tensors are not trained."""
+
+    slope: Tensor
+    base: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.zeros(1, outputs))
+        self.register_buffer("base", torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiplies."""
+        return x @ self.slope + self.base
+
+
+class Learned(nn.Module):
+    """What a learner fits: an encoder, what was learned, and the link; `Inputs` to raw outputs `[B, O]`.
+
+    Args:
+        encoder: Makes vectors of rows.
+        core: Maps them, `[B, D]`, to `[B, O]`.
+        link: What makes raw outputs of that.
+    """
+
+    def __init__(self, encoder: Encoder, core: nn.Module, link: Link) -> None:
+        super().__init__()
+        self.encoder, self.core, self.link = encoder, core, link
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Predicts."""
+        found: Tensor = self.core(self.encoder(inputs))
+        if self.link == "identity":
+            return found
+        likely = found.clamp(_LEAST, 1.0 - _LEAST)
+        return likely.log() if self.link == "log" else (likely / (1.0 - likely)).log()
