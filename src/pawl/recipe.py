@@ -15,7 +15,16 @@ import tomli_w
 from pydantic import ValidationError
 
 from pawl.errors import RecipeError, did_you_mean
-from pawl.techniques import Settings, Split, Technique, UpdateTechnique, ordered, technique
+from pawl.techniques import (
+    FitTechnique,
+    Settings,
+    Split,
+    StopTechnique,
+    Technique,
+    UpdateTechnique,
+    ordered,
+    technique,
+)
 
 T = TypeVar("T", bound=Technique)
 
@@ -48,7 +57,7 @@ class Recipe:
 
     Raises:
         RecipeError: An unknown technique or setting, a value out of range, techniques that exclude
-            each other, or not exactly one optimizer.
+            each other, or neither an optimizer nor a learner.
     """
 
     entries: tuple[tuple[str, Settings], ...]
@@ -56,11 +65,10 @@ class Recipe:
     def __post_init__(self) -> None:
         by_name = dict(self.entries)
         order = ordered(technique(name) for name, _ in self.entries)
-        optimizers = [t.name for t in order if isinstance(t, UpdateTechnique)]
-        if len(optimizers) != 1:
+        if not any(isinstance(t, UpdateTechnique | FitTechnique) for t in order):
             raise RecipeError(
-                f"a recipe needs exactly one optimizer, this one has {len(optimizers)}; "
-                "`pawl techniques --stage update` lists them"
+                "a recipe needs exactly one optimizer, this one has 0; `pawl techniques --stage update` "
+                "lists them, and `--stage fit` what learns without one"
             )
         object.__setattr__(self, "entries", tuple((t.name, by_name[t.name]) for t in order))
 
@@ -78,7 +86,13 @@ class Recipe:
     def from_toml(cls, text: str, *, source: str = "recipe") -> Recipe:
         """Returns the recipe written in TOML."""
         try:
-            return cls.from_dict(tomllib.loads(text))
+            tables = tomllib.loads(text)
+            if isinstance(tables.get("member"), list):
+                raise RecipeError(
+                    f"{source} holds the {len(tables['member'])} recipes of a blend; a recipe is one: "
+                    "give what stands below one of them"
+                )
+            return cls.from_dict(tables)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{source} is not TOML: {error}") from None
 
@@ -149,6 +163,17 @@ class Recipe:
         return self.of_stage(UpdateTechnique)[0][0].name
 
     @property
+    def learner(self) -> FitTechnique | None:
+        """What fits in one go, where that is how the recipe learns."""
+        return next((t for t, _ in self.of_stage(FitTechnique)), None)
+
+    @property
+    def stops(self) -> bool:
+        """Whether something in it looks at rows to stop by."""
+        learner = self.learner
+        return learner.stops if learner else bool(self.of_stage(StopTechnique))
+
+    @property
     def batch_size(self) -> int:
         """Rows of a training step (of fewer training rows: all of them)."""
         if "batch_size" not in self:
@@ -203,6 +228,8 @@ class Recipe:
         """Returns in one line what differs from an older recipe."""
         parts = []
         for change in self.changes(older):
+            if change.kind == "removed" and self.learner:
+                continue  # a learner has no use for it
             if change.kind == "removed":
                 parts.append(f"no {change.name}")
                 continue

@@ -97,5 +97,11 @@ ROWS = {
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
+        # fit
+        Row("extra_trees", _same(trees=10, leaf_rows=2), rejects="images"),
+        Row("lightgbm", _same(rounds=20, leaf_rows=5), rejects="multitarget"),
+        Row("linear", _same(penalty=0.5), rejects="own_loss"),
+        Row("nearest_neighbors", _same(count=5), rejects="images"),
+        Row("random_forest", _same(trees=10, feature_share=0.8), rejects="images"),
     )
 }

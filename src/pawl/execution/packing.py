@@ -18,6 +18,7 @@ from pawl.execution.measuring import compile_ahead
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, shared
 from pawl.execution.planner import Plan
 from pawl.recipe import Recipe
+from pawl.training.fits import fit_member
 from pawl.training.metrics import score
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
@@ -177,6 +178,8 @@ def _attempt(
     heartbeat: Heartbeat,
 ) -> list[Result] | _Refused:
     try:
+        if jobs[0].member.recipe.learner:
+            return [_fitted(problem, job, examples, heartbeat) for job in jobs]
         return _train_pack(problem, jobs, plan, examples, heartbeat)
     except TaskError:
         raise
@@ -213,6 +216,18 @@ def _train_pack(
             run.admit([jobs[i].member for i in fresh])
             places += fresh
     return [results[i] for i in range(len(jobs))]
+
+
+def _fitted(problem: Problem, job: Job, examples: Examples, heartbeat: Heartbeat) -> Result:
+    """Trains a job whose recipe fits in one go."""
+    outcome, trained = fit_member(problem, job.member, heartbeat)
+    predictions = None
+    if job.judge is not None:
+        rows = examples.take(job.judge.to(problem.device))
+        predictions = trained.predict(rows, torch.device("cpu"))
+    if not job.keep:
+        outcome = replace(outcome, weights=None, buffers={})
+    return _result(problem, job, outcome, predictions, examples)
 
 
 def _judge(

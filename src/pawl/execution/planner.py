@@ -92,11 +92,11 @@ def plan(
 ) -> Plan:
     """Chooses how to train a structure.
 
-    A structure that `vmap` cannot take runs serially. Otherwise, with `timed`, the ways take a few
-    steps each, as far as that is little beside the training ahead, and the one is chosen that ends
-    first, compiling included; without, fixed rules decide, so that the same command gives the same
-    plan: recurrent networks, and convolutions on a CPU, run serially, all else fused; on a CPU in
-    as many processes as there are cores to use.
+    A structure that `vmap` cannot take runs serially, and so does what fits without steps. Otherwise,
+    with `timed`, the ways take a few steps each, as far as that is little beside the training ahead,
+    and the one is chosen that ends first, compiling included; without, fixed rules decide, so that the
+    same command gives the same plan: recurrent networks, and convolutions on a CPU, run serially, all
+    else fused; on a CPU in as many processes as there are cores to use.
 
     Args:
         problem: The task.
@@ -107,9 +107,11 @@ def plan(
         executor: Where steps may run: `inline`, `processes`, or `auto` for whichever is faster.
         anew: Whether what was timed before is forgotten.
     """
-    front, body, fitted = problem.build(recipe, member.seed, member.train)
     where = places(problem.device, executor)
     workers = where[0].workers
+    if recipe.learner:
+        return Plan(TrainingWay("serial", 1, workers=workers), "fits in one go, in one thread")
+    front, body, fitted = problem.build(recipe, member.seed, member.train)
     seen = fitted.take(problem.examples, fitted.rows[: recipe.batch_size]).inputs
     width = _width(problem, body, _activations(front, body, seen), workers)
     (probe,) = probes(recipe, member, 1)

@@ -14,7 +14,6 @@ from pawl.kinds import KINDS
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 from pawl.training.problem import Problem
-from pawl.training.program import Program
 
 SELECTION_SHARE = 0.4
 """Share of the development rows that choices are judged on; half of it validates the search."""
@@ -104,6 +103,6 @@ class Rows:
 
         The rows for early stopping train it, too, where nothing in its recipe looks at them.
         """
-        if not Program.of(recipe).stop:
+        if not recipe.stops:
             train, stopping = torch.cat([train, stopping]).sort().values, stopping[:0]
         return Member(recipe, seed, train, stopping, epochs)

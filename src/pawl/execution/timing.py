@@ -14,6 +14,7 @@ from pawl.execution.executors import Heartbeat, Lost
 from pawl.execution.planner import Plan
 from pawl.execution.session import Session
 from pawl.recipe import Recipe
+from pawl.training.fits import fit_member
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Run
@@ -22,9 +23,14 @@ _TIMED_STEPS, _REPEATS, _LONG_ENOUGH = 8, 4, 1.0
 
 
 def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
-    """Measures a member's seconds per epoch, evaluation included, when `width` train at once."""
+    """Measures a member's seconds per epoch, evaluation included, when `width` train at once.
+
+    Of a learner, whose fit has no parts to time, by the fits there were, or by one.
+    """
     train, valid = session.rows.search
     chosen = session.trainer.plan(recipe)
+    if recipe.learner:
+        return _seconds_of_fits(session, recipe, Member(recipe, 0, train, valid, session.epochs))
     width = 1 if chosen.way.mode == "serial" else math.ceil(width / chosen.workers)
     width = min(width, chosen.width)
     members = [
@@ -36,6 +42,15 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     if not seconds:
         raise TrialError(f"recipe {recipe.id} cannot be timed: {timings[0].reason}")
     return sum(seconds) / len(seconds) / chosen.workers
+
+
+def _seconds_of_fits(session: Session, recipe: Recipe, member: Member) -> float:
+    fits = [t for t in session.ledger.trials() if t.recipe_id == recipe.id and t.steps]
+    if not fits:
+        outcome, _ = fit_member(session.problem, member, session.heartbeat)
+        return outcome.seconds / member.epochs
+    per_row = statistics.fmean(t.seconds / (t.steps * recipe.batch_size) for t in fits)
+    return per_row * len(member.train)
 
 
 def _time_epoch(problem: Problem, members: Sequence[Member], chosen: Plan, _: Heartbeat) -> float:

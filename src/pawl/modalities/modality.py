@@ -70,6 +70,14 @@ class Modality(ABC):
         Techniques in them that do not fit the task are taken out by who asks.
         """
 
+    def learners(self, facts: Facts) -> Sequence[Recipe]:
+        """Returns recipes of learners that fit in one go, the quickest first; none by default.
+
+        Those that do not fit the task are left out by who asks.
+        """
+        del facts
+        return ()
+
     def base_layers(
         self, schema: Schema, examples: Examples, rows: Tensor
     ) -> tuple[nn.Module, ...]:

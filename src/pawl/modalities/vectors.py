@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
 
 from pawl.data.types import ModelSpec, Schema
+from pawl.kinds import KINDS
 from pawl.modalities.modality import Modality
 from pawl.modalities.recipes import (
     BATCH,
@@ -19,11 +21,14 @@ from pawl.modalities.recipes import (
 )
 from pawl.models import TabularNet
 from pawl.recipe import Recipe
-from pawl.techniques import Facts
+from pawl.techniques import Facts, technique
 
 _BATCHES = ((1000, 32), (3000, 64))
 _MANY_ROWS = 20_000
 """From so many on cheap recipes come first, and a whole cycle does not overfit."""
+_LEAF_ROWS = ((5_000, 1), (20_000, 3), (100_000, 10), (math.inf, 30))
+"""Fewest rows of a leaf of a forest, below so many: leaves of one row remember copies, but are many"""
+_FEW_ROWS = 1000
 _MANY_FEATURES = 50
 """From so many on cheap recipes come first: bins and members multiply what a step costs."""
 
@@ -57,6 +62,31 @@ class Tensors(Modality):
             first = (_normalized_residual, _encoded_stopped, _members_stopped, _members)
         makers = (*first, stopped, averaged, _wide_dropout, _mixed)
         return [make(start) for make in makers]
+
+    def learners(self, facts: Facts) -> Sequence[Recipe]:
+        """Returns lines, neighbors and trees; trees as pytabkit's defaults and AutoGluon have them."""
+        scaled: dict[str, dict[str, object]] = {"standardize": {}}
+        if technique("standardize").fits(facts):
+            scaled = {}
+        classes = KINDS[facts.schema.kind].has_classes
+        forest: dict[str, object] = {
+            "leaf_rows": next(n for rows, n in _LEAF_ROWS if facts.num_rows < rows)
+        }
+        boosted: dict[str, object] = {
+            "learning_rate": 0.05, "leaves": 100, "leaf_rows": 3, "row_share": 0.7,
+        }  # fmt: skip
+        if classes:
+            boosted = {"leaf_rows": 40 if facts.num_rows >= _FEW_ROWS else 10}
+        drawn = {"splits": "random", "feature_share": 0.55, "leaf_rows": 3, "leaves": 64}
+        tables: list[dict[str, dict[str, object]]] = [
+            scaled | {"linear": {}},
+            scaled | {"nearest_neighbors": {}},
+            {"lightgbm": boosted},
+            {"extra_trees": forest},
+            {"random_forest": forest},
+            {"lightgbm": boosted | drawn},
+        ]
+        return [Recipe.from_dict(each) for each in tables]
 
 
 class Table(Tensors):

@@ -15,6 +15,7 @@ from pawl.techniques.stages import (
     AverageTechnique,
     BatchTechnique,
     DataTechnique,
+    FitTechnique,
     GradientTechnique,
     LossTechnique,
     LossTerm,
@@ -24,7 +25,7 @@ from pawl.techniques.stages import (
     UpdateTechnique,
     zeros,
 )
-from pawl.techniques.values import Batch, GradientContext, Split, StepContext, Targets
+from pawl.techniques.values import Batch, FitRows, GradientContext, Split, StepContext, Targets
 
 __all__ = [
     "AVERAGE_INTERVAL",
@@ -34,6 +35,8 @@ __all__ = [
     "BatchTechnique",
     "DataTechnique",
     "Facts",
+    "FitRows",
+    "FitTechnique",
     "GradientContext",
     "GradientTechnique",
     "LossTechnique",

@@ -14,7 +14,10 @@ from pawl.data.types import Inputs, Schema
 
 
 class Stage(StrEnum):
-    """Where in a trial a technique acts, in the order of a trial."""
+    """Where in a trial a technique acts, in the order of a trial.
+
+    What fits in one go takes the place of all stages behind the first.
+    """
 
     DATA = "data"
     MODEL = "model"
@@ -25,6 +28,7 @@ class Stage(StrEnum):
     UPDATE = "update"
     AVERAGE = "average"
     STOP = "stop"
+    FIT = "fit"
 
 
 STAGES = tuple(Stage)

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Iterable
 
 from pawl.errors import RecipeError, did_you_mean
-from pawl.techniques.record import STAGES, Technique
+from pawl.techniques.record import STAGES, Stage, Technique
 
 _REGISTERED: dict[str, Technique] = {}
 
@@ -86,9 +86,14 @@ def ordered(chosen: Iterable[Technique]) -> tuple[Technique, ...]:
 
 
 def excludes(first: Technique, second: Technique) -> bool:
-    """Tells whether two techniques declare that they cannot be combined (symmetric)."""
+    """Tells whether two techniques cannot be combined (symmetric): they say so, or by their stages.
+
+    What fits in one go takes no steps, so only what acts on rows goes with it.
+    """
+    stages = {first.stage, second.stage}
     return (
-        (first.group is not None and first.group == second.group)
+        (Stage.FIT in stages and Stage.DATA not in stages)
+        or (first.group is not None and first.group == second.group)
         or second.name in first.conflicts
         or first.name in second.conflicts
     )

@@ -11,18 +11,19 @@ at a time); all others are structural and arrive as plain values. That is why th
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pawl.data.types import Inputs
+from pawl.data.types import Inputs, ModelSpec
 from pawl.models.layout import Layout
 from pawl.techniques.record import Phase, Stage, Technique
-from pawl.techniques.values import Batch, GradientContext, Split, StepContext, Targets
+from pawl.techniques.values import Batch, FitRows, GradientContext, Split, StepContext, Targets
 
+Beat = Callable[[], None]
 AVERAGE_INTERVAL = 4
 """Steps between two calls of the average stage."""
 
@@ -139,6 +140,33 @@ class StopFunction(Protocol):
         """Returns `[N]` bool, given evaluations since the best one and so far, `[N]` float32."""
 
 
+class ModuleFunction(Protocol):
+    """Makes the module that a learner fits."""
+
+    def __call__(self, spec: ModelSpec, settings: Any, /) -> nn.Module:
+        """Returns it before it is fitted: `Inputs` to raw outputs, as a model.
+
+        What is learned goes into buffers; their shapes may change, their names may not.
+        """
+
+
+class FitFunction(Protocol):
+    """Fits a module to rows in one go."""
+
+    def __call__(
+        self, module: nn.Module, rows: FitRows, settings: Any, seed: int, beat: Beat, /
+    ) -> None:
+        """Changes the module, in place, in one thread; the same seed gives the same.
+
+        Args:
+            module: As `ModuleFunction` returned it.
+            rows: What is learned from.
+            settings: The technique's.
+            seed: Decides what is random.
+            beat: Called every now and then; what it raises ends the fit.
+        """
+
+
 def no_state(weights: Tensor, layout: Layout) -> dict[str, Tensor]:
     """Returns the state of an optimizer that has none."""
     del weights, layout
@@ -246,3 +274,23 @@ class StopTechnique(Technique):
 
     stage: ClassVar[Stage] = Stage.STOP
     apply: StopFunction
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitTechnique(Technique):
+    """A learner: fits in one go, in place of an optimizer's steps.
+
+    A training of it counts as many passes over its rows as any other of its campaign, however often it
+    looks at them, so that times per row can be compared.
+
+    Attributes:
+        module: Makes what it fits.
+        stops: Whether it looks at rows to stop by.
+    """
+
+    stage: ClassVar[Stage] = Stage.FIT
+    apply: FitFunction
+    module: ModuleFunction
+    stops: bool = False
+    group: str | None = "optimizer"
+    searched: bool = False

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pawl import rng
 from pawl.data.types import Examples, Inputs
+from pawl.kinds import KindName
 from pawl.models.layout import Layout
 
 _PARTNER = "partner."
@@ -150,6 +151,25 @@ class Targets:
             tensors["values"], tensors.get("weights"), tensors.get("soft"),
             cls.of(theirs) if theirs else None, tensors.get("share"),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """All training rows at once, for what fits in one go.
+
+    Attributes:
+        kind: What is predicted.
+        inputs: As the front layers leave them, `[R, ...]`, on the CPU.
+        targets: `[R, *S]`, on the CPU; values in units of the rows' deviation.
+        weights: How much each row counts, `[R]`, or `None` if all count alike.
+        stopping: Inputs and targets of the rows to stop by, alike; `None` if there are none.
+    """
+
+    kind: KindName
+    inputs: Inputs
+    targets: Tensor
+    weights: Tensor | None = None
+    stopping: tuple[Inputs, Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pawl.data.types import Examples, Inputs, LoadedData, Schema
+from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
 from pawl.models import Builder, Front, ModelBuilder, Net, frozen
@@ -88,6 +88,11 @@ class Problem:
             object.__setattr__(self, name, value)
 
     @property
+    def spec(self) -> ModelSpec:
+        """Sizes of inputs and outputs."""
+        return ModelSpec(self.schema.inputs, self.schema.num_outputs, self.schema.kind)
+
+    @property
     def modality(self) -> Modality:
         """What the inputs are."""
         return modality_of(self.schema)
@@ -118,10 +123,16 @@ class Problem:
     def build(
         self, recipe: Recipe, seed: int, rows: Tensor
     ) -> tuple[Front, nn.Module, FittedSplit]:
-        """Returns front, body and fitted split of one trial, on the device."""
+        """Returns front, body and fitted split of one trial, on the device.
+
+        The body has its first weights; of a learner, it has learned nothing yet.
+        """
         fitted = self.fit(recipe, rows)
         # Copied: the serial stepper puts each member's buffers into its population's front.
         front = Front(copy.deepcopy(fitted.layers)).to(self.device)
+        if learner := recipe.learner:
+            module = learner.module(self.spec, recipe.settings(learner.name))
+            return front, module.to(self.device), fitted
         body = self.builder(seed)
         stage = recipe.of_stage(ModelTechnique)
         if stage:

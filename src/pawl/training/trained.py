@@ -17,11 +17,11 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
-from pawl.models import Averaged, Deployed, Layout, Pipeline, to_onnx
+from pawl.models import Averaged, Deployed, Layout, Learned, Pipeline, assign, to_onnx
 from pawl.recipe import Recipe
+from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome
-from pawl.training.state import Buffers
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,10 @@ class Trained:
 
     @property
     def num_parameters(self) -> int:
-        """Number of trained weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        """Number of trained weights, and of the numbers that learners have learned."""
+        learned = [each for each in self.model.modules() if isinstance(each, Learned)]
+        buffers = [buffer for each in learned for buffer in each.buffers()]
+        return sum(tensor.numel() for tensor in (*self.model.parameters(), *buffers))
 
     def predict(self, examples: Examples, device: torch.device) -> Tensor:
         """Returns predictions of all rows, a few thousand at a time."""
@@ -122,6 +124,11 @@ class Trained:
         return save(self.tensors(), metadata={"parts": json.dumps(self.described())})
 
 
+def part_of(member: Member) -> Part:
+    """Returns what a training is of what predicts."""
+    return Part(member.recipe, member.seed)
+
+
 def untrained(problem: Problem, recipe: Recipe, seed: int, rows: Tensor) -> Trained:
     """Returns a recipe's model with its first weights, fitted on these rows."""
     front, body, fitted = problem.build(recipe, seed, rows)
@@ -134,9 +141,10 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     assert outcome.weights is not None
     member = outcome.member
     front, body, fitted = problem.build(member.recipe, member.seed, member.train)
-    _load(body, outcome.weights, outcome.buffers)
+    views = Layout.of(body).views(outcome.weights)
+    assign(body, views | outcome.buffers)  # frozen weights stay as the builder gave them
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
-    return Trained((Part(member.recipe, member.seed),), model)
+    return Trained((part_of(member),), model)
 
 
 def blended(each: Sequence[Trained], shares: Sequence[float] = ()) -> Trained:
@@ -156,16 +164,6 @@ def blended(each: Sequence[Trained], shares: Sequence[float] = ()) -> Trained:
         members += [member for member in several if isinstance(member, Deployed)]
     equal = len({part.share for part in parts}) == 1
     return Trained(tuple(parts), Averaged(members, () if equal else [p.share for p in parts]))
-
-
-def _load(body: torch.nn.Module, weights: Tensor, buffers: Buffers) -> None:
-    views = Layout.of(body).views(weights)
-    with torch.no_grad():
-        for name, parameter in body.named_parameters():
-            parameter.copy_(views[name])
-        for name, buffer in body.named_buffers():
-            if name in buffers:  # else it is a frozen weight that the builder gave
-                buffer.copy_(buffers[name])
 
 
 def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:
@@ -220,5 +218,5 @@ class KeptModel:
                 f"{str(self.path)!r} cannot be read ({error}); start the campaign anew"
             ) from None
         trained = untrained(self.problem, recipe, seed, self.rows)
-        trained.model.load_state_dict(tensors)
+        assign(trained.model, tensors)
         return trained

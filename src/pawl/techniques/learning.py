@@ -1,0 +1,67 @@
+"""What learners share: which tasks they fit, their module, and their targets as numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pawl.data.types import Inputs, ModelSpec
+from pawl.kinds import KINDS
+from pawl.models import Encoder, Learned, Link
+from pawl.techniques.record import Facts
+from pawl.techniques.values import FitRows
+
+_MOST_FEATURES = 4096
+
+
+def fits_tables(facts: Facts) -> str | None:
+    """Refuses what is no table: inputs on axes, targets on places; and losses of the user's own."""
+    schema = facts.schema
+    if any(len(spec.shape) > 1 for spec in schema.inputs):
+        return "it takes rows of numbers and categories, and this data has inputs with axes"
+    if sum(math.prod(spec.shape) for spec in schema.inputs) > _MOST_FEATURES:
+        return f"it takes rows of at most {_MOST_FEATURES:,} numbers"
+    if KINDS[schema.kind].has_places:
+        return "it predicts rows, and targets lie on places of a row"
+    return "it has a loss of its own, and you gave one" if facts.own_loss else None
+
+
+def fits_one_target(facts: Facts) -> str | None:
+    """Refuses several targets as well."""
+    if KINDS[facts.schema.kind].target_axes:
+        return "it predicts one target, and this task has several"
+    return fits_tables(facts)
+
+
+def probable(spec: ModelSpec) -> Link:
+    """Returns the link of what learns probabilities, and numbers as they are."""
+    kind = KINDS[spec.kind]
+    if not kind.has_classes:
+        return "identity"
+    return "log" if kind.exclusive else "logit"
+
+
+def as_numbers(rows: FitRows, outputs: int) -> NDArray[np.float64]:
+    """Returns targets as columns `[R, O]`: of one class of several 0 and 1."""
+    targets = rows.targets.numpy()
+    if KINDS[rows.kind].exclusive:
+        found: NDArray[np.float64] = np.eye(outputs)[targets]
+    else:
+        found = targets.reshape(len(targets), -1).astype(np.float64)
+    return found
+
+
+def encoded(module: Learned, rows: FitRows) -> tuple[NDArray[np.float32], Tensor]:
+    """Fits the encoder; returns the rows as vectors `[R, D]`, and the target that ordered categories."""
+    target = rows.targets if rows.targets.dim() == 1 else rows.targets[:, 0]
+    module.encoder.fit(rows.inputs, target)
+    return vectors(module.encoder, rows.inputs), target
+
+
+def vectors(encoder: Encoder, inputs: Inputs) -> NDArray[np.float32]:
+    """Returns rows as an encoder makes them, `[R, D]`."""
+    found: NDArray[np.float32] = encoder(inputs).numpy()
+    return found

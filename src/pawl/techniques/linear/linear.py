@@ -1,0 +1,82 @@
+"""Ridge regression, and logistic regression with the same penalty."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from pawl.data.types import ModelSpec
+from pawl.kinds import KINDS
+from pawl.models import Affinity, Encoder, Learned
+from pawl.techniques.learning import fits_tables, vectors
+from pawl.techniques.record import Settings, number
+from pawl.techniques.stages import Beat, FitTechnique
+from pawl.techniques.values import FitRows
+
+
+class LinearSettings(Settings):
+    """Settings of `linear`."""
+
+    penalty: float = number(1.0, 1e-4, 1e4, "weight of the squared coefficients", log=True)
+
+
+def module(spec: ModelSpec, settings: Any) -> Learned:
+    """Returns a map to zero."""
+    del settings
+    outputs = 1 if spec.kind == "binary" else spec.num_outputs
+    return Learned(Encoder(spec.inputs, one_hot=True), Affinity(outputs), "identity")
+
+
+def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
+    """Solves for slopes and constants; of labels, each on its own."""
+    del seed
+    core = learned.core
+    assert isinstance(core, Affinity)
+    x = vectors(learned.encoder, rows.inputs).astype(np.float64)
+    outputs = len(core.base)
+    weights = None if rows.weights is None else rows.weights.numpy()
+    targets = rows.targets.numpy()
+    slope, base = np.zeros((x.shape[1], outputs)), np.zeros(outputs)
+    if not KINDS[rows.kind].has_classes:
+        ridge = Ridge(alpha=settings.penalty).fit(x, targets, sample_weight=weights)
+        slope[:], base[:] = np.reshape(ridge.coef_, (outputs, -1)).T, ridge.intercept_
+    elif targets.ndim == 1:
+        beat()
+        model = _logistic(settings.penalty, x, targets, weights)
+        known = np.arange(outputs)
+        if outputs > 1:
+            known = model.classes_ if len(model.classes_) > 2 else model.classes_[1:]
+        slope[:, known], base[known] = model.coef_.T, model.intercept_
+    else:
+        for label in range(outputs):
+            beat()
+            if 0 < targets[:, label].sum() < len(targets):
+                model = _logistic(settings.penalty, x, targets[:, label], weights)
+                slope[:, label], base[label] = model.coef_[0], model.intercept_[0]
+    core.slope, core.base = torch.from_numpy(slope).float(), torch.from_numpy(base).float()
+
+
+def _logistic(
+    penalty: float, x: NDArray[np.float64], targets: NDArray[Any], weights: NDArray[Any] | None
+) -> LogisticRegression:
+    model = LogisticRegression(C=1.0 / penalty, max_iter=300, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
+        return model.fit(x, targets, sample_weight=weights)
+
+
+TECHNIQUE = FitTechnique(
+    name="linear",
+    summary="A weighted sum of numbers and categories, with small weights.",
+    reference="Hoerl and Kennard, Ridge Regression, Technometrics 1970",
+    apply=fit,  # type: ignore[arg-type]
+    module=module,
+    settings=LinearSettings,
+    fits=fits_tables,
+)

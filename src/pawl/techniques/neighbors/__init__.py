@@ -1,0 +1,1 @@
+"""Learners that look at the nearest training rows."""

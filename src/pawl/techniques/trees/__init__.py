@@ -1,0 +1,1 @@
+"""Learners that are sums of decision trees."""

@@ -1,0 +1,250 @@
+"""One suite that every learner must pass, shipped or a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from problems import ALL_ROWS, member, problem
+from techniques.rows import ROW_TECHNIQUES
+from techniques.table import ROWS, Row
+from techniques.test_conformance import check_fits, check_record
+from torch import nn
+
+from pawl.deployment.export import check_parity, predict
+from pawl.errors import PawlError, RecipeError
+from pawl.execution import Job
+from pawl.execution.packing import train_all
+from pawl.execution.planner import Plan
+from pawl.execution.ways import TrainingWay
+from pawl.kinds import KINDS
+from pawl.recipe import Recipe
+from pawl.techniques import (
+    DataTechnique,
+    FitTechnique,
+    Stage,
+    Technique,
+    excludes,
+    register,
+    techniques,
+    unregister,
+)
+from pawl.training.fits import fit_member
+from pawl.training.metrics import make_objective, score
+from pawl.training.problem import Problem
+from pawl.training.trained import Trained, from_outcome
+
+CPU = torch.device("cpu")
+KIND_PROBLEMS = ("table", "regression", "multilabel", "multitarget", "codes")
+NAMES = [t.name for t in techniques() if t.stage is Stage.FIT]
+
+
+class Mean(nn.Module):
+    """A user's learner: says the same of every row."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("says", torch.zeros(outputs))
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        rows = next(iter(inputs.values())).shape[0]
+        return self.get_buffer("says").expand(rows, -1)
+
+
+def fit_mean(module: nn.Module, rows: Any, settings: Any, seed: int, beat: Any) -> None:
+    """Learns the share of each class, or the mean."""
+    del settings, seed, beat
+    outputs = len(module.get_buffer("says"))
+    if KINDS[rows.kind].exclusive:
+        counts = torch.bincount(rows.targets, minlength=outputs)
+        module.register_buffer("says", ((counts + 1.0) / counts.sum()).log())
+    else:
+        module.register_buffer("says", rows.targets.reshape(len(rows.targets), -1).mean(0))
+
+
+OWN = FitTechnique(
+    name="own_mean",
+    summary="Says the mean.",
+    reference="none",
+    apply=fit_mean,
+    module=lambda spec, settings: Mean(spec.num_outputs),
+)
+
+
+@pytest.fixture
+def own() -> Iterator[Technique]:
+    yield register(OWN)
+    unregister(OWN.name)
+
+
+def recipe_of(row: Row) -> Recipe:
+    return Recipe.of(standardize={}, **{row.name: row.settings[0]})
+
+
+def task_of(technique: Technique, kind: str) -> tuple[Problem, Recipe] | None:
+    """Returns a problem, and the recipe that fits it; `None` where the learner says why not."""
+    task = problem(kind)
+    reason = technique.fits(task.facts())
+    if reason:
+        assert "\n" not in reason
+        return None
+    row = ROWS.get(technique.name) or Row(technique.name, ({}, {}, {}))
+    recipe = recipe_of(row)
+    return task, recipe.without("standardize") if kind == "codes" else recipe
+
+
+def fitted(task: Problem, recipe: Recipe, seed: int = 1) -> Trained:
+    return fit_member(task, member(recipe, seed))[1]
+
+
+def check_learns(technique: FitTechnique) -> None:
+    """Of whatever is predicted it knows rows that it has seen better than a constant does."""
+    for kind in KIND_PROBLEMS:
+        if found := task_of(technique, kind):
+            task, recipe = found
+            trained = fitted(task, recipe)
+            rows = member(recipe, 1).train
+            got = trained.predict(task.examples.take(rows), CPU)
+            targets = task.targets[rows]
+            assert got.shape == (
+                len(rows),
+                *KINDS[task.schema.kind].prediction_shape(task.schema.num_outputs),
+            )
+            same = KINDS[task.schema.kind].constant(targets, task.schema.num_outputs)
+            metric = "log_loss" if KINDS[task.schema.kind].exclusive else None
+            metric = "rmse" if not KINDS[task.schema.kind].has_classes else metric
+            objective = make_objective(metric, None, task.schema.kind)
+            mine = float(score(objective, got, targets))
+            constant = float(score(objective, same.expand(got.shape), targets))
+            if technique is not OWN:
+                assert objective.sign * mine > objective.sign * constant, kind
+
+
+def check_repeats(technique: FitTechnique) -> None:
+    """The same seed gives the same, whatever was fitted before."""
+    task, recipe = task_of(technique, "table") or pytest.fail("it takes no tables")
+    first, _, again = (fitted(task, recipe, seed) for seed in (1, 2, 1))
+    rows = task.examples.take(ALL_ROWS)
+    assert torch.equal(first.predict(rows, CPU), again.predict(rows, CPU))
+
+
+def check_kept(technique: FitTechnique) -> None:
+    """What a training leaves is what was fitted, bit for bit."""
+    for kind in KIND_PROBLEMS:
+        if found := task_of(technique, kind):
+            task, recipe = found
+            outcome, trained = fit_member(task, member(recipe, 3))
+            rows = task.examples.take(ALL_ROWS)
+            again = from_outcome(task, outcome).predict(rows, CPU)
+            assert torch.equal(again, trained.predict(rows, CPU))
+
+
+def check_exports(technique: FitTechnique) -> None:
+    """Its graph says the same of one row and of many."""
+    for kind in KIND_PROBLEMS:
+        if found := task_of(technique, kind):
+            task, recipe = found
+            trained = fitted(task, recipe)
+            rows = task.examples.take(ALL_ROWS)
+            graph = trained.graph(rows.take(ALL_ROWS[:4]))
+            assert check_parity(trained, graph, rows) < 1e-4
+            one = predict(graph, rows.take(ALL_ROWS[:1]))
+            np.testing.assert_allclose(one, predict(graph, rows)[:1], rtol=1e-4, atol=1e-5)
+
+
+def check_trains_as_a_job(technique: FitTechnique) -> None:
+    """Among others it is trained, judged and kept like what takes steps."""
+    task, recipe = task_of(technique, "table") or pytest.fail("it takes no tables")
+    jobs = [Job(member(recipe, seed), ALL_ROWS[:7], keep=seed == 1) for seed in (1, 2, 3)]
+    plan = Plan(TrainingWay("serial", 1), "")
+    results = train_all(task, jobs, lambda _: plan)
+    assert [r.outcome.status for r in results] == ["completed"] * 3
+    assert [r.outcome.weights is not None for r in results] == [True, False, False]
+    alone = fitted(task, recipe, 2).predict(task.examples.take(ALL_ROWS[:7]), CPU)
+    assert results[1].predictions is not None
+    assert torch.equal(results[1].predictions, alone)
+
+
+def check_composes(technique: FitTechnique) -> None:
+    """It goes with what acts on rows, and with nothing else."""
+    task, recipe = task_of(technique, "table") or pytest.fail("it takes no tables")
+    for other in techniques():
+        if other is technique:
+            continue
+        assert excludes(technique, other) == (other.stage is not Stage.DATA)
+        if not isinstance(other, DataTechnique):
+            with pytest.raises(RecipeError, match="exclude each other"):
+                Recipe.from_dict(recipe.to_dict() | {other.name: {}})
+    for other in ROW_TECHNIQUES:
+        if not isinstance(other, DataTechnique):
+            continue
+        register(other)
+        try:
+            own = Recipe.from_dict(recipe.to_dict() | {other.name: {}})
+            got = fitted(task, own).predict(task.examples.take(ALL_ROWS), CPU)
+            assert got.isfinite().all()
+        except PawlError as error:
+            assert "soft labels" in str(error)  # noqa: PT017
+        finally:
+            unregister(other.name)
+
+
+CHECKS: tuple[Callable[[FitTechnique], None], ...] = (
+    check_learns,
+    check_repeats,
+    check_kept,
+    check_exports,
+    check_trains_as_a_job,
+    check_composes,
+)
+
+
+def _id(check: Callable[..., None]) -> str:
+    return check.__name__.removeprefix("check_")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=_id)
+@pytest.mark.parametrize("name", NAMES)
+def test_learner(name: str, check: Callable[[FitTechnique], None]) -> None:
+    technique = next(t for t in techniques() if t.name == name)
+    assert isinstance(technique, FitTechnique)
+    check(technique)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=_id)
+def test_a_learner_joins_by_being_registered(
+    own: FitTechnique, check: Callable[[FitTechnique], None]
+) -> None:
+    check(own)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_record(name: str) -> None:
+    technique, row = next(t for t in techniques() if t.name == name), ROWS[name]
+    check_record(technique, row)
+    check_fits(technique, row)
+    recipe = recipe_of(row)
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_boosting_stops_by_the_rows_for_it() -> None:
+    task = problem("table")
+    long = Recipe.of(lightgbm={"rounds": 500, "leaf_rows": 5, "patience": 5})
+    with_rows = member(long, 1)
+    stopped = fit_member(task, with_rows)[1]
+    whole = fit_member(task, replace(with_rows, valid=with_rows.valid[:0]))[1]
+    assert len(stopped.model.body.core.roots) < len(whole.model.body.core.roots) == 500  # type: ignore[union-attr]
+
+
+def test_a_class_without_training_rows_is_unlikely_and_no_error() -> None:
+    task = problem("codes")
+    rows = (task.targets != 1).nonzero().flatten()
+    for name in NAMES:
+        one = replace(member(Recipe.of(**{name: ROWS[name].settings[0]}), 1), train=rows[:80])
+        got = fit_member(task, one)[1].predict(task.examples.take(ALL_ROWS), CPU)
+        assert got.isfinite().all(), name
+        assert float(got[:, 1].max()) < 0.6, name
