@@ -117,21 +117,23 @@ def searched(name: str, seed: int, sampler: str) -> dict[str, Any]:
         }
 
 
-def tally(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns, by sampler and number of useless techniques, ranks and gains over all cases and seeds."""
+def tally(found: Sequence[dict[str, Any]], among: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns, by sampler and number of useless techniques, ranks and gains.
+
+    Over all cases and seeds that were searched with each of these samplers.
+    """
     rows = []
     for useless in USELESS:
         mine = [each for each in found if each["useless"] == useless]
         places = sorted({(each["case"], each["seed"]) for each in mine})
         by = {(each["sampler"], each["case"], each["seed"]): each for each in mine}
-        whole = [p for p in places if all((sampler, *p) in by for sampler in SAMPLERS)]
-        for sampler in SAMPLERS:
+        whole = [p for p in places if all((sampler, *p) in by for sampler in among)]
+        for sampler in among:
             own = [by[sampler, *place] for place in whole]
             if not own:
                 continue
             ranks = [
-                1
-                + sum(by[other, *place]["gain"] > by[sampler, *place]["gain"] for other in SAMPLERS)
+                1 + sum(by[other, *place]["gain"] > by[sampler, *place]["gain"] for other in among)
                 for place in whole
             ]
             # In units of the standard error, so that metrics can be averaged.
@@ -162,6 +164,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True, help="JSONL file to append to")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--seeds", type=running.numbers, default=[0, 1], help="0-3")
+    parser.add_argument("--samplers", nargs="+", default=SAMPLERS, choices=SAMPLERS)
     parser.add_argument("--useless", type=int, default=0, choices=USELESS)
     parser.add_argument("--tally", action="store_true", help="run nothing")
     given = parser.parse_args()
@@ -169,7 +172,7 @@ def main() -> None:
         join(given.useless)
         for seed in given.seeds:
             for name in given.cases:
-                for sampler in SAMPLERS:
+                for sampler in given.samplers:
                     key = (name, seed, sampler, given.useless)
                     work = partial(searched, name, seed, sampler)
                     found = running.computed(given.records, key, work)
@@ -185,7 +188,8 @@ def main() -> None:
                 "what": "gain over the baseline of the best recipe of a search, by sampler",
                 "trials": _WIDTH * _GENERATIONS,
                 "pairs": _PAIRS,
-                "tally": tally(records),
+                "tally": tally(records, given.samplers),
+                "tally of all samplers": tally(records, SAMPLERS),
                 "searches": records,
                 "hardware": hardware(),
                 "versions": versions(),

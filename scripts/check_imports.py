@@ -30,6 +30,7 @@ ROOMS = (
     "execution",
     "search",
     "evidence",
+    "ensembling",
     "pacing",
     "deployment",
     "report",

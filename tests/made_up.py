@@ -82,7 +82,7 @@ class MadeUpTrainer(Trainer):
         if not wanted:
             return {}
         _, body, _ = self.problem.build(member.recipe, member.seed, member.train)
-        weights = torch.cat([p.detach().flatten() for p in body.parameters()])
+        weights = torch.cat([torch.empty(0), *(p.detach().flatten() for p in body.parameters())])
         return {"weights": weights, "buffers": dict(body.named_buffers())}
 
 

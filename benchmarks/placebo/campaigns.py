@@ -18,7 +18,7 @@ from techniques import PLACEBOS
 from pawl import rng
 from pawl.campaign import search_and_prove
 from pawl.data import LoadedData, load
-from pawl.evidence import CampaignOutcome, Comparison, final_test
+from pawl.evidence import CampaignOutcome, Comparison, final_test, lead
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
 from pawl.options import Options
@@ -37,7 +37,8 @@ class Case:
     """One kind of campaign.
 
     Attributes:
-        part: `placebo`, `planted` or `coverage`.
+        part: `placebo`, `planted`, `coverage` or `noise`: rows with other rows' targets, so that every
+            model's ROC AUC is one half in truth and no gain is true.
         name: Of the case.
         table: A data set's name.
         rows: Development rows, drawn anew for each campaign.
@@ -105,6 +106,16 @@ CASES = (
     Case("coverage", "final gain, many predictors, beijing", "beijing", 1200, 10, 4,
          _start(adamw={"learning_rate": 3e-4}), ("adamw", "tabm", "piecewise_linear"),
          test_rows=600),
+    *(
+        Case("coverage", f"final gain, blends with learners, {table}", table, 1200, 16, 4,
+             _start(), ("adamw", "one_cycle", "ema"), test_rows=600)
+        for table in ("adult", "beijing")
+    ),
+    *(
+        Case("noise", f"blends with learners where targets are drawn at random, {table}", table, 600,
+             16, 6, _start(), ("adamw", "one_cycle", "ema"))
+        for table in ("adult", "wine-classes")
+    ),
 )  # fmt: skip
 
 
@@ -129,6 +140,9 @@ def frame(table: str) -> tuple[pd.DataFrame, str]:
 def _task(case: Case, number: int, held_out: int = 0) -> Task:
     """Returns a campaign's task, or the same development rows tested on `held_out` other rows."""
     rows, target = frame(case.table)
+    if case.part == "noise":
+        order = np.random.default_rng(rng.derive_seed("noise", case.table, number))
+        rows = rows.assign(**{target: order.permutation(rows[target].to_numpy())})
     seed = rng.derive_seed("rows", case.name, case.table, number)
     order = np.random.default_rng(seed).permutation(len(rows))
     end = case.rows + case.test_rows
@@ -147,7 +161,8 @@ def _task(case: Case, number: int, held_out: int = 0) -> Task:
 def run(case: Case, number: int) -> dict[str, Any]:
     """Runs one campaign up to its final test and returns its record."""
     started = time.process_time()
-    only = case.only if case.part == "coverage" else (*case.only, *PLACEBOS)
+    placebos = PLACEBOS if case.part in ("placebo", "planted") else ()
+    only = (*case.only, *placebos)
     options = Options(
         trials=case.trials, seed=number, device="cpu", baseline=case.baseline, only=only,
         epochs=case.epochs,
@@ -192,9 +207,11 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 
 def _outcome(found: CampaignOutcome, case: Case) -> dict[str, Any]:
     confirmation = found.confirmation
-    final = [change.name for change in confirmation.delivered.changes(found.baseline)]
+    final = [change.name for change in lead(confirmation.delivered).changes(found.baseline)]
     return {
         "proven": confirmation.proven,
+        "members": len(confirmation.candidate.trainings),
+        "learners": sum(t.recipe.learner is not None for t in confirmation.candidate.trainings),
         "p_value": confirmation.p_value,
         "final": final,
         "planted": list(case.planted),

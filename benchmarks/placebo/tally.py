@@ -65,6 +65,11 @@ def tally(records: Sequence[Record]) -> dict[str, Any]:
             for name in sorted({r["case"] for r in planted})
         },
         "coverage": _coverage(parts.get("coverage", [])),
+        "coverage, by case": {
+            name: _coverage([r for r in parts.get("coverage", []) if r["case"] == name])
+            for name in sorted({r["case"] for r in parts.get("coverage", [])})
+        },
+        "noise": _noise(parts.get("noise", [])),
         "pairing": [
             {k: v for k, v in record.items() if k not in ("job", "sources", "part")}
             for record in parts.get("pairing", [])
@@ -122,6 +127,18 @@ def _coverage(records: Sequence[Record]) -> dict[str, Any]:
         ),
         "final recipe worse than the baseline in truth": rate(
             r["truth"]["effect"] < 0 for r in proven
+        ),
+    }
+
+
+def _noise(records: Sequence[Record]) -> dict[str, Any]:
+    """Returns how often anything was called better where nothing is."""
+    return {
+        "called better": rate(r["proven"] for r in records),
+        "blends": rate(r["members"] > 1 for r in records),
+        "with learners": rate(r["learners"] > 0 for r in records),
+        "p below 0.05, of one candidate each": rate(
+            r["p_value"] is not None and r["p_value"] <= 0.05 for r in records
         ),
     }
 

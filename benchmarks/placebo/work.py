@@ -14,7 +14,7 @@ from techniques import join
 
 import pawl
 
-CAMPAIGNS = {"placebo": 45, "planted": 20, "coverage": 40}
+CAMPAIGNS = {"placebo": 45, "planted": 20, "coverage": 40, "noise": 60}
 """Campaigns of each case, by part."""
 Job = tuple[str, int, int]
 
@@ -45,7 +45,8 @@ def prepare() -> None:
 def _digest() -> str:
     digest = hashlib.sha256()
     package = Path(pawl.__file__).parent
-    paths = [*package.glob("search/*.py"), *package.glob("evidence/*.py")]
+    rooms = ("search", "ensembling", "evidence")
+    paths = [path for room in rooms for path in package.glob(f"{room}/*.py")]
     for path in sorted(p for p in paths if p.name != "final.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -12,14 +12,30 @@ from typing import Any
 from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.delivery import deliver, rehearse
+from pawl.ensembling import (
+    NETS,
+    candidates,
+    check_families,
+    fitting_learners,
+    try_learners,
+)
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError, option
-from pawl.evidence import CampaignOutcome, ConfirmationEffort, confirm, final_test, race
+from pawl.evidence import (
+    Arm,
+    CampaignOutcome,
+    ConfirmationEffort,
+    Single,
+    confirm,
+    final_test,
+    race,
+)
 from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
 from pawl.fingerprint import code_of
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, TrialRecord
 from pawl.options import Options
 from pawl.processes import one_process
+from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.search import Strategy, check_sampler, contenders, make_scheduler, ranked, search, starts
 from pawl.search import baseline as default_baseline
@@ -28,6 +44,8 @@ from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
 
 _MAX_EXTENSIONS = 5
+_BLENDED = 0.4
+"""Of the time that all who race take, a model of their blend is planned to take so much."""
 
 
 @driving()
@@ -66,6 +84,7 @@ def run_campaign(
     listener.phase("read", "data")
     check_sampler(options.sampler)
     make_scheduler(options.scheduler, 0)
+    check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
     code = code_of(task)
@@ -73,6 +92,9 @@ def run_campaign(
         data = load(task, seed=options.seed)
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
+        fitting_learners(
+            problem.facts(), options.families
+        )  # what is wrong is said before a folder is made
     identity = identity or {}
     with ledger_of(
         folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes
@@ -166,6 +188,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     """
     baseline = options.baseline or default_baseline(session.facts)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
+    learners = fitting_learners(session.facts, options.families)
     session.longest = options.epochs
     session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "an export and a few steps of the baseline")
@@ -173,54 +196,95 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         session.clock.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
-    pace = pacing.pace(session, baseline, options.trials, options.average)
+    # Networks are searched from a network, also where a learner is to be beaten.
+    start = default_baseline(session.facts) if baseline.learner else baseline
+    pace = pacing.pace(session, start, options.trials, options.average)
     session.epochs = pace.epochs
+    tried = try_learners(session, pacing.affordable(session, pace, learners))
+    nets = options.families is None or NETS in options.families
+    trials = _searched(session, start, pace, options) if nets else []
+    arms = _candidates(session, start, pace, (trials, tried), options)
+    arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
+
+    def deepest() -> tuple[int, dict[str, Any]]:
+        place, depth = pacing.comparable(
+            session, pace, baseline, arms, searched=bool(trials or tried)
+        )
+        return place, asdict(depth)
+
+    place, depth = session.ledger.decide("depth", deepest)
+    session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
+    confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=pace.seeds)
+    final, compared = confirmation.delivered, confirmation.pairs
+    session.clock.floor = None  # the end itself is not given up
+    there = len(compared.kept(baseline, final)) if compared else 0
+    unchanged, parts = final == Single(baseline), len(final.trainings)
+    seeds = session.ledger.decide(
+        "seeds", lambda: pacing.seeds(session, pace, there, parts, unchanged=unchanged)
+    )
+    average = pacing.copies(options.average, parts)
+    more = partial(pacing.more_seeds, session, max(pace.seeds, options.average), parts)
+    test = final_test(
+        session, baseline, final, data.test, seeds, more, average=average, pairs=compared
+    )
+    return CampaignOutcome(baseline, confirmation, test, options.deliver)
+
+
+def _searched(
+    session: Session, start: Recipe, pace: pacing.Pace, options: Options
+) -> list[TrialRecord]:
+    """Searches, for longer where the evidence will leave time over; returns all trials."""
     only, strategy = options.only, Strategy(options.sampler, options.scheduler)
-    trials = search(session, baseline, pace.search, strategy, only)
+    trials = search(session, start, pace.search, strategy, only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
-        best = (ranked(trials, sign, 1) or [baseline])[0]
+        best = (ranked(trials, sign, 1) or [start])[0]
         deadline = session.ledger.decide(
             f"extension/{extension}",
-            lambda: pacing.extension(session, pace, baseline, best),  # noqa: B023
+            lambda: pacing.extension(session, pace, start, best),  # noqa: B023
         )
         if deadline is None:
             break
         longer = replace(pace.search, deadline=deadline)
-        trials = search(session, baseline, longer, strategy, only)
+        trials = search(session, start, longer, strategy, only)
+    return trials
 
+
+def _candidates(
+    session: Session,
+    start: Recipe,
+    pace: pacing.Pace,
+    found: tuple[list[TrialRecord], list[TrialRecord]],
+    options: Options,
+) -> list[Arm]:
+    """Lets the best recipes race; returns what may be confirmed, best first, at least one.
+
+    Args:
+        session: The campaign's.
+        start: Where the search started.
+        pace: Its sizes.
+        found: Trials of the search, and of learners.
+        options: Its options.
+    """
+    trials, tried = found
+    learners = [Recipe.from_dict(trial.recipe) for trial in tried]
     session.clock.floor = pacing.floor(session, pace)
-    good = starts(baseline, session.facts, only)
-    entrants = partial(contenders, trials, sign, good=good)
+    good = starts(start, session.facts, options.only)
+    sign = session.problem.objective.sign
+
+    def entrants(count: int) -> list[Recipe]:
+        return [*contenders(trials, sign, count, good=good), *learners]
+
+    blended = 0.0 if options.ensemble == "none" else _BLENDED
     count, pairs = session.ledger.decide(
-        "race", lambda: list(pacing.finalists(session, pace, trials, entrants))
+        "race",
+        lambda: list(pacing.finalists(session, pace, [*trials, *tried], entrants, blended=blended)),
     )
-    recipes = entrants(count) or [baseline]
-    candidate = race(session, recipes, pairs)
-    others = [candidate]
-    if trials:
-        found = (r for r in (candidate, *recipes, *good) if r != baseline)
-        others = list({recipe.id: recipe for recipe in found}.values()) or others
-
-    def deepest() -> tuple[int, dict[str, Any]]:
-        place, depth = pacing.comparable(session, pace, baseline, others, trials)
-        return place, asdict(depth)
-
-    place, depth = session.ledger.decide("depth", deepest)
-    candidate = others[place]
-    session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
-    confirmation = confirm(session, baseline, candidate, effort, options.deliver, keep=pace.seeds)
-    final, compared = confirmation.delivered, confirmation.pairs
-    session.clock.floor = None  # the end itself is not given up
-    there = len(compared.kept(baseline, final)) if compared else 0
-    seeds = session.ledger.decide(
-        "seeds", lambda: pacing.seeds(session, pace, there, unchanged=final == baseline)
-    )
-    more = partial(pacing.more_seeds, session, max(pace.seeds, options.average))
-    test = final_test(
-        session, baseline, final, data.test, seeds, more, average=options.average, pairs=compared
-    )
-    return CampaignOutcome(baseline, confirmation, test, options.deliver)
+    recipes = entrants(count) or [start]
+    arms = candidates(race(session, recipes, pairs), recipes, options.ensemble)
+    if trials or tried:
+        arms += [Single(recipe) for recipe in (*recipes, *good)]
+    return list({arm.id: arm for arm in arms}.values())
 
 
 def check_fit(facts: Facts, names: Iterable[str]) -> None:

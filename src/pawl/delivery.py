@@ -9,7 +9,7 @@ import torch
 
 from pawl.data import LoadedData
 from pawl.deployment import check_parity, measure, predict, write_bundle
-from pawl.evidence import CampaignOutcome
+from pawl.evidence import CampaignOutcome, Single, to_toml
 from pawl.execution import Heartbeat, Session
 from pawl.recipe import Recipe
 from pawl.report import parts
@@ -44,7 +44,7 @@ def deliver(
     baseline, confirmation, test = found.baseline, found.confirmation, found.test
     session.listener.phase("deploy", "export, parity, latency, bundle")
     models = {"final": test.final}
-    if confirmation.delivered != baseline:
+    if confirmation.delivered != Single(baseline):
         models["baseline"] = test.baseline
     exported = session.trainer.spread([partial(_exported, each, data) for each in models.values()])
     graphs = {"baseline": exported[-1], "final": exported[0]}
@@ -114,7 +114,7 @@ def _leave(
         The summary with the times until the page was written.
     """
     session.listener.phase("report", "report.html")
-    ledger, final = session.ledger, found.confirmation.delivered
+    ledger, recipe = session.ledger, to_toml(found.confirmation.delivered)
     described = {
         "name": data.name,
         "metric": summary.metric,
@@ -122,13 +122,13 @@ def _leave(
         "versions": summary.versions,
     }
     write_bundle(
-        ledger, schema=data.schema, graph=graph, predictor=found.test.final, task=described,
-        card=card(summary, final),
+        ledger, schema=data.schema, graph=graph, predictor=found.test.final, recipe=recipe,
+        task=described, card=card(summary, recipe),
     )  # fmt: skip
-    ledger.write_file("recipe.toml", final.to_toml().encode())
+    ledger.write_file("recipe.toml", recipe.encode())
     last = {"parts": parts.gathered(session, found), "seconds": ledger.elapsed}
     whole = summary.model_copy(update=last)
-    page = render(report_of(ledger, whole, found.baseline, final))
+    page = render(report_of(ledger, whole, found.baseline, found.confirmation.delivered))
     ledger.write_file("report.html", page.encode())
     ledger.write_file("summary.json", whole.to_json().encode())
     return whole

@@ -56,6 +56,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         device: str | None = None,
         executor: str | None = None,
+        families: Iterable[str] | None = None,
+        ensemble: str | None = None,
         average: int | None = None,
         seed: int | None = None,
         out: str | Path | None = None,
@@ -72,6 +74,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.device = device
         self.executor = executor
+        self.families = families
+        self.ensemble = ensemble
         self.average = average
         self.seed = seed
         self.out = out
@@ -131,7 +135,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         options = {
             name: getattr(self, name)
             for name in ("budget", "trials", "baseline", "only", "epochs", "device", "executor",
-                         "average", "seed", "deliver")
+                         "families", "ensemble", "average", "seed", "deliver")
         }  # fmt: skip
         try:
             with new_folder(type(self).__name__, self.out or "runs") as folder:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pawl.deployment import Bundle
 from pawl.errors import LedgerError, first_line, go_on
+from pawl.evidence import Arm, from_dict, lead
 from pawl.functions import Tuned
 from pawl.functions.face import load as load_tuned
 from pawl.recipe import Recipe
@@ -43,9 +45,15 @@ class Result:
         return self.folder / "report.html"
 
     @property
+    def arm(self) -> Arm:
+        """What is delivered: one recipe, or a blend of several with their shares."""
+        text = (self.folder / "recipe.toml").read_text(encoding="utf-8")
+        return from_dict(tomllib.loads(text))
+
+    @property
     def recipe(self) -> Recipe:
-        """The final recipe."""
-        return Recipe.read(self.folder / "recipe.toml")
+        """The final recipe; of a blend the one that says most, a network if there is one."""
+        return lead(self.arm)
 
     def bundle(self) -> Bundle:
         """Opens the bundle."""

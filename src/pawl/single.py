@@ -205,6 +205,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
             schema=data.schema,
             graph=graph,
             predictor=trained.final,
+            recipe=recipe.to_toml(),
             task=task_json,
             card=card,
         )

@@ -30,7 +30,7 @@ import pawl as package
 from pawl import Recipe, Result, Task, api
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.errors import LedgerError
-from pawl.evidence import LIKELY_ENOUGH
+from pawl.evidence import LIKELY_ENOUGH, from_dict, lead, to_toml
 from pawl.report.summary import SCHEMA_FILE
 from pawl.search import baseline
 
@@ -58,12 +58,11 @@ def test_the_bundle_averages_the_models_of_the_first_pairs(done: Result) -> None
     assert (final.n, final.averaged) == (5, 5)
     assert "averages 5 such models" in done.summary.gain.statement
     artifacts = done.folder / "artifacts"
-    recipes = json.loads((artifacts / "kept.json").read_text())["recipes"].values()
+    arms = json.loads((artifacts / "kept.json").read_text()).values()
+    recipes = [each.recipe for arm in arms for each in from_dict(arm).trainings]
     models = [path for path in artifacts.glob("confirm-*") if "predictions" not in path.name]
-    # Of these two recipes alone, and nothing is trained for the test.
-    assert {path.stem.rpartition("-")[2] for path in models} == {
-        Recipe.from_dict(each).id for (each,) in recipes
-    }
+    # Of these recipes alone, and nothing is trained for the test.
+    assert {path.stem.rpartition("-")[2] for path in models} == {each.id for each in recipes}
     assert not list(artifacts.glob("test-*-models*"))
     assert f"average of {final.averaged} models" in (done.folder / "bundle" / "card.md").read_text()
 
@@ -74,7 +73,11 @@ def test_the_folder_holds_all_there_should_be_and_nothing_half_written(done: Res
     assert expected | {f"bundle/{name}" for name in (*FILES, MANIFEST)} <= names
     assert not [name for name in names if name.endswith((".new", ".tmp"))]
     assert done.report.is_file()
-    assert done.recipe == Recipe.read(done.folder / "bundle" / "recipe.toml")
+    written = [
+        (folder / "recipe.toml").read_bytes() for folder in (done.folder, done.folder / "bundle")
+    ]
+    assert written[0] == written[1] == to_toml(done.arm).encode()
+    assert done.recipe == lead(done.arm)
 
 
 def test_the_value_is_what_anyone_computes_from_pawl_predict(

@@ -70,16 +70,16 @@ def test_rounds_of_seeds_follow_the_clock(tmp_path: Path) -> None:
         assert pacing.seeds(plenty, pace, 2, unchanged=False) == 3  # what the pairs lack
         assert pacing.seeds(plenty, pace, 5, unchanged=False) == 0
         assert pacing.seeds(plenty, single, 5, unchanged=False) == 1  # one model is of all rows
-        assert pacing.more_seeds(plenty, 10, 5, 1.0) == 5
-        assert pacing.more_seeds(plenty, 10, 10, 1.0) == 0
+        assert pacing.more_seeds(plenty, 10, 1, 5, 1.0) == 5
+        assert pacing.more_seeds(plenty, 10, 1, 10, 1.0) == 0
         # One that just fits is taken where an interval needs it, and not beyond.
         left = plenty.clock.left - ending(plenty, FEW_MODELS)
-        assert [pacing.more_seeds(plenty, 10, done, 0.8 * left) for done in (1, 2)] == [1, 0]
-        assert pacing.more_seeds(plenty, 5, 6, 1.0) == 0
+        assert [pacing.more_seeds(plenty, 10, 1, done, 0.8 * left) for done in (1, 2)] == [1, 0]
+        assert pacing.more_seeds(plenty, 5, 1, 6, 1.0) == 0
         over = Session(problem("table"), ledger, 0, budget=1e-3)
         assert pacing.seeds(over, pace, 0, unchanged=False) == 1  # something must be delivered
         assert pacing.seeds(over, pace, 2, unchanged=False) == 0
-        assert pacing.more_seeds(over, 10, 1, 1.0) == 0
+        assert pacing.more_seeds(over, 10, 1, 1, 1.0) == 0
         untimed = Session(problem("table"), ledger, 0)
         assert pacing.seeds(untimed, pace, 2, unchanged=False) == 3
-        assert pacing.more_seeds(untimed, 10, 5, 1.0) == 0
+        assert pacing.more_seeds(untimed, 10, 1, 5, 1.0) == 0

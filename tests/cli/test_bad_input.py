@@ -179,6 +179,9 @@ def write_all() -> None:
         "none.toml": "",
         "cut.toml": "[adamw\n",
         "unfit.toml": "[adamw]\n[flip]\n",
+        "blend.toml": "[[member]]\nshare = 0.5\n[[member]]\nshare = 0.5\n",
+        "both.toml": "[adamw]\n[lightgbm]\n",
+        "trees.toml": "[extra_trees]\n",
         **{f"{name}.py": MODULE + body + "\n" for name, body in MODULES.items()},
     }
     for name, text in texts.items():
@@ -339,6 +342,18 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
         ("optimize", "good.csv", "--trials", 1, "--out", "good.csv"),
         ("cannot write to 'good.csv'", "--out"),
     ),
+    "unknown family": (
+        optimize("good.csv", "--families", "nets,forests"),
+        ("'forests'", "nets, linear, neighbors, trees"),
+    ),
+    "families that leave nothing": (
+        optimize("digits", "--families", "trees"),
+        ("none of them fits", "they take tables", "give nets as well"),
+    ),
+    "unknown ensemble": (
+        optimize("good.csv", "--ensemble", "stack"),
+        ("--ensemble stack", "'greedy'", "'none'"),
+    ),
     # Usage.
     "unknown command": (("optimise",), ("optimise", "optimize", "-h")),
     "unknown option": (optimize("good.csv", "--metrc", "f1"), ("--metrc", "--metric")),
@@ -356,6 +371,9 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "recipe that is cut": (train("good.csv", "cut.toml"), ("not TOML", "line 1")),
     "recipe not UTF-8": (train("good.csv", "latin.toml"), ("not UTF-8",)),
     "recipe is not there": (train("good.csv", "no.toml"), ("'no.toml'", "No such file")),
+    "recipe of a blend": (train("good.csv", "blend.toml"), ("the 2 recipes of a blend",)),
+    "learner with an optimizer": (train("good.csv", "both.toml"), ("'lightgbm'", "keep one")),
+    "learner that does not fit": (train("digits", "trees.toml"), ("extra_trees", "axes")),
     "recipe that does not fit": (train("good.csv", "unfit.toml"), ("flip", "does not fit")),
     # Modules.
     "module raises": (optimize("raises.py"), ("raises.py, line", "ZeroDivisionError")),

@@ -37,7 +37,7 @@ def bundle_of(task: Task, folder: Path) -> Path:
     with Ledger.create(folder, {}) as ledger:
         write_bundle(
             ledger, schema=data.schema, graph=graph, predictor=trained,
-            task={"name": data.name, "metric": "roc_auc"}, card="# a card\n",
+            recipe=plain().to_toml(), task={"name": data.name, "metric": "roc_auc"}, card="# a card\n",
         )  # fmt: skip
     return folder
 

@@ -44,8 +44,9 @@ def bundle(task: Task, folder: Path, *recipes: Recipe) -> Bundle:
     graph = predictor.graph(data.development.take(torch.arange(4)))
     with Ledger.create(folder, {}) as ledger:
         return write_bundle(
-            ledger, schema=data.schema, graph=graph, predictor=predictor, task={}, card="# a card\n"
-        )
+            ledger, schema=data.schema, graph=graph, predictor=predictor,
+            recipe=recipes[0].to_toml(), task={}, card="# a card\n",
+        )  # fmt: skip
 
 
 def same(found: Bundle, source: Any, model: Any = None) -> nn.Module:

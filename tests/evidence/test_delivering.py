@@ -14,6 +14,7 @@ from pawl.evidence import (
     ALPHA,
     Comparison,
     ConfirmationEffort,
+    Single,
     confirm,
     delivers,
     likelihood,
@@ -112,7 +113,7 @@ def test_a_likely_recipe_is_delivered_and_not_called_proven(tmp_path: Path) -> N
     assert found.likelihood == likelihood(found.headline)
     assert 0.5 < found.likelihood < 0.975
     assert not found.proven
-    assert found.delivered == BETTER
+    assert found.delivered == Single(BETTER)
     assert [(v.verdict, v.in_final, v.comparison) for v in found.verdicts] == [
         ("unproven", True, None)
     ]
@@ -126,7 +127,7 @@ def test_only_what_is_proven_if_so_asked(tmp_path: Path) -> None:
         found = confirm(
             session, BASE, BETTER, ConfirmationEffort(screen=False, looks=(5,)), "proven"
         )
-    assert (found.proven, found.delivered) == (False, BASE)
+    assert (found.proven, found.delivered) == (False, Single(BASE))
     assert not any(v.in_final for v in found.verdicts)
 
 
@@ -136,14 +137,14 @@ def test_equal_and_worse_recipes_and_those_not_compared_leave_the_baseline(tmp_p
         (tmp_path / str(index)).mkdir()
         with made_up(tmp_path / str(index), world) as session:
             found = confirm(session, BASE, BETTER, ConfirmationEffort(screen=False, looks=looks))
-        assert (found.proven, found.delivered) == (False, BASE)
+        assert (found.proven, found.delivered) == (False, Single(BASE))
         assert (found.likelihood is None) == (not looks)
 
 
 def test_a_recipe_that_always_fails_is_not_delivered(tmp_path: Path) -> None:
     with made_up(tmp_path, lambda *_: None) as session:
         found = confirm(session, BASE, BETTER, ConfirmationEffort(screen=False, looks=(5,)))
-    assert (found.proven, found.delivered, found.likelihood) == (False, BASE, 0.5)
+    assert (found.proven, found.delivered, found.likelihood) == (False, Single(BASE), 0.5)
 
 
 HARMED = BETTER.with_("dropout", rate=0.5).with_("noise", deviation=1.0)
@@ -162,7 +163,7 @@ def test_dropping_all_joins_the_correction(tmp_path: Path) -> None:
         named = "confirm/without dropout, noise"
         assert session.ledger.unit(named) is not None
     assert found.proven
-    assert found.delivered == BETTER
+    assert found.delivered == Single(BETTER)
     # The recipe, three changes, and the recipe without both that harm.
     assert found.comparisons == 5
     assert {v.change.name: v.verdict for v in found.verdicts} == {

@@ -10,7 +10,7 @@ import torch
 from problems import frame
 
 from pawl.data import load
-from pawl.evidence import ALPHA, ConfirmationEffort, confirm
+from pawl.evidence import ALPHA, ConfirmationEffort, Single, confirm, lead
 from pawl.execution import Session, pick_device
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
@@ -35,14 +35,14 @@ def session(tmp_path: Path) -> Iterator[Session]:
 def test_what_is_shown_to_harm_is_dropped(session: Session) -> None:
     candidate = USEFUL.with_("noise", deviation=1.0)
     found = confirm(session, PLAIN, candidate, ConfirmationEffort(screen=False, looks=(5,)))
-    assert found.candidate == candidate
+    assert found.candidate == Single(candidate)
     assert found.proven
     verdicts = {v.change.name: v for v in found.verdicts}
     assert verdicts["noise"].verdict == "rejected"
     assert not verdicts["noise"].in_final
     assert (verdicts["adamw"].verdict, verdicts["adamw"].in_final) == ("kept", True)
-    assert "noise" not in found.delivered
-    assert found.delivered != PLAIN
+    assert "noise" not in lead(found.delivered)
+    assert found.delivered != Single(PLAIN)
     # The claim is on what goes on: it is the final recipe that is compared with the baseline.
     assert found.headline is not None
     assert found.p_value is not None
@@ -57,8 +57,8 @@ def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
     found = confirm(session, PLAIN, candidate, ConfirmationEffort(screen=False, looks=(10,)))
     harmful = {v.change.name for v in found.verdicts if v.verdict == "rejected"}
     assert harmful == {"dropout", "noise"}
-    assert "noise" not in found.delivered
-    left = {change.name for change in found.delivered.changes(PLAIN)}
+    assert "noise" not in lead(found.delivered)
+    left = {change.name for change in lead(found.delivered).changes(PLAIN)}
     assert left < {change.name for change in candidate.changes(PLAIN)}
     assert {v.change.name for v in found.verdicts if v.in_final} == left
 
@@ -66,14 +66,14 @@ def test_of_several_that_harm_the_worst_goes(session: Session) -> None:
 def test_a_recipe_that_nothing_harms_stays_as_it_is(session: Session) -> None:
     found = confirm(session, PLAIN, USEFUL, ConfirmationEffort(screen=False, looks=(5,)))
     assert found.proven
-    assert found.delivered == found.candidate == USEFUL
+    assert found.delivered == found.candidate == Single(USEFUL)
     assert [(v.change.name, v.in_final) for v in found.verdicts] == [("adamw", True)]
 
 
 def test_a_recipe_that_is_not_shown_to_help_gives_way_to_the_baseline(session: Session) -> None:
     found = confirm(session, USEFUL, PLAIN, ConfirmationEffort(screen=False, looks=(5,)))
     assert not found.proven
-    assert found.delivered == USEFUL
+    assert found.delivered == Single(USEFUL)
     assert not [v for v in found.verdicts if v.in_final]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from made_up import BASE, CONSTANT, by_recipe, made_up
 
-from pawl.evidence import ALPHA, Pairs, look_by_look, race
+from pawl.ensembling import candidates
+from pawl.evidence import ALPHA, Pairs, lead, look_by_look, race
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
 from pawl.execution.clock import OutOfTime
@@ -19,6 +20,11 @@ WIDE = BASE.with_("width", factor=2.0)
 BOTH = DEEP.with_("width", factor=2.0)
 
 
+def won(recipes: list[Recipe], racing: Pairs | None) -> Recipe:
+    """The recipe that is confirmed where none are blended."""
+    return lead(candidates(racing, recipes, "none")[0])
+
+
 def rate(recipe: Recipe) -> float:
     return float(recipe.settings("adamw").model_dump()["learning_rate"])
 
@@ -26,7 +32,7 @@ def rate(recipe: Recipe) -> float:
 def test_the_race_goes_to_the_recipe_with_the_best_mean(tmp_path: Path) -> None:
     world = by_recipe({BASE.id: 2.0, DEEP.id: 1.0, WIDE.id: 0.5, BOTH.id: 1.5})
     with made_up(tmp_path, world) as session:
-        assert race(session, [DEEP, WIDE, BOTH], 3) == WIDE
+        assert won([DEEP, WIDE, BOTH], race(session, [DEEP, WIDE, BOTH], 3)) == WIDE
         assert len(session.asked) == 3 * 3
         # On rows that choose, and on nothing that proves.
         chosen = set(session.rows.parts[0].tolist())
@@ -38,7 +44,8 @@ def test_the_race_goes_to_the_recipe_with_the_best_mean(tmp_path: Path) -> None:
 
 def test_one_recipe_needs_no_race(tmp_path: Path) -> None:
     with made_up(tmp_path, by_recipe({})) as session:
-        assert race(session, [DEEP], 3) == DEEP
+        assert race(session, [DEEP], 3) is None
+        assert won([DEEP], None) == DEEP
         assert session.asked == []
 
 
@@ -47,10 +54,10 @@ def test_a_recipe_that_fails_now_and_then_does_not_win_by_it(tmp_path: Path) -> 
     with made_up(tmp_path, lambda recipe, member: (
         1.0 if recipe != WIDE else None if member.seed % 2 else 0.1
     )) as session:  # fmt: skip
-        won = race(session, [DEEP, WIDE], 4)
+        best = won([DEEP, WIDE], race(session, [DEEP, WIDE], 4))
         failures = [m for m in session.asked if m.recipe == WIDE and m.seed % 2]
     assert failures
-    assert won == DEEP
+    assert best == DEEP
 
 
 def test_screening_drops_what_does_nothing_and_keeps_what_helps(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from problems import plain, problem
 
 from pawl import pacing
-from pawl.evidence import ConfirmationEffort
+from pawl.evidence import ConfirmationEffort, Single
 from pawl.execution import Session, available
 from pawl.execution.spending import waiting
 from pawl.ledger import Ledger
@@ -24,7 +24,10 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
         side_by_side = min(2, available())
         quiet = ending(session, 1)
         assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 3.0), rel=0.01)
-        assert ending(session, 5) == pytest.approx(1.15 * (4.8 / side_by_side + 3.0), rel=0.01)
+        # More of the same recipe cost little: it is traced once. More recipes cost more.
+        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 3.0), rel=0.01)
+        blend = ending(session, 2, 3)
+        assert ending(session, 5) < blend < ending(session, 2, 4)
         session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0
         assert ending(session, 1) == pytest.approx(2 * quiet, rel=0.02)
         session.clock.export_seconds = 0.01
@@ -34,12 +37,13 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
 def test_what_is_compared_is_the_first_that_there_is_time_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = [plain(dropout={"rate": rate}) for rate in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    arms = [Single(plain(dropout={"rate": 0.05 * rate})) for rate in range(1, 10)]
     asked: list[int] = []
     fits: set[int] = set()
 
-    def plan_confirmation(*given: object) -> ConfirmationPlan:
-        place = recipes.index(given[3])  # type: ignore[arg-type]
+    def plan_confirmation(*given: object, searched: bool) -> ConfirmationPlan:
+        assert searched
+        place = arms.index(given[3])  # type: ignore[arg-type]
         asked.append(place)
         return ConfirmationPlan(
             ConfirmationEffort(screen=False, looks=(5,) if place in fits else ()), float(place)
@@ -54,23 +58,22 @@ def test_what_is_compared_is_the_first_that_there_is_time_for(
             asked.clear()
             fits.clear()
             fits.update(which)
-            place, found = pacing.comparable(session, pace, plain(), recipes, [])
+            place, found = pacing.comparable(session, pace, plain(), arms)
             return place, found.effort.looks
 
         assert chosen(0, 1) == (0, (5,))
         assert asked == [0]  # the candidate alone is timed where there is time for it
         assert chosen(2, 3) == (2, (5,))
         assert chosen() == (0, ())
-        assert chosen(4) == (0, ())  # timing costs time as well
-        assert asked == [0, 1, 2, 3]
+        assert chosen(8) == (0, ())  # timing costs time as well
+        assert asked == [*range(8)]
 
 
 def test_what_there_is_time_for_is_found_out_however_little_is_left(tmp_path: Path) -> None:
-    recipes = [plain(dropout={"rate": rate}) for rate in (0.1, 0.2)]
+    arms = [Single(plain(dropout={"rate": rate})) for rate in (0.1, 0.2)]
     with Ledger.create(tmp_path / "out", {}) as ledger:
         session = Session(problem("table"), ledger, 0, budget=1.0)
         session.clock.floor = 1e6
         pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
-        trials = [object()]
-        assert pacing.comparable(session, pace, plain(), recipes, trials)[1].effort.looks == ()  # type: ignore[arg-type]
+        assert pacing.comparable(session, pace, plain(), arms)[1].effort.looks == ()
         assert session.clock.floor == 1e6

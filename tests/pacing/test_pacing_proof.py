@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from problems import problem
 
-from pawl.evidence import LOOKS
+from pawl.evidence import LOOKS, Single
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
 from pawl.pacing import Pace, finalists, plan_confirmation
@@ -29,8 +29,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
         yield lambda budget: Session(problem("table"), ledger, 0, budget, epochs=2)
 
 
-def pace(per_trial: float | None) -> Pace:
-    search = SearchPlan(width=4, quota=8, trials=None, deadline=0.0)
+def pace(per_trial: float | None, trials: int | None = None) -> Pace:
+    search = SearchPlan(width=4, quota=8, trials=trials, deadline=0.0)
     return Pace(epochs=2, seconds_per_trial=per_trial, search=search, seeds=3)
 
 
@@ -50,10 +50,10 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
     candidate = starts(start, session.facts)[0]
     before: tuple[int, ...] = ()
     for count in (4, 20, 100):
-        racers, pairs = finalists(session, pace(None), trials(count), entrants)
+        racers, pairs = finalists(session, pace(None, count), trials(count), entrants)
         assert racers >= 2
         assert pairs >= 2
-        planned = plan_confirmation(session, pace(None), start, candidate, trials(count))
+        planned = plan_confirmation(session, pace(None, count), start, Single(candidate))
         assert planned.reserve == 0.0
         assert planned.effort.screen
         assert len(planned.effort.looks) > len(before)  # more trials, more looks
@@ -108,7 +108,7 @@ def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None
 
     def planned(trainings: float, count: int = 30) -> tuple[bool, tuple[int, ...]]:
         found = plan_confirmation(
-            session, pace(BUDGET / trainings), start, candidate, trials(count)
+            session, pace(BUDGET / trainings), start, Single(candidate), searched=count > 0
         )
         return found.effort.screen, tuple(found.effort.looks)
 

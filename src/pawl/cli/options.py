@@ -20,7 +20,13 @@ _SOURCE = typer.Argument(
 Source = Annotated[str, _SOURCE]
 OptionalSource = Annotated[str | None, _SOURCE]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_METAVARS = {"types": "COLUMN=KIND", "ignore": "COLUMN", "target": "COLUMN", "only": "NAMES"}
+_METAVARS = {
+    "types": "COLUMN=KIND",
+    "ignore": "COLUMN",
+    "target": "COLUMN",
+    "only": "NAMES",
+    "families": "NAMES",
+}
 
 
 def with_options(

@@ -166,6 +166,7 @@ def write_bundle(
     schema: Schema,
     graph: bytes,
     predictor: Predictor,
+    recipe: str,
     task: dict[str, Any],
     card: str,
 ) -> Bundle:
@@ -176,6 +177,7 @@ def write_bundle(
         schema: How rows are read.
         graph: The exported model.
         predictor: What it was exported from.
+        recipe: How it was trained, as TOML.
         task: What else `task.json` holds (JSON-ready).
         card: `card.md`.
     """
@@ -183,7 +185,7 @@ def write_bundle(
     files = {
         "model.onnx": graph,
         "model.safetensors": predictor.to_safetensors(),
-        "recipe.toml": predictor.parts[0].recipe.to_toml().encode(),
+        "recipe.toml": recipe.encode(),
         "task.json": (json.dumps(content, indent=2) + "\n").encode(),
         "card.md": card.encode(),
     }

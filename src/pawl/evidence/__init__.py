@@ -1,6 +1,6 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
-from pawl.evidence.arms import Arm, Blend, Single, Training
+from pawl.evidence.arms import Arm, Blend, Single, Training, arm_of, from_dict, lead, to_toml
 from pawl.evidence.confirmation import (
     LOOKS,
     Confirmation,
@@ -46,13 +46,16 @@ __all__ = [
     "TestGain",
     "Training",
     "Verdict",
+    "arm_of",
     "confirm",
     "crossed",
     "delivers",
     "final_test",
+    "from_dict",
     "gain_on_test",
     "holdout_score",
     "holm",
+    "lead",
     "likelihood",
     "look_by_look",
     "non_inferior",
@@ -60,4 +63,5 @@ __all__ = [
     "race",
     "sequential_p",
     "spending",
+    "to_toml",
 ]

@@ -7,10 +7,11 @@ final test know nothing else of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import tomli_w
 from torch import Tensor
 
 from pawl.recipe import Recipe
@@ -147,6 +148,47 @@ class Blend:
     def predictor(self, models: Sequence[Trained]) -> Trained:
         """Returns the models as one that predicts their weighted mean."""
         return blended(models, self.shares)
+
+    def without(self, recipe: Recipe) -> Arm:
+        """Returns the blend of the others, with the weights that they have."""
+        left = [(r, w) for r, w in zip(self.recipes, self.shares, strict=True) if r != recipe]
+        return Single(left[0][0]) if len(left) == 1 else Blend(*map(tuple, zip(*left, strict=True)))
+
+
+def lead(arm: Arm) -> Recipe:
+    """Returns the recipe that says most of an arm: the network with the largest share, if it has one."""
+    shares = arm.shares if isinstance(arm, Blend) else (1.0,)
+    recipes = [training.recipe for training in arm.trainings]
+    found = [
+        (r.learner is None, share, -i)
+        for i, (r, share) in enumerate(zip(recipes, shares, strict=True))
+    ]
+    return recipes[-max(found)[2]]
+
+
+def to_dict(arm: Arm) -> dict[str, Any]:
+    """Returns an arm's recipe as tables, or of a blend a list of them with their shares, `member`."""
+    if not isinstance(arm, Blend):
+        return lead(arm).to_dict()
+    return {
+        "member": [
+            {"share": round(share, 6), "recipe": recipe.to_dict()}
+            for recipe, share in zip(arm.recipes, arm.shares, strict=True)
+        ]
+    }
+
+
+def from_dict(tables: Mapping[str, Any]) -> Arm:
+    """Returns the arm that `to_dict` wrote."""
+    if "member" not in tables:
+        return Single(Recipe.from_dict(tables))
+    recipes = tuple(Recipe.from_dict(each["recipe"]) for each in tables["member"])
+    return Blend(recipes, tuple(float(each["share"]) for each in tables["member"]))
+
+
+def to_toml(arm: Arm) -> str:
+    """Returns an arm as TOML; see `to_dict`."""
+    return tomli_w.dumps(to_dict(arm))
 
 
 def arm_of(given: Recipe | Arm) -> Arm:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from pawl.evidence.arms import Arm, Blend, Single, arm_of, lead
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.dropping import without_harm
 from pawl.evidence.looks import sequential_p, spending
-from pawl.evidence.pairs import Pairs
+from pawl.evidence.pairs import Compared, Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
 from pawl.evidence.settling import pairs_to_settle
@@ -57,9 +58,9 @@ class Confirmation:
     Attributes:
         delivered: The baseline, or what is better by `delivers`: a proven candidate, less what is
             shown to harm it, or one that is likely better.
-        candidate: The recipe that was compared.
+        candidate: What was compared. Verdicts are on the changes of its leading recipe.
         proven: Whether it was shown to beat the baseline.
-        headline: The proven recipe (the candidate if unproven) against the baseline, on fresh pairs;
+        headline: What is proven (the candidate if nothing is) against the baseline, on fresh pairs;
             `None` if there was no time.
         p_value: Of the headline, corrected.
         likelihood: That the headline's recipe is better; see `likelihood`. `None` without a headline.
@@ -71,10 +72,12 @@ class Confirmation:
         correlation: Between the headline's arms over pairs.
         retuned: Whether the ablations' learning rates were re-tuned.
         pairs: The trainings; the first ones' models are kept.
+        members: Of a blend: what each of its recipes adds, the blend with it against the blend without.
+            Not corrected for their number: they describe, and claim nothing.
     """
 
-    delivered: Recipe
-    candidate: Recipe
+    delivered: Arm
+    candidate: Arm
     proven: bool
     headline: Comparison | None
     p_value: float | None
@@ -86,12 +89,13 @@ class Confirmation:
     likelihood: float | None = None
     to_settle: float | None = None
     pairs: Pairs | None = None
+    members: tuple[tuple[Recipe, Comparison], ...] = ()
 
 
 def confirm(
     session: Session,
     baseline: Recipe,
-    candidate: Recipe,
+    candidate: Recipe | Arm,
     effort: ConfirmationEffort,
     deliver: Deliver = "likely",
     *,
@@ -99,58 +103,69 @@ def confirm(
 ) -> Confirmation:
     """Compares the candidate with the baseline and, if it is shown to be better, with its ablations.
 
+    Of a blend, the ablations are those of its leading recipe, on its own.
+
     Args:
         session: The campaign's.
         baseline: The recipe to beat.
-        candidate: The recipe that may.
+        candidate: What may beat it.
         effort: What may be spent.
-        deliver: Whether the bundle may hold a recipe that is likely better, or only a proven one.
+        deliver: Whether the bundle may hold what is likely better, or only what is proven.
         keep: How many of the first pairs leave their models.
     """
+    arm, leading = arm_of(candidate), lead(arm_of(candidate))
     screened: tuple[Verdict, ...] = ()
-    if effort.screen:
-        candidate, screened = screen(session, baseline, candidate)
-    changes = candidate.changes(baseline)
+    networks = not (leading.learner or baseline.learner)
+    if effort.screen and arm == Single(leading) and networks:
+        leading, screened = screen(session, baseline, leading)
+        arm = Single(leading)
+    changes = leading.changes(baseline) if networks else ()
+    differs = arm != Single(baseline)
     pairs = Pairs(session, "confirm", session.rows.parts[1], keep=keep)
     gate = {}
-    if effort.looks and changes:
+    if effort.looks and differs:
         gate = look_by_look(
-            session, pairs, candidate, {"baseline": baseline}, effort.looks, "headline",
-            what="the recipe", per_pair=effort.per_pair,
+            session, pairs, arm, {"baseline": baseline}, effort.looks, "headline",
+            what="the candidate", per_pair=effort.per_pair,
         )  # fmt: skip
-        if not pairs.of(candidate):  # given up in the middle of the first look
+        if not pairs.of(arm):  # given up in the middle of the first look
             effort = replace(effort, looks=())
-    if not effort.looks or not changes:
-        unproven = _unproven(candidate, changes, "not compared within the budget")
+    if not effort.looks or not differs:
+        unproven = _unproven(leading, changes, "not compared within the budget")
         return Confirmation(
-            baseline, candidate, False, None, None, (*unproven, *screened), effort, 0
+            Single(baseline), arm, False, None, None, (*unproven, *screened), effort, 0
         )
-    p_value, shown = gate["baseline"], candidate
-    proven = p_value <= ALPHA and pairs.compare(candidate, baseline).effect > 0
+    p_value, shown = gate["baseline"], arm
+    proven = p_value <= ALPHA and pairs.compare(arm, baseline).effect > 0
     comparisons, verdicts = 0, list[Verdict]()
-    if proven:
-        arms, looks = _ablations(session, pairs, baseline, candidate, changes)
-        found = look_by_look(session, pairs, candidate, arms, looks, "changes", what="its changes")
+    if proven and changes:
+        pairs.run("confirm/leading", {"leading": leading}, sorted(pairs.of(arm)))  # trained already
+        arms, looks = _ablations(session, pairs, baseline, leading, changes)
+        found = look_by_look(session, pairs, leading, arms, looks, "changes", what="its changes")
         corrected = holm(list(found.values()))
         adjusted = {n: max(p_value, p) for n, p in zip(found, corrected, strict=True)}
-        verdicts = [verdict_of(session, pairs, candidate, c, arms, adjusted) for c in changes]
-        dropped = without_harm(
-            session, pairs, baseline, candidate, arms, verdicts, found, p_value
-        )  # fmt: skip
-        shown, verdicts, comparisons = dropped.final, dropped.verdicts, dropped.comparisons
-        # Better than the candidate, which is better than the baseline: shown if both are.
-        p_value = max(p_value, dropped.p_value)
-        if shown == baseline:  # more pairs have turned what a few have shown
-            proven, p_value, shown = False, 1.0, candidate
+        verdicts = [verdict_of(session, pairs, leading, c, arms, adjusted) for c in changes]
+        comparisons = len(found)
+        if arm == Single(leading):
+            dropped = without_harm(
+                session, pairs, baseline, leading, arms, verdicts, found, p_value
+            )  # fmt: skip
+            shown, verdicts, comparisons = (
+                Single(dropped.final), dropped.verdicts, dropped.comparisons,
+            )  # fmt: skip
+            # Better than the candidate, which is better than the baseline: shown if both are.
+            p_value = max(p_value, dropped.p_value)
+            if shown == Single(baseline):  # more pairs have turned what a few have shown
+                proven, p_value, shown = False, 1.0, arm
     headline = pairs.compare(shown, baseline)
-    delivered = shown if delivers(headline, proven=proven, deliver=deliver) else baseline
+    delivered = shown if delivers(headline, proven=proven, deliver=deliver) else Single(baseline)
     if not verdicts:
-        verdicts = _unproven(candidate, changes, _UNJUDGED)
-    present = {change.name for change in delivered.changes(baseline)}
+        verdicts = _unproven(leading, changes, _UNJUDGED)
+    present = {change.name for change in lead(delivered).changes(baseline)}
     verdicts = [replace(v, in_final=v.change.name in present) for v in verdicts]
     return Confirmation(
         delivered=delivered,
-        candidate=candidate,
+        candidate=arm,
         proven=proven,
         headline=headline,
         p_value=p_value,
@@ -162,7 +177,21 @@ def confirm(
         likelihood=likelihood(headline),
         to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
         pairs=pairs,
+        members=_members(pairs, arm),
     )
+
+
+def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
+    """Returns what each recipe of a blend adds to the others; nothing is trained for it."""
+    if not isinstance(arm, Blend):
+        return ()
+    there = sorted(pairs.of(arm))
+    found = []
+    for recipe in arm.recipes:
+        without = arm.without(recipe)
+        pairs.run("confirm/members", {"without": without}, there)
+        found.append((recipe, pairs.compare(arm, without)))
+    return tuple(found)
 
 
 def _unproven(candidate: Recipe, changes: Sequence[Change], reason: str) -> list[Verdict]:
@@ -172,8 +201,8 @@ def _unproven(candidate: Recipe, changes: Sequence[Change], reason: str) -> list
 def look_by_look(
     session: Session,
     pairs: Pairs,
-    candidate: Recipe,
-    others: Mapping[str, Recipe],
+    candidate: Compared,
+    others: Mapping[str, Compared],
     looks: Sequence[int],
     key: str,
     *,
@@ -238,7 +267,7 @@ def look_by_look(
 def _grown(
     session: Session,
     pairs: Pairs,
-    arms: Mapping[str, Recipe],
+    arms: Mapping[str, Compared],
     key: str,
     look: tuple[int, int],
     expected: float,
@@ -269,7 +298,7 @@ def _grown(
     return wanted
 
 
-def _per_pair(pairs: Pairs, arms: Iterable[Recipe]) -> float:
+def _per_pair(pairs: Pairs, arms: Iterable[Compared]) -> float:
     """Returns the seconds of a pair of all these arms, as they took so far; 0 before the first."""
     return sum(pairs.seconds(arm) for arm in arms)
 
@@ -277,7 +306,7 @@ def _per_pair(pairs: Pairs, arms: Iterable[Recipe]) -> float:
 def _next_look(
     session: Session,
     pairs: Pairs,
-    arms: Sequence[Recipe],
+    arms: Sequence[Compared],
     look: int,
     looks: Sequence[int],
 ) -> int:

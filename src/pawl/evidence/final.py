@@ -12,7 +12,7 @@ from safetensors.torch import load
 
 from pawl.data.types import Examples
 from pawl.errors import TrialError
-from pawl.evidence.arms import arm_of
+from pawl.evidence.arms import arm_of, to_dict
 from pawl.evidence.constant import constant_predictions, nothing_learned
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.pairs import Compared, Pairs
@@ -110,8 +110,8 @@ def final_test(
     if pairs is not None:
         pairs.drop_models(but=list(arms.values()))
     kept = _kept(units, arms, average, records)
-    recipes = {name: [t.recipe.to_dict() for t in arm.trainings] for name, arm in arms.items()}
-    ledger.write_file(_KEPT, json.dumps({"recipes": recipes}).encode())
+    kept_arms = {name: to_dict(arm) for name, arm in arms.items()}
+    ledger.write_file(_KEPT, json.dumps(kept_arms).encode())
     counted = [label for unit in units for label in unit.payload["counted"]]
     places = {name: [counted.index(label) for label in each] for name, each in kept.items()}
     rounds = [

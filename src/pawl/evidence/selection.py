@@ -19,19 +19,17 @@ MARGIN_SHARE = 0.25
 _SCREEN_PAIRS = 5
 
 
-def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Recipe:
-    """Returns the recipe with the best mean over a few folds.
+def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Pairs | None:
+    """Trains recipes on a few folds of the rows that choices are made by; `None` if that was no race.
 
     The baseline takes no part: which recipe is confirmed does not depend on it.
     """
     if len(recipes) == 1:
-        return recipes[0]
+        return None
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
     racing = Pairs(session, "race", session.rows.parts[0], min(FOLDS, pairs))
     arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
-    if not racing.run("race", arms, range(pairs)):
-        return recipes[0]
-    return max(recipes, key=racing.mean)
+    return racing if racing.run("race", arms, range(pairs)) else None
 
 
 def screen(

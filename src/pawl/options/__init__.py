@@ -15,7 +15,7 @@ from pawl.options.campaign import (
 from pawl.options.face import comparing, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
-from pawl.options.shared import Deliver, ExecutorName, KindName
+from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
 
 __all__ = [
     "AS_IT_IS",
@@ -25,6 +25,7 @@ __all__ = [
     "ColumnKind",
     "CompareCall",
     "Deliver",
+    "Ensemble",
     "ExecutorName",
     "KindName",
     "Options",

@@ -13,10 +13,12 @@ from pawl.options.model import OptionsModel, Whole
 from pawl.options.reading import ReadOptions
 from pawl.options.shared import (
     LISTENER,
+    Ensemble,
     ExecutorOptions,
     ResumeOptions,
     SearchOptions,
     SeedOptions,
+    listed,
 )
 
 
@@ -92,6 +94,16 @@ class Options(PlanOptions, SearchOptions):
         ge=1,
         description="Most passes of a training over its rows; by their number by default.",
     )
+    families: Sequence[str] | None = Field(
+        default=None,
+        description="Families of models: nets, and for tables linear, neighbors and trees, as in "
+        "nets,trees; all that fit by default, and nets alone where the model is your own.",
+    )
+    ensemble: Ensemble = Field(
+        default="auto",
+        description="How recipes are blended: greedy (each as often as it helps), mean (the best, "
+        "equally), auto (whichever scores better out of fold) or none (one recipe).",
+    )
     average: Whole = Field(
         default=5,
         ge=1,
@@ -99,6 +111,11 @@ class Options(PlanOptions, SearchOptions):
         description="Most models whose mean the bundle predicts, of those that the final test trains "
         "(one per seed); more cost latency and size, and predict better.",
     )
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _families(cls, given: Any) -> tuple[str, ...]:
+        return listed("families", given)
 
     def objects(self) -> list[str]:
         """Returns the names of those that only Python can give."""

@@ -15,6 +15,8 @@ from pawl.options.model import OptionsModel, Whole
 ExecutorName = Literal["auto", "inline", "processes"]
 Deliver = Literal["likely", "proven"]
 """What may be delivered: what is likely better, or only what is shown to be."""
+Ensemble = Literal["auto", "greedy", "mean", "none"]
+"""How recipes are blended; `pawl.ensembling` has the combiners."""
 KindName = Literal[
     "binary", "multiclass", "multilabel", "sequence", "dense",
     "regression", "multitarget", "dense_regression",
@@ -25,6 +27,19 @@ LISTENER = Field(
     default=None, description="Told how it goes on.", json_schema_extra={"python_only": True}
 )
 _PLAIN = (str, int, float, tuple)
+
+
+def listed(name: str, given: Any) -> tuple[str, ...]:
+    """Returns the names in a list, of which each may hold several with commas between.
+
+    Raises:
+        TaskError: It is no list, or an empty one.
+    """
+    names = () if isinstance(given, str) else [str(each) for each in given]
+    split = [each.strip() for every in names for each in every.split(",")]
+    if not split:
+        raise TaskError(f"got {name}={given!r}; give a list of names")
+    return tuple(dict.fromkeys(split))
 
 
 class SeedOptions(OptionsModel):
@@ -82,12 +97,8 @@ class SearchOptions(OptionsModel):
 
     @field_validator("only", mode="before")
     @classmethod
-    def _listed(cls, given: Any) -> tuple[str, ...]:
-        names = () if isinstance(given, str) else [str(name) for name in given]
-        split = [name.strip() for each in names for name in each.split(",")]
-        if not split:
-            raise TaskError(f"got only={given!r}; give a list of names")
-        return tuple(dict.fromkeys(split))
+    def _only(cls, given: Any) -> tuple[str, ...]:
+        return listed("only", given)
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -135,8 +146,9 @@ class SearchOptions(OptionsModel):
         }
         if self.trials is None:
             differing["budget"] = DEFAULT_BUDGET if self.budget is None else self.budget
-        if self.only is not None:
-            differing["only"] = ",".join(self.only)
+        for name, value in differing.items():
+            if name in ("only", "families"):
+                differing[name] = ",".join(value)
         return differing
 
 

@@ -4,6 +4,7 @@ With a budget in seconds, sizes follow from timings and are written to the ledge
 number of trials they follow from rules alone.
 """
 
+from pawl.pacing.end import copies
 from pawl.pacing.proof import (
     ConfirmationPlan,
     comparable,
@@ -14,12 +15,14 @@ from pawl.pacing.proof import (
     seeds,
 )
 from pawl.pacing.racing import finalists
-from pawl.pacing.sizes import Pace, natural_epochs, pace
+from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
 
 __all__ = [
     "ConfirmationPlan",
     "Pace",
+    "affordable",
     "comparable",
+    "copies",
     "extension",
     "finalists",
     "floor",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pawl.execution import Session, available
 
 SLOWER_FINAL = 1.6
@@ -10,12 +12,27 @@ RESPLIT_ROWS = 0.94
 """Training rows of a pair of the confirmation, relative to the search's."""
 FEW_MODELS = 3
 """Averaged models of a short end."""
-_ONE_MORE = 0.35  # what one more averaged model adds to an export
+_ONE_MORE_RECIPE, _ONE_MORE_MODEL = 0.3, 0.04
+"""What one more recipe of a blend adds to an export, and one more model of one that is in already."""
 _REPORT_SECONDS, _REPORT_EXPORTS = 1.0, 3.0  # at least these seconds, or so many small exports
 _ROOM = 1.15
 
 
-def ending(session: Session, models: int) -> float:
+_MODULES = 10
+"""About so many modules a bundle holds, where what is delivered is a blend."""
+
+
+def copies(average: int, parts: int) -> int:
+    """Returns how many models of an arm are averaged at most: of a blend fewer, which has others.
+
+    Args:
+        average: Most models, as the user wants it.
+        parts: How many recipes the arm trains.
+    """
+    return min(average, max(2, math.ceil(_MODULES / parts)))
+
+
+def ending(session: Session, models: int, parts: int = 1) -> float:
     """Returns the seconds of what follows the last training: intervals, export, latency, report.
 
     By the processor's seconds of one export, measured at the start, times how much longer than the
@@ -24,8 +41,13 @@ def ending(session: Session, models: int) -> float:
     Args:
         session: The campaign's.
         models: Whose mean the exported graphs predict.
+        parts: How many recipes each of the final arm's models is made of.
     """
     once = session.clock.export_seconds
-    arm = once * (1.0 + _ONE_MORE * (models - 1))
+    arms = [
+        once * (1.0 + _ONE_MORE_RECIPE * (recipes - 1) + _ONE_MORE_MODEL * recipes * (models - 1))
+        for recipes in (1, parts)
+    ]
+    exports = max(sum(arms) / min(2, available()), arms[-1])
     report = max(_REPORT_SECONDS, _REPORT_EXPORTS * once)
-    return _ROOM * session.clock.slowdown * (2 * arm / min(2, available()) + report)
+    return _ROOM * session.clock.slowdown * (exports + report)

@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pawl.evidence import LOOKS, ConfirmationEffort
+from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
 from pawl.execution import Session, seconds_per_epoch
-from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
     FEW_MODELS,
     RESPLIT_ROWS,
     SLOWER_FINAL,
+    copies,
     ending,
 )
-from pawl.pacing.racing import RACE_SHARE, for_evidence
-from pawl.pacing.sizes import PAIRS, Pace
+from pawl.pacing.racing import RACE_SHARE, for_evidence, seconds_of_recipes
+from pawl.pacing.sizes import FEW_TRIALS, PAIRS, Pace
 from pawl.recipe import Recipe
 
 _RACE_TRAININGS = (
@@ -26,7 +26,7 @@ _WORTHWHILE = 0.08
 _SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
-_MOST_TIMED = 4
+_MOST_TIMED = 8
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
@@ -49,61 +49,79 @@ def plan_confirmation(
     session: Session,
     pace_: Pace,
     baseline: Recipe,
-    candidate: Recipe,
-    trials: Sequence[TrialRecord],
+    candidate: Arm,
+    *,
+    searched: bool = True,
 ) -> ConfirmationPlan:
-    """Returns the deepest confirmation that fits the time left, by a timing of the candidate."""
+    """Returns the deepest confirmation that fits the time left, by timings of the candidate's parts.
+
+    Only a network's recipe is screened, and only changes of a network's recipe are judged.
+    """
+    leading, parts = lead(candidate), len(candidate.trainings)
     if pace_.seconds_per_trial is None:
-        looks = (5,) if len(trials) < 16 else (5, 10) if len(trials) < 64 else (5, 10, 20)
+        trials = pace_.search.trials or 0
+        looks = (5,) if trials < FEW_TRIALS else (5, 10) if trials < 64 else (5, 10, 20)
         return ConfirmationPlan(ConfirmationEffort(screen=True, looks=looks), 0.0)
-    if not trials:
+    if not searched:
         return ConfirmationPlan(ConfirmationEffort(screen=False, looks=()), 0.0)
     base = RESPLIT_ROWS * pace_.seconds_per_trial
-    mine = RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
+    mine, models = _seconds(session, candidate), copies(pace_.seeds, parts)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
-    end = ending(session, pace_.seeds) + fresh
+    end = ending(session, models, parts) + fresh
     assert session.clock.left is not None
     left = session.clock.left - end
-    changes = len(candidate.changes(baseline))
+    networks = not (leading.learner or baseline.learner)
+    changes = len(leading.changes(baseline)) if networks else 0
     headline, single = 5 * (mine + base), 5 * mine
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
-    if screening + 2 * headline < left:  # two looks
+    if parts == 1 and screening + 2 * headline < left:  # two looks
         return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end)
     if headline < left:
         return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end)
-    bare = ending(session, FEW_MODELS) + fresh
+    bare = ending(session, min(FEW_MODELS, models), parts) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
     return ConfirmationPlan(ConfirmationEffort(False, (few,) if few else (), mine + base), bare)
+
+
+def _seconds(session: Session, arm: Arm) -> float:
+    """Returns the seconds of a model of an arm in a pair: as its recipes took in the race, or timed."""
+    known = seconds_of_recipes(session, session.ledger.trials("race"))
+    return sum(
+        known(each.recipe)
+        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, each.recipe, width=PAIRS)
+        for each in arm.trainings
+    )
 
 
 def comparable(
     session: Session,
     pace_: Pace,
     baseline: Recipe,
-    recipes: Sequence[Recipe],
-    trials: Sequence[TrialRecord],
+    arms: Sequence[Arm],
+    *,
+    searched: bool = True,
 ) -> tuple[int, ConfirmationPlan]:
-    """Returns the first of these recipes that there is time to compare with the baseline, and how deep.
+    """Returns the first of these arms that there is time to compare with the baseline, and how deep.
 
-    A good recipe can train too long for what is left of a short budget; one that is not quite as good
+    A good one can train too long for what is left of a short budget; one that is not quite as good
     and can be compared is then worth more. Goes by times, not by results.
 
     Args:
         session: The campaign's.
         pace_: The campaign's sizes.
         baseline: What is compared with.
-        recipes: The candidate, and what else to compare, in this order.
-        trials: The search's.
+        arms: The candidate, and what else to compare, in this order.
+        searched: Whether anything was found that could be better.
 
     Returns:
-        The place among the recipes, 0 if there is time for none, and the depth.
+        The place among the arms, 0 if there is time for none, and the depth.
     """
     floor_, session.clock.floor = session.clock.floor, None  # looking is not given up half-way
     try:
         found = None
-        for place, recipe in enumerate(recipes[:_MOST_TIMED]):
-            planned = plan_confirmation(session, pace_, baseline, recipe, trials)
+        for place, arm in enumerate(arms[:_MOST_TIMED]):
+            planned = plan_confirmation(session, pace_, baseline, arm, searched=searched)
             found = found or planned
             if planned.effort.looks:
                 return place, planned
@@ -132,11 +150,14 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.clock.budget else None
 
 
-def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
+def seeds(
+    session: Session, pace_: Pace, there: int, parts: int = 1, *, unchanged: bool = False
+) -> int:
     """Returns the seeds that are trained for the final test at first: what lacks, or fewer.
 
-    What a pair takes is known from other splits and another number of members only, and a machine
-    can turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
+    `parts` is how many recipes a model of the final arm trains. What a pair takes is known from other
+    splits and another number of members only, and a machine can turn busy. So a round takes a part of
+    the time left; `more_seeds` goes on from what it took.
     """
     lacking = max(pace_.seeds - there, pace_.fresh)
     if lacking <= 0 or session.clock.left is None or pace_.seconds_per_trial is None:
@@ -147,22 +168,23 @@ def seeds(session: Session, pace_: Pace, there: int, *, unchanged: bool) -> int:
         each = sum(recent) / len(recent) / RESPLIT_ROWS
     if unchanged:
         each = pace_.seconds_per_trial / 2
-    return max(0 if there else 1, min(lacking, _affordable(session, 2 * each, there)))
+    affordable_ = _affordable(session, (1 + parts) * each, there, parts)
+    return max(0 if there else 1, min(lacking, affordable_))
 
 
-def more_seeds(session: Session, most: int, done: int, seconds: float) -> int:
+def more_seeds(session: Session, most: int, parts: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
     if session.clock.left is None:
         return 0
-    return max(0, min(most - done, _affordable(session, seconds, done)))
+    return max(0, min(most - done, _affordable(session, seconds, done, parts)))
 
 
-def _affordable(session: Session, per_seed: float, there: int) -> int:
+def _affordable(session: Session, per_seed: float, there: int, parts: int) -> int:
     """Returns how many seeds fit a part of the time left.
 
     Below two, which an interval needs, one that just fits all of it is taken too.
     """
     assert session.clock.left is not None
-    left = session.clock.left - ending(session, FEW_MODELS)
+    left = session.clock.left - ending(session, copies(FEW_MODELS, parts), parts)
     count = int(_ROUND_SHARE * left / max(per_seed, 1e-9))
     return 1 if count == 0 and there < 2 and per_seed < 0.9 * left else max(0, count)

@@ -13,7 +13,7 @@ from statistics import fmean
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import SLOWER_FINAL, ending
-from pawl.pacing.sizes import Pace
+from pawl.pacing.sizes import FEW_TRIALS, Pace
 from pawl.recipe import Recipe
 
 RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
@@ -26,7 +26,12 @@ Entrants = Callable[[int], Sequence[Recipe]]
 
 
 def finalists(
-    session: Session, pace_: Pace, trials: Sequence[TrialRecord], entrants: Entrants
+    session: Session,
+    pace_: Pace,
+    trials: Sequence[TrialRecord],
+    entrants: Entrants,
+    *,
+    blended: float = 0.0,
 ) -> tuple[int, int]:
     """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
 
@@ -36,19 +41,21 @@ def finalists(
     Args:
         session: The campaign's.
         pace_: Its sizes.
-        trials: The search's.
+        trials: The search's, and those of learners.
         entrants: See `Entrants`.
+        blended: Which share of their time a model of a blend of them is planned to take.
     """
     if pace_.seconds_per_trial is None:
-        return (3, 3) if len(trials) >= 16 else (2, 2)
+        return (3, 3) if (pace_.search.trials or 0) >= FEW_TRIALS else (2, 2)
     known = seconds_of_recipes(session, trials)
     for count, pairs in _RACES:
         recipes = entrants(count)
         each = [known(recipe) or pace_.seconds_per_trial * SLOWER_FINAL for recipe in recipes]
         if len(each) < 2:
             continue
-        left = for_evidence(session, pace_, max(each))
-        proving = _PAIRS_FIRST * (pace_.seconds_per_trial + max(each))
+        final = max(*each, blended * sum(each))
+        left = for_evidence(session, pace_, final)
+        proving = _PAIRS_FIRST * (pace_.seconds_per_trial + final)
         share = RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
         if pairs * sum(each) < min(share * left, left - proving):
             return count, pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan
 
+FEW_TRIALS = 16
+"""Below so many a campaign counted in trials has a short race and one look, and tries no learners."""
 PAIRS = 5
 """Members that train together when a recipe is timed: the pairs of the first look."""
 _STEPS = 3000
@@ -81,6 +84,12 @@ def pace(session: Session, baseline: Recipe, trials: int | None, average: int = 
         return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), int(average == 1))
     decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average))
     return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
+
+
+def affordable(session: Session, pace_: Pace, learners: Sequence[Recipe]) -> Sequence[Recipe]:
+    """Returns the learners that are tried: all, but none in a campaign of few trials or of no search."""
+    few = pace_.search.trials is not None and pace_.search.trials < FEW_TRIALS
+    return () if few or pace_.search.deadline == 0.0 else learners
 
 
 def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:

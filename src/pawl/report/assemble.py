@@ -13,9 +13,14 @@ from pawl.errors import LedgerError, PawlError
 from pawl.evidence import (
     ALPHA,
     LOOKS,
+    Arm,
     CampaignOutcome,
     Comparison,
+    Single,
     Verdict,
+    from_dict,
+    lead,
+    to_toml,
 )
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
@@ -103,7 +108,7 @@ def summarize(
         task=task,
         metric=objective.metric,
         direction=objective.direction,
-        delivered="baseline" if confirmation.delivered == baseline else "candidate",
+        delivered="baseline" if confirmation.delivered == Single(baseline) else "candidate",
         proven=confirmation.proven,
         likelihood=confirmation.likelihood,
         baseline=ArmSummary(
@@ -124,7 +129,7 @@ def summarize(
         ),
         confirmation=_effect(confirmation.headline, confirmation.p_value),
         techniques=[_technique(verdict) for verdict in confirmation.verdicts],
-        findings=findings(session, test, baseline, confirmation.delivered),
+        findings=findings(session, test, baseline, lead(confirmation.delivered)),
         cost=CostSummary(
             latency_ms=_pair(costs, "latency_ms"),
             batch_latency_ms=_pair(costs, "batch_latency_ms"),
@@ -237,8 +242,8 @@ def _trainings(trials: Sequence[TrialRecord]) -> list[ArmTrainings]:
     ]
 
 
-def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe) -> Report:
-    """Returns the page's material."""
+def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Arm) -> Report:
+    """Returns the page's material; curves of a blend are those of its leading recipe."""
     points = []
     clock = 0.0
     for number, trial in enumerate(ledger.trials("search"), start=1):
@@ -262,13 +267,13 @@ def report_of(ledger: Ledger, summary: Summary, baseline: Recipe, final: Recipe)
             train_loss=loss,
             valid_score=score,
         )
-        for arm, recipe in (("baseline", baseline), ("final", final))
+        for arm, recipe in (("baseline", baseline), ("final", lead(final)))
         for number, trial in enumerate(trainings_of(ledger, recipe)[:_MAX_CURVES])
         for step, loss, score in trial.curve
         if loss is not None
     ]
     return Report(
-        summary=summary, trials=tuple(points), curves=tuple(curves), recipe_toml=final.to_toml()
+        summary=summary, trials=tuple(points), curves=tuple(curves), recipe_toml=to_toml(final)
     )
 
 
@@ -285,8 +290,8 @@ def render_folder(folder: Path, summary: Summary) -> Path:
     with Ledger.open(folder) as ledger:
         path = folder / "artifacts" / "kept.json"
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))["recipes"]
-            baseline, final = (Recipe.from_dict(kept[arm][0]) for arm in ("baseline", "final"))
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            baseline, final = lead(from_dict(kept["baseline"])), from_dict(kept["final"])
         except (OSError, ValueError, LookupError, TypeError, PawlError):
             raise LedgerError(
                 f"{str(path)!r} is missing or damaged; a report needs all that its campaign left; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pawl.recipe import Recipe
 from pawl.report.summary import Summary, TaskSummary
 
 _TAKES = {
@@ -25,8 +24,13 @@ def _warnings(summary: Summary) -> str:
     return "".join(f"\n**{finding.severity}: {finding.evidence}**\n" for finding in critical)
 
 
-def card(summary: Summary, recipe: Recipe) -> str:
-    """Returns `card.md`: what the bundle is, how good, and how it was shown."""
+def card(summary: Summary, recipe: str) -> str:
+    """Returns `card.md`: what the bundle is, how good, and how it was shown.
+
+    Args:
+        summary: The campaign's.
+        recipe: What is delivered, as TOML.
+    """
     task = summary.task
     return f"""# {task.name}
 
@@ -56,7 +60,7 @@ Trained on {task.development_rows:,} rows, judged on {
 for {summary.test_touches} claim(s). Repeat it with `{summary.command}`.
 
 ```toml
-{recipe.to_toml()}```
+{recipe}```
 
 Predict with `pawl predict BUNDLE DATA --out predictions.csv`, which takes raw rows. `model.onnx` takes
 tensors with the rows on the first axis, and scales and fills them itself:

@@ -1,0 +1,26 @@
+"""Many models as one: learners beside networks, and blends of what raced."""
+
+from pawl.ensembling.blends import candidates
+from pawl.ensembling.combiners import COMBINERS, Combiner, greedy, mean
+from pawl.ensembling.learners import (
+    NETS,
+    check_families,
+    families,
+    fitting_learners,
+    try_learners,
+)
+from pawl.ensembling.out_of_fold import OutOfFold
+
+__all__ = [
+    "COMBINERS",
+    "NETS",
+    "Combiner",
+    "OutOfFold",
+    "candidates",
+    "check_families",
+    "families",
+    "fitting_learners",
+    "greedy",
+    "mean",
+    "try_learners",
+]

@@ -1,0 +1,86 @@
+"""From what raced to what is confirmed: blends of several sizes, then the best recipe alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from pawl.ensembling.combiners import COMBINERS
+from pawl.ensembling.out_of_fold import OutOfFold
+from pawl.evidence import Arm, Blend, Pairs, Single
+from pawl.options import Ensemble
+from pawl.recipe import Recipe
+
+_SIZES = (8, 5, 4, 3, 2)
+_ENTRANTS = ((100, 4), (500, 8), (2500, 15), (10_000, 40), (100_000, 100))
+"""How many models may be chosen from, by rows to choose on, as AutoGluon has it: few rows overfit."""
+_LEAST_SHARE = 0.08
+
+
+def candidates(
+    racing: Pairs | None, recipes: Sequence[Recipe], ensemble: Ensemble = "auto"
+) -> list[Arm]:
+    """Returns what to confirm, best first; what comes later trains in less time.
+
+    Args:
+        racing: Where the recipes raced; `None` if they did not.
+        recipes: Those that raced, at least one.
+        ensemble: Which combiner blends; `auto` is the best of them by out-of-fold score, `none` none.
+    """
+    if racing is None:
+        return [Single(recipes[0])]
+    singles: list[Arm] = [
+        Single(recipe) for recipe in sorted(recipes, key=racing.mean, reverse=True)
+    ]
+    found = None if ensemble == "none" else OutOfFold.of(racing, recipes)
+    if found is None:
+        return singles
+    arms: list[Arm] = []
+    for size in _SIZES:
+        if not arms or size < len(arms[-1].trainings):
+            arms.append(_best(found, ensemble, size))
+    return list({arm.id: arm for arm in (*arms, *singles)}.values())
+
+
+def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
+    """Returns the blend of at most so many recipes that scores best out of fold."""
+    names = list(COMBINERS) if ensemble == "auto" else [ensemble]
+    count = min(len(found.recipes), _entrants(found.targets.shape[1]))
+    predictions = found.predictions[:count]
+    best: tuple[float, Arm] | None = None
+    for name in names:
+        weights = COMBINERS[name](predictions, found.score, size)
+        chosen = [
+            (recipe, float(weight))
+            for recipe, weight in zip(found.recipes, weights, strict=False)
+            if weight >= _LEAST_SHARE
+        ]
+        arm = _arm(chosen)
+        parts = [predictions[found.recipes.index(recipe)] for recipe, _ in chosen]
+        value = float(found.score(arm.combined(parts)))
+        if best is None or value > best[0]:
+            best = value, arm
+    assert best is not None
+    return best[1]
+
+
+def _arm(chosen: Sequence[tuple[Recipe, float]]) -> Arm:
+    if len(chosen) == 1:
+        return Single(chosen[0][0])
+    total = sum(weight for _, weight in chosen)
+    return Blend(
+        tuple(recipe for recipe, _ in chosen), tuple(weight / total for _, weight in chosen)
+    )
+
+
+def _entrants(rows: int) -> int:
+    """Returns how many models may be chosen from on so many rows."""
+    (low, fewest), *_ = _ENTRANTS
+    if rows <= low:
+        return fewest
+    for (start, few), (end, many) in pairwise(_ENTRANTS):
+        if rows <= end:
+            share = math.log(rows / start) / math.log(end / start)
+            return round(float(few * (many / few) ** share))
+    return many

@@ -1,0 +1,124 @@
+"""Learners beside networks: which a task gets, and a first fit of each, which says what it takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from pawl.errors import TaskError, option
+from pawl.execution import Clock, Job, Session, record_of
+from pawl.ledger import TrialRecord
+from pawl.modalities import modality_of
+from pawl.recipe import Recipe
+from pawl.techniques import Facts, refusal, techniques
+from pawl.training.population import Member
+
+NETS = "nets"
+"""The family of all that trains by steps."""
+_AT_ONCE = 2
+_SHARE, _LEAST_SECONDS = 0.08, 1.0
+"""Of the time left that so many first fits may take, and the least seconds that they are given."""
+
+
+def families() -> tuple[str, ...]:
+    """Returns the names of all families of models."""
+    fitted = {t.family for t in techniques() if t.stage.value == "fit" and t.family}
+    return (NETS, *sorted(fitted))
+
+
+def check_families(wanted: Collection[str] | None) -> None:
+    """Checks the names of families.
+
+    Raises:
+        TaskError: There is none of such a name.
+    """
+    unknown = [name for name in wanted or () if name not in families()]
+    if unknown:
+        raise TaskError(
+            f"got the family {unknown[0]!r} of models; allowed are {', '.join(families())}"
+        )
+
+
+def fitting_learners(facts: Facts, wanted: Collection[str] | None = None) -> tuple[Recipe, ...]:
+    """Returns the learners that a task gets, in the order in which they are tried.
+
+    Args:
+        facts: Of the task.
+        wanted: Families. By default all that fit a table; of a user's own model networks alone.
+
+    Raises:
+        TaskError: There is no such family, or none of those wanted fits the task.
+    """
+    check_families(wanted)
+    if wanted is None and facts.own_model:
+        return ()
+    known = modality_of(facts.schema).learners(facts)
+    reasons, found = dict[str, str](), list[Recipe]()
+    for recipe in known:
+        learner = recipe.learner
+        assert learner is not None
+        if wanted is not None and learner.family not in wanted:
+            continue
+        reason = next((r for t, _ in recipe if (r := refusal(t, facts))), None)
+        if reason:
+            reasons[learner.family] = reason
+        else:
+            found.append(recipe)
+    if wanted is not None and NETS not in wanted and not found:
+        why = next(iter(reasons.values()), "they take tables")
+        raise TaskError(
+            f"got {option('families', ','.join(wanted))}, and none of them fits this task ({why}); "
+            f"give {NETS} as well"
+        )
+    return tuple(found)
+
+
+def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecord]:
+    """Fits each learner once on the search's rows; what takes too long, or fails, goes no further.
+
+    Few at a time, in their order: when the time for some of them runs out, the others stay.
+
+    Returns:
+        The trials of those that ended well, in order.
+    """
+    found: list[TrialRecord] = []
+    for start in range(0, len(recipes), _AT_ONCE):
+        chosen = recipes[start : start + _AT_ONCE]
+        names = [recipe.learner.name for recipe in chosen if recipe.learner]
+        session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
+        with _limited(session.clock):
+            key = f"learners/{'+'.join(recipe.id for recipe in chosen)}"
+            unit = session.attempt(key, "learners", partial(_tried, session, chosen, names))
+        if unit is not None:
+            session.note(unit.trials)
+            found += [trial for trial in unit.trials if trial.status == "completed"]
+    return found
+
+
+def _tried(
+    session: Session, recipes: Sequence[Recipe], names: Sequence[str]
+) -> tuple[dict[str, Any], list[TrialRecord]]:
+    train, valid = session.rows.search
+    seed = session.rows.derive("learners")
+    results = session.trainer.train(
+        [Job(Member(recipe, seed, train, valid, session.epochs)) for recipe in recipes]
+    )
+    return {}, [
+        record_of(result.outcome, "learners", name, "search", extra={"arm": name})
+        for result, name in zip(results, names, strict=True)
+    ]
+
+
+@contextlib.contextmanager
+def _limited(clock: Clock) -> Iterator[None]:
+    """Gives work a share of the time left, where there is a budget."""
+    before = clock.floor
+    if clock.left is not None:
+        limit = max(_LEAST_SECONDS, _SHARE * clock.left)
+        clock.floor = max(before or 0.0, clock.left - limit)
+    try:
+        yield
+    finally:
+        clock.floor = before

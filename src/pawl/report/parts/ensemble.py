@@ -1,0 +1,109 @@
+"""Who is in a blend, with which weight, and what each adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pawl.report import charts
+from pawl.report.figures import Figure, Table, drawable, effect_cells, effect_row
+from pawl.report.parts.part import Content, Part, Section
+from pawl.report.summary import Effect, Summary
+from pawl.report.text import clean, humanize, metric_name, percent
+
+if TYPE_CHECKING:
+    from pawl.evidence import CampaignOutcome
+    from pawl.execution import Session
+    from pawl.recipe import Recipe
+
+
+class MemberSummary(Content):
+    """A recipe of a blend: its share, and the blend with it against the blend without it."""
+
+    name: str
+    recipe: str
+    share: float
+    effect: Effect | None
+
+
+class Ensemble(Content):
+    """A blend that was compared, largest shares first; `delivered` says whether the bundle holds it."""
+
+    delivered: bool
+    members: list[MemberSummary]
+
+
+def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
+    """Returns the candidate's recipes; `None` where it is one recipe."""
+    from pawl.evidence import Blend  # noqa: PLC0415  (imports torch)
+
+    confirmation = outcome.confirmation
+    blend = confirmation.candidate
+    if not isinstance(blend, Blend):
+        return None
+    added = {recipe.id: comparison for recipe, comparison in confirmation.members}
+    members = []
+    for recipe, share in zip(blend.recipes, blend.shares, strict=True):
+        found = added.get(recipe.id)
+        effect = None
+        if found is not None and found.n:
+            effect = Effect(
+                value=found.effect,
+                interval=(max(found.interval[0], -1e300), min(found.interval[1], 1e300)),
+                p_value=found.p_value,
+                n=found.n,
+            )
+        described = recipe.describe(outcome.baseline)
+        name = _name(recipe)
+        members.append(MemberSummary(name=name, recipe=described, share=share, effect=effect))
+    members.sort(key=lambda member: -member.share)
+    return Ensemble(delivered=confirmation.delivered == blend, members=members)
+
+
+def _name(recipe: Recipe) -> str:
+    """Returns a member's short name: its learner, or that it is a network and which."""
+    return recipe.learner.name if recipe.learner else f"network {recipe.id[:4]}"
+
+
+def section(content: Ensemble, summary: Summary) -> Section:
+    """Returns the members' table, and what each adds."""
+    held = (
+        "The bundle holds" if content.delivered else "What was compared, and is not delivered, was"
+    )
+    drawn = [
+        effect_row(humanize(member.name), member.effect, "unproven")
+        for member in content.members
+        if member.effect and drawable(member.effect.value, member.effect.interval)
+    ]
+    metric = metric_name(summary.metric)
+    figures = []
+    if drawn:
+        listed = [
+            (humanize(clean(m.name)), *effect_cells(m.effect)) for m in content.members if m.effect
+        ]
+        figures.append(
+            Figure(
+                title=f"What each member adds, in {metric}, right of zero is better",
+                caption="The blend against the blend of the others, on the pairs of the confirmation. "
+                "The intervals describe; they are not corrected for their number, and claim nothing.",
+                drawing=charts.intervals(
+                    drawn,
+                    label="What each member adds: "
+                    + "; ".join(f"{row.label} {row.note}" for row in drawn),
+                    axis=f"effect on {metric}",
+                    zero=True,
+                ),
+                table=Table(heads=("Member", "Effect", "95% interval", "p", "Pairs"), rows=listed),
+            )
+        )
+    rows = [(humanize(clean(m.name)), percent(m.share), clean(m.recipe)) for m in content.members]
+    return Section(
+        title="Many models as one",
+        lead=f"{held} a blend of {len(content.members)} recipes: the weighted mean of what they "
+        "predict. Weights were chosen by out-of-fold predictions of rows that the claim does not "
+        "rest on.",
+        figures=figures,
+        tables=[Table(heads=("Member", "Share", "Recipe, against the baseline"), rows=rows)],
+    )
+
+
+PART = Part(name="ensemble", version=1, content=Ensemble, gather=gather, section=section, place=10)
