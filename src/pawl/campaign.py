@@ -267,13 +267,15 @@ def _candidates(
         options: Its options.
     """
     trials, tried = found
-    learners = [Recipe.from_dict(trial.recipe) for trial in tried]
     session.clock.floor = pacing.floor(session, pace)
     good = starts(start, session.facts, options.only)
     sign = session.problem.objective.sign
 
     def entrants(count: int) -> list[Recipe]:
-        return [*contenders(trials, sign, count, good=good), *learners]
+        """As many networks as there are places, and as many learners; for one place whatever is best."""
+        if count == 1:
+            return ranked([*trials, *tried], sign, 1)
+        return [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
 
     blended = 0.0 if options.ensemble == "none" else _BLENDED
     count, pairs = session.ledger.decide(

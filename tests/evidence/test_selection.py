@@ -45,6 +45,7 @@ def test_the_race_goes_to_the_recipe_with_the_best_mean(tmp_path: Path) -> None:
 def test_one_recipe_needs_no_race(tmp_path: Path) -> None:
     with made_up(tmp_path, by_recipe({})) as session:
         assert race(session, [DEEP], 3) is None
+        assert race(session, [DEEP, WIDE], 0) is None  # as where there is no time for any pair
         assert won([DEEP], None) == DEEP
         assert session.asked == []
 

@@ -24,7 +24,7 @@ def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Pairs | Non
 
     The baseline takes no part: which recipe is confirmed does not depend on it.
     """
-    if len(recipes) == 1:
+    if len(recipes) == 1 or not pairs:
         return None
     session.listener.phase("race", f"{len(recipes)} recipes on {pairs} fresh splits")
     racing = Pairs(session, "race", session.rows.parts[0], min(FOLDS, pairs))

@@ -19,7 +19,8 @@ from pawl.recipe import Recipe
 RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
-_PAIRS_FIRST = 10  # that a race leaves time for
+_PAIRS_FIRST, _PAIRS_OF_BLENDS = 10, 5
+"""That a race leaves time for: of a recipe, and of a blend, which differs more from the baseline."""
 
 Entrants = Callable[[int], Sequence[Recipe]]
 """The recipes that race when so many places are given."""
@@ -55,7 +56,9 @@ def finalists(
             continue
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
-        proving = _PAIRS_FIRST * (pace_.seconds_per_trial + final)
+        proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (
+            pace_.seconds_per_trial + final
+        )
         share = RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
         if pairs * sum(each) < min(share * left, left - proving):
             return count, pairs
