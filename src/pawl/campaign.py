@@ -214,6 +214,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
     place, depth = session.ledger.decide("depth", deepest)
     session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
+    session.clock.floor = pacing.floor(session, pace, len(arms[place].trainings))
     confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=pace.seeds)
     final, compared = confirmation.delivered, confirmation.pairs
     session.clock.floor = None  # the end itself is not given up

@@ -25,6 +25,7 @@ from pawl.kinds import KINDS
 from pawl.recipe import Recipe
 from pawl.techniques import (
     DataTechnique,
+    FitRows,
     FitTechnique,
     Stage,
     Technique,
@@ -33,6 +34,7 @@ from pawl.techniques import (
     techniques,
     unregister,
 )
+from pawl.techniques.learning import some
 from pawl.training.fits import fit_member
 from pawl.training.metrics import make_objective, score
 from pawl.training.problem import Problem
@@ -229,6 +231,17 @@ def test_its_record(name: str) -> None:
     check_fits(technique, row)
     recipe = recipe_of(row)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_of_many_rows_some_are_taken_evenly() -> None:
+    values = torch.arange(1000.0)
+    found = some(FitRows("regression", {"x": values}, values, values), 100)
+    assert torch.equal(found.inputs["x"], found.targets)
+    assert torch.equal(found.targets, found.weights)
+    assert found.targets[[0, -1]].tolist() == [0.0, 999.0]
+    assert len(found.targets.unique()) == 100
+    few = FitRows("regression", {"x": values}, values)
+    assert some(few, 1000) is few
 
 
 def test_boosting_stops_by_the_rows_for_it() -> None:

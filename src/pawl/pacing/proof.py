@@ -30,10 +30,16 @@ _MOST_TIMED = 8
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
-def floor(session: Session, pace_: Pace) -> float | None:
-    """Returns the seconds that race and confirmation must leave: the end, and one pair of models."""
+def floor(session: Session, pace_: Pace, parts: int = 1) -> float | None:
+    """Returns the seconds that race and confirmation must leave: the end, and one pair of models.
+
+    Of a blend, which is never delivered without the pairs that it was confirmed by, the end alone;
+    `parts` is how many recipes it has.
+    """
     if pace_.seconds_per_trial is None:
         return None
+    if parts > 1:
+        return ending(session, copies(FEW_MODELS, parts), parts)
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 

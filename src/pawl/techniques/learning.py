@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,6 +53,17 @@ def as_numbers(rows: FitRows, outputs: int) -> NDArray[np.float64]:
     else:
         found = targets.reshape(len(targets), -1).astype(np.float64)
     return found
+
+
+def some(rows: FitRows, most: int) -> FitRows:
+    """Returns at most so many of the rows, evenly spread."""
+    count = len(rows.targets)
+    if count <= most:
+        return rows
+    kept = torch.linspace(0, count - 1, most).long()
+    weights = None if rows.weights is None else rows.weights[kept]
+    inputs = {name: x[kept] for name, x in rows.inputs.items()}
+    return FitRows(rows.kind, inputs, rows.targets[kept], weights, rows.stopping)
 
 
 def encoded(module: Learned, rows: FitRows) -> tuple[NDArray[np.float32], Tensor]:

@@ -14,10 +14,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from pawl.data.types import ModelSpec
 from pawl.kinds import KINDS
 from pawl.models import Affinity, Encoder, Learned
-from pawl.techniques.learning import fits_tables, vectors
+from pawl.techniques.learning import fits_tables, some, vectors
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
+
+_MOST_ROWS = 100_000
+"""More say little about so few numbers."""
 
 
 class LinearSettings(Settings):
@@ -38,6 +41,7 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     del seed
     core = learned.core
     assert isinstance(core, Affinity)
+    rows = some(rows, _MOST_ROWS)
     x = vectors(learned.encoder, rows.inputs).astype(np.float64)
     outputs = len(core.base)
     weights = None if rows.weights is None else rows.weights.numpy()

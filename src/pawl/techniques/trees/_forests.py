@@ -20,7 +20,8 @@ from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat
 from pawl.techniques.values import FitRows
 
-_AT_ONCE = 10
+_AT_ONCE, _ROWS_AT_ONCE = 10, 200_000
+"""Most trees between two beats, and their rows; the trees do not depend on it."""
 _LARGEST_SEED = 2**31 - 1
 
 
@@ -69,9 +70,10 @@ def fit_forest(
         n_jobs=1,
     )
     targets, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()
-    for grown in range(0, settings.trees, _AT_ONCE):
+    few = max(1, min(_AT_ONCE, _ROWS_AT_ONCE // len(x)))
+    for grown in range(0, settings.trees, few):
         beat()
-        forest.set_params(n_estimators=min(settings.trees, grown + _AT_ONCE))
+        forest.set_params(n_estimators=min(settings.trees, grown + few))
         forest.fit(x, targets, sample_weight=weights)
     core = learned.core
     assert isinstance(core, Trees)
