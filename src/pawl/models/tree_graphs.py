@@ -53,8 +53,10 @@ def _operator(
     number = np.arange(len(nodes)) - start
     is_leaf = np.isinf(thresholds)
     left = np.where(is_leaf, 0, nodes[:, 1] - start)
-    outputs = values.shape[1]
     leaves = values[nodes[is_leaf, 2]]
+    told = leaves != 0  # a leaf of boosted classes says something of one of them
+    told[:, 0] |= ~told.any(1)
+    leaf, target = told.nonzero()
     return helper.make_node(
         "TreeEnsembleRegressor",
         [x],
@@ -67,9 +69,9 @@ def _operator(
         nodes_modes=np.where(is_leaf, _LEAF, _BRANCH).tolist(),
         nodes_truenodeids=left.tolist(),
         nodes_falsenodeids=np.where(is_leaf, 0, left + 1).tolist(),
-        target_treeids=np.repeat(tree[is_leaf], outputs).tolist(),
-        target_nodeids=np.repeat(number[is_leaf], outputs).tolist(),
-        target_ids=np.tile(np.arange(outputs), len(leaves)).tolist(),
-        target_weights=leaves.reshape(-1).tolist(),
-        n_targets=outputs,
+        target_treeids=tree[is_leaf][leaf].tolist(),
+        target_nodeids=number[is_leaf][leaf].tolist(),
+        target_ids=target.tolist(),
+        target_weights=leaves[leaf, target].tolist(),
+        n_targets=values.shape[1],
     )
