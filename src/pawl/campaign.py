@@ -92,9 +92,8 @@ def run_campaign(
         data = load(task, seed=options.seed)
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
-        fitting_learners(
-            problem.facts(), options.families
-        )  # what is wrong is said before a folder is made
+        # What is wrong is said before a folder is made.
+        fitting_learners(problem.facts(), options.families)
     identity = identity or {}
     with ledger_of(
         folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes

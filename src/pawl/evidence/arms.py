@@ -159,11 +159,8 @@ def lead(arm: Arm) -> Recipe:
     """Returns the recipe that says most of an arm: the network with the largest share, if it has one."""
     shares = arm.shares if isinstance(arm, Blend) else (1.0,)
     recipes = [training.recipe for training in arm.trainings]
-    found = [
-        (r.learner is None, share, -i)
-        for i, (r, share) in enumerate(zip(recipes, shares, strict=True))
-    ]
-    return recipes[-max(found)[2]]
+    each = zip(recipes, shares, strict=True)
+    return max(each, key=lambda one: (one[0].learner is None, one[1]))[0]
 
 
 def to_dict(arm: Arm) -> dict[str, Any]:

@@ -41,6 +41,8 @@ from pawl.report.summary import (
     TaskSummary,
     TechniqueSummary,
     TrialCounts,
+    bounded,
+    effect_of,
 )
 from pawl.task import Objective, Task
 from pawl.techniques import technique
@@ -177,20 +179,7 @@ def _pair(costs: Mapping[str, Cost], key: str) -> Pair:
 
 
 def _effect(comparison: Comparison | None, p_value: float | None) -> Effect | None:
-    if comparison is None:
-        return None
-    return Effect(
-        value=comparison.effect,
-        interval=_finite(comparison.interval),
-        p_value=comparison.p_value if p_value is None else p_value,
-        n=comparison.n,
-    )
-
-
-def _finite(interval: tuple[float, float]) -> tuple[float, float]:
-    # One pair has no spread to go by; JSON has no infinity.
-    low, high = interval
-    return max(low, -1e300), min(high, 1e300)
+    return None if comparison is None else effect_of(comparison, p_value)
 
 
 def _technique(verdict: Verdict) -> TechniqueSummary:
@@ -208,7 +197,7 @@ def _technique(verdict: Verdict) -> TechniqueSummary:
         verdict=verdict.verdict,
         in_final=verdict.in_final,
         effect=None if comparison is None else comparison.effect,
-        interval=None if comparison is None else _finite(comparison.interval),
+        interval=None if comparison is None else bounded(comparison.interval),
         p_value=verdict.p_value,
         n=0 if comparison is None else comparison.n,
         settings=settings,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pawl.options import KindName
+
+if TYPE_CHECKING:  # it imports torch, which a page that is rendered anew does not need
+    from pawl.evidence import Comparison
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
@@ -79,6 +82,22 @@ class Effect(_Part):
     interval: tuple[float, float]
     p_value: float
     n: int
+
+
+def bounded(interval: tuple[float, float]) -> tuple[float, float]:
+    """Returns an interval as JSON can hold it: one pair has no spread to go by, and JSON no infinity."""
+    low, high = interval
+    return max(low, -1e300), min(high, 1e300)
+
+
+def effect_of(comparison: Comparison, p_value: float | None = None) -> Effect:
+    """Returns a comparison as the summary holds it, by default with its own p-value."""
+    return Effect(
+        value=comparison.effect,
+        interval=bounded(comparison.interval),
+        p_value=comparison.p_value if p_value is None else p_value,
+        n=comparison.n,
+    )
 
 
 class TechniqueSummary(_Part):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pawl.report import charts
 from pawl.report.figures import Figure, Table, drawable, effect_cells, effect_row
 from pawl.report.parts.part import Content, Part, Section
-from pawl.report.summary import Effect, Summary
+from pawl.report.summary import Effect, Summary, effect_of
 from pawl.report.text import clean, humanize, metric_name, percent
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
     members = []
     for recipe, share in zip(blend.recipes, blend.shares, strict=True):
         found = added.get(recipe.id)
-        effect = None
-        if found is not None and found.n:
-            effect = Effect(
-                value=found.effect,
-                interval=(max(found.interval[0], -1e300), min(found.interval[1], 1e300)),
-                p_value=found.p_value,
-                n=found.n,
-            )
+        effect = effect_of(found) if found is not None and found.n else None
         described = recipe.describe(outcome.baseline)
         name = _name(recipe)
         members.append(MemberSummary(name=name, recipe=described, share=share, effect=effect))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import dying
@@ -14,22 +13,13 @@ import torch
 from campaigns import check_same, summary_of
 from problems import frame, problem
 from sklearn.metrics import roc_auc_score
-from terminal import STEPS
 
-from pawl import pacing
 from pawl.deployment import Bundle
 from pawl.ensembling import families, fitting_learners
 from pawl.errors import TaskError
 from pawl.ledger import Ledger
 
 TRIALS = 16
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_trainings() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pacing.sizes, "_STEPS", STEPS)
-        yield
 
 
 @pytest.fixture(scope="module")
