@@ -66,3 +66,21 @@ def test_a_campaign_runs_there(device: str, tmp_path: Path) -> None:
     found = result.predict(table)
     assert len(found) == len(table)
     assert np.isfinite(found["p_yes"]).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_deterministic_campaigns_repeat(device: str, tmp_path: Path) -> None:
+    table = frame()
+    table.to_csv(tmp_path / "table.csv", index=False)
+    found = [
+        pawl.optimize(
+            tmp_path / "table.csv", target="target", trials=4, epochs=2, device=device,
+            deterministic=True, executor="inline", families=["nets"], out=tmp_path / name,
+        )
+        for name in ("first", "second")
+    ]  # fmt: skip
+    predicted = [result.predict(table)["p_yes"].to_numpy() for result in found]
+    np.testing.assert_array_equal(*predicted)
+    assert "--deterministic" in found[0].summary.command.split()
+    assert "True" not in found[0].summary.command
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -19,6 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
     from pawl.api import optimize
+    from pawl.data import register_reader
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
@@ -47,6 +48,7 @@ _HOMES = {
     "optimize": "pawl.api",
     "register": "pawl.techniques",
     "register_modality": "pawl.modalities",
+    "register_reader": "pawl.data",
     "register_sampler": "pawl.search",
     "register_scheduler": "pawl.search",
     "train": "pawl.single",
@@ -69,6 +71,7 @@ __all__ = [
     "optimize",
     "register",
     "register_modality",
+    "register_reader",
     "register_sampler",
     "register_scheduler",
     "train",

@@ -200,7 +200,7 @@ def _command(call: Call, source: Any, names: str) -> str:
             text
             for name, value in set_.items()
             for each in (value if isinstance(value, tuple) else [value])
-            for text in (f"--{name.replace('_', '-')}", str(each))
+            for text in (f"--{name.replace('_', '-')}", *([] if each is True else [str(each)]))
         ]
         return shlex.join(["pawl", "optimize", str(source), *flags])
     arguments = [

@@ -30,7 +30,15 @@ from pawl.evidence import (
     final_test,
     race,
 )
-from pawl.execution import Listener, Session, Silent, driving, pick_device, pick_executor
+from pawl.execution import (
+    Listener,
+    Session,
+    Silent,
+    deterministic,
+    driving,
+    pick_device,
+    pick_executor,
+)
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger, TrialRecord
 from pawl.options import Options
@@ -95,9 +103,12 @@ def run_campaign(
         # What is wrong is said before a folder is made.
         fitting_learners(problem.facts(), options.families)
     identity = identity or {}
-    with ledger_of(
-        folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes
-    ) as ledger:
+    with (
+        deterministic(options.deterministic),
+        ledger_of(
+            folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes
+        ) as ledger,
+    ):
         ledger.charge(time.monotonic() - started)
         session = Session(
             problem, ledger, options.seed, options.seconds, listener, executor=executor
@@ -214,7 +225,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     place, depth = session.ledger.decide("depth", deepest)
     session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
     session.clock.floor = pacing.floor(session, pace, len(arms[place].trainings))
-    confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=pace.seeds)
+    keep = 0 if session.rows.in_time else pace.seeds  # those lack the latest rows
+    confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=keep)
     final, compared = confirmation.delivered, confirmation.pairs
     session.clock.floor = None  # the end itself is not given up
     there = len(compared.kept(baseline, final)) if compared else 0

@@ -18,7 +18,7 @@ from pawl.data import load as load_data
 from pawl.delivery import export_graph, scores_of
 from pawl.deployment import write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
-from pawl.execution import Session, Silent, driving, pick_device
+from pawl.execution import Session, Silent, deterministic, driving, pick_device
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
 from pawl.options import CompareCall, TrainCall, comparing, training
@@ -117,7 +117,8 @@ def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Co
         folder = Ledger.place(Path(scratch) / "compare" if call.out is None else call.out)
         task = resolve_task(source, **call.of_task())
         session, data = _session(task, (first, second), folder, call, "compare", call.epochs)
-        return _compared(session, data, first, second, looks)
+        with deterministic(call.deterministic):
+            return _compared(session, data, first, second, looks)
 
 
 def _compared(
@@ -186,7 +187,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
         given["test"] = Path(test).absolute()
     task = resolve_task(source, **given)
     session, data = _session(task, (recipe,), folder, call, "train")
-    with session.ledger as ledger:
+    with deterministic(call.deterministic), session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": graph})["final"]

@@ -183,7 +183,7 @@ def test_a_format_of_ones_own():
 
 def test_rows_in_order_of_time_get_a_caution():
     frame = with_column(days("%d.%m.%Y"))
-    assert said(load(Task(data=frame)), "in order of time by 'c'", "latest rows")
+    assert said(load(Task(data=frame)), "in order of time by 'c'", "the option time")
     assert not said(load(Task(data=frame, test=frame)), "order of time")
     mixed = frame.assign(c=frame["c"].sample(frac=1, random_state=0).to_list())
     assert not said(load(Task(data=mixed)), "order of time")

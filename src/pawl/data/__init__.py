@@ -4,8 +4,10 @@ Training reads a `Task` with `load`; prediction reads new rows with `read_like` 
 that training left.
 """
 
+from pawl.data.blocks import Blocks
 from pawl.data.loading import load, read_like
 from pawl.data.module import load_module_task, resolve_task
+from pawl.data.readers import register_reader
 from pawl.data.splits import fold_rows, split_rows
 from pawl.data.types import (
     Column,
@@ -18,6 +20,7 @@ from pawl.data.types import (
 )
 
 __all__ = [
+    "Blocks",
     "Column",
     "Examples",
     "InputSpec",
@@ -29,6 +32,7 @@ __all__ = [
     "load",
     "load_module_task",
     "read_like",
+    "register_reader",
     "resolve_task",
     "split_rows",
 ]

@@ -6,6 +6,7 @@ Shape legend: `R` rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pawl.data.block_columns import check_classes, pop_blocks, read_blocks
+from pawl.data.blocks import Blocks
 from pawl.data.kinds import check_rows
 from pawl.data.labels import Labels, read_labels
 from pawl.data.places import check_like, column_of, kind_at_places, read_places
@@ -28,6 +31,7 @@ from pawl.data.types import Examples, Inputs, InputSpec, Schema
 from pawl.data.unpacking import FORMS, Arrays, unpack
 from pawl.errors import DataError, TaskError
 from pawl.kinds import KINDS, KindName
+from pawl.options import ReadOptions
 from pawl.task import Task
 
 _TARGET = "target"
@@ -62,10 +66,13 @@ def load_arrays(
     test_inputs = None if test_inputs is None else _where(test_inputs, settled.test_keep)
     targets = encode_targets(settled.targets, kind, predicted)
     own_model = task.model is not None
-    everything = Examples(inputs, targets)
+    inputs, test_inputs, blocks, more = _blocks_apart(inputs, test_inputs, task.read)
+    check_classes(blocks[0], targets if kind == "binary" else None, predicted[0].classes)
+    notes += more
+    everything = Examples(inputs, targets, blocks=blocks[0])
     development, test_rows = everything, None
     if test_inputs is None or test_read is None:
-        rest, held = split_rows(targets, kind, test_share, seed)
+        rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks[0])
         development, test_rows = everything.take(rest), everything.take(held)
     if arrays.masks and not own_model:
         raise DataError(
@@ -76,7 +83,7 @@ def load_arrays(
     schema = Schema(source="arrays", kind=kind, targets=predicted, inputs=specs, style=arrays.style)
     if test_inputs is not None and test_read is not None:
         test_targets = encode_targets(test_read, kind, predicted)
-        test_rows = Examples(fit_inputs(test_inputs, schema), test_targets)
+        test_rows = Examples(fit_inputs(test_inputs, schema), test_targets, blocks=blocks[1])
     assert test_rows is not None
     notes += check_targets(development.known_targets, kind, predicted)
     for rows in (development, test_rows):
@@ -104,23 +111,37 @@ def _load_places(
         raise TaskError(
             f"got the option {refused!r}, which is not for the kind {kind}; leave it out"
         )
-    rows = Examples(arrays.inputs, _read_all(arrays, kind))
+    apart = None if test is None else _test_arrays(test, arrays)
+    inputs, test_inputs, blocks, notes = _blocks_apart(
+        arrays.inputs, None if apart is None else apart.inputs, task.read
+    )
+    rows = Examples(inputs, _read_all(arrays, kind), blocks=blocks[0])
     check_rows(len(rows))
-    if test is None:
-        rest, held = split_rows(rows.known_targets, kind, test_share, seed)
+    if apart is None or test_inputs is None:
+        rest, held = split_rows(rows.known_targets, kind, test_share, seed, blocks=blocks[0])
         development, test_rows = rows.take(rest), rows.take(held)
     else:
-        apart = _test_arrays(test, arrays)
-        development, test_rows = rows, Examples(apart.inputs, _read_all(apart, kind))
+        test_targets = _read_all(apart, kind)
+        development, test_rows = rows, Examples(test_inputs, test_targets, blocks=blocks[1])
     column = column_of(development.known_targets, test_rows.known_targets, kind, _TARGET)
     specs = _specs(development.inputs, arrays, own_model=True)
     schema = Schema(source="arrays", kind=kind, targets=(column,), inputs=specs, style=arrays.style)
-    test_rows = Examples(fit_inputs(test_rows.inputs, schema), test_rows.targets)
-    notes = [
-        *_notes_on_gaps(development.inputs, own_model=True),
-        *_notes_on_gaps(test_rows.inputs, own_model=True),
-    ]
+    test_rows = replace(test_rows, inputs=fit_inputs(test_rows.inputs, schema))
+    for part in (development, test_rows):
+        notes += _notes_on_gaps(part.inputs, own_model=True)
     return Parts(schema, development, test_rows, notes)
+
+
+def _blocks_apart(
+    inputs: Inputs, test: Inputs | None, options: ReadOptions
+) -> tuple[Inputs, Inputs | None, tuple[Blocks | None, Blocks | None], list[str]]:
+    """Returns inputs without the array of groups or times, what that says of both parts, and notes."""
+    inputs, frame = pop_blocks(inputs, options)
+    test_frame = None
+    if test is not None:
+        test, test_frame = pop_blocks(test, options)
+    blocks, apart, notes = read_blocks(frame, test_frame, options)
+    return inputs, test, (blocks, apart), notes
 
 
 def _test_arrays(test: Source, arrays: Arrays) -> Arrays:

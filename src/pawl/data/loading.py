@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pawl.data.arrays import load_arrays, read_arrays
+from pawl.data.copies import notes_on_copies
 from pawl.data.images import load_images, read_images
 from pawl.data.kinds import check_kind
 from pawl.data.sources import Form, Load, identify
@@ -17,7 +18,7 @@ from pawl.data.tables import load_table, read_table
 from pawl.data.types import Examples, LoadedData, Schema
 from pawl.errors import DataError, DataWarning, TaskError
 from pawl.kinds import KINDS
-from pawl.options import ReadOptions
+from pawl.options import READ_OPTIONS, ReadOptions
 from pawl.task import Task
 
 _LOAD: Mapping[Form, Load] = MappingProxyType(
@@ -26,6 +27,14 @@ _LOAD: Mapping[Form, Load] = MappingProxyType(
 _READ: Mapping[Form, Callable[..., Examples]] = MappingProxyType(
     {"table": read_table, "images": read_images, "arrays": read_arrays}
 )
+_OPTIONS: Mapping[Form, tuple[str, ...]] = MappingProxyType(
+    {
+        "table": READ_OPTIONS,
+        "images": ("rare", "positive"),
+        "arrays": ("rare", "positive", "group", "time"),
+    }
+)
+"""Which options of reading each form takes."""
 
 
 def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
@@ -54,8 +63,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
                 f"got the kind {task.kind}, which is for arrays with a model of yours, and this is "
                 f"{source.form}; leave the kind out"
             )
-        if source.form != "table":
-            _refuse_table_options(task.read, source.form)
+        _refuse_other_options(task.read, source.form)
         test = None if task.test is None else identify(task.test, task.read)
         parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
     return LoadedData(
@@ -63,7 +71,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
         development=parts.development,
         test=parts.test,
         name=task.name or source.name,
-        notes=tuple(parts.notes),
+        notes=(*parts.notes, *notes_on_copies(parts.development, parts.test)),
         fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
         left_out=parts.left_out,
     )
@@ -95,14 +103,11 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
         return _READ[schema.source](schema, found, with_targets=with_targets)
 
 
-def _refuse_table_options(options: ReadOptions, form: Form) -> None:
-    given = [
-        name for name, value in options.given.items() if value and name not in ("rare", "positive")
-    ]
+def _refuse_other_options(options: ReadOptions, form: Form) -> None:
+    allowed = _OPTIONS[form]
+    given = [name for name, value in options.given.items() if value and name not in allowed]
     if given:
-        raise DataError(
-            f"got the option {given[0]!r}, which is for tables, and this is {form}; leave it out"
-        )
+        raise DataError(f"got the option {given[0]!r}, which is not for {form}; leave it out")
 
 
 @contextmanager
@@ -121,6 +126,8 @@ def _fingerprint(schema: Schema, *parts: Examples) -> str:
         tensors = dict(part.inputs)
         if part.targets is not None:
             tensors["targets"] = part.targets
+        if part.blocks is not None:
+            tensors[part.blocks.by] = part.blocks.keys
         for name, tensor in tensors.items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().data)

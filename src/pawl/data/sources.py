@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
 from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read_table_file
 from pawl.data.npz import read_npz
+from pawl.data.readers import ARRAY_SUFFIX, own_suffixes, read_own
 from pawl.data.samples import SAMPLES
 from pawl.data.types import Examples, Schema
 from pawl.errors import DataError, did_you_mean
@@ -23,7 +24,6 @@ from pawl.options import AS_IT_IS, ReadOptions
 
 Form = Literal["table", "images", "arrays"]
 
-ARRAY_SUFFIX = ".npz"
 _PATH_FORMS = (
     f"a table ({', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}), a folder of images by class, an "
     f"archive of them ({', '.join(ARCHIVE_SUFFIXES)}), arrays ({ARRAY_SUFFIX}) and the "
@@ -130,6 +130,9 @@ def _from_path(data: str | Path, options: ReadOptions) -> Source:
         return Source("images", path.resolve().name, path)
     if path.is_fifo() or path.is_socket():
         raise DataError(f"{str(data)!r} is a pipe or socket; write its content to a file first")
+    if (own := read_own(path)) is not None:
+        name, rows = own
+        return replace(identify(rows, options), name=name)
     for suffix in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES):
         if lowered.endswith(suffix):
             return Source("images", path.name[: -len(suffix)], path)
@@ -142,7 +145,8 @@ def _from_path(data: str | Path, options: ReadOptions) -> Source:
             name = path.name[: -len(suffix)]
             return Source("table", name, file.frame, separator=file.separator, notes=file.notes)
     got = path.suffix or "no extension"
-    raise DataError(f"{path.name} has the extension {got!r}; allowed are {_PATH_FORMS}")
+    own_ = "".join(f", and {suffix} by your own reader" for suffix in own_suffixes())
+    raise DataError(f"{path.name} has the extension {got!r}; allowed are {_PATH_FORMS}{own_}")
 
 
 def _neighbors(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pawl.data.blocks import Blocks
 from pawl.errors import DataError
 from pawl.kinds import KINDS, KindName
 
@@ -14,7 +15,13 @@ _Integers = NDArray[np.int64]
 
 
 def split_rows(
-    targets: Tensor, kind: KindName, share: float, seed: int, *, rows: Tensor | None = None
+    targets: Tensor,
+    kind: KindName,
+    share: float,
+    seed: int,
+    *,
+    rows: Tensor | None = None,
+    blocks: Blocks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Splits rows at random into a rest and a share, stratified by the targets (`Kind.strata`).
 
@@ -28,10 +35,12 @@ def split_rows(
         share: The share's part of the rows, in (0, 1).
         seed: Which rows; the same seed gives the same split.
         rows: `[R']` int64 indices to split, each once; all rows by default.
+        blocks: Of all rows, if they come in groups, which then are in one part each, or in order of
+            time: the share is the latest then.
 
     Returns:
         `(rest, share)`: int64 indices into `targets`, sorted, disjoint, together all of `rows`. The
-        share has `round(share * R')` rows, but each part at least one.
+        share has `round(share * R')` rows, but each part at least one; with blocks about so many.
 
     Raises:
         DataError: With fewer than two rows, a share outside (0, 1), or a share so large that the
@@ -45,6 +54,9 @@ def split_rows(
         raise DataError(f"got {num_rows} row(s) to split; at least 2 are needed; add rows")
     size = min(max(round(share * num_rows), 1), num_rows - 1)
     strata = KINDS[kind].strata(targets.detach().cpu()[index], size)
+    if blocks is not None:
+        mask = blocks.split(strata, share, seed, index)
+        return index[~mask].sort().values, index[mask].sort().values
     wanted = _allocate(np.bincount(strata), size)
 
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +71,13 @@ def split_rows(
 
 
 def fold_rows(
-    targets: Tensor, kind: KindName, folds: int, seed: int, *, rows: Tensor
+    targets: Tensor,
+    kind: KindName,
+    folds: int,
+    seed: int,
+    *,
+    rows: Tensor,
+    blocks: Blocks | None = None,
 ) -> list[Tensor]:
     """Deals rows into folds of equal size, stratified as in `split_rows`.
 
@@ -72,6 +90,8 @@ def fold_rows(
         folds: How many, at least 1; fewer where there are fewer rows.
         seed: Which rows; the same seed gives the same folds.
         rows: `[R']` int64 indices to deal, each once.
+        blocks: Of all rows, as in `split_rows`; folds are of about equal size then, and those of time
+            follow each other.
 
     Returns:
         int64 indices into `targets`, sorted, disjoint.
@@ -87,6 +107,8 @@ def fold_rows(
         if len(index) == 0:
             raise DataError("no class has a second row to judge on; add rows")
         folds, size = len(index), 1
+    if blocks is not None:
+        return blocks.folds(KINDS[kind].strata(values[index], size), folds, seed, index)
     generator = torch.Generator().manual_seed(seed)
     index = index[torch.randperm(len(index), generator=generator)[: folds * size]]
     strata = KINDS[kind].strata(values[index], size)

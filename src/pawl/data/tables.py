@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pawl.data.block_columns import block_column, check_classes, read_blocks
 from pawl.data.cells import as_dates, read_cells
 from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
@@ -67,18 +68,24 @@ def load_table(
     if test_frame is not None and settled.test_keep is not None:
         test_frame = test_frame[settled.test_keep]
     targets = encode_targets(settled.targets, kind, predicted)
+    blocks, test_blocks, more = read_blocks(frame, test_frame, options)
+    check_classes(blocks, targets if kind == "binary" else None, predicted[0].classes)
+    notes += more
     everything = frame
     if test_frame is None or test_read is None:
-        rest, held = split_rows(targets, kind, test_share, seed)
+        rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks)
         test_frame, test_targets = frame.iloc[held.numpy()], targets[held]
         frame, targets = frame.iloc[rest.numpy()], targets[rest]
+        if blocks is not None:
+            blocks, test_blocks = blocks.take(rest), blocks.take(held)
     else:
         test_targets = encode_targets(test_read, kind, predicted)
     notes += check_targets(targets, kind, predicted)
-    inferred = infer_columns(frame.drop(columns=list(chosen)), options, decimal)
+    no_features = [*chosen, *([options.group] if options.group else [])]
+    inferred = infer_columns(frame.drop(columns=no_features), options, decimal)
     columns, inputs = inferred.columns, inferred.inputs
     notes += inferred.notes
-    if test is None:
+    if test is None and blocks is None:
         notes += in_order_of_time(everything, columns)
     schema = Schema(
         source="table", kind=kind, targets=predicted, columns=columns, inputs=inputs,
@@ -86,8 +93,12 @@ def load_table(
     )  # fmt: skip
     return Parts(
         schema,
-        Examples(encode_columns(frame, columns, inputs, decimal=decimal), targets),
-        Examples(encode_columns(test_frame, columns, inputs, decimal=decimal), test_targets),
+        Examples(encode_columns(frame, columns, inputs, decimal=decimal), targets, blocks=blocks),
+        Examples(
+            encode_columns(test_frame, columns, inputs, decimal=decimal),
+            test_targets,
+            blocks=test_blocks,
+        ),
         notes,
         inferred.left_out,
     )
@@ -126,8 +137,8 @@ def in_order_of_time(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str
         if (steps >= 0).all() or (steps <= 0).all():
             notes.append(
                 f"the rows are in order of time by {column.name!r}, and the test rows are drawn at "
-                f"random among them; if the model is to predict what comes later, give the latest "
-                f"rows as test rows"
+                f"random among them; if the model is to predict what comes later, give the column as "
+                f"the option time"
             )
     return notes
 
@@ -149,6 +160,8 @@ def _check_columns(frame: pd.DataFrame, targets: Sequence[str], options: ReadOpt
                 f"the column {name!r} is the target, which is not to be ignored and has no type; "
                 f"the option kind says what it is"
             )
+    if (own := block_column(options)) in targets:
+        raise DataError(f"the column {own!r} is the target, which says no groups and no time")
 
 
 def _choose_targets(

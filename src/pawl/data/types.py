@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from pawl.data.blocks import Blocks
 from pawl.data.numbers import Marks
 from pawl.errors import TaskError
 from pawl.kinds import KINDS, KindName
@@ -191,11 +192,13 @@ class Examples:
         inputs: Every tensor has the rows on its first axis.
         targets: `[R, *S]`, class indices or values (`pawl.kinds`); `None` when unknown (prediction).
         files: For images that `read_like` read from files: each row's path inside the source.
+        blocks: Which rows belong together or come later, if that was said.
     """
 
     inputs: Inputs
     targets: Tensor | None
     files: tuple[str, ...] = ()
+    blocks: Blocks | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -211,6 +214,7 @@ class Examples:
         return Examples(
             {name: tensor[rows] for name, tensor in self.inputs.items()},
             None if self.targets is None else self.targets[rows],
+            blocks=None if self.blocks is None else self.blocks.take(rows),
         )
 
     def to(self, device: torch.device | str) -> Examples:
@@ -218,6 +222,7 @@ class Examples:
         return Examples(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},
             None if self.targets is None else self.targets.to(device),
+            blocks=self.blocks,
         )
 
 

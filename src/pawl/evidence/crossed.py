@@ -36,7 +36,11 @@ class HoldoutScore:
 
 
 def holdout_score(
-    objective: Objective, predictions: Tensor, targets: Tensor, rows: Tensor
+    objective: Objective,
+    predictions: Tensor,
+    targets: Tensor,
+    rows: Tensor,
+    units: Tensor | None = None,
 ) -> HoldoutScore | None:
     """Scores predictions of held-out rows; `None` if the metric is not a number there.
 
@@ -49,6 +53,7 @@ def holdout_score(
         predictions: `[R, C]` or `[R]`.
         targets: `[R]`.
         rows: Which rows of the data these are, `[R]` int64.
+        units: What varies on its own, of all rows of the data; see `crossed`.
     """
     if objective.function is None:
         weights = torch.ones(len(rows), dtype=torch.float64, requires_grad=True)
@@ -61,7 +66,8 @@ def holdout_score(
         value = score(objective, predictions, targets)
         if not bool(value.isfinite()):
             return None
-        influence = _by_groups(objective, predictions, targets, rows % _GROUPS, float(value))
+        groups = (rows if units is None else units[rows]) % _GROUPS
+        influence = _by_groups(objective, predictions, targets, groups, float(value))
     influence = influence - influence.mean()
     return HoldoutScore(
         float(value.detach()), rows, influence * math.sqrt(len(rows) / max(1, len(rows) - 1))
@@ -81,17 +87,20 @@ def _by_groups(
     return influence
 
 
-def interval(objective: Objective, judged: HoldoutScore) -> tuple[float, float]:
-    """Returns the 95% interval of a model's score, for other rows from where these came."""
-    influence = judged.influence.unsqueeze(0)
-    units = len(judged.rows)
-    if objective.function is not None:
-        influence, units = (
-            _summed(influence, judged.rows),
-            len(set((judged.rows % _GROUPS).tolist())),
-        )
-    error = math.sqrt(float((influence**2).sum()))
-    low, high = comparison(judged.value, error, units, max(1, units - 1)).interval
+def interval(
+    objective: Objective, judged: HoldoutScore, units: Tensor | None = None
+) -> tuple[float, float]:
+    """Returns the 95% interval of a model's score, for other rows from where these came.
+
+    Args:
+        objective: The metric.
+        judged: The score.
+        units: What varies on its own, of all rows of the data; see `crossed`.
+    """
+    code = _units(objective, len(judged.rows), units)[judged.rows]
+    influence, count = _summed(judged.influence.unsqueeze(0), code), len(torch.unique(code))
+    error = math.sqrt(float((influence**2).sum()) * _few_groups(count, units))
+    low, high = comparison(judged.value, error, count, max(1, count - 1)).interval
     least, most = bounds(objective)
     return max(low, least), min(high, most)
 
@@ -103,6 +112,7 @@ def crossed(
     rows: int,
     *,
     models_vary: bool = True,
+    units: Tensor | None = None,
 ) -> Comparison:
     """Compares two arms by what their models score on the same held-out rows, pair by pair.
 
@@ -117,7 +127,12 @@ def crossed(
     without an upper bound, a large difference spreads as widely as its mean, and no number of pairs
     would show it. The effect is the difference of the means all the same.
 
-    Assumptions: rows are independent draws, and none of them had a part in choosing the arms; a
+    Where rows come in groups or follow each other in time, what varies is whole groups, or stretches of
+    time: a unit's influence is the sum of its rows', and the variance between units has the usual factor
+    `G / (G - 1)` for `G` of them (Liang and Zeger, Longitudinal data analysis using generalized linear
+    models, 1986).
+
+    Assumptions: rows (or units) are independent draws, and none had a part in choosing the arms; a
     model's score depends little on any one training row (stability); the mean is roughly normal. What is
     estimated is the difference for models trained on such a share of these very rows.
 
@@ -127,6 +142,8 @@ def crossed(
         second: Likewise, on the same rows.
         rows: How many rows the data has.
         models_vary: Whether others trained alike are meant too, or these very models.
+        units: What varies on its own, of all rows of the data, `[rows]` int64 from 0; each row by
+            default.
     """
     pairs = len(first)
     if pairs == 0:
@@ -143,22 +160,18 @@ def crossed(
     for pair, (a, b) in enumerate(zip(first, second, strict=True)):
         influence = a.influence / scales[0] - b.influence / scales[1]
         shares[pair, a.rows] = objective.sign * influence
-    held = torch.zeros(rows, dtype=torch.float64)
-    held[torch.cat([each.rows for each in first])] = 1.0
-    if objective.function is not None:  # groups of rows are what varies on its own
-        everything = torch.arange(rows)
-        shares = _summed(shares, everything)
-        held = _summed(held.unsqueeze(0), everything).squeeze(0)
-    units = int((held > 0).sum())
+    code = _units(objective, rows, units)
+    count = len(torch.unique(code[torch.cat([each.rows for each in first])]))
+    shares = _summed(shares, code) * math.sqrt(_few_groups(count, units))
     parts = (
-        crossed_parts(on_scale, deviations, shares, units) if models_vary and pairs > 1 else None
+        crossed_parts(on_scale, deviations, shares, count) if models_vary and pairs > 1 else None
     )
     if parts is not None:
         error, degrees = parts.error(pairs)
     elif models_vary:  # one pair does not say how pairs vary
         error, degrees = math.inf, 1.0
     else:
-        error, degrees = math.sqrt(float((shares.mean(0) ** 2).sum())), max(1.0, units - 1.0)
+        error, degrees = math.sqrt(float((shares.mean(0) ** 2).sum())), max(1.0, count - 1.0)
     if error <= _SAME * abs(on_scale):
         # Every row says the same, so that nothing varies. A metric on few rows moves in steps: the
         # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
@@ -168,9 +181,22 @@ def crossed(
     return _in_units(result, effect, scales[1]) if ratio else result
 
 
-def _summed(shares: Tensor, rows: Tensor) -> Tensor:
-    """Returns the sums over rows of the same group, `[P, groups]`."""
-    return shares.new_zeros(len(shares), _GROUPS).index_add_(1, rows % _GROUPS, shares)
+def _units(objective: Objective, rows: int, units: Tensor | None) -> Tensor:
+    """Returns what varies on its own, `[rows]`: of a metric function of the user's, groups of it."""
+    code = torch.arange(rows) if units is None else units
+    return code % _GROUPS if objective.function is not None else code
+
+
+def _few_groups(count: int, units: Tensor | None) -> float:
+    """Returns the factor for the variance of few units; of rows, their influences have it."""
+    return 1.0 if units is None or count < 2 else count / (count - 1)
+
+
+def _summed(shares: Tensor, code: Tensor) -> Tensor:
+    """Returns the sums over rows of the same unit, `[P, units]`."""
+    if len(code) == int(code.max()) + 1 and bool((code == torch.arange(len(code))).all()):
+        return shares  # each row on its own
+    return shares.new_zeros(len(shares), int(code.max()) + 1).index_add_(1, code, shares)
 
 
 def crossed_parts(effect: float, deviations: Tensor, shares: Tensor, units: int) -> Parts:

@@ -124,6 +124,7 @@ def final_test(
     result = gain_on_test(
         problem.objective, stored["baseline"], stored["final"], targets,
         kept=(places["baseline"], places["final"]),
+        units=None if test.blocks is None else test.blocks.units,
     )  # fmt: skip
     constant = constant_predictions(problem.schema, problem.targets, len(targets))
     reasons = {

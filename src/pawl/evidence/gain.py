@@ -42,6 +42,7 @@ def gain_on_test(
     targets: Tensor,
     *,
     kept: tuple[Sequence[int], Sequence[int]] = ((0,), (0,)),
+    units: Tensor | None = None,
 ) -> TestGain:
     """Measures a gain on test rows that no choice has seen, over pairs of models; see `crossed`.
 
@@ -55,6 +56,7 @@ def gain_on_test(
         targets: `[R]`.
         kept: Numbers of the models, of the baseline and of the final recipe, whose mean prediction the
             arms' own intervals are of; the first by default.
+        units: What varies on its own, `[R]` int64 from 0; each row by default.
 
     Raises:
         TaskError: The metric is not a number on the test rows.
@@ -62,7 +64,7 @@ def gain_on_test(
     rows = torch.arange(len(targets))
 
     def judged(predictions: Tensor) -> HoldoutScore:
-        found = holdout_score(objective, predictions, targets, rows)
+        found = holdout_score(objective, predictions, targets, rows, units)
         if found is None:
             raise TaskError(
                 f"the metric {objective.metric!r} is not a number on the {len(rows)} test rows; give "
@@ -73,12 +75,12 @@ def gain_on_test(
     def own(predictions: Tensor, models: list[HoldoutScore], kept: Sequence[int]) -> Value:
         one = judged(predictions[list(kept)].mean(0)) if len(kept) > 1 else models[kept[0]]
         mean = sum(model.value for model in models) / len(models)
-        return mean, interval(objective, one)
+        return mean, interval(objective, one, units)
 
     arms = [(each, [judged(p) for p in each]) for each in (baseline, final)]
     mine, theirs = arms[1][1], arms[0][1]
     return TestGain(
-        gain=crossed(objective, mine, theirs, len(rows), models_vary=len(mine) > 1),
+        gain=crossed(objective, mine, theirs, len(rows), models_vary=len(mine) > 1, units=units),
         baseline=own(*arms[0], kept[0]),
         final=own(*arms[1], kept[1]),
     )

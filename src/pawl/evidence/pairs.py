@@ -135,7 +135,9 @@ class Pairs:
 
     def _judge(self, pair: int, predictions: Tensor) -> HoldoutScore | None:
         problem, rows = self.session.problem, self.trainings.split(pair).holdout
-        return holdout_score(problem.objective, predictions, problem.targets.cpu()[rows], rows)
+        return holdout_score(
+            problem.objective, predictions, problem.targets.cpu()[rows], rows, problem.units
+        )
 
     def of(self, given: Compared) -> dict[int, HoldoutScore]:
         """Returns an arm's models by pair; one that failed counts as the pair's constant predictor.
@@ -186,7 +188,7 @@ class Pairs:
         problem = self.session.problem
         return crossed(
             problem.objective, [mine[p] for p in common], [theirs[p] for p in common],
-            len(problem.targets),
+            len(problem.targets), units=problem.units,
         )  # fmt: skip
 
     def correlation(self, first: Compared, second: Compared) -> float | None:

@@ -228,6 +228,7 @@ def _member(session: Session, training: Training, number: int) -> Member:
         session.problem.schema.kind,
         STOPPING_SHARE,
         session.rows.derive("test", "stopping", number),
+        blocks=session.problem.blocks,
     )
     seed = session.rows.derive("test", "seed", number)
     length = max(1, round(session.epochs * training.length))

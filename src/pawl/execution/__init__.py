@@ -1,7 +1,7 @@
 """Where and how members are trained: planner, executors, and what a session's phases share."""
 
 from pawl.execution.clock import Clock, OutOfTime
-from pawl.execution.devices import pick_device, pick_executor
+from pawl.execution.devices import deterministic, pick_device, pick_executor
 from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
 from pawl.execution.listener import Listener, Silent
@@ -42,6 +42,7 @@ __all__ = [
     "TrainingWay",
     "Work",
     "available",
+    "deterministic",
     "driving",
     "failed",
     "out_of_memory",

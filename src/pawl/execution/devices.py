@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
 import torch
@@ -94,3 +96,27 @@ def pick_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise PawlError(f"unknown device {name!r}; use auto, cpu or cuda")
     return torch.device(name)
+
+
+@contextlib.contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """While it is open, operations that may differ from run to run are replaced, or raise.
+
+    Workers that are forked meanwhile do the same. On a CPU training repeats anyway; see PyTorch's notes
+    on reproducibility.
+
+    Args:
+        wanted: Whether to change anything.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at CUDA's first product
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -17,6 +17,8 @@ from pawl.training.problem import Problem
 
 SELECTION_SHARE = 0.4
 """Share of the development rows that choices are judged on; half of it validates the search."""
+JUDGED_SHARE = 0.6
+"""Of rows in order of time, the share of the latest ones that models are judged on."""
 FOLDS = 5
 """Folds of a cross-validation, where there are rows enough."""
 STOPPING_SHARE = 0.15
@@ -56,11 +58,40 @@ class Rows:
 
     @functools.cached_property
     def parts(self) -> tuple[Tensor, Tensor]:
-        """Rows that choices are judged on, and rows that claims are; both train elsewhere."""
-        proof, selection = split_rows(
-            self.problem.targets, self.problem.schema.kind, SELECTION_SHARE, self.derive("parts")
-        )
-        return selection, proof
+        """Rows that choices are judged on, and rows that claims are; both train elsewhere.
+
+        In order of time claims are judged on the latest rows, choices on those before, and no model on
+        the first ones, which can only train.
+        """
+        if not self.in_time:
+            proof, selection = self._split(SELECTION_SHARE, "parts")
+            return selection, proof
+        _, judged = self._split(JUDGED_SHARE, "judged")
+        return self._split(1.0 - SELECTION_SHARE, "parts", rows=judged)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether models are judged on later rows than they train on."""
+        blocks = self.problem.blocks
+        return blocks is not None and blocks.by == "time"
+
+    def _split(
+        self, share: float, *purpose: int | str, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Splits rows into a rest and a share; see `pawl.data.split_rows`."""
+        problem = self.problem
+        return split_rows(
+            problem.targets, problem.schema.kind, share, self.derive(*purpose), rows=rows,
+            blocks=problem.blocks,
+        )  # fmt: skip
+
+    def _others(self, held_out: Tensor) -> Tensor:
+        """Returns the rows that may train what these are to judge."""
+        if self.problem.blocks is not None:
+            return self.problem.blocks.others(held_out)
+        mask = torch.ones(len(self.problem.targets), dtype=torch.bool)
+        mask[held_out] = False
+        return mask.nonzero().flatten()
 
     @functools.cached_property
     def search(self) -> tuple[Tensor, Tensor]:
@@ -68,32 +99,37 @@ class Rows:
         selection, proof = self.parts
         if len(selection) == 1:
             return proof, selection
-        targets, kind = self.problem.targets, self.problem.schema.kind
-        rest, valid = split_rows(targets, kind, 0.5, self.derive("search"), rows=selection)
-        return torch.cat([rest, proof]).sort().values, valid
+        _, valid = self._split(0.5, "search", rows=selection)
+        return self._others(valid), valid
 
     def num_folds(self, rows: Tensor, most: int = FOLDS) -> int:
         """Returns how many folds these rows are dealt into, so that each can be scored."""
-        limit = KINDS[self.problem.schema.kind].most_folds(self.problem.targets[rows])
-        return min(len(rows), most, max(2, limit))
+        targets, count = self.problem.targets[rows], len(rows)
+        if self.problem.blocks is not None:
+            keys = self.problem.blocks.keys[rows]
+            count = len(torch.unique(keys))
+            if self.problem.schema.kind == "binary":  # a class needs a group in each fold
+                both = torch.unique(torch.stack([keys, targets.cpu()], 1), dim=0)
+                targets = both[:, 1]
+        limit = KINDS[self.problem.schema.kind].most_folds(targets)
+        return min(count, most, max(2, limit))
 
     def resplit(self, purpose: str, index: int, rows: Tensor, folds: int) -> Resplit:
         """Returns the split of a pair of a purpose.
 
         Repeated cross-validation: pairs in a row hold out one fold each of `rows` until all were held
-        out, then the rows are dealt anew. Everything else trains.
+        out, then the rows are dealt anew. Everything else trains; in order of time, everything before.
         """
         kind, targets = self.problem.schema.kind, self.problem.targets
         repeat, fold = divmod(index, folds)
         seed = self.derive(purpose, "folds", repeat)
-        dealt = fold_rows(targets, kind, folds, seed, rows=rows)
+        if self.in_time:
+            rows = rows[torch.isin(rows, torch.cat(self.parts))]
+        dealt = fold_rows(targets, kind, folds, seed, rows=rows, blocks=self.problem.blocks)
         holdout = dealt[fold % len(dealt)]
-        others = torch.ones(len(targets), dtype=torch.bool)
-        others[holdout] = False
-        train, valid = split_rows(
-            targets, kind, STOPPING_SHARE, self.derive(purpose, "stopping", index),
-            rows=others.nonzero().flatten(),
-        )  # fmt: skip
+        train, valid = self._split(
+            STOPPING_SHARE, purpose, "stopping", index, rows=self._others(holdout)
+        )
         return Resplit(train, valid, holdout)
 
     def member(

@@ -63,6 +63,12 @@ class RunOptions(TaskOptions, SeedOptions):
     """Where a task is worked on, and from which seed."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
+    deterministic: bool = Field(
+        default=False,
+        description="Use only operations that give the same each time, which costs speed on a GPU, and "
+        "fails by name where there is none; a campaign counted in trials then repeats there too. On a "
+        "CPU it does anyway.",
+    )
 
     def of_task(self) -> dict[str, Any]:
         """Returns the options of task and reading that were given, as `resolve_task` takes them."""

@@ -59,6 +59,17 @@ class ReadOptions(OptionsModel):
         description="Of two classes, the one that counts as positive; by default the second in order.",
     )
 
+    group: str | None = Field(
+        default=None,
+        description="Column (of arrays: the name of one) that says which rows belong together, such as "
+        "a patient: none is trained on where another is judged on. It is no feature.",
+    )
+    time: str | None = Field(
+        default=None,
+        description="Column (of arrays: the name of one) by which rows are in order, numbers or dates: "
+        "models train on what comes before the rows they are judged on.",
+    )
+
     @field_validator("ignore", mode="before")
     @classmethod
     def _names(cls, given: Any) -> tuple[str, ...]:
@@ -92,6 +103,8 @@ class ReadOptions(OptionsModel):
                 "cannot be both"
             )
         _check_dates(self.date_format)
+        if self.group is not None and self.time is not None:
+            raise TaskError("got a group and a time column; give one of them")
         return self
 
     @property

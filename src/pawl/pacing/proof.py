@@ -33,13 +33,14 @@ _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds ma
 def floor(session: Session, pace_: Pace, parts: int = 1) -> float | None:
     """Returns the seconds that race and confirmation must leave: the end, and one pair of models.
 
-    Of a blend, which is never delivered without the pairs that it was confirmed by, the end alone;
-    `parts` is how many recipes it has.
+    Of a blend, which is never delivered without the pairs that it was confirmed by, the end alone,
+    unless models are trained anew there; `parts` is how many recipes it has.
     """
     if pace_.seconds_per_trial is None:
         return None
     if parts > 1:
-        return ending(session, copies(FEW_MODELS, parts), parts)
+        anew = (1 + SLOWER_FINAL * parts) * pace_.seconds_per_trial if pace_.fresh else 0.0
+        return ending(session, copies(FEW_MODELS, parts), parts) + anew
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 

@@ -81,7 +81,8 @@ def pace(session: Session, baseline: Recipe, trials: int | None, average: int = 
     if trials is not None:
         quota = max(2, min(32, trials // 5))
         plan = SearchPlan(width=math.ceil(quota / 2), quota=quota, trials=trials, deadline=None)
-        return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), int(average == 1))
+        fresh = _fresh(session, average)
+        return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), fresh)
     decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average))
     return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
 
@@ -128,7 +129,7 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
     if epochs < 1:
         return asdict(_bare_pace(session, per_epoch, end))
     per_trial = epochs * per_epoch
-    fresh = int(average == 1)
+    fresh = _fresh(session, average)
     searching = share * (left - fresh * per_trial * (1 + SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
@@ -139,6 +140,14 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
         deadline=session.ledger.elapsed + searching,
     )
     return asdict(Pace(epochs, per_trial, plan, max(_SEEDS, average), fresh))
+
+
+def _fresh(session: Session, average: int) -> int:
+    """Returns how many models the end trains anew, on all rows: one that is alone, and those of series.
+
+    Where models are judged on later rows than they train on, the confirmation's lack the latest.
+    """
+    return FEW_MODELS if session.rows.in_time else int(average == 1)
 
 
 def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pawl.data import Blocks
 from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
@@ -107,6 +109,16 @@ class Problem:
         """Development targets, `[R, *S]`."""
         assert self.examples.targets is not None
         return self.examples.targets
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """Which development rows belong together, or come later, if that was said."""
+        return self.examples.blocks
+
+    @functools.cached_property
+    def units(self) -> Tensor | None:
+        """What varies on its own among the development rows, `[R]`; `None` if each row does."""
+        return None if self.blocks is None else self.blocks.units
 
     def fit(self, recipe: Recipe, rows: Tensor) -> FittedSplit:
         """Runs the data stage on these training rows; results are kept for equal questions."""
