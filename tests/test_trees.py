@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from pawl.models import Tree, Trees
 from pawl.models.trees import rounded_down
+from pawl.techniques.trees.catboost import trees_of as catboost_trees
 from pawl.techniques.trees.lightgbm import trees_of
 
 
@@ -71,6 +75,32 @@ def test_lightgbms_text(outputs: int) -> None:
     new = rows(300, 2)
     raw = booster.predict(new, raw_score=True).reshape(300, -1)
     np.testing.assert_allclose(trees(torch.from_numpy(new)).numpy(), raw, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_catboosts_json(classes: int, tmp_path: Path) -> None:
+    catboost = pytest.importorskip("catboost")
+    x = rows(400)
+    y = (x[:, 0] > 0).astype(int) + (2 * (x[:, 1] > 0.5) if classes == 3 else 0)  # 0, 1, 2, 3
+    options = {
+        "iterations": 15,
+        "depth": 3,
+        "logging_level": "Silent",
+        "allow_writing_files": False,
+    }
+    loss = "Logloss" if classes == 2 else "MultiClass"
+    y = np.where(y == 1, 2, y) if classes == 3 else y  # no row of class 1
+    model = catboost.CatBoost({**options, "loss_function": loss}).fit(catboost.Pool(x, label=y))
+    model.save_model(str(tmp_path / "model.json"), format="json")
+    outputs, known = (1, np.array([0])) if classes == 2 else (4, np.array([0, 2, 3]))
+    found, base = catboost_trees(json.loads((tmp_path / "model.json").read_text()), known, outputs)
+    trees = Trees(outputs)
+    trees.grow(found, torch.from_numpy(base))
+    new = np.concatenate([rows(300, 2), x])
+    said = trees(torch.from_numpy(new)).numpy()
+    raw = model.predict(new, prediction_type="RawFormulaVal").reshape(len(new), -1)
+    np.testing.assert_allclose(said[:, known], raw, rtol=1e-4, atol=1e-5)
+    assert (np.delete(said, known, axis=1) < -20).all()
 
 
 def test_a_tree_of_one_leaf_says_the_same_of_all_rows() -> None:

@@ -47,14 +47,18 @@ ROWS = {
         # data
         Row("batch_size", _same(size=64)),
         Row("normalize", _NONE, rejects="codes"),
+        Row("robust_scale", _NONE, rejects="codes"),
         Row("standardize", _NONE, rejects="codes"),
         # model
         Row("activation", _same(function="prelu"), rejects="functional"),
         Row("batch_norm", _NONE, rejects="functional"),
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="functional"),
+        Row("input_scale", _NONE, rejects="own_model"),
         Row("layer_norm", _NONE, rejects="functional"),
         Row("mixed_precision", _NONE),
+        Row("parametric_activation", _NONE, rejects="functional"),
+        Row("periodic", _same(frequencies=8), rejects="own_model"),
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),
         Row("residual", _NONE, rejects="own_model"),
         Row("tabm", _same(members=8), rejects="own_model"),
@@ -72,8 +76,10 @@ ROWS = {
         Row("weight_decay", _each(strength=(1e-4, 1e-3, 1e-2))),
         # schedule
         Row("constant", _each(warmup=(0.02, 0.1, 0.25))),
+        Row("coslog4", _each(warmup=_WARMUP)),
         Row("cosine", _each(warmup=_WARMUP)),
         Row("exponential_decay", _each(warmup=_WARMUP, final=(0.001, 0.01, 0.3))),
+        Row("flat_cosine", _each(warmup=_WARMUP, flat=(0.1, 0.5, 0.9))),
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
         # update
@@ -98,6 +104,7 @@ ROWS = {
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
         # fit
+        Row("catboost", _same(rounds=20, levels=4), rejects="multitarget"),
         Row("extra_trees", _same(trees=10, leaf_rows=2), rejects="images"),
         Row("lightgbm", _same(rounds=20, leaf_rows=5), rejects="multitarget"),
         Row("linear", _same(penalty=0.5), rejects="own_loss"),

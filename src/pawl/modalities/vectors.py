@@ -60,7 +60,7 @@ class Tensors(Modality):
             first = (_members_stopped, _encoded_stopped, _members, _normalized_residual)
         elif _is_wide(facts):
             first = (_normalized_residual, _encoded_stopped, _members_stopped, _members)
-        makers = (*first, stopped, averaged, _wide_dropout, _mixed)
+        makers = (*first, _pretuned, stopped, averaged, _wide_dropout, _mixed)
         return [make(start) for make in makers]
 
     def learners(self, facts: Facts) -> Sequence[Recipe]:
@@ -85,6 +85,7 @@ class Tensors(Modality):
             {"extra_trees": forest},
             {"random_forest": forest},
             {"lightgbm": boosted | drawn},
+            {"catboost": {}},
         ]
         return [Recipe.from_dict(each) for each in tables]
 
@@ -125,6 +126,24 @@ def _members(start: Recipe) -> Recipe:
 def _members_stopped(start: Recipe) -> Recipe:
     """Fewer predictors, at the start's own rate, stopped early."""
     return add(stopped(start), piecewise_linear={"bins": 8}, tabm={"members": 8})
+
+
+def _pretuned(start: Recipe) -> Recipe:
+    """RealMLP's way, smaller: robust scales, cosines, learned scales and activations, four cycles.
+
+    Holzmueller et al., Better by Default, 2024; rates are for weights as PyTorch draws them.
+    """
+    recipe = start.without("early_stopping") if "early_stopping" in start else start
+    return add(
+        with_rate(recipe, 3e-3, 0.02).with_("adamw", beta2=0.95).with_("coslog4"),
+        robust_scale={},
+        periodic={},
+        input_scale={},
+        parametric_activation={},
+        activation={"function": "mish"},
+        depth={"layers": 3},
+        dropout={"rate": 0.15},
+    )
 
 
 def _wide_dropout(start: Recipe) -> Recipe:

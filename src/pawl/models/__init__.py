@@ -2,9 +2,9 @@
 
 from pawl.models.build import Adapter, Builder, ModelBuilder
 from pawl.models.deployed import Averaged, Deployed, Pipeline
-from pawl.models.front import Affine, Front, base_layers
+from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
-from pawl.models.layers import PiecewiseLinear, flat
+from pawl.models.layers import InputScale, Parametric, Periodic, PiecewiseLinear, flat
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.member_layers import (
@@ -33,6 +33,7 @@ __all__ = [
     "Encoder",
     "Front",
     "ImageNet",
+    "InputScale",
     "KeyedDropout",
     "Layout",
     "Learned",
@@ -43,9 +44,12 @@ __all__ = [
     "ModelBuilder",
     "Neighbors",
     "Net",
+    "Parametric",
+    "Periodic",
     "PiecewiseLinear",
     "Pipeline",
     "Shape",
+    "SmoothClip",
     "Spread",
     "TabularNet",
     "Tree",

@@ -74,6 +74,22 @@ class Affine(nn.Module):
         return {**inputs, **changed}
 
 
+class SmoothClip(nn.Module):
+    """Computes `x / sqrt(1 + (x / limit)^2)` on the inputs named: what is far out comes to the limit."""
+
+    def __init__(self, names: tuple[str, ...], limit: float) -> None:
+        super().__init__()
+        self.names, self.limit = names, limit
+
+    def forward(self, inputs: Inputs) -> Inputs:
+        """Clips."""
+        changed = {
+            name: inputs[name] * torch.rsqrt(1.0 + (inputs[name] / self.limit).square())
+            for name in self.names
+        }
+        return {**inputs, **changed}
+
+
 class Front(nn.Module):
     """Front layers, one after the other."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -32,3 +35,68 @@ class PiecewiseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encodes."""
         return ((x.unsqueeze(-1) - self.low) * self.scale).clamp(0.0, 1.0).flatten(1)
+
+
+class Periodic(nn.Module):
+    """Embeds each number by learned mixtures of cosines of it.
+
+    `e_f = W_f cos(2 pi (w_f x_f + b_f)) + c_f`, from `[B, F]` to `[B, F * D]`, with `K` learned
+    frequencies for each number.
+
+    Args:
+        features: `F`.
+        frequencies: `K`.
+        outputs: `D`.
+        deviation: Of the first frequencies, which are drawn from a normal distribution.
+    """
+
+    def __init__(self, features: int, frequencies: int, outputs: int, deviation: float) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(deviation * torch.randn(features, frequencies))
+        self.phase = nn.Parameter(torch.rand(features, frequencies) - 0.5)
+        bound = frequencies**-0.5
+        self.weight = nn.Parameter((2 * torch.rand(features, frequencies, outputs) - 1) * bound)
+        self.bias = nn.Parameter((2 * torch.rand(features, outputs) - 1) * bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeds."""
+        waves = torch.cos(2 * math.pi * (x.unsqueeze(-1) * self.frequency + self.phase))
+        return (torch.einsum("bfk,fkd->bfd", waves, self.weight) + self.bias).flatten(1)
+
+
+class InputScale(nn.Module):
+    """Scales each input by a learned factor, which starts at 1 and moves six times as fast as weights.
+
+    Args:
+        features: `F` of inputs `[B, F]`.
+    """
+
+    SPEED = 6.0
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.change = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scales."""
+        return x * (1.0 + self.SPEED * self.change)
+
+
+class Parametric(nn.Module):
+    """An activation that each unit learns how much of to use: `x + a (f(x) - x)`, `a` from 1 on.
+
+    Args:
+        function: `f`.
+        shape: Of `a`, against inputs without the batch axis; `(1,)` for one for all units.
+    """
+
+    SPEED = 0.1
+
+    def __init__(self, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.change = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activates."""
+        return x + (1.0 + self.SPEED * self.change) * (self.function(x) - x)

@@ -100,6 +100,7 @@ class TabularNet(Net):
                 for _ in range(self.shape.depth - 1)
             )
         )
+        self.scale: nn.Module = nn.Identity()
         self.spread: nn.Module = nn.Identity()
         self.out: nn.Module = nn.Linear(width, spec.num_outputs)
 
@@ -114,7 +115,7 @@ class TabularNet(Net):
             if name in self.encoders:
                 parts.append(self.encoders[name](parts[-1]))
         x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return self.out(self.blocks(self.stem(self.spread(x_BF))))  # type: ignore[no-any-return]
+        return self.out(self.blocks(self.stem(self.spread(self.scale(x_BF)))))  # type: ignore[no-any-return]
 
     def encode(self, name: str, encoder: nn.Module, num_features: int) -> None:
         """Feeds the first layer, which is made anew, with what `encoder` makes of an input, too.

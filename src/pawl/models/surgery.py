@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
+from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
 
 _FEW_ROWS = 4  # that shapes are observed on
@@ -21,6 +22,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "prelu": nn.PReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "selu": nn.SELU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
@@ -30,6 +33,7 @@ _ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.LeakyReLU,
     nn.PReLU,
     nn.ELU,
+    nn.SELU,
     nn.GELU,
     nn.SiLU,
     nn.Mish,
@@ -37,6 +41,7 @@ _ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.Sigmoid,
     nn.Tanh,
     nn.Softplus,
+    Parametric,
 )
 _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,

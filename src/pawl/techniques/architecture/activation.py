@@ -16,9 +16,9 @@ from pawl.techniques.stages import ModelTechnique
 class ActivationSettings(Settings):
     """Settings of `activation`."""
 
-    function: Literal["relu", "leaky_relu", "prelu", "gelu", "silu", "sigmoid", "tanh"] = Field(
-        "gelu", description="the function"
-    )
+    function: Literal[
+        "relu", "leaky_relu", "prelu", "gelu", "silu", "mish", "selu", "sigmoid", "tanh"
+    ] = Field("gelu", description="the function")
 
 
 def activation(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
@@ -38,7 +38,7 @@ def needs_activations(facts: Facts) -> str | None:
 
 TECHNIQUE = ModelTechnique(
     name="activation",
-    summary="The nonlinearity: ReLU, LeakyReLU, PReLU, GELU, SiLU, Sigmoid or Tanh.",
+    summary="The nonlinearity: ReLU, LeakyReLU, PReLU, GELU, SiLU, Mish, SELU, Sigmoid or Tanh.",
     reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016 (GELU, the default here)",
     apply=activation,
     phase=Phase.ACTIVATION,

@@ -32,7 +32,7 @@ def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     it occurs: a column that is mostly zero would else have most of its bins there.
     """
     assert isinstance(module, TabularNet)
-    for name in _numbers(module):
+    for name in numbers(module):
         x = flat(sample[name]).double().numpy()
         edges = [_edges(column, settings.bins) for column in x.T]
         low, width = torch.zeros(2, len(edges), settings.bins)
@@ -52,7 +52,8 @@ def _edges(values: np.ndarray, bins: int) -> np.ndarray:
     return np.unique(np.interp(at, reached, distinct).astype(np.float32))
 
 
-def _numbers(module: TabularNet) -> list[str]:
+def numbers(module: TabularNet) -> list[str]:
+    """Returns the names of the inputs that are numbers."""
     return [item.name for item in module.spec.inputs if item.dtype != "int64"]
 
 
@@ -62,9 +63,9 @@ def needs_few_numbers(facts: Facts) -> str | None:
     if reason:
         return reason
     assert isinstance(facts.module, TabularNet)
-    numbers = sum(_width(facts.sample[name]) for name in _numbers(facts.module))
-    if numbers > _MOST_NUMBERS:
-        return f"a row has {numbers:,} numbers, and {_MOST_NUMBERS} are the most"
+    count = sum(_width(facts.sample[name]) for name in numbers(facts.module))
+    if count > _MOST_NUMBERS:
+        return f"a row has {count:,} numbers, and {_MOST_NUMBERS} are the most"
     return needs_numbers(facts)
 
 
@@ -78,6 +79,7 @@ TECHNIQUE = ModelTechnique(
     reference="Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022",
     apply=piecewise_linear,
     phase=Phase.ENCODING,
+    group="encoding",
     settings=PiecewiseLinearSettings,
     fits=needs_few_numbers,
 )
