@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import running
-from quality import DATA
 from rules import evaluate
+from tables import DATA
 
 BUDGETS = (30, 45, 60)
 SEEDS = 8

@@ -1,4 +1,4 @@
-"""AutoGluon for `quality.py`, run by the Python of its own environment; needs nothing of pawl's."""
+"""AutoGluon for `quality.py` and `tabular.py`, run by the Python of its own environment, without pawl."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from autogluon.tabular import __version__ as version
 
 
 def main() -> None:
-    """Fits `medium_quality` within the time limit and writes predictions for the test rows."""
-    _, folder, target, kind, metric, seconds = sys.argv[1:]
+    """Fits a preset within the time limit and writes predictions for the test rows."""
+    tool, folder, target, kind, metric, seconds, _ = sys.argv[1:]
+    preset = "best_quality" if tool == "autogluon-best" else "medium_quality"
     here = Path(folder)
     train, test = pd.read_csv(here / "train.csv"), pd.read_csv(here / "test.csv")
     predictor = TabularPredictor(
@@ -26,9 +27,7 @@ def main() -> None:
         verbosity=1,
     )
     cores = len(os.sched_getaffinity(0))
-    predictor.fit(
-        train, presets="medium_quality", time_limit=float(seconds), num_cpus=cores, num_gpus=0
-    )
+    predictor.fit(train, presets=preset, time_limit=float(seconds), num_cpus=cores, num_gpus=0)
     if kind == "regression":
         predicted = predictor.predict(test).to_frame("prediction")
     else:

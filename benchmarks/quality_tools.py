@@ -1,4 +1,4 @@
-"""The tools of `quality.py` that share one environment: pawl, Optuna with PyTorch, LightGBM.
+"""The tools of `quality.py` and `tabular.py` that share one environment.
 
 Each is run as a process of its own: it reads `train.csv` and `test.csv` (which has no target) in a
 folder, and writes `predictions.csv` (a column per class, or `prediction`) and `told.json`.
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Job:
     kind: str
     metric: str
     seconds: float
+    time: str = ""
+    tool: str = ""
 
     def read(self) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
         """Returns training inputs, targets (text for classes) and test inputs."""
@@ -56,7 +59,8 @@ def pawl(job: Job) -> TrialResult:
     command = [sys.executable, "-m", "pawl.cli"]
     for arguments in (
         ["optimize", "train.csv", "--test", "labeled.csv", "--target", job.target, "--kind",
-         job.kind, "--metric", job.metric, "--budget", f"{job.seconds:g}s", "--out", str(campaign)],
+         job.kind, "--metric", job.metric, "--budget", f"{job.seconds:g}s", "--out", str(campaign),
+         *(["--time", job.time] if job.time else []), *PARTS.get(job.tool, ())],
         ["predict", str(campaign / "bundle"), "test.csv", "--out", str(out)],
     ):  # fmt: skip
         done = subprocess.run(
@@ -85,17 +89,114 @@ def lightgbm(job: Job) -> TrialResult:
     """LightGBM with its defaults; text columns as categories, missing values left to it."""
     from lightgbm import LGBMClassifier, LGBMRegressor
 
+    x, y, test = _with_categories(job)
+    cores = len(os.sched_getaffinity(0))
+    kind = LGBMRegressor if job.kind == "regression" else LGBMClassifier
+    model = kind(n_jobs=cores, random_state=0, verbosity=-1).fit(x, y)
+    return _predicted(job, model, test), {}
+
+
+def tuned(job: Job) -> TrialResult:
+    """LightGBM tuned by TPE on a fifth held out, over TabArena's space; then fitted on all rows."""
+    import optuna as tuner
+    from lightgbm import LGBMClassifier, LGBMRegressor, early_stopping
+    from sklearn.model_selection import train_test_split
+
+    x, y, test = _with_categories(job)
+    regression = job.kind == "regression"
+    kind = LGBMRegressor if regression else LGBMClassifier
+    fixed = {"n_jobs": len(os.sched_getaffinity(0)), "random_state": 0, "verbosity": -1}
+    stratify = None if regression else y
+    x_fit, x_valid, y_fit, y_valid = train_test_split(
+        x, y, test_size=0.2, random_state=0, stratify=stratify
+    )
+    metric = {"roc_auc": "auc", "log_loss": "multi_logloss", "rmse": "rmse"}[job.metric]
+    best: dict[str, Any] = {"value": -float("inf")}
+    longest = 0.0
+
+    def objective(trial: Any) -> float:
+        nonlocal longest
+        began = time.monotonic()
+        given = {
+            "learning_rate": trial.suggest_float("learning_rate", 0.005, 0.1, log=True),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.4, 1.0),
+            "bagging_fraction": trial.suggest_float("bagging_fraction", 0.7, 1.0),
+            "bagging_freq": 1,
+            "num_leaves": trial.suggest_int("num_leaves", 2, 200, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 1, 64, log=True),
+            "extra_trees": trial.suggest_categorical("extra_trees", [False, True]),
+            "lambda_l1": trial.suggest_float("lambda_l1", 0.0, 1.0),
+            "lambda_l2": trial.suggest_float("lambda_l2", 0.0, 2.0),
+        }
+        model = kind(n_estimators=10_000, **given, **fixed)
+        late = STARTED + job.seconds
+
+        def in_time(_: Any) -> None:
+            if time.monotonic() > late:
+                raise tuner.TrialPruned
+
+        model.fit(
+            x_fit, y_fit, eval_set=[(x_valid, y_valid)], eval_metric=metric,
+            callbacks=[early_stopping(100, verbose=False), in_time],
+        )  # fmt: skip
+        value = model.best_score_["valid_0"][metric]
+        value = value if metric == "auc" else -value
+        if value > best["value"]:
+            best.update(value=value, given={**given, "n_estimators": max(1, model.best_iteration_)})
+        longest = max(longest, time.monotonic() - began)
+        return float(value)
+
+    tuner.logging.set_verbosity(tuner.logging.WARNING)
+    study = tuner.create_study(direction="maximize", sampler=tuner.samplers.TPESampler(seed=0))
+    while time.monotonic() + 2 * longest < STARTED + job.seconds - END_SECONDS:
+        study.optimize(objective, n_trials=1)
+    model = kind(**best.get("given", {}), **fixed).fit(x, y)
+    notes = {"trials": len(study.trials), "best": best.get("given")}
+    return _predicted(job, model, test), notes
+
+
+def catboost(job: Job) -> TrialResult:
+    """CatBoost with its defaults; text columns as categories."""
+    from catboost import CatBoostClassifier, CatBoostRegressor
+
+    x, y, test = job.read()
+    text = [name for name in x if not pd.api.types.is_numeric_dtype(x[name])]
+    for frame in (x, test):
+        frame[text] = frame[text].fillna("missing").astype(str)
+    kind = CatBoostRegressor if job.kind == "regression" else CatBoostClassifier
+    model = kind(
+        thread_count=len(os.sched_getaffinity(0)), random_seed=0, verbose=False,
+        allow_writing_files=False,
+    )  # fmt: skip
+    model.fit(x, y, cat_features=text)
+    return _predicted(job, model, test), {}
+
+
+def realmlp(job: Job) -> TrialResult:
+    """RealMLP with the tuned defaults of pytabkit, which knows no time limit."""
+    from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
+
+    x, y, test = job.read()
+    kind = RealMLP_TD_Regressor if job.kind == "regression" else RealMLP_TD_Classifier
+    options: dict[str, Any] = {"device": "cpu", "random_state": 0}
+    if job.metric in ("roc_auc", "log_loss"):  # as its authors advise for metrics of probabilities
+        options |= {"use_ls": False, "val_metric_name": "cross_entropy"}
+    model = kind(**options, n_threads=len(os.sched_getaffinity(0))).fit(x, y)
+    return _predicted(job, model, test), {}
+
+
+def _with_categories(job: Job) -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
     x, y, test = job.read()
     for name in x.columns[[not pd.api.types.is_numeric_dtype(t) for t in x.dtypes]]:
         categories = pd.CategoricalDtype(x[name].dropna().unique())
         x[name], test[name] = x[name].astype(categories), test[name].astype(categories)
-    cores = len(os.sched_getaffinity(0))
-    options: dict[str, Any] = {"n_jobs": cores, "random_state": 0, "verbosity": -1}
+    return x, y, test
+
+
+def _predicted(job: Job, model: Any, test: pd.DataFrame) -> pd.DataFrame:
     if job.kind == "regression":
-        model = LGBMRegressor(**options).fit(x, y)
-        return pd.DataFrame({"prediction": model.predict(test)}), {}
-    model = LGBMClassifier(**options).fit(x, y)
-    return pd.DataFrame(model.predict_proba(test), columns=model.classes_), {}
+        return pd.DataFrame({"prediction": np.ravel(model.predict(test))})
+    return pd.DataFrame(model.predict_proba(test), columns=[str(each) for each in model.classes_])
 
 
 def optuna(job: Job) -> TrialResult:
@@ -236,21 +337,41 @@ def _validation(setting: _Setting, raw: Any) -> float:
     return -float(F.cross_entropy(raw, y))
 
 
-TOOLS = {"pawl": pawl, "optuna": optuna, "lightgbm": lightgbm}
+PARTS = {
+    "pawl-no-trees": ("--families", "nets,neighbors,linear"),
+    "pawl-no-blend": ("--ensemble", "none"),
+    "pawl-no-nets": ("--families", "trees,neighbors,linear"),
+}
+"""Pawl without a part of it."""
+TOOLS: dict[str, Callable[[Job], TrialResult]] = {
+    "pawl": pawl,
+    **dict.fromkeys(PARTS, pawl),
+    "optuna": optuna,
+    "lightgbm": lightgbm,
+    "lightgbm-tuned": tuned,
+    "catboost": catboost,
+    "realmlp": realmlp,
+}
 PACKAGES = {
     "pawl": ("pawl", "torch"),
     "optuna": ("optuna", "torch", "scikit-learn"),
     "lightgbm": ("lightgbm",),
+    "lightgbm-tuned": ("lightgbm", "optuna"),
+    "catboost": ("catboost",),
+    "realmlp": ("pytabkit", "torch"),
 }
 
 
 def main() -> None:
     """Runs one tool."""
-    name, folder, target, kind, metric, seconds = sys.argv[1:]
-    job = Job(Path(folder), target, kind, metric, float(seconds))
+    name, folder, target, kind, metric, seconds, column = sys.argv[1:]
+    job = Job(Path(folder), target, kind, metric, float(seconds), column, name)
     predicted, notes = TOOLS[name](job)
     predicted.to_csv(job.folder / "predictions.csv", index=False)
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES[name]}
+    versions = {
+        package: importlib.metadata.version(package)
+        for package in PACKAGES.get(name, PACKAGES["pawl"])
+    }
     (job.folder / "told.json").write_text(json.dumps({"notes": notes, "versions": versions}))
 
 
