@@ -1,4 +1,4 @@
-"""AutoGluon for `quality.py` and `tabular.py`, run by the Python of its own environment, without pawl."""
+"""AutoGluon for `quality.py` and `tabular.py`, run by the Python of its own environment."""
 
 from __future__ import annotations
 

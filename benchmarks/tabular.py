@@ -71,7 +71,7 @@ def mean_ranks(cells: Sequence[Cell], tools: Sequence[str]) -> dict[str, Any]:
 
 
 def relative(cells: Sequence[Cell], tool: str, other: str) -> dict[str, Any]:
-    """Returns how often a tool is better than another, split by split, and its error against the other's.
+    """Returns how often a tool is better than another, split by split, and the ratio of their errors.
 
     The error of an area under a curve is one less it; ratios are averaged by their logarithms.
     """
@@ -139,7 +139,8 @@ def summary(cells: Sequence[Cell], tools: Sequence[str]) -> dict[str, Any]:
             if cell.value is None
         ],
         "versions": {
-            tool: next(c.versions for c in reversed(cells) if c.tool == tool) for tool in there
+            tool: next((c.versions for c in cells if c.tool == tool and c.versions), {})
+            for tool in there
         },
     }
 
