@@ -72,8 +72,9 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
         assert isinstance(fresh, Deployed)
         members.append(fresh)
     pipeline: Pipeline = members[0]
-    if len(members) > 1:
-        pipeline = Averaged(members, shares)
+    tempers = "temperature" in tensors
+    if len(members) > 1 or tempers:
+        pipeline = Averaged(members, shares, 1.0 if tempers else None)
     _assign(pipeline, tensors)
     _check(pipeline, graph, schema)
     return pipeline

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from pawl.ensembling.calibrating import calibrated
 from pawl.ensembling.combiners import COMBINERS
 from pawl.ensembling.out_of_fold import OutOfFold
 from pawl.evidence import Arm, Blend, Pairs, Single
@@ -44,7 +45,7 @@ def candidates(
 
 
 def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
-    """Returns the blend of at most so many recipes that scores best out of fold."""
+    """Returns the blend of at most so many recipes that scores best out of fold, calibrated."""
     names = list(COMBINERS) if ensemble == "auto" else [ensemble]
     count = min(len(found.recipes), _entrants(found.targets.shape[1]))
     predictions = found.predictions[:count]
@@ -57,12 +58,11 @@ def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
             if weight >= _LEAST_SHARE
         ]
         arm = _arm(chosen)
-        parts = [predictions[found.recipes.index(recipe)] for recipe, _ in chosen]
-        value = float(found.score(arm.combined(parts)))
+        value = float(found.score(found.of_arm(arm)))
         if best is None or value > best[0]:
             best = value, arm
     assert best is not None
-    return best[1]
+    return calibrated(found, best[1])
 
 
 def _arm(chosen: Sequence[tuple[Recipe, float]]) -> Arm:

@@ -6,12 +6,12 @@ Shape legend: `M` models, `F` passes over the folds, `R` rows, `P` the shape of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pawl.evidence import Pairs, Single
+from pawl.evidence import Arm, Pairs, Single
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
 
@@ -72,6 +72,17 @@ class OutOfFold:
         order = values.argsort(descending=True, stable=True).tolist()
         ordered = tuple(whole.recipes[i] for i in order)
         return cls(ordered, predictions[order], targets, racing)
+
+    def at(self, places: slice) -> OutOfFold:
+        """Returns those of some of the rows of each pass."""
+        return replace(
+            self, predictions=self.predictions[:, :, places], targets=self.targets[:, places]
+        )
+
+    def of_arm(self, arm: Arm) -> Tensor:
+        """Returns what an arm of these recipes predicts, `[F, R, *P]`."""
+        each = [training.recipe for training in arm.trainings]
+        return arm.combined([self.predictions[self.recipes.index(recipe)] for recipe in each])
 
     def score(self, predictions: Tensor) -> Tensor:
         """Returns the metric of predictions `[..., F, R, *P]`, larger is better, `[...]`.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import tomli_w
 from torch import Tensor
 
+from pawl.models import tempered
 from pawl.recipe import Recipe
 from pawl.training.trained import Trained, blended
 
@@ -94,6 +95,8 @@ class Blend:
     Attributes:
         recipes: At least one.
         weights: Of each, positive; they count relative to their sum. Equal by default.
+        temperature: What the mean of probabilities of classes is tempered by, `softmax(log p / T)`; 1
+            for nothing.
 
     Example:
         >>> import torch
@@ -109,6 +112,7 @@ class Blend:
 
     recipes: tuple[Recipe, ...]
     weights: tuple[float, ...] = ()
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.recipes:
@@ -128,8 +132,9 @@ class Blend:
 
     @property
     def id(self) -> str:
-        """Depends on recipes and shares."""
+        """Depends on recipes, shares and temperature."""
         parts = [f"{r.id} {share:.6f}" for r, share in zip(self.recipes, self.shares, strict=True)]
+        parts += [] if self.temperature == 1.0 else [f"temperature {self.temperature:.6f}"]
         return f"blend {hashlib.sha256(' + '.join(parts).encode()).hexdigest()[:12]}"
 
     @property
@@ -138,21 +143,28 @@ class Blend:
         return tuple(Training(recipe) for recipe in self.recipes)
 
     def combined(self, predictions: Sequence[Tensor]) -> Tensor:
-        """Returns the weighted mean."""
+        """Returns the weighted mean, tempered."""
         first, *others = (p * w for p, w in zip(predictions, self.shares, strict=True))
         total = first
         for each in others:
             total = total + each
-        return total
+        return total if self.temperature == 1.0 else tempered(total, self.temperature)
 
     def predictor(self, models: Sequence[Trained]) -> Trained:
-        """Returns the models as one that predicts their weighted mean."""
-        return blended(models, self.shares)
+        """Returns the models as one that predicts their weighted mean, tempered."""
+        return blended(models, self.shares, None if self.temperature == 1.0 else self.temperature)
+
+    @property
+    def untempered(self) -> Arm:
+        """The same without a temperature."""
+        return Single(self.recipes[0]) if len(self.recipes) == 1 else replace(self, temperature=1.0)
 
     def without(self, recipe: Recipe) -> Arm:
-        """Returns the blend of the others, with the weights that they have."""
+        """Returns the blend of the others, with the weights and the temperature that they have."""
         left = [(r, w) for r, w in zip(self.recipes, self.shares, strict=True) if r != recipe]
-        return Single(left[0][0]) if len(left) == 1 else Blend(*map(tuple, zip(*left, strict=True)))
+        recipes, weights = zip(*left, strict=True)
+        blend = Blend(recipes, weights, self.temperature)
+        return blend.untempered if self.temperature == 1.0 else blend
 
 
 def lead(arm: Arm) -> Recipe:
@@ -164,14 +176,19 @@ def lead(arm: Arm) -> Recipe:
 
 
 def to_dict(arm: Arm) -> dict[str, Any]:
-    """Returns an arm's recipe as tables, or of a blend a list of them with their shares, `member`."""
+    """Returns an arm's recipe as tables, or of a blend a list of them with their shares, `member`.
+
+    A blend that is tempered has its `temperature` in front.
+    """
     if not isinstance(arm, Blend):
         return lead(arm).to_dict()
+    tempered_ = {} if arm.temperature == 1.0 else {"temperature": arm.temperature}
     return {
+        **tempered_,
         "member": [
             {"share": round(share, 6), "recipe": recipe.to_dict()}
             for recipe, share in zip(arm.recipes, arm.shares, strict=True)
-        ]
+        ],
     }
 
 
@@ -180,7 +197,8 @@ def from_dict(tables: Mapping[str, Any]) -> Arm:
     if "member" not in tables:
         return Single(Recipe.from_dict(tables))
     recipes = tuple(Recipe.from_dict(each["recipe"]) for each in tables["member"])
-    return Blend(recipes, tuple(float(each["share"]) for each in tables["member"]))
+    shares = tuple(float(each["share"]) for each in tables["member"])
+    return Blend(recipes, shares, float(tables.get("temperature", 1.0)))
 
 
 def to_toml(arm: Arm) -> str:

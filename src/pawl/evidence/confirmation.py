@@ -74,6 +74,7 @@ class Confirmation:
         pairs: The trainings; the first ones' models are kept.
         members: Of a blend: what each of its recipes adds, the blend with it against the blend without.
             Not corrected for their number: they describe, and claim nothing.
+        calibration: Of a blend that is tempered: it against itself without; described likewise.
     """
 
     delivered: Arm
@@ -90,6 +91,7 @@ class Confirmation:
     to_settle: float | None = None
     pairs: Pairs | None = None
     members: tuple[tuple[Recipe, Comparison], ...] = ()
+    calibration: Comparison | None = None
 
 
 def confirm(
@@ -178,12 +180,13 @@ def confirm(
         to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
         pairs=pairs,
         members=_members(pairs, arm),
+        calibration=_calibration(pairs, arm),
     )
 
 
 def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
     """Returns what each recipe of a blend adds to the others; nothing is trained for it."""
-    if not isinstance(arm, Blend):
+    if not isinstance(arm, Blend) or len(arm.recipes) == 1:
         return ()
     there = sorted(pairs.of(arm))
     found = []
@@ -192,6 +195,15 @@ def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
         pairs.run("confirm/members", {"without": without}, there)
         found.append((recipe, pairs.compare(arm, without)))
     return tuple(found)
+
+
+def _calibration(pairs: Pairs, arm: Arm) -> Comparison | None:
+    """Returns what a blend's temperature is worth; nothing is trained for it."""
+    if not isinstance(arm, Blend) or arm.temperature == 1.0:
+        return None
+    there, plain = sorted(pairs.of(arm)), arm.untempered
+    pairs.run("confirm/calibration", {"untempered": plain}, there)
+    return pairs.compare(arm, plain)
 
 
 def _unproven(candidate: Recipe, changes: Sequence[Change], reason: str) -> list[Verdict]:

@@ -1,7 +1,7 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
 from pawl.models.build import Adapter, Builder, ModelBuilder
-from pawl.models.deployed import Averaged, Deployed, Pipeline
+from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.layers import InputScale, Parametric, Periodic, PiecewiseLinear, flat
@@ -64,5 +64,6 @@ __all__ = [
     "outputs",
     "predicting",
     "predicts_several_times",
+    "tempered",
     "to_onnx",
 ]

@@ -39,16 +39,36 @@ class Deployed(nn.Module):
         return found * self.get_buffer("target_std") + self.get_buffer("target_mean")
 
 
+LEAST_PROBABILITY = 1e-12
+"""Probabilities below it count as it, where logarithms are taken."""
+
+
+def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:
+    """Returns `softmax(log p / T)` of probabilities of classes `[..., C]`: above 1 less sure ones."""
+    return (probabilities.clamp_min(LEAST_PROBABILITY).log() / temperature).softmax(-1)
+
+
 class Averaged(nn.Module):
     """Several pipelines of one task; predicts the mean of their predictions.
 
     Args:
         members: At least one.
         shares: Of each, summing to one; equal by default.
+        temperature: What the mean, of probabilities, is tempered by; `None` for nothing.
     """
 
-    def __init__(self, members: Sequence[Deployed], shares: Sequence[float] = ()) -> None:
+    temperature: Tensor | None
+
+    def __init__(
+        self,
+        members: Sequence[Deployed],
+        shares: Sequence[float] = (),
+        temperature: float | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer(
+            "temperature", None if temperature is None else torch.tensor(temperature)
+        )
         self.names = members[0].names
         self.members = nn.ModuleList(members)
         self.shares = tuple(shares) if len(set(shares)) > 1 else ()
@@ -57,11 +77,11 @@ class Averaged(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """Maps raw inputs, in the schema's order, to predictions."""
         each = torch.stack([member(*tensors) for member in self.members])
-        if not self.shares:
-            return each.mean(0)
-        shares = torch.tensor(self.shares, device=each.device)
-        mean: Tensor = torch.tensordot(shares, each, dims=1)
-        return mean
+        if self.shares:
+            mean = torch.tensordot(torch.tensor(self.shares, device=each.device), each, dims=1)
+        else:
+            mean = each.mean(0)
+        return mean if self.temperature is None else tempered(mean, self.temperature)
 
 
 Pipeline = Deployed | Averaged

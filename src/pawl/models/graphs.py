@@ -46,7 +46,9 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
         for key, member in zip(keys, members, strict=True)
     ]
     shares = model.shares or [1.0 / len(parts)] * len(parts)
-    return bytes(with_trees(joined(parts, shares, OUTPUT)).SerializeToString())
+    temperature = None if model.temperature is None else float(model.temperature)
+    whole = joined(parts, shares, OUTPUT, temperature)
+    return bytes(with_trees(whole).SerializeToString())
 
 
 def _written(model: onnx.ModelProto) -> bytes:

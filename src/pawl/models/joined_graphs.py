@@ -11,6 +11,8 @@ import onnx
 from onnx import compose, helper, numpy_helper
 from torch import Tensor, nn
 
+from pawl.models.deployed import LEAST_PROBABILITY
+
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -107,7 +109,10 @@ def with_tensors(model: onnx.ModelProto, tensors: Mapping[str, Tensor]) -> onnx.
 
 
 def joined(
-    parts: Sequence[onnx.ModelProto], shares: Sequence[float], output: str
+    parts: Sequence[onnx.ModelProto],
+    shares: Sequence[float],
+    output: str,
+    temperature: float | None = None,
 ) -> onnx.ModelProto:
     """Returns graphs of the same inputs as one whose output is the weighted sum of theirs.
 
@@ -115,6 +120,7 @@ def joined(
         parts: At least one; each has one output.
         shares: Of each.
         output: The name of the output of each, and of the sum.
+        temperature: What the sum, of probabilities, is tempered by; `None` for nothing.
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(parts[0])
@@ -136,7 +142,21 @@ def joined(
         terms.append(term)
         known = {(o.domain, o.version) for o in whole.opset_import}
         whole.opset_import.extend(o for o in own.opset_import if (o.domain, o.version) not in known)
-    whole.graph.node.append(helper.make_node("Sum", terms, [output]))
+    if temperature is None:
+        whole.graph.node.append(helper.make_node("Sum", terms, [output]))
+        return whole
+    for name, value in (("least", LEAST_PROBABILITY), ("temperature", temperature)):
+        constant = numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        whole.graph.initializer.append(constant)
+    whole.graph.node.extend(
+        [
+            helper.make_node("Sum", terms, ["sum"]),
+            helper.make_node("Max", ["sum", "least"], ["clamped"]),
+            helper.make_node("Log", ["clamped"], ["logarithm"]),
+            helper.make_node("Div", ["logarithm", "temperature"], ["tempered"]),
+            helper.make_node("Softmax", ["tempered"], [output], axis=-1),
+        ]
+    )
     return whole
 
 

@@ -147,15 +147,21 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     return Trained((part_of(member),), model)
 
 
-def blended(each: Sequence[Trained], shares: Sequence[float] = ()) -> Trained:
+def blended(
+    each: Sequence[Trained], shares: Sequence[float] = (), temperature: float | None = None
+) -> Trained:
     """Returns trained models as one that predicts the mean of their predictions.
 
     Args:
-        each: At least one; those that are several themselves are taken apart.
+        each: At least one; those that are several themselves are taken apart. If they are tempered, all
+            alike, so is the mean of what they are made of.
         shares: Of each, summing to one; equal by default.
+        temperature: What the mean is tempered by; `None` for nothing more.
     """
-    if len(each) == 1:
+    if len(each) == 1 and temperature is None:
         return each[0]
+    own = each[0].model.temperature if isinstance(each[0].model, Averaged) else None
+    temperature = float(own) if temperature is None and own is not None else temperature
     shares = shares or [1.0 / len(each)] * len(each)
     parts, members = [], []
     for one, share in zip(each, shares, strict=True):
@@ -163,7 +169,8 @@ def blended(each: Sequence[Trained], shares: Sequence[float] = ()) -> Trained:
         several = one.model.members if isinstance(one.model, Averaged) else [one.model]
         members += [member for member in several if isinstance(member, Deployed)]
     equal = len({part.share for part in parts}) == 1
-    return Trained(tuple(parts), Averaged(members, () if equal else [p.share for p in parts]))
+    unlike = () if equal else [part.share for part in parts]
+    return Trained(tuple(parts), Averaged(members, unlike, temperature))
 
 
 def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:

@@ -26,10 +26,16 @@ class MemberSummary(Content):
 
 
 class Ensemble(Content):
-    """A blend that was compared, largest shares first; `delivered` says whether the bundle holds it."""
+    """A blend that was compared, largest shares first; `delivered` says whether the bundle holds it.
+
+    Its probabilities are tempered by `temperature`, 1 for not at all; `calibration` is it against itself
+    without.
+    """
 
     delivered: bool
     members: list[MemberSummary]
+    temperature: float = 1.0
+    calibration: Effect | None = None
 
 
 def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
@@ -49,7 +55,28 @@ def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
         name = _name(recipe)
         members.append(MemberSummary(name=name, recipe=described, share=share, effect=effect))
     members.sort(key=lambda member: -member.share)
-    return Ensemble(delivered=confirmation.delivered == blend, members=members)
+    worth = confirmation.calibration
+    return Ensemble(
+        delivered=confirmation.delivered == blend,
+        members=members,
+        temperature=blend.temperature,
+        calibration=effect_of(worth) if worth is not None and worth.n else None,
+    )
+
+
+def _tempered(content: Ensemble, metric: str) -> str:
+    """Returns what is said of the temperature, if there is one."""
+    if content.temperature == 1.0:
+        return ""
+    less = "less" if content.temperature > 1.0 else "more"
+    said = (
+        f" So was the temperature {content.temperature:.3g} of its probabilities, which are {less} sure "
+        "by it"
+    )
+    if content.calibration is None:
+        return f"{said}."
+    effect, interval, *_ = effect_cells(content.calibration)
+    return f"{said} ({metric} {effect}, 95% interval {interval}, against itself without)."
 
 
 def _name(recipe: Recipe) -> str:
@@ -89,11 +116,14 @@ def section(content: Ensemble, summary: Summary) -> Section:
             )
         )
     rows = [(humanize(clean(m.name)), percent(m.share), clean(m.recipe)) for m in content.members]
+    count = len(content.members)
+    what = f"a blend of {count} recipes: the weighted mean of what they predict. "
+    if count == 1:
+        what = "one recipe, whose probabilities are tempered. "
     return Section(
-        title="Many models as one",
-        lead=f"{held} a blend of {len(content.members)} recipes: the weighted mean of what they "
-        "predict. Weights were chosen by out-of-fold predictions of rows that the claim does not "
-        "rest on.",
+        title="Many models as one" if count > 1 else "Calibration",
+        lead=f"{held} {what}Weights were chosen by out-of-fold predictions of rows that the claim does "
+        f"not rest on.{_tempered(content, metric)}",
         figures=figures,
         tables=[Table(heads=("Member", "Share", "Recipe, against the baseline"), rows=rows)],
     )
