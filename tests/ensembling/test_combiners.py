@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from torch import Tensor
 
-from pawl.ensembling import COMBINERS, Combiner, greedy, mean
-from pawl.ensembling.combiners import Score
+from pawl.ensembling import COMBINERS, Combiner, greedy, linear, mean
+from pawl.ensembling.combiners import Loss, Score
 
 
 def scored(truth: Tensor) -> Score:
     """Returns minus the squared error, the mean over passes and rows."""
     return lambda p: -((p - truth) ** 2).double().mean((-1, -2))
+
+
+def lost(truth: Tensor) -> Loss:
+    """Returns the squared error of predictions `[F, R]`."""
+    return lambda p: ((p - truth) ** 2).mean()
 
 
 def made(models: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -37,7 +42,7 @@ def test_weights_are_shares_of_few_models_and_no_worse_than_the_best(
 ) -> None:
     predictions, truth = made(models, rows, seed)
     score = scored(truth)
-    weights = combiner(predictions, score, most)
+    weights = combiner(predictions, score, lost(truth), most)
     assert weights.shape == (models,)
     assert float(weights.sum()) == pytest.approx(1.0)
     assert bool((weights >= 0).all())
@@ -45,12 +50,13 @@ def test_weights_are_shares_of_few_models_and_no_worse_than_the_best(
     blend = torch.tensordot(weights.double(), predictions, dims=1)
     best = float(score(predictions).max())
     assert float(score(blend)) >= best - 1e-5 * abs(best)
-    assert torch.equal(weights, combiner(predictions, score, most))
+    assert torch.equal(weights, combiner(predictions, score, lost(truth), most))
 
 
-def test_greedy_comes_near_the_best_weights_there_are() -> None:
+@pytest.mark.parametrize("combiner", [greedy, linear])
+def test_the_best_weights_there_are_come_near(combiner: Combiner) -> None:
     predictions, truth = made(5, 400, seed=3)
-    weights = greedy(predictions, scored(truth), 5).double()
+    weights = combiner(predictions, scored(truth), lost(truth), 5).double()
     one = 1e4 * np.ones((1, 5))  # weights that sum to one
     exact, _ = nnls(np.vstack([predictions[:, 0].T.numpy(), one]), np.append(truth.numpy(), 1e4))
     mine = float(((torch.tensordot(weights, predictions, dims=1) - truth) ** 2).mean())
@@ -61,13 +67,14 @@ def test_greedy_comes_near_the_best_weights_there_are() -> None:
 def test_a_model_that_predicts_nonsense_gets_no_weight() -> None:
     predictions, truth = made(3, 50, seed=1)
     predictions[1] = torch.nan
-    for combiner in (greedy, mean):
-        weights = combiner(predictions, scored(truth), 3)
+    for combiner in (greedy, mean, linear):
+        weights = combiner(predictions, scored(truth), lost(truth), 3)
         assert float(weights[1]) == 0.0 or combiner is mean
         assert bool(weights.isfinite().all())
 
 
 def test_equal_models_share_nothing() -> None:
     predictions = torch.ones(4, 1, 10)
-    assert greedy(predictions, scored(torch.zeros(10)), 4).tolist() == [1.0, 0.0, 0.0, 0.0]
-    assert mean(predictions, scored(torch.zeros(10)), 4).tolist() == [1.0, 0.0, 0.0, 0.0]
+    for combiner in (greedy, mean):
+        weights = combiner(predictions, scored(torch.zeros(10)), lost(torch.zeros(10)), 4)
+        assert weights.tolist() == [1.0, 0.0, 0.0, 0.0]

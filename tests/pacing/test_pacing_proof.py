@@ -15,7 +15,7 @@ from problems import problem
 from pawl.evidence import LOOKS, Single
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.pacing import Pace, finalists, plan_confirmation
+from pawl.pacing import Pace, RacePlan, finalists, plan_confirmation
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, starts
 
@@ -50,7 +50,7 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
     candidate = starts(start, session.facts)[0]
     before: tuple[int, ...] = ()
     for count in (4, 20, 100):
-        racers, pairs = finalists(session, pace(None, count), trials(count), entrants)
+        racers, pairs, _ = finalists(session, pace(None, count), trials(count), entrants)
         assert racers >= 2
         assert pairs >= 2
         planned = plan_confirmation(session, pace(None, count), start, Single(candidate))
@@ -77,7 +77,7 @@ def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make
     sizes = []
     for trainings in (10_000, 500, 200, 100, 50, 3):
         per_trial = BUDGET / trainings
-        count, pairs = finalists(session, pace(per_trial), [], entrants)
+        count, pairs, _ = finalists(session, pace(per_trial), [], entrants)
         assert count == 1 or (count + 1) * pairs * per_trial < 0.7 * BUDGET  # the race fits
         sizes.append((count, pairs))
     assert sizes == sorted(sizes, reverse=True)
@@ -93,12 +93,33 @@ def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> 
     for slower in (1.0, 1.6, 3.0, 30.0):
         seen = [trial_of(recipe, slower * per_trial, rows) for recipe in entrants(16)]
         races[slower] = finalists(session, pace(per_trial), seen, entrants)
-        count, pairs = races[slower]
+        count, pairs, _ = races[slower]
         assert count * pairs * slower * per_trial < 0.5 * BUDGET
     assert races[1.6] == finalists(session, pace(per_trial), [], entrants)  # what else is assumed
     assert list(races.values()) == sorted(races.values(), reverse=True)
-    assert races[1.0] > races[1.6] > races[3.0] > races[30.0] == (1, 0)
-    assert finalists(session, pace(per_trial), [], lambda _: entrants(1)) == (1, 0)
+    assert races[1.0] > races[1.6] > races[3.0] > races[30.0] == RacePlan(1, 0)
+    assert finalists(session, pace(per_trial), [], lambda _: entrants(1)) == RacePlan(1, 0)
+
+
+def test_slow_recipes_are_left_out_before_a_blend_is(make: Make) -> None:
+    session = make(BUDGET)
+    per_trial = BUDGET / 300
+    rows = 2 * int(0.92 * len(session.problem.targets))
+    slow = {1: 20.0, 4: 12.0}
+    seen = [
+        trial_of(recipe, slow.get(place, 0.5) * per_trial, rows)
+        for place, recipe in enumerate(entrants(16))
+    ]
+    assert (
+        finalists(session, pace(per_trial), seen, entrants)[1] < 5
+    )  # a recipe alone is raced, all can
+    found = finalists(session, pace(per_trial), seen, entrants, blended=0.4)
+    assert found.pairs == 5
+    chosen = entrants(found.count)
+    assert found.slow
+    assert set(found.slow) <= {chosen[place].id for place in slow}
+    kept = [recipe for recipe in chosen if recipe.id not in found.slow]
+    assert len(kept) >= 3
 
 
 def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None:

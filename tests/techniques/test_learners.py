@@ -253,6 +253,30 @@ def test_boosting_stops_by_the_rows_for_it() -> None:
     assert len(stopped.model.body.core.roots) < len(whole.model.body.core.roots) == 500  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "catboost"])
+def test_what_stopped_learns_from_those_rows_as_well_where_others_judge(name: str) -> None:
+    task = problem("table")
+    one = member(Recipe.of(**{name: {"rounds": 300, "patience": 5}}), 1)
+    first, plain_ = fit_member(task, one)
+    again, refitted = fit_member(task, one, refit=True)
+    trees, more = (each.model.body.core for each in (plain_, refitted))  # type: ignore[union-attr]
+    assert len(trees.roots) == len(more.roots) < 300
+    assert first.score == again.score  # known before these rows were learned from
+    rows = task.examples.take(one.valid)
+    right = [
+        float(each.predict(rows, CPU).gather(1, task.targets[one.valid].unsqueeze(1)).log().mean())
+        for each in (plain_, refitted)
+    ]
+    assert right[1] > right[0]
+    both = FitRows("binary", {"x": torch.zeros(3)}, torch.zeros(3), torch.tensor([1.0, 2.0, 3.0]),
+                   ({"x": torch.ones(2)}, torch.ones(2))).joined()  # fmt: skip
+    assert both.stopping is None
+    assert both.weights is not None
+    assert both.weights.tolist() == [1.0, 2.0, 3.0, 2.0, 2.0]
+    assert both.targets.tolist() == both.inputs["x"].tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]
+    assert both.joined() is both
+
+
 def test_a_class_without_training_rows_is_unlikely_and_no_error() -> None:
     task = problem("codes")
     rows = (task.targets != 1).nonzero().flatten()

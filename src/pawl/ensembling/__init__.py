@@ -1,7 +1,7 @@
 """Many models as one: learners beside networks, and blends of what raced."""
 
 from pawl.ensembling.blends import candidates
-from pawl.ensembling.combiners import COMBINERS, Combiner, greedy, mean
+from pawl.ensembling.combiners import COMBINERS, Combiner, greedy, linear, mean
 from pawl.ensembling.learners import (
     NETS,
     check_families,
@@ -21,6 +21,7 @@ __all__ = [
     "families",
     "fitting_learners",
     "greedy",
+    "linear",
     "mean",
     "try_learners",
 ]

@@ -47,22 +47,27 @@ def candidates(
 def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
     """Returns the blend of at most so many recipes that scores best out of fold, calibrated."""
     names = list(COMBINERS) if ensemble == "auto" else [ensemble]
-    count = min(len(found.recipes), _entrants(found.targets.shape[1]))
-    predictions = found.predictions[:count]
-    best: tuple[float, Arm] | None = None
-    for name in names:
-        weights = COMBINERS[name](predictions, found.score, size)
-        chosen = [
+    arms = [blend_of(found, name, size) for name in names]
+    return calibrated(found, max(arms, key=lambda arm: float(found.score(found.of_arm(arm)))))
+
+
+def blend_of(found: OutOfFold, combiner: str, most: int) -> Arm:
+    """Returns the blend that a combiner makes of out-of-fold predictions.
+
+    Args:
+        found: The predictions.
+        combiner: Its name, one of `COMBINERS`.
+        most: Most recipes of the blend; of few rows few may enter at all.
+    """
+    predictions = found.predictions[: _entrants(found.targets.shape[1])]
+    weights = COMBINERS[combiner](predictions, found.score, found.loss, most)
+    return _arm(
+        [
             (recipe, float(weight))
             for recipe, weight in zip(found.recipes, weights, strict=False)
             if weight >= _LEAST_SHARE
         ]
-        arm = _arm(chosen)
-        value = float(found.score(found.of_arm(arm)))
-        if best is None or value > best[0]:
-            best = value, arm
-    assert best is not None
-    return calibrated(found, best[1])
+    )
 
 
 def _arm(chosen: Sequence[tuple[Recipe, float]]) -> Arm:

@@ -14,8 +14,11 @@ from torch import Tensor
 
 Score = Callable[[Tensor], Tensor]
 """Of predictions `[..., F, R, *P]`, larger is better, `[...]`; NaN where there is none."""
+Loss = Callable[[Tensor], Tensor]
+"""Of predictions `[F, R, *P]`, smaller is better, `[]`; it has gradients, and is convex in them."""
 
 _ROUNDS = 25
+_STEPS, _RATE, _NOTHING = 400, 1.0, 1e-3
 _DIGITS = 6
 """Scores that agree in so many digits are equal: what is in already stays."""
 
@@ -23,17 +26,18 @@ _DIGITS = 6
 class Combiner(Protocol):
     """Chooses weights."""
 
-    def __call__(self, predictions: Tensor, score: Score, most: int, /) -> Tensor:
+    def __call__(self, predictions: Tensor, score: Score, loss: Loss, most: int, /) -> Tensor:
         """Returns weights `[M]`, none below 0, summing to one.
 
         Args:
             predictions: `[M, F, R, *P]`, the best model first.
             score: What is to become large.
+            loss: What the kind of task is trained by, for those that need gradients.
             most: Most models with a weight.
         """
 
 
-def greedy(predictions: Tensor, score: Score, most: int) -> Tensor:
+def greedy(predictions: Tensor, score: Score, loss: Loss, most: int) -> Tensor:
     """Adds models one at a time, each as often as it helps; the best prefix of the series counts.
 
     Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004: from nothing, with
@@ -45,9 +49,10 @@ def greedy(predictions: Tensor, score: Score, most: int) -> Tensor:
         >>> truth = torch.tensor([0.0, 1.0, 2.0, 3.0])
         >>> errors = torch.tensor([[0.4, -0.4, 0.4, -0.4], [-0.5, 0.5, -0.5, 0.5], [2.0, 2.0, 2.0, 2.0]])
         >>> score = lambda p: -((p - truth) ** 2).mean((-1, -2))
-        >>> greedy((truth + errors).unsqueeze(1), score, most=3)
+        >>> greedy((truth + errors).unsqueeze(1), score, lambda p: -score(p), most=3)
         tensor([0.5556, 0.4444, 0.0000])
     """
+    del loss
     count = len(predictions)
     times = torch.zeros(count, dtype=torch.int64)
     total = torch.zeros_like(predictions[0], dtype=torch.float64)
@@ -71,8 +76,9 @@ def greedy(predictions: Tensor, score: Score, most: int) -> Tensor:
     return chosen.float() / chosen.sum()
 
 
-def mean(predictions: Tensor, score: Score, most: int) -> Tensor:
+def mean(predictions: Tensor, score: Score, loss: Loss, most: int) -> Tensor:
     """Weighs the best models equally: as many as score best, the first ones first."""
+    del loss
     found = []
     for count in range(1, min(most, len(predictions)) + 1):
         value = float(score(predictions[:count].double().mean(0)))
@@ -81,6 +87,47 @@ def mean(predictions: Tensor, score: Score, most: int) -> Tensor:
     weights = torch.zeros(len(predictions))
     weights[:count] = 1.0 / count
     return weights
+
+
+def linear(predictions: Tensor, score: Score, loss: Loss, most: int) -> Tensor:
+    """Takes the weights with the least loss: stacking with a linear model, whose weights are shares.
+
+    Breiman, Stacked Regressions, Machine Learning 1996: none below 0, as is best there, and here of one
+    sum, by exponentiated gradients. Weights below the largest `most` are dropped, and the others found
+    anew. If the metric prefers the best model alone, it gets all.
+    """
+    kept = torch.arange(len(predictions))
+    usable = predictions.flatten(1).isfinite().all(1)
+    kept = kept[usable]
+    if not len(kept):
+        return torch.eye(len(predictions))[0]
+    best = int(kept[0])
+    found = _least(predictions[kept], loss)
+    if len(kept) > most:
+        kept = kept[found.argsort(descending=True, stable=True)[:most].sort().values]
+        found = _least(predictions[kept], loss)
+    blend = score(torch.tensordot(found, predictions[kept].double(), dims=1))
+    weights = torch.zeros(len(predictions))
+    if bool(blend >= score(predictions[best].double())):
+        weights[kept] = found.float()
+    else:
+        weights[best] = 1.0
+    return weights / weights.sum()
+
+
+def _least(predictions: Tensor, loss: Loss) -> Tensor:
+    """Returns shares with nearly the least loss, `[M]` float64; those next to nothing are nothing."""
+    each = predictions.double()
+    logarithms = torch.zeros(len(each), dtype=torch.float64)
+    scale = float(loss(each.mean(0)).abs().clamp_min(1e-12))
+    for _ in range(_STEPS):
+        shares = logarithms.softmax(0).requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(torch.tensordot(shares, each, dims=1)), shares)
+        logarithms = logarithms - _RATE * gradient / scale
+        logarithms = logarithms - logarithms.max()
+    shares = logarithms.softmax(0).detach()
+    shares = torch.where(shares < _NOTHING, 0.0, shares)
+    return shares / shares.sum()
 
 
 def _best(scores: Tensor, times: Tensor) -> int | None:
@@ -96,5 +143,5 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-COMBINERS: Mapping[str, Combiner] = {"greedy": greedy, "mean": mean}
+COMBINERS: Mapping[str, Combiner] = {"greedy": greedy, "mean": mean, "linear": linear}
 """By the name that `--ensemble` takes."""

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from pawl.evidence import Arm, Pairs, Single
+from pawl.kinds import KINDS
+from pawl.kinds.kind import NOTHING
+from pawl.models.deployed import LEAST_PROBABILITY
 from pawl.recipe import Recipe
 from pawl.training.metrics import score
 
@@ -83,6 +86,24 @@ class OutOfFold:
         """Returns what an arm of these recipes predicts, `[F, R, *P]`."""
         each = [training.recipe for training in arm.trainings]
         return arm.combined([self.predictions[self.recipes.index(recipe)] for recipe in each])
+
+    def loss(self, predictions: Tensor) -> Tensor:
+        """Returns the loss that predictions `[F, R, *P]` have as probabilities, or as values, `[]`.
+
+        The logarithmic loss of classes and labels; squares in units of the targets' deviation.
+        """
+        kind = KINDS[self.pairs.session.problem.schema.kind]
+        if not kind.has_classes:
+            scale = self.targets.double().flatten(0, 1).std(0, correction=0).clamp_min(1e-12)
+            return ((predictions - self.targets) / scale).square().mean()
+        likely = predictions.clamp(LEAST_PROBABILITY, 1.0)
+        if kind.exclusive:
+            right = likely.gather(-1, self.targets.unsqueeze(-1).clamp_min(0)).squeeze(-1)
+            there = self.targets != NOTHING
+            return -(right.log() * there).sum() / there.sum()
+        there = (self.targets > 0.5).to(predictions.dtype)
+        absent = (1.0 - likely).clamp_min(LEAST_PROBABILITY)
+        return -(there * likely.log() + (1.0 - there) * absent.log()).mean()
 
     def score(self, predictions: Tensor) -> Tensor:
         """Returns the metric of predictions `[..., F, R, *P]`, larger is better, `[...]`.

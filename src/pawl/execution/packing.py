@@ -220,7 +220,8 @@ def _train_pack(
 
 def _fitted(problem: Problem, job: Job, examples: Examples, heartbeat: Heartbeat) -> Result:
     """Trains a job whose recipe fits in one go."""
-    outcome, trained = fit_member(problem, job.member, heartbeat)
+    refit = job.keep or job.judge is not None
+    outcome, trained = fit_member(problem, job.member, heartbeat, refit=refit)
     predictions = None
     if job.judge is not None:
         rows = examples.take(job.judge.to(problem.device))

@@ -14,12 +14,13 @@ from pawl.pacing.proof import (
     plan_confirmation,
     seeds,
 )
-from pawl.pacing.racing import finalists
+from pawl.pacing.racing import RacePlan, finalists
 from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
 
 __all__ = [
     "ConfirmationPlan",
     "Pace",
+    "RacePlan",
     "affordable",
     "comparable",
     "copies",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
@@ -19,11 +20,27 @@ from pawl.recipe import Recipe
 RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
+_REFITTED = 1.9
+"""How much longer a learner takes that is fitted anew, as it is not in its first try."""
 _PAIRS_FIRST, _PAIRS_OF_BLENDS = 10, 5
 """That a race leaves time for: of a recipe, and of a blend, which differs more from the baseline."""
 
 Entrants = Callable[[int], Sequence[Recipe]]
 """The recipes that race when so many places are given."""
+
+
+class RacePlan(NamedTuple):
+    """Who races.
+
+    Attributes:
+        count: Places, as `Entrants` is asked; 1 for no race.
+        pairs: Pairs of each.
+        slow: Identifiers of recipes that would take a place and are left out for the time they take.
+    """
+
+    count: int
+    pairs: int
+    slow: tuple[str, ...] = ()
 
 
 def finalists(
@@ -33,11 +50,12 @@ def finalists(
     entrants: Entrants,
     *,
     blended: float = 0.0,
-) -> tuple[int, int]:
+) -> RacePlan:
     """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
 
     On few rows a validation score says little, and trainings are cheap: many recipes race then. The
-    race takes a share of the time left, and leaves enough for a confirmation of whichever wins.
+    race takes a share of the time left, and leaves enough for a confirmation of whichever wins. Where no
+    race of all fits that could be blended, the slowest are left out, before fewer pairs are.
 
     Args:
         session: The campaign's.
@@ -47,22 +65,31 @@ def finalists(
         blended: Which share of their time a model of a blend of them is planned to take.
     """
     if pace_.seconds_per_trial is None:
-        return (3, 3) if (pace_.search.trials or 0) >= FEW_TRIALS else (2, 2)
-    known = seconds_of_recipes(session, trials)
-    for count, pairs in _RACES:
-        recipes = entrants(count)
-        each = [known(recipe) or pace_.seconds_per_trial * SLOWER_FINAL for recipe in recipes]
-        if len(each) < 2:
-            continue
+        few = (pace_.search.trials or 0) < FEW_TRIALS
+        return RacePlan(2, 2) if few else RacePlan(3, 3)
+    base, known = pace_.seconds_per_trial, seconds_of_recipes(session, trials)
+
+    def cost(recipe: Recipe) -> float:
+        return known(recipe) or base * SLOWER_FINAL
+
+    def fits(recipes: Sequence[Recipe], pairs: int) -> bool:
+        each = [cost(recipe) for recipe in recipes]
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
-        proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (
-            pace_.seconds_per_trial + final
-        )
-        share = RACE_SHARE if count > _FEW_RACERS else _SMALL_RACE_SHARE
-        if pairs * sum(each) < min(share * left, left - proving):
-            return count, pairs
-    return 1, 0
+        proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (base + final)
+        share = RACE_SHARE if len(each) > _FEW_RACERS else _SMALL_RACE_SHARE
+        return pairs * sum(each) < min(share * left, left - proving)
+
+    for count, pairs in _RACES:
+        recipes = sorted(entrants(count), key=cost)
+        if len(recipes) > 1 and fits(recipes, pairs):
+            return RacePlan(count, pairs)
+        if not blended or pairs != FOLDS:
+            continue
+        for left in range(len(recipes) - 1, _FEW_RACERS - 1, -1):
+            if fits(recipes[:left], pairs):
+                return RacePlan(count, pairs, tuple(recipe.id for recipe in recipes[left:]))
+    return RacePlan(1, 0)
 
 
 def seconds_of_recipes(
@@ -78,6 +105,8 @@ def seconds_of_recipes(
         if trial.steps and trial.seconds:
             recipe = Recipe.from_dict(trial.recipe)
             rate = trial.seconds / (trial.steps * recipe.batch_size)
+            if trial.phase == "learners" and recipe.learner and recipe.learner.refit:
+                rate *= _REFITTED
             rates[recipe.id].append(rate)
             rates[recipe.structure].append(rate)
     rows = session.rows.parts[0]

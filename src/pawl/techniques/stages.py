@@ -286,11 +286,14 @@ class FitTechnique(Technique):
     Attributes:
         module: Makes what it fits.
         stops: Whether it looks at rows to stop by.
+        refit: Fits a fitted module anew, for as long as was found to be best, with the rows to stop by
+            among those that train; `None` if it cannot. Called where it is judged on other rows still.
     """
 
     stage: ClassVar[Stage] = Stage.FIT
     apply: FitFunction
     module: ModuleFunction
     stops: bool = False
+    refit: FitFunction | None = None
     group: str | None = "optimizer"
     searched: bool = False

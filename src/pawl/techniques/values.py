@@ -171,6 +171,21 @@ class FitRows:
     weights: Tensor | None = None
     stopping: tuple[Inputs, Tensor] | None = None
 
+    def joined(self) -> FitRows:
+        """Returns the same with the rows to stop by behind those that train; they weigh the mean."""
+        if self.stopping is None:
+            return self
+        inputs, targets = self.stopping
+        weights = self.weights
+        if weights is not None:
+            weights = torch.cat([weights, weights.mean().expand(len(targets))])
+        return FitRows(
+            self.kind,
+            {name: torch.cat([x, inputs[name]]) for name, x in self.inputs.items()},
+            torch.cat([self.targets, targets]),
+            weights,
+        )
+
 
 @dataclass(frozen=True)
 class Batch:

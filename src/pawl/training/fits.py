@@ -23,7 +23,11 @@ from pawl.training.trained import Trained, part_of
 
 
 def fit_member(
-    problem: Problem, member: Member, beat: Callable[[], None] = lambda: None
+    problem: Problem,
+    member: Member,
+    beat: Callable[[], None] = lambda: None,
+    *,
+    refit: bool = False,
 ) -> tuple[Outcome, Trained]:
     """Fits a member; returns how it ended, and what predicts.
 
@@ -34,6 +38,8 @@ def fit_member(
         problem: The task.
         member: Its recipe has a learner.
         beat: Called every now and then; what it raises ends the fit.
+        refit: Whether what predicts learns from the validation rows as well, once they have said when to
+            stop and how good it is.
 
     Raises:
         TrialError: The data stage made soft labels, which learners don't take.
@@ -44,7 +50,8 @@ def fit_member(
     settings = member.recipe.settings(learner.name)
     front, body, fitted = problem.build(member.recipe, member.seed, member.train)
     front, body = front.cpu(), body.cpu()
-    learner.apply(body, _rows(problem, member, front, fitted), settings, member.seed, beat)
+    rows = _rows(problem, member, front, fitted)
+    learner.apply(body, rows, settings, member.seed, beat)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
     trained = Trained((part_of(member),), model)
     value = math.nan
@@ -52,6 +59,8 @@ def fit_member(
         predicted = trained.predict(problem.examples.take(member.valid), torch.device("cpu"))
         wanted = problem.targets[member.valid.to(problem.device)].cpu()
         value = float(score(problem.objective, predicted, wanted))
+    if refit and learner.refit is not None and rows.stopping is not None:
+        learner.refit(body, rows.joined(), settings, member.seed, beat)
     steps = fitted.steps_per_epoch * member.epochs
     usable = not len(member.valid) or math.isfinite(value)
     return (

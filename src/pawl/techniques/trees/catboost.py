@@ -113,6 +113,14 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     core.grow(trees, torch.from_numpy(base))
 
 
+def refit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
+    """Boosts anew for as many rounds as the module has, on rows among which are those it stopped by."""
+    core = learned.core
+    assert isinstance(core, Trees)
+    rounds = max(1, len(core.roots))
+    fit(learned, rows, settings.model_copy(update={"rounds": rounds}), seed, beat)
+
+
 def trees_of(
     model: Mapping[str, Any], known: NDArray[np.int64], outputs: int
 ) -> tuple[list[Tree], NDArray[np.float64]]:
@@ -170,5 +178,6 @@ TECHNIQUE = FitTechnique(
     module=module,
     settings=CatBoostSettings,
     stops=True,
+    refit=refit,  # type: ignore[arg-type]
     fits=is_there,
 )

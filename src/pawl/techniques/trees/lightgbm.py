@@ -85,6 +85,14 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     core.grow(trees_of(text, outputs), torch.zeros(outputs))
 
 
+def refit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
+    """Boosts anew for as many rounds as the module has, on rows among which are those it stopped by."""
+    core = learned.core
+    assert isinstance(core, Trees)
+    rounds = max(1, len(core.roots) // len(core.base))
+    fit(learned, rows, settings.model_copy(update={"rounds": rounds}), seed, beat)
+
+
 def trees_of(text: str, outputs: int) -> list[Tree]:
     """Returns the trees of a LightGBM model in its text format.
 
@@ -139,5 +147,6 @@ TECHNIQUE = FitTechnique(
     module=module,
     settings=LightGBMSettings,
     stops=True,
+    refit=refit,  # type: ignore[arg-type]
     fits=fits_one_target,
 )
