@@ -23,9 +23,9 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
         session.clock._begun = time.monotonic() - 1000.0, waiting()
         side_by_side = min(2, available())
         quiet = ending(session, 1)
-        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 3.0), rel=0.01)
+        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 2.0), rel=0.01)
         # More of the same recipe cost little: it is traced once. More recipes cost more.
-        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 3.0), rel=0.01)
+        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 2.0), rel=0.01)
         blend = ending(session, 2, 3)
         assert ending(session, 5) < blend < ending(session, 2, 4)
         session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0

@@ -14,7 +14,7 @@ FEW_MODELS = 3
 """Averaged models of a short end."""
 _ONE_MORE_RECIPE, _ONE_MORE_MODEL = 0.3, 0.04
 """What one more recipe of a blend adds to an export, and one more model of one that is in already."""
-_REPORT_SECONDS, _REPORT_EXPORTS = 1.0, 3.0  # at least these seconds, or so many small exports
+_REPORT_SECONDS, _REPORT_EXPORTS = 1.0, 2.0  # at least these seconds, or so many small exports
 _ROOM = 1.15
 
 

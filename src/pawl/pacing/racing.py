@@ -17,7 +17,8 @@ from pawl.pacing.end import SLOWER_FINAL, ending
 from pawl.pacing.sizes import FEW_TRIALS, Pace
 from pawl.recipe import Recipe
 
-RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.5  # of the time left for race and confirmation
+RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
+"""Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
 _REFITTED = 1.9
@@ -77,7 +78,9 @@ def finalists(
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
         proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (base + final)
-        share = RACE_SHARE if len(each) > _FEW_RACERS else _SMALL_RACE_SHARE
+        share = _BLENDED_RACE_SHARE if blended else RACE_SHARE
+        if len(each) <= _FEW_RACERS:
+            share = _SMALL_RACE_SHARE
         return pairs * sum(each) < min(share * left, left - proving)
 
     for count, pairs in _RACES:
