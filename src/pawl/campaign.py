@@ -290,12 +290,13 @@ def _candidates(
         return [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
 
     blended = 0.0 if options.ensemble == "none" else _BLENDED
-    planned = session.ledger.decide(
-        "race",
-        lambda: list(pacing.finalists(session, pace, [*trials, *tried], entrants, blended=blended)),
-    )
-    race_ = pacing.RacePlan(*planned)
-    recipes = [r for r in entrants(race_.count) if r.id not in race_.slow] or [start]
+
+    def planned() -> dict[str, Any]:
+        found = pacing.finalists(session, pace, [*trials, *tried], entrants, blended=blended)
+        return found._asdict()
+
+    race_ = pacing.RacePlan(**session.ledger.decide("race", planned))
+    recipes = [r for r in entrants(race_.places) if r.id not in race_.slow] or [start]
     arms = candidates(race(session, recipes, race_.pairs), recipes, options.ensemble)
     if trials or tried:
         arms += [Single(recipe) for recipe in (*recipes, *good)]

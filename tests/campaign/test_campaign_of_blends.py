@@ -44,7 +44,8 @@ def test_learners_race_and_are_blended(done: Path) -> None:
         tried = [trial.role for trial in ledger.trials("learners")]
         raced = {trial.extra["arm"] for trial in ledger.trials("race")}
     assert tried == [
-        "linear", "nearest_neighbors", "lightgbm", "extra_trees", "random_forest", "lightgbm",
+        "linear", "nearest_neighbors", "lightgbm", "lightgbm", "extra_trees", "random_forest",
+        "catboost",
     ]  # fmt: skip
     assert len(raced) >= len(tried)
     part = summary_of(done)["parts"]["ensemble"]

@@ -120,8 +120,7 @@ def test_a_campaign_delivers_what_it_tempered(tmp_path: Path) -> None:
         (x, targets), trials=16, metric="log_loss", families=["trees"], epochs=2, average=2,
         out=tmp_path / "out", baseline=Recipe.of(extra_trees={"trees": 10}), executor="inline",
     )  # fmt: skip
-    part = result.summary.parts["ensemble"]
-    content = part.get("content", part)
+    content = result.summary.parts["ensemble"]
     assert content["temperature"] != 1.0
     assert content["calibration"] is not None
     page = (tmp_path / "out" / "report.html").read_text()

@@ -115,7 +115,7 @@ def test_slow_recipes_are_left_out_before_a_blend_is(make: Make) -> None:
     )  # a recipe alone is raced, all can
     found = finalists(session, pace(per_trial), seen, entrants, blended=0.4)
     assert found.pairs == 5
-    chosen = entrants(found.count)
+    chosen = entrants(found.places)
     assert found.slow
     assert set(found.slow) <= {chosen[place].id for place in slow}
     kept = [recipe for recipe in chosen if recipe.id not in found.slow]

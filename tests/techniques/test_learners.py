@@ -17,10 +17,7 @@ from torch import nn
 
 from pawl.deployment.export import check_parity, predict
 from pawl.errors import PawlError, RecipeError
-from pawl.execution import Job
-from pawl.execution.packing import train_all
-from pawl.execution.planner import Plan
-from pawl.execution.ways import TrainingWay
+from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.kinds import KINDS
 from pawl.recipe import Recipe
 from pawl.techniques import (
@@ -285,3 +282,17 @@ def test_a_class_without_training_rows_is_unlikely_and_no_error() -> None:
         got = fit_member(task, one)[1].predict(task.examples.take(ALL_ROWS), CPU)
         assert got.isfinite().all(), name
         assert float(got[:, 1].max()) < 0.6, name
+
+
+def test_a_fit_that_takes_too_long_is_pruned_and_others_stay() -> None:
+    task = problem("table")
+    slow, quick = (Recipe.of(lightgbm={"rounds": n, "leaf_rows": 5}) for n in (10_000, 10))
+    jobs = [
+        Job(member(slow, 1), ALL_ROWS, seconds=0.0), Job(member(quick, 1), ALL_ROWS, seconds=600.0),
+    ]  # fmt: skip
+    way = Plan(TrainingWay("serial", 1), "")
+    first, second = train_all(task, jobs, lambda _: way)
+    assert (first.outcome.status, first.score) == ("pruned", None)
+    assert "took longer than" in first.outcome.reason
+    assert second.outcome.status == "completed"
+    assert second.score is not None

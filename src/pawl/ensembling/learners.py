@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 from pawl.errors import TaskError, option
-from pawl.execution import Clock, Job, Session, record_of
+from pawl.execution import Job, Session, record_of
 from pawl.ledger import TrialRecord
 from pawl.modalities import modality_of
 from pawl.recipe import Recipe
@@ -19,7 +18,7 @@ NETS = "nets"
 """The family of all that trains by steps."""
 _AT_ONCE = 2
 _SHARE, _LEAST_SECONDS = 0.08, 1.0
-"""Of the time left that so many first fits may take, and the least seconds that they are given."""
+"""Of the time left that a first fit may take, and the least seconds that it is given."""
 
 
 def families() -> tuple[str, ...]:
@@ -78,7 +77,7 @@ def fitting_learners(facts: Facts, wanted: Collection[str] | None = None) -> tup
 def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecord]:
     """Fits each learner once on the search's rows; what takes too long, or fails, goes no further.
 
-    Few at a time, in their order: when the time for some of them runs out, the others stay.
+    Few at a time, in their order, and each for a share of the time that is left then.
 
     Returns:
         The trials of those that ended well, in order.
@@ -88,9 +87,8 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
         chosen = recipes[start : start + _AT_ONCE]
         names = [recipe.learner.name for recipe in chosen if recipe.learner]
         session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
-        with _limited(session.clock):
-            key = f"learners/{'+'.join(recipe.id for recipe in chosen)}"
-            unit = session.attempt(key, "learners", partial(_tried, session, chosen, names))
+        key = f"learners/{'+'.join(recipe.id for recipe in chosen)}"
+        unit = session.attempt(key, "learners", partial(_tried, session, chosen, names))
         if unit is not None:
             session.note(unit.trials)
             found += [trial for trial in unit.trials if trial.status == "completed"]
@@ -101,24 +99,15 @@ def _tried(
     session: Session, recipes: Sequence[Recipe], names: Sequence[str]
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     train, valid = session.rows.search
-    seed = session.rows.derive("learners")
+    seed, left = session.rows.derive("learners"), session.clock.left
+    seconds = None if left is None else max(_LEAST_SECONDS, _SHARE * left)
     results = session.trainer.train(
-        [Job(Member(recipe, seed, train, valid, session.epochs)) for recipe in recipes]
+        [
+            Job(Member(recipe, seed, train, valid, session.epochs), seconds=seconds)
+            for recipe in recipes
+        ]
     )
     return {}, [
         record_of(result.outcome, "learners", name, "search", extra={"arm": name})
         for result, name in zip(results, names, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def _limited(clock: Clock) -> Iterator[None]:
-    """Gives work a share of the time left, where there is a budget."""
-    before = clock.floor
-    if clock.left is not None:
-        limit = max(_LEAST_SECONDS, _SHARE * clock.left)
-        clock.floor = max(before or 0.0, clock.left - limit)
-    try:
-        yield
-    finally:
-        clock.floor = before

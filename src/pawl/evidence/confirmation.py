@@ -30,7 +30,7 @@ from pawl.recipe import Change, Recipe
 LOOKS: tuple[int, ...] = (5, 10, 20)
 """Numbers of pairs after which results are looked at."""
 _FEWEST_MORE = 3
-_FEW, _MOST_OF_THE_TIME = 2, 0.5
+_FEW, _MUCH_OF_THE_TIME = 2, 0.35
 _UNJUDGED = (
     "its recipe is not shown to beat the baseline, so its changes were not judged one by one"
 )
@@ -286,7 +286,7 @@ def _grown(
 ) -> int:
     """Trains pairs from one number up to another; returns how many there are then.
 
-    Where they are expected to take most of the time left, a few at a time: what is given up when the
+    Where they are expected to take much of the time left, a few at a time: what is given up when the
     time runs out is then little. Members train faster together, so else all at once.
     """
     had, wanted = look
@@ -295,7 +295,7 @@ def _grown(
         assert session.clock.left is not None
         return (
             _FEW
-            if expected > _MOST_OF_THE_TIME * (session.clock.left - session.clock.reserve)
+            if expected > _MUCH_OF_THE_TIME * (session.clock.left - session.clock.reserve)
             else wanted - had
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,11 +36,13 @@ class Job:
         member: The member.
         judge: Rows that it is scored on when done, `[R]`, or `None`.
         keep: Whether its outcome is to have its weights.
+        seconds: How long a fit in one go may take; what takes longer is pruned. `None` for no limit.
     """
 
     member: Member
     judge: Tensor | None = None
     keep: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +223,20 @@ def _train_pack(
 
 def _fitted(problem: Problem, job: Job, examples: Examples, heartbeat: Heartbeat) -> Result:
     """Trains a job whose recipe fits in one go."""
+    started = time.monotonic()
+
+    def beat() -> None:
+        heartbeat()
+        if job.seconds is not None and time.monotonic() - started > job.seconds:
+            raise StopIteration
+
     refit = job.keep or job.judge is not None
-    outcome, trained = fit_member(problem, job.member, heartbeat, refit=refit)
+    try:
+        outcome, trained = fit_member(problem, job.member, beat, refit=refit)
+    except StopIteration:
+        reason = f"took longer than {job.seconds:.1f} s"
+        pruned = replace(failed(job.member, reason), status="pruned")
+        return Result(replace(pruned, seconds=time.monotonic() - started), None, None)
     predictions = None
     if job.judge is not None:
         rows = examples.take(job.judge.to(problem.device))

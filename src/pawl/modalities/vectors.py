@@ -82,9 +82,9 @@ class Tensors(Modality):
             scaled | {"linear": {}},
             scaled | {"nearest_neighbors": {}},
             {"lightgbm": boosted},
+            {"lightgbm": boosted | drawn},
             {"extra_trees": forest},
             {"random_forest": forest},
-            {"lightgbm": boosted | drawn},
             {"catboost": {}},
         ]
         return [Recipe.from_dict(each) for each in tables]

@@ -34,12 +34,12 @@ class RacePlan(NamedTuple):
     """Who races.
 
     Attributes:
-        count: Places, as `Entrants` is asked; 1 for no race.
+        places: How many, as `Entrants` is asked; 1 for no race.
         pairs: Pairs of each.
         slow: Identifiers of recipes that would take a place and are left out for the time they take.
     """
 
-    count: int
+    places: int
     pairs: int
     slow: tuple[str, ...] = ()
 
