@@ -3,12 +3,12 @@
     python benchmarks/ensembles.py --records runs/ensembles.jsonl > benchmarks/results/ensembles.json
     python benchmarks/ensembles.py --records runs/ensembles.jsonl --cases wine-red   # a part of it
 
-Per case: development and test rows by seed (0 to 2 by default), known recipes (and on tables learners)
-on five folds of the development rows. Blends are weighed by out-of-fold predictions. Then the test rows,
-which chose nothing: a single model of the recipe that is best out of fold; the mean of its five fold models
-(bagging); of recipes that are several models in one network, one model; and each kind of blend, one model
-of each recipe and fold. Gains are those of the very models against the single one, with intervals over test
-rows. Latency is ONNX Runtime's on one thread.
+Per case: development and test rows by seed (0 to 2 by default), known recipes (and on tables
+learners) on five folds of the development rows. Blends are weighed by out-of-fold predictions. Then the
+test rows, which chose nothing: a single model of the recipe that is best out of fold; the mean of its
+five fold models (bagging); of recipes that are several models in one network, one model; and each kind
+of blend, one model of each recipe and fold. Gains are those of the very models against the single one,
+with intervals over test rows. Latency is ONNX Runtime's on one thread.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def task_of(name: str, seed: int, images: Path) -> Any:
     return resolve_task(development, target=target, test=test)
 
 
-def measured(name: str, seed: int, images: Path) -> dict[str, Any]:
+def measured(name: str, seed: int, images: Path) -> dict[str, Any]:  # noqa: PLR0915
     """Returns each kind's score, gain over a single model, latency and size."""
     from pawl.data import load
     from pawl.delivery import export_graph
