@@ -203,7 +203,7 @@ def test_encodings(tmp_path, encoding):
     guessed = encoding in ("cp1252", "latin-1")
     assert said(data, "read as Windows-1252") == guessed
     if guessed:
-        assert not load(task(path, encoding=encoding)).notes
+        assert not said(load(task(path, encoding=encoding)), "read as")
         with pytest.warns(DataWarning, match="read as Windows-1252"):
             read_like(data.schema, path)
     # A named encoding holds at prediction.
@@ -325,7 +325,7 @@ def test_options_go_through_json_and_override_a_tasks_own(frame):
 
 def test_options_for_tables_are_refused_elsewhere():
     arrays = (np.zeros((40, 2)), np.arange(40) % 2)
-    with pytest.raises(DataError, match="'ignore', which is for tables"):
+    with pytest.raises(DataError, match="'ignore' for arrays; it is for tables alone, leave it out"):
         load(Task(data=arrays, read=ReadOptions(ignore=["a"])))
     assert load(Task(data=arrays, read=ReadOptions(positive="0"))).schema.classes == ("1", "0")
 

@@ -163,9 +163,9 @@ def check_trains_as_a_job(technique: FitTechnique) -> None:
     results = train_all(task, jobs, lambda _: plan)
     assert [r.outcome.status for r in results] == ["completed"] * 3
     assert [r.outcome.weights is not None for r in results] == [True, False, False]
-    alone = fitted(task, recipe, 2).predict(task.examples.take(ALL_ROWS[:7]), CPU)
+    alone = fit_member(task, member(recipe, 2), refit=True)[1]
     assert results[1].predictions is not None
-    assert torch.equal(results[1].predictions, alone)
+    assert torch.equal(results[1].predictions, alone.predict(task.examples.take(ALL_ROWS[:7]), CPU))
 
 
 def check_composes(technique: FitTechnique) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pawl.data.types import Examples
 
 _WORD = 8
-_CHUNK_BYTES = 1 << 26
+_CHUNK_BYTES = 1 << 18
 _LEAST_SHARE = 0.01
 _SHIFT = np.uint64(29)
 

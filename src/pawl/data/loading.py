@@ -35,6 +35,9 @@ _OPTIONS: Mapping[Form, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Which options of reading each form takes."""
+_PLURALS: Mapping[Form, str] = MappingProxyType(
+    {"table": "tables", "images": "images", "arrays": "arrays"}
+)
 
 
 def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
@@ -107,7 +110,11 @@ def _refuse_other_options(options: ReadOptions, form: Form) -> None:
     allowed = _OPTIONS[form]
     given = [name for name, value in options.given.items() if value and name not in allowed]
     if given:
-        raise DataError(f"got the option {given[0]!r}, which is not for {form}; leave it out")
+        forms = [_PLURALS[each] for each, names in _OPTIONS.items() if given[0] in names]
+        raise DataError(
+            f"got the option {given[0]!r} for {_PLURALS[form]}; it is for {' and '.join(forms)} alone, "
+            "leave it out"
+        )
 
 
 @contextmanager
