@@ -324,7 +324,9 @@ def test_gaps_of_arrays_are_filled_as_those_of_frames_are(odd):
     data = load(Task(data=(x, Y), test=(x, Y)))
     (spec,) = data.schema.inputs
     assert spec.missing == (False, True, False, False, False)
-    assert data.notes[:2] == ("input 'x': 10 value(s) are NaN or infinite and count as missing",) * 2
+    assert (
+        data.notes[:2] == ("input 'x': 10 value(s) are NaN or infinite and count as missing",) * 2
+    )
     frame = pd.DataFrame(x).add_prefix("c")
     like = load(Task(data=(frame, Y), test=(frame, Y)))
     given, table = (Problem.of(Task(data=None), each).facts().sample for each in (data, like))

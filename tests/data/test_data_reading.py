@@ -325,7 +325,9 @@ def test_options_go_through_json_and_override_a_tasks_own(frame):
 
 def test_options_for_tables_are_refused_elsewhere():
     arrays = (np.zeros((40, 2)), np.arange(40) % 2)
-    with pytest.raises(DataError, match="'ignore' for arrays; it is for tables alone, leave it out"):
+    with pytest.raises(
+        DataError, match="'ignore' for arrays; it is for tables alone, leave it out"
+    ):
         load(Task(data=arrays, read=ReadOptions(ignore=["a"])))
     assert load(Task(data=arrays, read=ReadOptions(positive="0"))).schema.classes == ("1", "0")
 
