@@ -199,7 +199,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     baseline = options.baseline or default_baseline(session.facts)
     check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
     learners = fitting_learners(session.facts, options.families)
-    session.longest = options.epochs
+    session.longest, session.test_rows = options.epochs, len(data.test)
     session.epochs = pacing.natural_epochs(session)
     session.listener.phase("time", "an export and a few steps of the baseline")
     if session.clock.timed or session.problem.own_model:
@@ -224,7 +224,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
     place, depth = session.ledger.decide("depth", deepest)
     session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
-    session.clock.floor = pacing.floor(session, pace, len(arms[place].trainings))
+    session.clock.floor = pacing.floor(session, pace, arms[place])
     keep = 0 if session.rows.in_time else pace.seeds  # those lack the latest rows
     confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=keep)
     final, compared = confirmation.delivered, confirmation.pairs
@@ -283,11 +283,15 @@ def _candidates(
     good = starts(start, session.facts, options.only)
     sign = session.problem.objective.sign
 
+    every = ranked([*trials, *tried], sign, len(trials) + len(tried))
+    standing = {recipe.structure: place for place, recipe in enumerate(every)}
+
     def entrants(count: int) -> list[Recipe]:
         """As many networks as there are places, and as many learners; for one place whatever is best."""
         if count == 1:
-            return ranked([*trials, *tried], sign, 1)
-        return [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
+            return every[:1]
+        both = [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
+        return sorted(both, key=lambda recipe: standing.get(recipe.structure, len(standing)))
 
     blended = 0.0 if options.ensemble == "none" else _BLENDED
 
@@ -296,7 +300,7 @@ def _candidates(
         return found._asdict()
 
     race_ = pacing.RacePlan(**session.ledger.decide("race", planned))
-    recipes = [r for r in entrants(race_.places) if r.id not in race_.slow] or [start]
+    recipes = [r for r in entrants(race_.places) if r.id not in race_.without] or [start]
     arms = candidates(race(session, recipes, race_.pairs), recipes, options.ensemble)
     if trials or tried:
         arms += [Single(recipe) for recipe in (*recipes, *good)]

@@ -45,8 +45,8 @@ def test_learners_race_and_are_blended(done: Path) -> None:
         tried = [trial.role for trial in ledger.trials("learners")]
         raced = {trial.recipe_id: trial for trial in ledger.trials("race")}
     assert tried == [
-        "linear", "nearest_neighbors", "lightgbm", "lightgbm", "extra_trees", "random_forest",
-        "catboost",
+        "lightgbm", "catboost", "linear", "nearest_neighbors", "extra_trees", "lightgbm",
+        "random_forest",
     ]  # fmt: skip
     fitted = [bool(Recipe.from_dict(trial.recipe).learner) for trial in raced.values()]
     assert sum(fitted) == len(fitted) - sum(fitted) == 3
@@ -86,7 +86,7 @@ def test_families() -> None:
     assert families() == ("nets", "linear", "neighbors", "trees")
     table = problem("table").facts()
     assert [r.learner.name for r in fitting_learners(table, ["trees"]) if r.learner] == [
-        "lightgbm", "lightgbm", "extra_trees", "random_forest", "catboost",
+        "lightgbm", "catboost", "extra_trees", "lightgbm", "random_forest",
     ]  # fmt: skip
     assert fitting_learners(table, ["nets"]) == ()
     assert fitting_learners(problem("own_model").facts()) == ()

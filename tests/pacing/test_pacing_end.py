@@ -12,9 +12,10 @@ from pawl import pacing
 from pawl.evidence import ConfirmationEffort, Single
 from pawl.execution import Session, available
 from pawl.execution.spending import waiting
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, TrialRecord
 from pawl.pacing import ConfirmationPlan, proof
-from pawl.pacing.end import ending
+from pawl.pacing.end import ending, scoring
+from pawl.recipe import Recipe
 
 
 def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
@@ -23,15 +24,33 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
         session.clock._begun = time.monotonic() - 1000.0, waiting()
         side_by_side = min(2, available())
         quiet = ending(session, 1)
-        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 2.0), rel=0.01)
+        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 2.7), rel=0.01)
         # More of the same recipe cost little: it is traced once. More recipes cost more.
-        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 2.0), rel=0.01)
+        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 2.7), rel=0.01)
         blend = ending(session, 2, 3)
         assert ending(session, 5) < blend < ending(session, 2, 4)
         session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0
         assert ending(session, 1) == pytest.approx(2 * quiet, rel=0.02)
         session.clock.export_seconds = 0.01
         assert ending(session, 1) > 1.0  # the report costs something whatever the model
+
+
+def test_learners_take_time_to_predict_the_test_rows(tmp_path: Path) -> None:
+    trees, lines = Recipe.of(lightgbm={}), Recipe.of(standardize={}, linear={})
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, budget=100.0)
+        session.clock._begun = time.monotonic() - 1000.0, waiting()
+        session.test_rows = 1000
+        tried = TrialRecord(
+            phase="learners", role="lightgbm", recipe=trees.to_dict(), recipe_id=trees.id, seed=0,
+            split="search", epochs=1, status="completed", score=0.9, predicting=1e-3,
+        )  # fmt: skip
+        ledger.record("learners/0", "learners", {}, [tried], 1.0)
+        once = scoring(session, [trees], 1)
+        # A millisecond a row: a second in as many processes as there are, and a third by the graph.
+        assert once == pytest.approx(1.15 * (1 / min(2, available()) + 1 / 3), rel=0.01)
+        assert scoring(session, [trees, lines], 3) == pytest.approx(3 * once, rel=0.01)
+        assert scoring(session, [lines], 3) == 0.0  # what was not timed is not counted
 
 
 def test_what_is_compared_is_the_first_that_there_is_time_for(

@@ -50,7 +50,7 @@ def test_without_a_budget_the_evidence_follows_from_the_number_of_trials(make: M
     candidate = starts(start, session.facts)[0]
     before: tuple[int, ...] = ()
     for count in (4, 20, 100):
-        racers, pairs, _ = finalists(session, pace(None, count), trials(count), entrants)
+        racers, pairs, *_ = finalists(session, pace(None, count), trials(count), entrants)
         assert racers >= 2
         assert pairs >= 2
         planned = plan_confirmation(session, pace(None, count), start, Single(candidate))
@@ -77,7 +77,7 @@ def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make
     sizes = []
     for trainings in (10_000, 500, 200, 100, 50, 3):
         per_trial = BUDGET / trainings
-        count, pairs, _ = finalists(session, pace(per_trial), [], entrants)
+        count, pairs, *_ = finalists(session, pace(per_trial), [], entrants)
         assert count == 1 or (count + 1) * pairs * per_trial < 0.7 * BUDGET  # the race fits
         sizes.append((count, pairs))
     assert sizes == sorted(sizes, reverse=True)
@@ -101,25 +101,32 @@ def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> 
     assert finalists(session, pace(per_trial), [], lambda _: entrants(1)) == RacePlan(1, 0)
 
 
-def test_slow_recipes_are_left_out_before_a_blend_is(make: Make) -> None:
+def test_of_a_blend_the_best_race_that_fit_whatever_the_others_take(make: Make) -> None:
     session = make(BUDGET)
     per_trial = BUDGET / 300
     rows = 2 * int(0.92 * len(session.problem.targets))
-    slow = {1: 20.0, 4: 12.0}
-    seen = [
-        trial_of(recipe, slow.get(place, 0.5) * per_trial, rows)
-        for place, recipe in enumerate(entrants(16))
-    ]
-    assert (
-        finalists(session, pace(per_trial), seen, entrants)[1] < 5
-    )  # a recipe alone is raced, all can
-    found = finalists(session, pace(per_trial), seen, entrants, blended=0.4)
-    assert found.pairs == 5
-    chosen = entrants(found.places)
-    assert found.slow
-    assert set(found.slow) <= {chosen[place].id for place in slow}
-    kept = [recipe for recipe in chosen if recipe.id not in found.slow]
-    assert len(kept) >= 3
+
+    def planned(seconds: dict[int, float]) -> tuple[RacePlan, list[int]]:
+        """Returns the plan, and the places of those who race."""
+        seen = [
+            trial_of(recipe, seconds.get(place, 0.5) * per_trial, rows)
+            for place, recipe in enumerate(entrants(16))
+        ]
+        found = finalists(session, pace(per_trial), seen, entrants, blended=0.4)
+        chosen = enumerate(entrants(found.places))
+        return found, [place for place, recipe in chosen if recipe.id not in found.without]
+
+    # Two take so long that nothing fits beside them: all others race, and are blended.
+    found, racing = planned({1: 60.0, 4: 40.0})
+    assert (found.pairs, racing) == (5, [0, 2, 3, 5])
+    # The best ones are slow, the last ones quick: the best one races all the same.
+    found, racing = planned({0: 6.0, 1: 30.0, 2: 30.0, 3: 30.0})
+    assert racing[0] == 0
+    assert 2 <= found.pairs <= 5
+    # Where few fit on five folds, more do on fewer.
+    found, racing = planned(dict.fromkeys(range(16), 9.0))
+    assert found.pairs < 5
+    assert len(racing) > 1
 
 
 def test_the_confirmation_is_as_deep_as_the_time_left_allows(make: Make) -> None:

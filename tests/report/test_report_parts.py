@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ from pydantic import ValidationError
 
 from pawl.report import Report, Summary, parts, render
 from pawl.report.parts import Content, Part, Section, content_of, sections
+from pawl.report.parts.progress import Best, Progress, more_time
+from pawl.report.parts.progress import section as progress_section
 from pawl.report.parts.time import PART, Phase, Time, section
 
 
@@ -54,6 +57,36 @@ def test_the_page_shows_them(pages: dict[str, str]) -> None:
     assert "Where the seconds went" in pages["proven"]
     assert '<i class="part waiting" style="width:10.0%"></i>' in pages["proven"]
     assert "4 min, 30 s waiting, 21 s compiling" in pages["proven"]
+
+
+def progress(*scores: tuple[float, float], searched: tuple[float, float] | None) -> Progress:
+    return Progress(
+        best={"networks": [Best(seconds=at, score=score) for at, score in scores]},
+        searched=searched,
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "direction", "said"),
+    [
+        # Began at 10 s: the last doubling is from 20 to 30 s.
+        ([(12.0, 0.80), (20.0, 0.84), (28.0, 0.85)], "maximize", "From 20 s to 30 s.*by 0.0100"),
+        ([(12.0, 0.9), (25.0, 0.5)], "minimize", "improved by 0.4000"),
+        ([(12.0, 0.80), (19.0, 0.84)], "maximize", "became no better"),
+        ([(28.0, 0.80)], "maximize", "too short"),
+    ],
+)
+def test_what_more_time_would_give_is_by_the_last_doubling(
+    scores: list[tuple[float, float]], direction: str, said: str
+) -> None:
+    assert re.search(said, more_time(progress(*scores, searched=(10.0, 30.0)), direction))
+
+
+def test_learners_alone_say_nothing_of_more_search(report: Report) -> None:
+    alone = Progress(best={"learners": [Best(seconds=3.0, score=0.5)]}, searched=None)
+    found = progress_section(alone, report.summary)
+    assert "too short" in found.lead
+    assert found.figures[0].table.rows == [("Learners", "3.0 s", "0.50000")]
 
 
 class Count(Content):

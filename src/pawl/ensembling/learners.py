@@ -19,6 +19,8 @@ NETS = "nets"
 _AT_ONCE = 2
 _SHARE, _LEAST_SECONDS = 0.08, 1.0
 """Of the time left that a first fit may take, and the least seconds that it is given."""
+_ALL = 0.1
+"""Of the time left that all first fits may take; those that come late are then not tried."""
 
 
 def families() -> tuple[str, ...]:
@@ -77,13 +79,19 @@ def fitting_learners(facts: Facts, wanted: Collection[str] | None = None) -> tup
 def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecord]:
     """Fits each learner once on the search's rows; what takes too long, or fails, goes no further.
 
-    Few at a time, in their order, and each for a share of the time that is left then.
+    Few at a time, in their order, each for a share of the time that is left then, and all for a share of
+    what is left before them.
 
     Returns:
         The trials of those that ended well, in order.
     """
     found: list[TrialRecord] = []
+    ledger, before = session.ledger, session.clock.left
     for start in range(0, len(recipes), _AT_ONCE):
+        if before is not None:
+            spent = ledger.decide(f"learners/{start}/late", partial(_spent, session, before))
+            if spent > _ALL:
+                break
         chosen = recipes[start : start + _AT_ONCE]
         names = [recipe.learner.name for recipe in chosen if recipe.learner]
         session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
@@ -93,6 +101,12 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
             session.note(unit.trials)
             found += [trial for trial in unit.trials if trial.status == "completed"]
     return found
+
+
+def _spent(session: Session, before: float) -> float:
+    """Returns which share of the time that was left is gone."""
+    assert session.clock.left is not None
+    return 1.0 - session.clock.left / before if before > 0 else 1.0
 
 
 def _tried(

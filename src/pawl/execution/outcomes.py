@@ -68,6 +68,7 @@ def record_of(
         holdout=holdout,
         steps=outcome.steps,
         seconds=outcome.seconds,
+        predicting=outcome.predicting,
         reason=outcome.reason,
         curve=[[p.step, _finite(p.train_loss), _finite(p.valid_score)] for p in outcome.curve],
         extra=extra or {},

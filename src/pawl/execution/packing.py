@@ -241,6 +241,7 @@ def _fitted(problem: Problem, job: Job, examples: Examples, heartbeat: Heartbeat
     if job.judge is not None:
         rows = examples.take(job.judge.to(problem.device))
         predictions = trained.predict(rows, torch.device("cpu"))
+    outcome = replace(outcome, seconds=time.monotonic() - started)
     if not job.keep:
         outcome = replace(outcome, weights=None, buffers={})
     return _result(problem, job, outcome, predictions, examples)

@@ -34,6 +34,7 @@ class Session:
         clock: What is left of the budget.
         trainer: Trains members.
         longest: Most epochs of a trial, as the user wants it; by the rows if `None`.
+        test_rows: How many there are, set by the campaign.
         trained: Trainings done in this campaign so far.
         best: Best validation score so far.
         timekeeper: Notes what phases take.
@@ -58,6 +59,7 @@ class Session:
         self.listener: Listener
         self.listener = self.timekeeper = Timekeeper(listener or Silent(), ledger.elapsed)
         self.longest: int | None = None
+        self.test_rows = 0
         self.trained = 0
         self.best: float | None = None
         self.epochs = epochs

@@ -24,6 +24,7 @@ class TrialRecord:
         holdout: Score on rows that neither training nor stopping saw; `None` if not asked for.
         steps: Steps taken.
         seconds: Its share of the time.
+        predicting: Seconds that predictions of a row took, where they were timed.
         reason: Why it failed, or was pruned.
         curve: `[step, training loss, validation score]` per evaluation.
         extra: What the phase wants back when it resumes (search parameters, rungs).
@@ -41,6 +42,7 @@ class TrialRecord:
     holdout: float | None = None
     steps: int = 0
     seconds: float = 0.0
+    predicting: float = 0.0
     reason: str = ""
     curve: list[list[float | None]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -52,10 +54,14 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Unit:
-    """A finished piece of a campaign: its result and the trials it took."""
+    """A finished piece of a campaign: its result and the trials it took.
+
+    `elapsed` counts the campaign's seconds until it was done.
+    """
 
     key: str
     phase: str
     payload: dict[str, Any]
     trials: tuple[TrialRecord, ...]
     seconds: float
+    elapsed: float = field(default=0.0, compare=False)

@@ -35,6 +35,7 @@ from pawl.ledger.database import (
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
+_TIMES = ("seconds", "predicting")
 
 
 class Ledger:
@@ -226,7 +227,9 @@ class Ledger:
 
     def unit(self, key: str) -> Unit | None:
         """Returns a finished unit, or `None`."""
-        rows = self._rows("SELECT id, phase, payload, seconds FROM units WHERE key = ?", key)
+        rows = self._rows(
+            "SELECT id, phase, payload, seconds, elapsed FROM units WHERE key = ?", key
+        )
         return None if not rows else self._unit(key, *rows[0])
 
     def record(
@@ -300,7 +303,7 @@ class Ledger:
     def units(self, phase: str | None = None) -> list[Unit]:
         """Returns the finished units in order, of one phase or of all."""
         rows = self._rows(
-            "SELECT key, id, phase, payload, seconds FROM units "
+            "SELECT key, id, phase, payload, seconds, elapsed FROM units "
             "WHERE ? IS NULL OR phase = ? ORDER BY id",
             phase, phase,
         )  # fmt: skip
@@ -321,15 +324,17 @@ class Ledger:
         claims = [row[0] for row in self._rows("SELECT claim FROM touches ORDER BY claim")]
         digest.update(_dumps(claims).encode())
         for unit in self.units():
-            trials = [trial.to_dict() | {"seconds": None} for trial in unit.trials]
+            trials = [trial.to_dict() | dict.fromkeys(_TIMES) for trial in unit.trials]
             whole = [unit.key, unit.phase, unit.payload, trials]
             digest.update(b"\n" + json.dumps(whole, allow_nan=False, sort_keys=True).encode())
         return digest.hexdigest()
 
-    def _unit(self, key: str, row: int, phase: str, payload: str, seconds: float) -> Unit:
+    def _unit(
+        self, key: str, row: int, phase: str, payload: str, seconds: float, elapsed: float
+    ) -> Unit:
         records = self._rows("SELECT record FROM trials WHERE unit = ? ORDER BY id", row)
         trials = tuple(TrialRecord(**json.loads(record[0])) for record in records)
-        return Unit(key, phase, json.loads(payload), trials, seconds)
+        return Unit(key, phase, json.loads(payload), trials, seconds, elapsed)
 
     def write_file(self, name: str, data: bytes) -> Path:
         """Writes a file of the campaign's folder whole or not at all, and records its digest."""

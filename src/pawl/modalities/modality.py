@@ -71,9 +71,9 @@ class Modality(ABC):
         """
 
     def learners(self, facts: Facts) -> Sequence[Recipe]:
-        """Returns recipes of learners that fit in one go, the quickest first; none by default.
+        """Returns recipes of learners that fit in one go, in the order in which they are tried.
 
-        Those that do not fit the task are left out by who asks.
+        None by default. Those that do not fit the task are left out by who asks.
         """
         del facts
         return ()

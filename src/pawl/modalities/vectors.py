@@ -79,13 +79,13 @@ class Tensors(Modality):
             boosted = {"leaf_rows": 40 if facts.num_rows >= _FEW_ROWS else 10}
         drawn = {"splits": "random", "feature_share": 0.55, "leaf_rows": 3, "leaves": 64}
         tables: list[dict[str, dict[str, object]]] = [
+            {"lightgbm": boosted},
+            {"catboost": {}},
             scaled | {"linear": {}},
             scaled | {"nearest_neighbors": {}},
-            {"lightgbm": boosted},
-            {"lightgbm": boosted | drawn},
             {"extra_trees": forest},
+            {"lightgbm": boosted | drawn},
             {"random_forest": forest},
-            {"catboost": {}},
         ]
         return [Recipe.from_dict(each) for each in tables]
 

@@ -14,6 +14,7 @@ from pawl.pacing.end import (
     SLOWER_FINAL,
     copies,
     ending,
+    scoring,
 )
 from pawl.pacing.racing import RACE_SHARE, for_evidence, seconds_of_recipes
 from pawl.pacing.sizes import FEW_TRIALS, PAIRS, Pace
@@ -30,17 +31,19 @@ _MOST_TIMED = 8
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
-def floor(session: Session, pace_: Pace, parts: int = 1) -> float | None:
+def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None:
     """Returns the seconds that race and confirmation must leave: the end, and one pair of models.
 
     Of a blend, which is never delivered without the pairs that it was confirmed by, the end alone,
-    unless models are trained anew there; `parts` is how many recipes it has.
+    unless models are trained anew there; `arm` is what is confirmed, once that is known.
     """
     if pace_.seconds_per_trial is None:
         return None
-    if parts > 1:
+    recipes = [] if arm is None else [training.recipe for training in arm.trainings]
+    if len(recipes) > 1:
+        models, parts = copies(FEW_MODELS, len(recipes)), len(recipes)
         anew = (1 + SLOWER_FINAL * parts) * pace_.seconds_per_trial if pace_.fresh else 0.0
-        return ending(session, copies(FEW_MODELS, parts), parts) + anew
+        return ending(session, models, parts) + scoring(session, recipes, models) + anew
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 
@@ -74,7 +77,8 @@ def plan_confirmation(
     base = RESPLIT_ROWS * pace_.seconds_per_trial
     mine, models = _seconds(session, candidate), copies(pace_.seeds, parts)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
-    end = ending(session, models, parts) + fresh
+    recipes, fewest = [each.recipe for each in candidate.trainings], min(FEW_MODELS, models)
+    end = ending(session, models, parts) + scoring(session, recipes, models) + fresh
     assert session.clock.left is not None
     left = session.clock.left - end
     networks = not (leading.learner or baseline.learner)
@@ -86,7 +90,7 @@ def plan_confirmation(
         return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end)
     if headline < left:
         return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end)
-    bare = ending(session, min(FEW_MODELS, models), parts) + fresh
+    bare = ending(session, fewest, parts) + scoring(session, recipes, fewest) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
     return ConfirmationPlan(ConfirmationEffort(False, (few,) if few else (), mine + base), bare)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
-from pawl.pacing.end import SLOWER_FINAL, ending
+from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending, scoring
 from pawl.pacing.sizes import FEW_TRIALS, Pace
 from pawl.recipe import Recipe
 
@@ -21,13 +21,17 @@ RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
+_FOLDS_OF_BLENDS = (FOLDS, 4, 3, 2)
+"""By which a blend is weighed; models of fewer train on fewer rows: of two on 80%, of five on 92%."""
+_ENOUGH, _ENOUGH_OF_MANY, _MANY_ROWS = 4, 6, 4000
+"""Recipes that make a blend worth its folds; of many rows to weigh by, more recipes are worth fewer."""
 _REFITTED = 1.9
 """How much longer a learner takes that is fitted anew, as it is not in its first try."""
-_PAIRS_FIRST, _PAIRS_OF_BLENDS = 10, 5
+_PAIRS_FIRST, _PAIRS_OF_BLENDS = 10, 4
 """That a race leaves time for: of a recipe, and of a blend, which differs more from the baseline."""
 
 Entrants = Callable[[int], Sequence[Recipe]]
-"""The recipes that race when so many places are given."""
+"""The recipes that race when so many places are given, best first."""
 
 
 class RacePlan(NamedTuple):
@@ -36,12 +40,12 @@ class RacePlan(NamedTuple):
     Attributes:
         places: How many, as `Entrants` is asked; 1 for no race.
         pairs: Pairs of each.
-        slow: Identifiers of recipes that would take a place and are left out for the time they take.
+        without: Identifiers of recipes that would take a place and are left out, for lack of time.
     """
 
     places: int
     pairs: int
-    slow: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 def finalists(
@@ -56,7 +60,8 @@ def finalists(
 
     On few rows a validation score says little, and trainings are cheap: many recipes race then. The
     race takes a share of the time left, and leaves enough for a confirmation of whichever wins. Where no
-    race of all fits that could be blended, the slowest are left out, before fewer pairs are.
+    race of all fits that could be blended, the best of them race, as many as fit; on fewer folds, if few
+    do.
 
     Args:
         session: The campaign's.
@@ -77,6 +82,7 @@ def finalists(
         each = [cost(recipe) for recipe in recipes]
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
+        left -= blended * scoring(session, recipes, FEW_MODELS)
         proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (base + final)
         share = _BLENDED_RACE_SHARE if blended else RACE_SHARE
         if len(each) <= _FEW_RACERS:
@@ -84,15 +90,35 @@ def finalists(
         return pairs * sum(each) < min(share * left, left - proving)
 
     for count, pairs in _RACES:
-        recipes = sorted(entrants(count), key=cost)
+        recipes = entrants(count)
         if len(recipes) > 1 and fits(recipes, pairs):
             return RacePlan(count, pairs)
-        if not blended or pairs != FOLDS:
-            continue
-        for left in range(len(recipes) - 1, _FEW_RACERS - 1, -1):
-            if fits(recipes[:left], pairs):
-                return RacePlan(count, pairs, tuple(recipe.id for recipe in recipes[left:]))
+        if blended and pairs == FOLDS:
+            plans = [(folds, _fitting(recipes, folds, fits)) for folds in _FOLDS_OF_BLENDS]
+            many = len(session.rows.parts[0]) >= _MANY_ROWS
+            wanted = min(len(recipes), _ENOUGH_OF_MANY if many else _ENOUGH)
+            enough = [plan for plan in plans if len(plan[1]) >= wanted]
+            folds, places = enough[0] if enough else max(plans, key=lambda plan: _worth(plan[1]))
+            if len(places) > 1:
+                left_out = [r.id for at, r in enumerate(recipes) if at not in places]
+                return RacePlan(count, folds, tuple(left_out))
     return RacePlan(1, 0)
+
+
+def _fitting(
+    recipes: Sequence[Recipe], pairs: int, fits: Callable[[Sequence[Recipe], int], bool]
+) -> list[int]:
+    """Returns the places of those that fit together on so many pairs; the first ones come first."""
+    places = list[int]()
+    for at in range(len(recipes)):
+        if fits([recipes[place] for place in (*places, at)], pairs):
+            places.append(at)
+    return places
+
+
+def _worth(places: Sequence[int]) -> float:
+    """Returns what recipes of these places are worth together: the second is half of the first."""
+    return sum(1.0 / (1 + place) for place in places)
 
 
 def seconds_of_recipes(

@@ -218,17 +218,23 @@ def _history_spec(search: Search, width: int, height: int) -> dict[str, Any]:
     return _layers(layers, search.data, size)
 
 
-def lines(curves: Lines, *, label: str) -> Drawing:
+def lines(curves: Lines, *, label: str, half: bool = True) -> Drawing:
     """Returns one faint line per seed and arm, and a strong one for each arm's mean."""
+    wide, phone = (_HALF, _HALF) if half else (_WIDE, _PHONE)
+    drawn = {width: draw(_lines_spec(curves, width), label) for width in {wide, phone}}
+    return Drawing(wide=drawn[wide], phone=drawn[phone])
+
+
+def _lines_spec(curves: Lines, width: int) -> dict[str, Any]:
     import altair as alt  # noqa: PLC0415
 
     room = {"left": 52, "right": 8}
-    size = _Size(width=_fit(_HALF, room), height=230, **room)
+    size = _Size(width=_fit(width, room), height=230, **room)
     stroke, _, _ = _tone_channels(alt)
     x = alt.X(
         "step:Q",
         scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(title="step", grid=False, tickCount=4, format="~s"),
+        axis=alt.Axis(title=curves.axis, grid=False, tickCount=4, format="~s"),
     )
     # Vega's logarithmic axis labels every 1, 2, 5 and crowds: name the ticks.
     ticks = axis_values(curves.domain) if curves.logarithmic else None
@@ -240,9 +246,9 @@ def lines(curves: Lines, *, label: str) -> Drawing:
     y = alt.Y("value:Q", scale=y_scale, axis=y_axis)
     base = alt.Chart(alt.NamedData(_DATA)).encode(x=x, y=y, color=stroke, detail="line:N")
     faint = base.mark_line(strokeWidth=1, opacity=0.3).transform_filter("!datum.mean")
-    strong = base.mark_line(strokeWidth=2.2).transform_filter("datum.mean")
-    drawn = draw(_layers([faint, strong], curves.data, size), label)
-    return Drawing(wide=drawn, phone=drawn)
+    shape: Literal["step-after", "linear"] = "step-after" if curves.held else "linear"
+    strong = base.mark_line(strokeWidth=2.2, interpolate=shape).transform_filter("datum.mean")
+    return _layers([faint, strong], curves.data, size)
 
 
 def _tone_channels(alt: Any) -> tuple[Any, Any, Any]:

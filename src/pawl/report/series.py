@@ -40,11 +40,16 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """Rows (`step`, `value`, `tone`, `line`, `mean`) with the range of the values."""
+    """Rows (`step`, `value`, `tone`, `line`, `mean`) with the range of the values.
+
+    `axis` names the steps; a value that is `held` lasts until the next one of its line.
+    """
 
     data: list[dict[str, Any]]
     domain: tuple[float, float]
-    logarithmic: bool
+    logarithmic: bool = False
+    axis: str = "step"
+    held: bool = False
 
 
 def search(trials: Sequence[TrialPoint], direction: Direction) -> Search | None:
@@ -53,7 +58,7 @@ def search(trials: Sequence[TrialPoint], direction: Direction) -> Search | None:
     scored = [t for t in ordered if finite(t.score) and t.status not in {"diverged", "failed"}]
     if not scored:
         return None
-    domain = _domain([t.score for t in scored if t.score is not None], direction)
+    domain = domain_of([t.score for t in scored if t.score is not None], direction)
     rows: list[dict[str, Any]] = []
     for trial in _thin(ordered, MAX_DOTS):
         if trial.status in {"diverged", "failed"}:
@@ -112,7 +117,9 @@ def lines(
     values = [row["value"] for row in rows]
     low, high = min(values), max(values)
     logarithmic = field == "train_loss" and low > 0 and high / low > _LOG_FROM
-    domain = (low, high if high > low else low + 1.0) if logarithmic else _domain(values, direction)
+    domain = (
+        (low, high if high > low else low + 1.0) if logarithmic else domain_of(values, direction)
+    )
     return Lines(data=rows, domain=domain, logarithmic=logarithmic)
 
 
@@ -148,7 +155,7 @@ def _thin(items: Sequence[T], limit: int) -> list[T]:
     return [items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit)]
 
 
-def _domain(values: Sequence[float], direction: Direction) -> tuple[float, float]:
+def domain_of(values: Sequence[float], direction: Direction) -> tuple[float, float]:
     """The range of `values`, cut on the worse side three interquartile ranges from the quartile."""
     low, high = min(values), max(values)
     if len(values) >= 8:

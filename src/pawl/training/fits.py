@@ -54,9 +54,11 @@ def fit_member(
     learner.apply(body, rows, settings, member.seed, beat)
     model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
     trained = Trained((part_of(member),), model)
-    value = math.nan
+    value, predicting = math.nan, 0.0
     if len(member.valid):
+        fitted_at = time.perf_counter()
         predicted = trained.predict(problem.examples.take(member.valid), torch.device("cpu"))
+        predicting = (time.perf_counter() - fitted_at) / len(member.valid)
         wanted = problem.targets[member.valid.to(problem.device)].cpu()
         value = float(score(problem.objective, predicted, wanted))
     if refit and learner.refit is not None and rows.stopping is not None:
@@ -71,6 +73,7 @@ def fit_member(
             steps=steps,
             curve=(Point(steps, math.nan, value),),
             seconds=time.perf_counter() - started,
+            predicting=predicting,
             reason="" if usable else "predictions or metric are not finite",
             weights=torch.empty(0),
             buffers={name: buffer.clone() for name, buffer in body.named_buffers()},

@@ -49,6 +49,7 @@ class Outcome:
         steps: Steps taken.
         curve: Its evaluations.
         seconds: Its share of the population's time.
+        predicting: Seconds that predictions of a row took, where they were timed.
         reason: What went wrong, one line.
         weights: `[P]`; `None` unless usable.
         buffers: By name; for the weights.
@@ -60,6 +61,7 @@ class Outcome:
     steps: int
     curve: tuple[Point, ...]
     seconds: float
+    predicting: float = 0.0
     reason: str = ""
     weights: Tensor | None = None
     buffers: Buffers = field(default_factory=dict)
