@@ -84,6 +84,11 @@ class Functional(nn.Module):
         return self.second(F.relu(self.first(x)))
 
 
+def bare(spec: ModelSpec) -> nn.Module:
+    """A user's model without any activation."""
+    return nn.Linear(spec.num_features, spec.num_outputs)
+
+
 def modular(spec: ModelSpec) -> nn.Module:
     """A user's model with an activation module."""
     return nn.Sequential(
@@ -105,6 +110,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "images": lambda: Task(data=images()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),
+        "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),
         "own_loss": lambda: Task(data=frame(), loss=cross_entropy),
     }

@@ -25,9 +25,11 @@ from pawl.evidence import (
     Arm,
     CampaignOutcome,
     ConfirmationEffort,
+    Coverage,
     Single,
     confirm,
     final_test,
+    limits_of,
     race,
 )
 from pawl.execution import (
@@ -39,7 +41,9 @@ from pawl.execution import (
     pick_device,
     pick_executor,
 )
+from pawl.execution.rows import Rows
 from pawl.fingerprint import code_of
+from pawl.kinds import KINDS, refuse_coverage
 from pawl.ledger import Ledger, TrialRecord
 from pawl.options import Options
 from pawl.processes import one_process
@@ -102,6 +106,9 @@ def run_campaign(
         problem = Problem.of(task, data, device)
         # What is wrong is said before a folder is made.
         fitting_learners(problem.facts(), options.families)
+        if options.coverage is not None:
+            _, proof = Rows(problem, options.seed).parts
+            refuse_coverage(KINDS[data.schema.kind], options.coverage, len(proof))
     identity = identity or {}
     with (
         deterministic(options.deterministic),
@@ -239,7 +246,11 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     test = final_test(
         session, baseline, final, data.test, seeds, more, average=average, pairs=compared
     )
-    return CampaignOutcome(baseline, confirmation, test, options.deliver)
+    coverage = None
+    if options.coverage is not None:
+        limits = limits_of(compared, final, options.coverage)
+        coverage = Coverage(options.coverage, limits)
+    return CampaignOutcome(baseline, confirmation, test, options.deliver, coverage)
 
 
 def _searched(

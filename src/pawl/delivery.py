@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 
 from pawl.data import LoadedData
 from pawl.deployment import check_parity, measure, predict, write_bundle
-from pawl.evidence import CampaignOutcome, Single, to_toml
+from pawl.evidence import Blend, CampaignOutcome, Single, held, to_toml
 from pawl.execution import Heartbeat, Session
 from pawl.recipe import Recipe
 from pawl.report import parts
@@ -49,7 +52,15 @@ def deliver(
     exported = session.trainer.spread([partial(_exported, each, data) for each in models.values()])
     graphs = {"baseline": exported[-1], "final": exported[0]}
     costs = measure(graphs, data.test)
-    values = scores_of(session, data, graphs)
+    predicted = {name: predict(graph, data.test) for name, graph in graphs.items()}
+    values = scores_of(session, data, predicted)
+    if found.coverage is not None and found.coverage.conformal is not None:
+        assert data.test.targets is not None
+        units = None if data.test.blocks is None else data.test.blocks.units
+        inside = held(
+            found.coverage.conformal, data.schema.kind, predicted["final"], data.test.targets, units
+        )
+        found = replace(found, coverage=replace(found.coverage, held=inside))
     part = task_summary(task, data, source, session.problem.objective)
     summary = summarize(session, found, task=part, values=values, costs=costs, command=command)
     return _leave(session, data, found, graphs["final"], summary)
@@ -86,18 +97,20 @@ def _exported(predictor: Predictor, data: LoadedData, _: Heartbeat) -> bytes:
     return export_graph(predictor, data)
 
 
-def scores_of(session: Session, data: LoadedData, graphs: dict[str, bytes]) -> dict[str, float]:
-    """Returns the kept models' scores by the predictions of their graphs: what `predict` gives."""
+def scores_of(
+    session: Session, data: LoadedData, predicted: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Returns the kept models' scores by what their graphs predict of the test rows."""
     assert data.test.targets is not None
     return {
         name: float(
             score(
                 session.problem.objective,
-                torch.from_numpy(predict(graph, data.test)),
+                torch.from_numpy(predictions),
                 data.test.targets,
             )
         )
-        for name, graph in graphs.items()
+        for name, predictions in predicted.items()
     }
 
 
@@ -115,12 +128,17 @@ def _leave(
     """
     session.listener.phase("report", "report.html")
     ledger, recipe = session.ledger, to_toml(found.confirmation.delivered)
-    described = {
+    described: dict[str, Any] = {
         "name": data.name,
         "metric": summary.metric,
         "direction": summary.direction,
         "versions": summary.versions,
     }
+    delivered = found.confirmation.delivered
+    if isinstance(delivered, Blend) and delivered.shift:
+        described["shift"] = delivered.shift
+    if found.coverage is not None and found.coverage.conformal is not None:
+        described["conformal"] = found.coverage.conformal.to_dict()
     write_bundle(
         ledger, schema=data.schema, graph=graph, predictor=found.test.final, recipe=recipe,
         task=described, card=card(summary, recipe),

@@ -27,9 +27,11 @@ from pawl.execution import (
     train_all,
 )
 from pawl.ledger import Ledger
+from pawl.models.surgery import activations, observe
 from pawl.options import PlanOptions
 from pawl.search import baseline
 from pawl.task import Task
+from pawl.techniques import ModelTechnique, refusal, techniques
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.trained import untrained
@@ -103,6 +105,38 @@ def timings(source: Any, options: PlanOptions) -> dict[str, Any]:
         for way, measured in known.items()
     ]
     return {"chosen": str(chosen.way), "reason": chosen.reason, "ways": ways}
+
+
+def anatomy(source: Any, options: PlanOptions) -> dict[str, Any]:
+    """Says what is seen of a task's model, and what each technique that changes a model could do.
+
+    Returns:
+        Activations with the shapes that they see, and techniques with why they do not fit, JSON-ready.
+
+    Raises:
+        PawlError: Any wrong input, in one line.
+    """
+    task = resolve_task(source, **options.of_task())
+    facts = Problem.of(task, load(task, seed=options.seed)).facts()
+    called = "as a function"
+    seen = observe(facts.module, activations(facts.module), facts.sample)
+    return {
+        "model": type(getattr(facts.module, "module", facts.module)).__name__,
+        "activations": [
+            {
+                "name": name.removeprefix("calls.").removeprefix("module.").replace("/", "."),
+                "called": called if name.startswith("calls.") else "as a module",
+                "is": str(facts.module.get_submodule(name)),
+                "shapes": sorted({str(["B", *shape[1:]]).replace("'", "") for shape in shapes}),
+            }
+            for name, shapes in seen.items()
+        ],
+        "techniques": [
+            {"name": each.name, "reason": refusal(each, facts)}
+            for each in techniques()
+            if isinstance(each, ModelTechnique)
+        ],
+    }
 
 
 def _check(name: str, work: Callable[[], str], *, needed: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from pawl.api import optimize
 from pawl.data import read_like
 from pawl.data.cells import MISSING, number_name
 from pawl.deployment.export import run, session
+from pawl.deployment.predictions import unshifted
 from pawl.errors import BudgetError, PawlError
 from pawl.kinds import KINDS, KindName
 from pawl.ledger import new_folder
@@ -148,6 +149,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._schema = bundle.schema
         self._graph = (bundle.folder / "model.onnx").read_bytes()
         self._session = session(self._graph)
+        self._shift = bundle.task.get("shift")
 
     def _predictions(self, X: Any) -> np.ndarray:
         """Returns predictions `[R, *P]` (`pawl.kinds`) in the schema's order, float64."""
@@ -260,18 +262,21 @@ class PawlClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Returns each row's most probable class, `[R]`; of labels 0 and 1, `[R, T]`."""
-        p = self.predict_proba(X)
+        """Returns each row's class, `[R]`; of labels 0 and 1, `[R, T]`.
+
+        It is the most probable one, or of two goes by the threshold that `metric` is best with.
+        """
+        p = self._predictions(X)
         if self._order is None:
             return KINDS["multilabel"].labels(p)
-        return np.asarray(self.classes_[p.argmax(axis=1)])
+        return np.asarray(self.classes_[p[:, self._order].argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns probabilities `[R, C]` in the order of `classes_`; of labels of each, `[R, T]`."""
         p = self._predictions(X)
         if self._order is None:
             return p
-        p = p[:, self._order]
+        p = (unshifted(p, self._shift) if self._shift else p)[:, self._order]
         return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 

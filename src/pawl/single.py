@@ -16,7 +16,7 @@ from pawl.campaign import check_fit
 from pawl.data import LoadedData, resolve_task
 from pawl.data import load as load_data
 from pawl.delivery import export_graph, scores_of
-from pawl.deployment import write_bundle
+from pawl.deployment import predict, write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
 from pawl.execution import Session, Silent, deterministic, driving, pick_device
 from pawl.fingerprint import code_of
@@ -190,7 +190,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     with deterministic(call.deterministic), session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
-        value = scores_of(session, data, {"final": graph})["final"]
+        value = scores_of(session, data, {"final": predict(graph, data.test)})["final"]
         objective = session.problem.objective
         task_json = {
             "name": data.name,

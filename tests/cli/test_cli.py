@@ -298,6 +298,42 @@ def test_what_was_trained_predicts(
     assert list(pd.read_csv(out).columns) == ["prediction", "p_no", "p_yes"]
 
 
+def test_the_doctor_says_what_is_seen_of_a_model(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task = tmp_path / "task.py"
+    task.write_text(
+        """
+import torch
+from torch import nn
+from torch.nn import functional as F
+from pawl.task import Task
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.act, self.last = nn.Linear(30, 8), nn.ReLU(), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.last(F.gelu(self.act(self.first(x))))
+
+task = Task(data="breast-cancer", model=Net)
+"""
+    )
+    found = json.loads(in_process(capfd, "doctor", "--model", task, "--json").stdout)
+    assert [(each["name"], each["called"], each["is"]) for each in found["activations"]] == [
+        ("act", "as a module", "ReLU()"),
+        ("module:gelu0", "as a function", "GELU(approximate='none')"),
+    ]
+    assert found["activations"][0]["shapes"] == ["[B, 8]"]
+    reasons = {each["name"]: each["reason"] for each in found["techniques"]}
+    assert reasons["activation"] is None
+    assert reasons["width"]
+    shown = in_process(capfd, "doctor", "--model", task).stdout
+    assert "as a function" in shown
+    assert "no: " in shown
+
+
 def test_the_doctor_finds_this_machine_fit(capfd: pytest.CaptureFixture[str]) -> None:
     found = json.loads(in_process(capfd, "doctor", "--json").stdout)
     checks = {check["name"]: check for check in found["checks"]}

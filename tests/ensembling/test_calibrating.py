@@ -8,21 +8,24 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import plain, problem
+from sklearn.metrics import f1_score
 from torch import Tensor
 
 import pawl
 from pawl.data.types import Examples
 from pawl.deployment import Bundle
+from pawl.deployment.predictions import unshifted
 from pawl.ensembling import OutOfFold
 from pawl.ensembling.calibrating import calibrated, temperature_of
 from pawl.evidence import Arm, Blend, Single
 from pawl.evidence.arms import from_dict, to_dict
-from pawl.models import tempered
+from pawl.models import tempered, threshold_of
 from pawl.recipe import Recipe
 from pawl.training.metrics import make_objective
 from pawl.training.trained import blended, untrained
@@ -56,7 +59,7 @@ def test_a_temperature_is_found(temperature: float, arm: Arm) -> None:
     assert isinstance(got, Blend)
     assert got.temperature == pytest.approx(temperature, rel=0.1)
     assert float(found.score(found.of_arm(got))) > float(found.score(found.of_arm(arm)))
-    assert got.untempered == arm
+    assert got.unadjusted == arm
     assert got.id != arm.id
     assert from_dict(to_dict(got)) == got
 
@@ -70,6 +73,43 @@ def test_where_there_is_nothing_to_gain_an_arm_stays() -> None:
     temperatures = [arm.temperature for arm in kept if isinstance(arm, Blend)]
     assert len(temperatures) < 4
     assert all(0.8 < each < 1.25 for each in temperatures)
+
+
+def rare(rows: int = 3000) -> OutOfFold:
+    """Two classes of which the second is rare, and never the likelier one for most of its rows."""
+    generator = torch.Generator().manual_seed(3)
+    second = torch.sigmoid(1.2 * torch.randn(rows, generator=generator) - 2.2)
+    targets = (torch.rand(rows, generator=generator) < second).long()
+    both = torch.stack([1.0 - second, second], -1)
+    found = known(both, targets, "f1")
+    found.pairs.session.problem.schema.kind = "binary"
+    return found
+
+
+def test_a_threshold_is_found_where_the_metric_asks_for_one() -> None:
+    found = rare()
+    got = calibrated(found, Single(ONE))
+    assert isinstance(got, Blend)
+    assert (got.temperature, got.unadjusted) == (1.0, Single(ONE))
+    assert 0.1 < threshold_of(got.shift) < 0.35  # of rates alike, half of the best F1
+    scores = [float(found.score(found.of_arm(arm))) for arm in (Single(ONE), got)]
+    truth, p = found.targets[0].numpy(), found.predictions[0, 0, :, 1].numpy()
+    assert scores[0] == pytest.approx(f1_score(truth, p > 0.5))
+    assert scores[1] == pytest.approx(f1_score(truth, p > threshold_of(got.shift)))
+    assert scores[1] > scores[0] + 0.05
+    assert from_dict(to_dict(got)) == got
+    assert got.id != Single(ONE).id
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.floats(-3.0, 3.0))
+def test_a_shift_moves_the_threshold_and_can_be_taken_back(seed: int, shift: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    p = torch.randn(50, 2, generator=generator, dtype=torch.float64).softmax(-1)
+    got = tempered(p, 1.0, shift)
+    near = (p[:, 1] - threshold_of(shift)).abs() < 1e-9
+    assert torch.equal((got[:, 1] > 0.5) | near, (p[:, 1] > threshold_of(shift)) | near)
+    np.testing.assert_allclose(unshifted(got.numpy(), shift), p.numpy(), atol=1e-9)
 
 
 @settings(deadline=None, max_examples=40)
@@ -101,7 +141,10 @@ def test_the_graph_tempers_as_the_module_does() -> None:
     torch.testing.assert_close(pair.predict(one.examples, device), wanted)
     copies = blended([pair, pair])
     torch.testing.assert_close(copies.predict(one.examples, device), wanted)
-    for model in (pair, blended([each[0]], (1.0,), 0.6)):
+    shifted = blended(each, (0.25, 0.75), None, -1.2)
+    wanted = tempered(plain_mean.predict(one.examples, device), 1.0, -1.2)
+    torch.testing.assert_close(shifted.predict(one.examples, device), wanted)
+    for model in (pair, blended([each[0]], (1.0,), 0.6), shifted):
         graph = model.graph(Examples(one.examples.take(torch.arange(4)).inputs, None))
         session = onnxruntime.InferenceSession(graph)
         for count in (1, 50):
@@ -128,3 +171,27 @@ def test_a_campaign_delivers_what_it_tempered(tmp_path: Path) -> None:
     assert isinstance(result.arm, Blend)
     module = Bundle.open(tmp_path / "out" / "bundle").module()  # checked against the graph
     assert float(module.temperature) == pytest.approx(result.arm.temperature)
+
+
+def test_a_campaign_delivers_the_threshold_that_f1_is_best_with(tmp_path: Path) -> None:
+    """One positive in eight, hard to tell: no row is likelier positive than not for most models."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(900, 3)).astype(np.float32)
+    targets = np.where(x[:, 0] + 1.5 * random.normal(size=900) > 2.1, "yes", "no")
+    frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(target=targets)
+    result = pawl.optimize(
+        frame, target="target", trials=16, metric="f1", families=["linear", "neighbors"], epochs=2,
+        average=2, out=tmp_path / "out", baseline=Recipe.of(standardize={}, linear={}),
+        executor="inline",
+    )  # fmt: skip
+    assert isinstance(result.arm, Blend)
+    threshold = result.summary.parts["ensemble"]["threshold"]
+    assert threshold == pytest.approx(threshold_of(result.arm.shift))
+    assert threshold < 0.45
+    assert "from which on" in (tmp_path / "out" / "report.html").read_text()
+    predicted = result.predict(frame.drop(columns="target"))
+    likely = predicted["p_yes"] > threshold
+    assert (likely == (predicted["prediction"] == "yes")).all()
+    assert (predicted["p_yes"] < 0.5)[predicted["prediction"] == "yes"].any()
+    module = Bundle.open(tmp_path / "out" / "bundle").module()
+    assert float(module.shift) == pytest.approx(result.arm.shift)

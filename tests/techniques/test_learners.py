@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from problems import ALL_ROWS, member, problem
+from problems import ALL_ROWS, member, problem, problem_of
 from techniques.rows import ROW_TECHNIQUES
 from techniques.table import ROWS, Row
 from techniques.test_conformance import check_fits, check_record
@@ -20,6 +21,7 @@ from pawl.errors import PawlError, RecipeError
 from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.kinds import KINDS
 from pawl.recipe import Recipe
+from pawl.task import Task
 from pawl.techniques import (
     DataTechnique,
     FitRows,
@@ -34,6 +36,7 @@ from pawl.techniques import (
 from pawl.techniques.learning import some
 from pawl.training.fits import fit_member
 from pawl.training.metrics import make_objective, score
+from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained, from_outcome
 
@@ -228,6 +231,27 @@ def test_its_record(name: str) -> None:
     check_fits(technique, row)
     recipe = recipe_of(row)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_neighbors_that_are_equally_far_are_the_same_everywhere() -> None:
+    """Copies of rows, of which any ten are the ten nearest: libraries take different ones."""
+    frame = pd.DataFrame({"a": [0, 0, 1, 1] * 60, "b": [0, 1, 0, 1] * 60, "target": range(240)})
+    task = problem_of(Task(data=frame))
+    recipe = Recipe.of(standardize={}, nearest_neighbors={"count": 10})
+    rows = torch.arange(len(task.examples))
+    trained = fit_member(task, Member(recipe, 0, rows, rows[:0], 1))[1]
+    graph = trained.graph(task.examples.take(rows[:4]))
+    assert check_parity(trained, graph, task.examples) < 1e-5
+    got = trained.predict(task.examples, CPU).double().numpy()
+    kept = task.targets.numpy()
+    corner = task.examples.inputs["numeric"].numpy()
+    for each in np.unique(corner, axis=0):
+        alike = (corner == each).all(1)
+        np.testing.assert_allclose(got[alike], kept[alike].mean(), rtol=1e-4)
+    # Any order of the rows gives the same.
+    mixed = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    other = fit_member(task, Member(recipe, 0, mixed, rows[:0], 1))[1]
+    np.testing.assert_allclose(other.predict(task.examples, CPU), got, rtol=1e-4)
 
 
 def test_of_many_rows_some_are_taken_evenly() -> None:

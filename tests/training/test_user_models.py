@@ -160,19 +160,36 @@ def test_one_logit_stands_for_the_second_class(squeeze: bool) -> None:
     assert logit.shape == (2, 0)
 
 
-def test_functional_activations_are_not_found() -> None:
-    facts = problem_of(Task(data=frame(), model=Functional)).facts()
-    for name in ("batch_norm", "layer_norm", "activation"):
-        assert "functional activations cannot be found" in str(technique(name).fits(facts))
-
-
-def test_a_model_that_normalizes_is_left_alone() -> None:
+def test_normalization_is_exchanged_where_there_is_some() -> None:
     def model() -> nn.Module:
-        return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        norm = nn.BatchNorm1d(8, eps=1e-3)
+        nn.init.constant_(norm.weight, 0.5)
+        return nn.Sequential(nn.Linear(4, 8), norm, nn.ReLU(), nn.Linear(8, 2))
 
     problem = problem_of(Task(data=numbers(), model=model))
-    assert "normalization layers already" in str(technique("layer_norm").fits(problem.facts()))
+    facts = problem.facts()
+    assert "like that already" in str(technique("batch_norm").fits(facts))
+    assert "layer_norm is for those" in str(technique("group_norm").fits(facts))
+    assert technique("layer_norm").fits(facts) is None
     check_trains(problem)
+    _, body, _ = problem.build(BARE.with_("layer_norm"), 0, ALL_ROWS)
+    found = [each for each in body.modules() if isinstance(each, nn.BatchNorm1d | nn.LayerNorm)]
+    assert [type(each) for each in found] == [nn.LayerNorm]
+    assert found[0].weight.tolist() == [0.5] * 8  # the scale is kept
+
+
+def test_normalization_of_the_last_axis_is_not_taken_for_one_of_channels() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.last = nn.Linear(1, 6), nn.LayerNorm(6), nn.Linear(24, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(F.relu(self.norm(self.first(x.unsqueeze(-1)))).flatten(1))
+
+    facts = problem_of(Task(data=numbers(), model=Rows)).facts()
+    for name in ("batch_norm", "layer_norm", "group_norm"):
+        assert "the last axis" in str(technique(name).fits(facts))
 
 
 def test_the_users_dropout_draws_each_members_own_mask() -> None:

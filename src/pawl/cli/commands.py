@@ -218,15 +218,28 @@ def doctor(
         str | None,
         typer.Option(help="Data (as for optimize): time how its baseline is best trained here."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A task in Python, or data: what is seen of its model, and what could change it."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check this machine: versions, hardware, and that a small model trains and exports.
 
-    Example: pawl doctor --plan adult.csv --target income
+    Examples: pawl doctor --plan adult.csv --target income; pawl doctor --model my_task.py
     """
-    from pawl.doctor import examine, timings  # noqa: PLC0415
+    from pawl.doctor import anatomy, examine, timings  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
+    if model is not None:
+        found = anatomy(model, PlanOptions(**given))
+        if as_json:
+            show.out.print_json(json.dumps(found))
+        else:
+            show.anatomy(found)
+        return
     if plan is not None:
         found = timings(plan, PlanOptions(**given))
         if as_json:

@@ -193,3 +193,17 @@ def timings(found: dict[str, Any]) -> None:
         table.add_row(each["way"], seconds, f"{each['compile_s']:.1f}" if each["compile_s"] else "")
     out.print(table)
     line(f"\nfor a campaign of an hour: {found['chosen']}")
+
+
+def anatomy(found: dict[str, Any]) -> None:
+    """Shows what is seen of a model, and what each technique could do with it."""
+    table = _table("activation", "called", "is", "sees")
+    for each in found["activations"]:
+        table.add_row(each["name"], each["called"], each["is"], ", ".join(each["shapes"]))
+    line(f"{found['model']}: {len(found['activations'])} activation(s)")
+    if found["activations"]:
+        out.print(table)
+    table = _table("technique", "could change it")
+    for each in found["techniques"]:
+        table.add_row(each["name"], "yes" if each["reason"] is None else f"no: {each['reason']}")
+    out.print(table)

@@ -25,7 +25,7 @@ from pawl.deployment.export import check_graph, run, session
 from pawl.deployment.predictions import prediction_arrays, prediction_frame
 from pawl.deployment.rebuilding import rebuilt
 from pawl.errors import BundleError, first_line, printable
-from pawl.kinds import KINDS
+from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
 from pawl.models import Pipeline
 from pawl.task import ModelFactory
@@ -66,6 +66,9 @@ class Bundle:
         try:
             task = json.loads(content["task.json"])
             schema = Schema.model_validate(task.pop("schema"))
+            if "conformal" in task:
+                Conformal.from_dict(task["conformal"])
+            float(task.get("shift", 0.0))
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(
                 f"{str(path / 'task.json')!r} cannot be read ({first_line(error)}); take the bundle "
@@ -91,6 +94,12 @@ class Bundle:
                 "anew"
             ) from None
         return cls(path, schema, task, running)
+
+    @property
+    def conformal(self) -> Conformal | None:
+        """What predictions come with, where the campaign was asked for `coverage`."""
+        kept = self.task.get("conformal")
+        return None if kept is None else Conformal.from_dict(kept)
 
     def read(self, source: Any) -> Examples:
         """Reads rows as the model takes them; see `pawl.data.read_like`."""
@@ -130,6 +139,13 @@ class Bundle:
         images from files, `file` comes first: each image's path inside the source. Where predictions lie
         on places of a row, they are arrays, `prediction` and, of classes, `probabilities`.
 
+        Where two classes are told apart at another probability than one half, `prediction` goes by it,
+        and `p_CLASS` are the probabilities; in what `predict_raw` returns they are shifted, so that it
+        is one half there.
+
+        Of a campaign that was asked for `coverage`, values come with `low` and `high` (of several
+        targets `NAME_low` and `NAME_high`), and classes with `in_CLASS`, whether a class is in the set.
+
         Args:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
@@ -138,7 +154,7 @@ class Bundle:
         raw = self.predict_raw(examples)
         if KINDS[self.schema.kind].has_places:
             return prediction_arrays(self.schema, raw)
-        frame = prediction_frame(self.schema, raw)
+        frame = prediction_frame(self.schema, raw, self.conformal, self.task.get("shift"))
         if examples.files:
             frame.insert(0, "file", [printable(file) for file in examples.files])
         return frame

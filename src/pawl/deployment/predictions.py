@@ -13,7 +13,7 @@ import pandas as pd
 
 from pawl.data.types import Schema
 from pawl.errors import BundleError, option, printable
-from pawl.kinds import KINDS
+from pawl.kinds import KINDS, Conformal
 
 if TYPE_CHECKING:
     from pawl.deployment.bundle import Bundle
@@ -22,8 +22,43 @@ _TABLES = (".csv", ".parquet")
 _ARRAYS = (".npz",)
 
 
-def prediction_frame(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
+def prediction_frame(
+    schema: Schema,
+    predictions: np.ndarray,
+    conformal: Conformal | None = None,
+    shift: float | None = None,
+) -> pd.DataFrame:
     """Returns predictions as a data frame; see `Bundle.predict`."""
+    frame = _predicted(schema, predictions)
+    if shift:
+        shown = unshifted(predictions, shift)
+        for at, name in enumerate(schema.classes):
+            frame[printable(f"p_{name}")] = shown[:, at]
+    if conformal is None:
+        return frame
+    if KINDS[schema.kind].has_classes:
+        inside = conformal.sets(predictions)
+        columns = {printable(f"in_{name}"): inside[:, at] for at, name in enumerate(schema.classes)}
+    else:
+        several = KINDS[schema.kind].target_axes > 0
+        names = [f"{printable(column.name)}_" if several else "" for column in schema.targets]
+        low, high = conformal.interval(predictions)
+        columns = {
+            f"{name}{end}": values[:, at].astype(np.float32)
+            for at, name in enumerate(names or [""])
+            for end, values in (("low", low), ("high", high))
+        }
+    return pd.concat([frame, pd.DataFrame(columns)], axis=1)
+
+
+def unshifted(predictions: np.ndarray, shift: float) -> np.ndarray:
+    """Returns the probabilities of two classes whose odds were multiplied by `exp(shift)`, `[R, 2]`."""
+    second = predictions[:, 1].astype(np.float64)
+    second = second / (second + (1.0 - second) * np.exp(shift))
+    return np.stack([1.0 - second, second], 1).astype(predictions.dtype)
+
+
+def _predicted(schema: Schema, predictions: np.ndarray) -> pd.DataFrame:
     kind = KINDS[schema.kind]
     if not kind.target_axes:
         if not kind.has_classes:

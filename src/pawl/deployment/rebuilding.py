@@ -72,9 +72,9 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
         assert isinstance(fresh, Deployed)
         members.append(fresh)
     pipeline: Pipeline = members[0]
-    tempers = "temperature" in tensors
-    if len(members) > 1 or tempers:
-        pipeline = Averaged(members, shares, 1.0 if tempers else None)
+    tempers, shifts = "temperature" in tensors, "shift" in tensors
+    if len(members) > 1 or tempers or shifts:
+        pipeline = Averaged(members, shares, 1.0 if tempers else None, 0.0 if shifts else None)
     _assign(pipeline, tensors)
     _check(pipeline, graph, schema)
     return pipeline

@@ -8,6 +8,7 @@ from pawl.evidence.confirmation import (
     confirm,
     look_by_look,
 )
+from pawl.evidence.coverage import Coverage, Held, held, limits_of
 from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score
 from pawl.evidence.delivering import (
     LIKELY_ENOUGH,
@@ -39,7 +40,9 @@ __all__ = [
     "Comparison",
     "Confirmation",
     "ConfirmationEffort",
+    "Coverage",
     "FinalTest",
+    "Held",
     "HoldoutScore",
     "Pairs",
     "Single",
@@ -53,10 +56,12 @@ __all__ = [
     "final_test",
     "from_dict",
     "gain_on_test",
+    "held",
     "holdout_score",
     "holm",
     "lead",
     "likelihood",
+    "limits_of",
     "look_by_look",
     "non_inferior",
     "pairs_to_settle",

@@ -97,6 +97,8 @@ class Blend:
         weights: Of each, positive; they count relative to their sum. Equal by default.
         temperature: What the mean of probabilities of classes is tempered by, `softmax(log p / T)`; 1
             for nothing.
+        shift: What the logarithm of the second of two classes then gets, so that one half is the
+            threshold with the best metric; 0 for nothing.
 
     Example:
         >>> import torch
@@ -113,6 +115,7 @@ class Blend:
     recipes: tuple[Recipe, ...]
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.recipes:
@@ -132,9 +135,10 @@ class Blend:
 
     @property
     def id(self) -> str:
-        """Depends on recipes, shares and temperature."""
+        """Depends on recipes, shares, temperature and shift."""
         parts = [f"{r.id} {share:.6f}" for r, share in zip(self.recipes, self.shares, strict=True)]
         parts += [] if self.temperature == 1.0 else [f"temperature {self.temperature:.6f}"]
+        parts += [] if self.shift == 0.0 else [f"shift {self.shift:.6f}"]
         return f"blend {hashlib.sha256(' + '.join(parts).encode()).hexdigest()[:12]}"
 
     @property
@@ -143,28 +147,38 @@ class Blend:
         return tuple(Training(recipe) for recipe in self.recipes)
 
     def combined(self, predictions: Sequence[Tensor]) -> Tensor:
-        """Returns the weighted mean, tempered."""
+        """Returns the weighted mean, tempered and shifted."""
         first, *others = (p * w for p, w in zip(predictions, self.shares, strict=True))
         total = first
         for each in others:
             total = total + each
-        return total if self.temperature == 1.0 else tempered(total, self.temperature)
+        if not self.is_adjusted:
+            return total
+        return tempered(total, self.temperature, self.shift if self.shift else None)
 
     def predictor(self, models: Sequence[Trained]) -> Trained:
-        """Returns the models as one that predicts their weighted mean, tempered."""
-        return blended(models, self.shares, None if self.temperature == 1.0 else self.temperature)
+        """Returns the models as one that predicts their weighted mean, tempered and shifted."""
+        temperature = None if self.temperature == 1.0 else self.temperature
+        return blended(models, self.shares, temperature, self.shift if self.shift else None)
 
     @property
-    def untempered(self) -> Arm:
-        """The same without a temperature."""
-        return Single(self.recipes[0]) if len(self.recipes) == 1 else replace(self, temperature=1.0)
+    def is_adjusted(self) -> bool:
+        """Whether there is a temperature or a shift."""
+        return self.temperature != 1.0 or self.shift != 0.0
+
+    @property
+    def unadjusted(self) -> Arm:
+        """The same without temperature and shift."""
+        if len(self.recipes) == 1:
+            return Single(self.recipes[0])
+        return replace(self, temperature=1.0, shift=0.0)
 
     def without(self, recipe: Recipe) -> Arm:
-        """Returns the blend of the others, with the weights and the temperature that they have."""
+        """Returns the blend of the others, with the weights, temperature and shift that they have."""
         left = [(r, w) for r, w in zip(self.recipes, self.shares, strict=True) if r != recipe]
         recipes, weights = zip(*left, strict=True)
-        blend = Blend(recipes, weights, self.temperature)
-        return blend.untempered if self.temperature == 1.0 else blend
+        blend = Blend(recipes, weights, self.temperature, self.shift)
+        return blend if self.is_adjusted else blend.unadjusted
 
 
 def lead(arm: Arm) -> Recipe:
@@ -178,13 +192,14 @@ def lead(arm: Arm) -> Recipe:
 def to_dict(arm: Arm) -> dict[str, Any]:
     """Returns an arm's recipe as tables, or of a blend a list of them with their shares, `member`.
 
-    A blend that is tempered has its `temperature` in front.
+    A blend that is tempered or shifted has `temperature` or `shift` in front.
     """
     if not isinstance(arm, Blend):
         return lead(arm).to_dict()
-    tempered_ = {} if arm.temperature == 1.0 else {"temperature": arm.temperature}
+    adjusted = {} if arm.temperature == 1.0 else {"temperature": arm.temperature}
+    adjusted |= {} if arm.shift == 0.0 else {"shift": arm.shift}
     return {
-        **tempered_,
+        **adjusted,
         "member": [
             {"share": round(share, 6), "recipe": recipe.to_dict()}
             for recipe, share in zip(arm.recipes, arm.shares, strict=True)
@@ -198,7 +213,8 @@ def from_dict(tables: Mapping[str, Any]) -> Arm:
         return Single(Recipe.from_dict(tables))
     recipes = tuple(Recipe.from_dict(each["recipe"]) for each in tables["member"])
     shares = tuple(float(each["share"]) for each in tables["member"])
-    return Blend(recipes, shares, float(tables.get("temperature", 1.0)))
+    temperature, shift = float(tables.get("temperature", 1.0)), float(tables.get("shift", 0.0))
+    return Blend(recipes, shares, temperature, shift)
 
 
 def to_toml(arm: Arm) -> str:

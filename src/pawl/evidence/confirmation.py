@@ -74,7 +74,8 @@ class Confirmation:
         pairs: The trainings; the first ones' models are kept.
         members: Of a blend: what each of its recipes adds, the blend with it against the blend without.
             Not corrected for their number: they describe, and claim nothing.
-        calibration: Of a blend that is tempered: it against itself without; described likewise.
+        calibration: Of a blend that is tempered or shifted: it against itself without; described
+            likewise.
     """
 
     delivered: Arm
@@ -198,11 +199,11 @@ def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
 
 
 def _calibration(pairs: Pairs, arm: Arm) -> Comparison | None:
-    """Returns what a blend's temperature is worth; nothing is trained for it."""
-    if not isinstance(arm, Blend) or arm.temperature == 1.0:
+    """Returns what a blend's temperature or shift is worth; nothing is trained for it."""
+    if not isinstance(arm, Blend) or not arm.is_adjusted:
         return None
-    there, plain = sorted(pairs.of(arm)), arm.untempered
-    pairs.run("confirm/calibration", {"untempered": plain}, there)
+    there, plain = sorted(pairs.of(arm)), arm.unadjusted
+    pairs.run("confirm/calibration", {"unadjusted": plain}, there)
     return pairs.compare(arm, plain)
 
 

@@ -91,11 +91,15 @@ class Pairs:
 
     def _judge_arm(self, arm: Arm, pair: int) -> None:
         """Scores an arm whose trainings of a pair have ended."""
-        parts = [self.trainings.predicted(training, pair) for training in arm.trainings]
-        good = [part for part in parts if part is not None]
-        predicted = arm.combined(good) if len(good) == len(parts) else None
+        predicted = self.predicted(arm, pair)
         self.judged[arm.id][pair] = None if predicted is None else self._judge(pair, predicted)
         self._flat[arm.id, pair] = predicted is not None and same_for_all(predicted)
+
+    def predicted(self, arm: Arm, pair: int) -> Tensor | None:
+        """Returns what an arm predicts of the rows held out; `None` if a training of it failed."""
+        parts = [self.trainings.predicted(training, pair) for training in arm.trainings]
+        good = [part for part in parts if part is not None]
+        return arm.combined(good) if len(good) == len(parts) else None
 
     def rows(self, given: Compared, pair: int) -> Tensor:
         """Returns the rows that an arm's model of a pair trained on; all of them where it is several."""

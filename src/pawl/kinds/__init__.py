@@ -1,6 +1,7 @@
 """What can be predicted, by name."""
 
 from pawl.kinds.classes import AnyOf, OneOf
+from pawl.kinds.conformal import Conformal, refuse_coverage
 from pawl.kinds.kind import NOTHING, Kind, over_places
 from pawl.kinds.places import ClassAtEachPixel, ClassAtEachStep, ValueAtEachPixel
 from pawl.kinds.values import SeveralValues, Values
@@ -21,4 +22,4 @@ KINDS: dict[KindName, Kind] = {
     )
 }  # fmt: skip
 
-__all__ = ["KINDS", "NOTHING", "Kind", "KindName", "over_places"]
+__all__ = ["KINDS", "NOTHING", "Conformal", "Kind", "KindName", "over_places", "refuse_coverage"]

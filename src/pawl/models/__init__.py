@@ -1,10 +1,17 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
-from pawl.models.build import Adapter, Builder, ModelBuilder
-from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered
+from pawl.models.build import Adapter, Builder, ModelBuilder, revealed
+from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
-from pawl.models.layers import InputScale, Parametric, Periodic, PiecewiseLinear, flat
+from pawl.models.layers import (
+    InputScale,
+    Parametric,
+    Periodic,
+    PiecewiseLinear,
+    SqueezeExcite,
+    flat,
+)
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.member_layers import (
@@ -51,6 +58,7 @@ __all__ = [
     "Shape",
     "SmoothClip",
     "Spread",
+    "SqueezeExcite",
     "TabularNet",
     "Tree",
     "Trees",
@@ -64,6 +72,8 @@ __all__ = [
     "outputs",
     "predicting",
     "predicts_several_times",
+    "revealed",
     "tempered",
+    "threshold_of",
     "to_onnx",
 ]

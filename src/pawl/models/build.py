@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
+from pawl.models.calls import Swapped, calls_of, listen
 from pawl.models.member_layers import freeze
 from pawl.models.nets import Net
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
+_FEW_ROWS = 4
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
 
@@ -36,6 +39,8 @@ class Adapter(nn.Module):
     def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
         super().__init__()
         self.module = module
+        self.calls: nn.ModuleDict | None = None
+        self.in_place = frozenset[str]()
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -51,8 +56,44 @@ class Adapter(nn.Module):
         if self.style == "tuple" and positional is not None and positional < len(needed):
             self.style = "single_tuple"
 
+    def reveal(self, sample: Inputs) -> int:
+        """Makes modules of the activations that the user's module calls as functions.
+
+        They are its `calls`, by address, and what it predicts stays the same.
+
+        Args:
+            sample: A few rows of what `forward` takes.
+
+        Returns:
+            How many there are. None, and nothing is changed, where it would not predict the same.
+        """
+        if self.calls is not None:
+            listen(self)
+            return len(self.calls)
+        rows = {name: x[:_FEW_ROWS] for name, x in sample.items()}
+        seen = calls_of(self, lambda module: module(rows))
+        if not seen:
+            return 0
+        training = self.training
+        with torch.no_grad():
+            before = self.eval()(rows)
+            listen(self)
+            self.calls = nn.ModuleDict({address: call.module for address, call in seen.items()})
+            self.in_place = frozenset(address for address, call in seen.items() if call.in_place)
+            same = _same(before, self(rows))
+        self.train(training)
+        if not same:
+            self.calls = None
+        return len(seen) if same else 0
+
     def forward(self, inputs: Inputs) -> Tensor:
         """Calls the user's module with `Inputs`."""
+        if self.calls is None:
+            return self._called(inputs)
+        with Swapped(self.calls, self.in_place):
+            return self._called(inputs)
+
+    def _called(self, inputs: Inputs) -> Tensor:
         if self.one_vector:
             return self.module(self._flatten(inputs))  # type: ignore[no-any-return]
         if self.style == "single_dict":
@@ -83,6 +124,28 @@ class Adapter(nn.Module):
             else:
                 parts.append(tensor)
         return torch.cat(parts, dim=-1)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tells whether what a module returned twice is the same, to rounding."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def revealed(module: nn.Module, sample: Inputs) -> nn.Module:
+    """Returns a built module whose activations are modules, also those that it calls as functions.
+
+    To be called again where techniques have put new modules in.
+    """
+    for each in module.modules():
+        if isinstance(each, Adapter):
+            each.reveal(sample)
+    return module
 
 
 def _forward_arguments(module: nn.Module) -> tuple[int | None, set[str] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -43,9 +44,23 @@ LEAST_PROBABILITY = 1e-12
 """Probabilities below it count as it, where logarithms are taken."""
 
 
-def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:
-    """Returns `softmax(log p / T)` of probabilities of classes `[..., C]`: above 1 less sure ones."""
-    return (probabilities.clamp_min(LEAST_PROBABILITY).log() / temperature).softmax(-1)
+def tempered(
+    probabilities: Tensor, temperature: Tensor | float, shift: Tensor | float | None = None
+) -> Tensor:
+    """Returns `softmax(log p / T)` of probabilities of classes `[..., C]`: above 1 less sure ones.
+
+    Of two classes the second's logarithm also gets `shift`: so a threshold other than one half becomes
+    one half.
+    """
+    found: Tensor = probabilities.clamp_min(LEAST_PROBABILITY).log() / temperature
+    if shift is not None:
+        found = torch.stack([found[..., 0], found[..., 1] + shift], -1)
+    return found.softmax(-1)
+
+
+def threshold_of(shift: float) -> float:
+    """Returns from which probability on the second of two classes is predicted, with this shift."""
+    return 1.0 / (1.0 + math.exp(shift))
 
 
 class Averaged(nn.Module):
@@ -55,20 +70,22 @@ class Averaged(nn.Module):
         members: At least one.
         shares: Of each, summing to one; equal by default.
         temperature: What the mean, of probabilities, is tempered by; `None` for nothing.
+        shift: Of the second of two classes; `None` for nothing. See `tempered`.
     """
 
     temperature: Tensor | None
+    shift: Tensor | None
 
     def __init__(
         self,
         members: Sequence[Deployed],
         shares: Sequence[float] = (),
         temperature: float | None = None,
+        shift: float | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer(
-            "temperature", None if temperature is None else torch.tensor(temperature)
-        )
+        for name, value in (("temperature", temperature), ("shift", shift)):
+            self.register_buffer(name, None if value is None else torch.tensor(value))
         self.names = members[0].names
         self.members = nn.ModuleList(members)
         self.shares = tuple(shares) if len(set(shares)) > 1 else ()
@@ -81,7 +98,11 @@ class Averaged(nn.Module):
             mean = torch.tensordot(torch.tensor(self.shares, device=each.device), each, dims=1)
         else:
             mean = each.mean(0)
-        return mean if self.temperature is None else tempered(mean, self.temperature)
+        if self.temperature is None and self.shift is None:
+            return mean
+        temperature = 1.0 if self.temperature is None else self.temperature
+        found: Tensor = tempered(mean, temperature, self.shift)
+        return found
 
 
 Pipeline = Deployed | Averaged

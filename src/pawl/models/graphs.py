@@ -47,7 +47,8 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
     ]
     shares = model.shares or [1.0 / len(parts)] * len(parts)
     temperature = None if model.temperature is None else float(model.temperature)
-    whole = joined(parts, shares, OUTPUT, temperature)
+    shift = None if model.shift is None else float(model.shift)
+    whole = joined(parts, shares, OUTPUT, temperature, shift)
     return bytes(with_trees(whole).SerializeToString())
 
 

@@ -113,6 +113,7 @@ def joined(
     shares: Sequence[float],
     output: str,
     temperature: float | None = None,
+    shift: float | None = None,
 ) -> onnx.ModelProto:
     """Returns graphs of the same inputs as one whose output is the weighted sum of theirs.
 
@@ -121,6 +122,7 @@ def joined(
         shares: Of each.
         output: The name of the output of each, and of the sum.
         temperature: What the sum, of probabilities, is tempered by; `None` for nothing.
+        shift: Of the second of two classes; `None` for nothing.
     """
     whole = onnx.ModelProto()
     whole.CopyFrom(parts[0])
@@ -142,10 +144,14 @@ def joined(
         terms.append(term)
         known = {(o.domain, o.version) for o in whole.opset_import}
         whole.opset_import.extend(o for o in own.opset_import if (o.domain, o.version) not in known)
-    if temperature is None:
+    if temperature is None and shift is None:
         whole.graph.node.append(helper.make_node("Sum", terms, [output]))
         return whole
-    for name, value in (("least", LEAST_PROBABILITY), ("temperature", temperature)):
+    for name, value in (
+        ("least", LEAST_PROBABILITY),
+        ("temperature", 1.0 if temperature is None else temperature),
+        ("shift", 0.0 if shift is None else [0.0, shift]),
+    ):
         constant = numpy_helper.from_array(np.array(value, dtype=np.float32), name)
         whole.graph.initializer.append(constant)
     whole.graph.node.extend(
@@ -154,7 +160,8 @@ def joined(
             helper.make_node("Max", ["sum", "least"], ["clamped"]),
             helper.make_node("Log", ["clamped"], ["logarithm"]),
             helper.make_node("Div", ["logarithm", "temperature"], ["tempered"]),
-            helper.make_node("Softmax", ["tempered"], [output], axis=-1),
+            helper.make_node("Add", ["tempered", "shift"], ["shifted"]),
+            helper.make_node("Softmax", ["shifted"], [output], axis=-1),
         ]
     )
     return whole

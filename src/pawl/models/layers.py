@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def flat(x: Tensor) -> Tensor:
@@ -80,6 +81,27 @@ class InputScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scales."""
         return x * (1.0 + self.SPEED * self.change)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel of a map by a gate, which starts at 1: `x * 2 sigmoid(W2 relu(W1 mean(x)))`.
+
+    Args:
+        channels: `C` of maps `[B, C, H, W]`.
+        reduction: `C` over the units between, of which there are at least four.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        units = max(4, channels // reduction)
+        self.first, self.second = nn.Linear(channels, units), nn.Linear(units, channels)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scales."""
+        gates = 2 * torch.sigmoid(self.second(F.relu(self.first(x.mean((-2, -1))))))
+        return x * gates[..., None, None]
 
 
 class Parametric(nn.Module):

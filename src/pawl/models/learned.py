@@ -19,6 +19,8 @@ Link = Literal["identity", "log", "logit"]
 _LEAST = 1e-6
 _PRIOR = 20.0  # rows that a category's mean is drawn to the mean of all by
 _CLOSE = 1e-2
+_AT_EDGE, _EDGE = 1e-2, 1e-3
+"""The weight of what is just as far as the first that does not count, and how near is as far."""
 _CATEGORICAL = "categorical"
 
 
@@ -86,8 +88,10 @@ class Encoder(nn.Module):
 class Neighbors(nn.Module):
     """The mean of what the nearest remembered rows have, near ones counting more: `[B, D]` to `[B, O]`.
 
-    `y = sum_k w_k v_k / sum_k w_k` over the `count` nearest by Euclidean distance, `w = 1 / (d^2 + c)`
-    with a small `c`.
+    `y = sum_r w_r v_r / sum_r w_r` with `w = max(0, u - 1) + 0.01 min(1, max(0, 1000 (u - 1) + 2))` and
+    `u = (e^2 + c) / (d^2 + c)`: `d` is the Euclidean distance, `e` that of the nearest row behind the
+    `count` nearest, `c` small. The weight falls to nearly nothing at `e` (Dudani 1976), and rows as far
+    as that count alike: whichever of them come first, which no two libraries agree on, is the same.
 
     Args:
         outputs: `O`.
@@ -109,11 +113,13 @@ class Neighbors(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Looks."""
-        keys = self.keys
+        keys, x = self.keys.double(), x.double()  # squares of rows alike would be rounding alone
         squares = (x * x).sum(1, keepdim=True) - 2.0 * (x @ keys.T) + (keys * keys).sum(1)
-        near, which = squares.topk(min(self.count, keys.shape[0]), dim=1, largest=False)
-        weights = 1.0 / (near.clamp_min(0.0) + _CLOSE)
-        return (weights.unsqueeze(-1) * self.values[which]).sum(1) / weights.sum(1, keepdim=True)
+        apart = squares.float().clamp_min(0.0) + _CLOSE
+        near, _ = apart.topk(min(self.count + 1, keys.shape[0]), dim=1, largest=False)
+        beyond = near[:, -1:] / apart - 1.0
+        weights = beyond.clamp_min(0.0) + _AT_EDGE * (beyond / _EDGE + 2.0).clamp(0.0, 1.0)
+        return weights @ self.values / weights.sum(1, keepdim=True)
 
 
 class Affinity(nn.Module):

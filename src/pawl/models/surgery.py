@@ -1,12 +1,12 @@
 """Changes to any `nn.Module`: replace layers by type, or put layers around its activations.
 
 The unit of surgery is the activation module. Normalization goes in front of it and dropout behind
-it, which holds for pawl's own networks and for any network that calls its activations as modules.
+it. What a user's network calls as a function is made a module first (`pawl.models.calls`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
-_ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
+ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.ReLU,
     nn.ReLU6,
     nn.LeakyReLU,
@@ -46,20 +46,30 @@ _ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
 _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
+    nn.BatchNorm3d,
     nn.LayerNorm,
+    nn.RMSNorm,
     nn.GroupNorm,
+    nn.InstanceNorm1d,
     nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
 )
+NO_ACTIVATION = (
+    "the model has no activation that is known (sigmoid and tanh as functions count as gates)"
+)
+_OVER_LAST_AXES = (nn.LayerNorm, nn.RMSNorm)
+Make = Callable[[tuple[int, ...]], nn.Module]
+"""Returns a layer for inputs of such a shape, without the batch axis."""
 
 
 def activations(module: nn.Module) -> list[str]:
     """Returns the names of the activation modules, in order of registration."""
-    return [name for name, m in module.named_modules() if isinstance(m, _ACTIVATION_TYPES)]
+    return [name for name, m in module.named_modules() if isinstance(m, ACTIVATION_TYPES)]
 
 
-def has_normalization(module: nn.Module) -> bool:
-    """Tells whether the module normalizes already."""
-    return any(isinstance(m, _NORMALIZATIONS) for m in module.modules())
+def normalizations(module: nn.Module) -> list[str]:
+    """Returns the names of the modules that normalize, in order of registration."""
+    return [name for name, m in module.named_modules() if isinstance(m, _NORMALIZATIONS)]
 
 
 def replace(module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> int:
@@ -87,9 +97,11 @@ def replace(module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None
     return len(replaced)
 
 
-def observe_activations(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int, ...]]]:
-    """Runs a sample and returns the input shapes that each activation module saw, call by call."""
-    seen: dict[str, list[tuple[int, ...]]] = {name: [] for name in activations(module)}
+def observe(
+    module: nn.Module, names: Sequence[str], sample: Inputs
+) -> dict[str, list[tuple[int, ...]]]:
+    """Runs a sample and returns the input shapes that each of these modules saw, call by call."""
+    seen: dict[str, list[tuple[int, ...]]] = {name: [] for name in names}
     hooks = [
         module.get_submodule(name).register_forward_pre_hook(
             lambda _, args, name=name: seen[name].append(tuple(args[0].shape))
@@ -108,13 +120,13 @@ def observe_activations(module: nn.Module, sample: Inputs) -> dict[str, list[tup
     return seen
 
 
-def reject_normalization(module: nn.Module, sample: Inputs) -> str | None:
-    """Says why no normalization can be put in front of the activations; `None` if it can."""
-    if has_normalization(module):
-        return "the model has normalization layers already"
-    seen = observe_activations(module, sample)
+def reject_normalization(module: nn.Module, sample: Inputs, make: Make) -> str | None:
+    """Says why `normalize` cannot do this; `None` if it can."""
+    if present := normalizations(module):
+        return _reject_exchange(module, observe(module, present, sample), make)
+    seen = observe(module, activations(module), sample)
     if not seen:
-        return "the model calls no activation modules (functional activations cannot be found)"
+        return NO_ACTIVATION
     for name, shapes in seen.items():
         if len({shape[1:] for shape in shapes}) > 1:
             return f"activation {name!r} is shared by layers of different shapes"
@@ -123,11 +135,54 @@ def reject_normalization(module: nn.Module, sample: Inputs) -> str | None:
     return None
 
 
-def insert_before_activations(
-    module: nn.Module, sample: Inputs, make: Callable[[tuple[int, ...]], nn.Module]
-) -> nn.Module:
+def _reject_exchange(
+    module: nn.Module, seen: Mapping[str, list[tuple[int, ...]]], make: Make
+) -> str | None:
+    unlike = 0
+    for name, shapes in seen.items():
+        present = module.get_submodule(name)
+        if any(len(shape) < 2 or len({s[1] for s in shapes}) > 1 for shape in shapes):
+            return f"{name!r} normalizes inputs of unlike shapes"
+        if any(len(shape) > 2 for shape in shapes) and isinstance(present, _OVER_LAST_AXES):
+            return (
+                f"{name!r} normalizes over the last axis of inputs [B, ..., C], not over channels"
+            )
+        unlike += any(not _alike(make(shape[1:]), present) for shape in shapes)
+    return None if unlike else "the model normalizes like that already"
+
+
+def _alike(one: nn.Module, other: nn.Module) -> bool:
+    groups = [getattr(each, "num_groups", None) for each in (one, other)]
+    return type(one) is type(other) and groups[0] == groups[1]
+
+
+def normalize(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
+    """Puts `make(shape)` in the place of each normalization; if there is none, before each activation.
+
+    What takes a place keeps the scale and the shift of what was there.
+    """
+    present = normalizations(module)
+    if not present:
+        return insert_before_activations(module, sample, make)
+    seen = observe(module, present, sample)
+
+    def exchanged(name: str, old: nn.Module) -> nn.Module | None:
+        if not seen.get(name):
+            return None
+        new = make(seen[name][0][1:])
+        for own in ("weight", "bias"):
+            mine, theirs = getattr(new, own, None), getattr(old, own, None)
+            if mine is not None and theirs is not None and mine.shape == theirs.shape:
+                mine.data.copy_(theirs)
+        return new
+
+    replace(module, exchanged)
+    return module
+
+
+def insert_before_activations(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
     """Puts `make(shape)` in front of each activation; `shape` is its input's without batch axis."""
-    seen = observe_activations(module, sample)
+    seen = observe(module, activations(module), sample)
     replace(
         module,
         lambda name, m: nn.Sequential(make(seen[name][0][1:]), m) if seen.get(name) else None,

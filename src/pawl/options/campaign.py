@@ -119,6 +119,14 @@ class Options(PlanOptions, SearchOptions):
         "(one per seed); more cost latency and size, and predict better.",
     )
 
+    coverage: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.999,
+        description="Also predict an interval for each value, or a set of classes, that holds the truth "
+        "of such a share of new rows, as in 0.9.",
+    )
+
     @field_validator("families", mode="before")
     @classmethod
     def _families(cls, given: Any) -> tuple[str, ...]:

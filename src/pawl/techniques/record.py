@@ -38,9 +38,9 @@ class Phase(IntEnum):
     """When inside its stage a technique acts; within a phase they act in the order of their names.
 
     Data: rows, then what they weigh, then what is fitted on them. Model: its blocks, their size, what is
-    in front of and around them, what goes behind each layer, then in which digits. Batch: where things
-    are, what they are, then what mixes rows. Loss and gradient: the thing itself, then limits, then what
-    is added.
+    in front of and around them, what goes behind each layer, first weights, then in which digits. Batch:
+    where things are, what they are, then what mixes rows. Loss and gradient: the thing itself, then
+    limits, then what is added.
     """
 
     ROWS = 10
@@ -55,11 +55,13 @@ class Phase(IntEnum):
     COPIES = 34
     ACTIVATION = 35
     NORMALIZATION = 36
-    DROPOUT = 37
-    PRECISION = 38
-    GEOMETRY = 40
-    VALUES = 41
-    MIXTURE = 42
+    GATES = 37
+    DROPOUT = 38
+    START = 39
+    PRECISION = 40
+    GEOMETRY = 41
+    VALUES = 42
+    MIXTURE = 43
     TERM = 50
     LIMIT = 51
     PENALTY = 52
@@ -87,6 +89,7 @@ class Facts:
         module: A freshly built module of the task, to look at, not to change.
         sample: A few rows of inputs as the module takes them.
         num_rows: Development rows.
+        pretrained: Whether weights of a model of the user's are the same for every seed.
         refusals: What is known of techniques on this task, by name; see `pawl.techniques.refusal`.
     """
 
@@ -96,6 +99,7 @@ class Facts:
     module: nn.Module
     sample: Inputs
     num_rows: int
+    pretrained: bool = False
     refusals: dict[str, str | None] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )

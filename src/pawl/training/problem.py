@@ -16,7 +16,7 @@ from pawl.data import Blocks
 from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
-from pawl.models import Builder, Front, ModelBuilder, Net, frozen
+from pawl.models import Builder, Front, ModelBuilder, Net, frozen, revealed
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -154,7 +154,8 @@ class Problem:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:
-                    body = technique.apply(body, settings, sample)
+                    body = technique.apply(revealed(body, sample), settings, sample)
+                body = revealed(body, sample)
         return front, body.to(self.device), fitted
 
     def shared_weights(
@@ -194,9 +195,10 @@ class Problem:
             schema=self.schema,
             own_model=self.own_model,
             own_loss=self.loss is not None,
-            module=self.builder(0),
+            module=revealed(self.builder(0), sample),
             sample=sample,
             num_rows=len(self.examples),
+            pretrained=self.own_model and _alike(self.builder(0), self.builder(1)),
         )
 
     def check(self) -> None:
@@ -223,6 +225,14 @@ class Problem:
             return kind.loss(out, targets.values, targets.soft)
 
         return user if own is not None else built_in
+
+
+def _alike(one: nn.Module, other: nn.Module) -> bool:
+    """Tells whether most weights of two models that were drawn from unlike seeds are equal."""
+    pairs = list(zip(one.parameters(), other.parameters(), strict=False))
+    drawn = [(x, y) for x, y in pairs if x.numel() > 1 and bool((x != x.flatten()[0]).any())]
+    equal = sum(x.numel() for x, y in drawn if x.shape == y.shape and torch.equal(x, y))
+    return 2 * equal > sum(x.numel() for x, _ in drawn) > 0
 
 
 def _to_cpu(inputs: Inputs) -> Inputs:

@@ -148,20 +148,25 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
 
 
 def blended(
-    each: Sequence[Trained], shares: Sequence[float] = (), temperature: float | None = None
+    each: Sequence[Trained],
+    shares: Sequence[float] = (),
+    temperature: float | None = None,
+    shift: float | None = None,
 ) -> Trained:
     """Returns trained models as one that predicts the mean of their predictions.
 
     Args:
-        each: At least one; those that are several themselves are taken apart. If they are tempered, all
-            alike, so is the mean of what they are made of.
+        each: At least one; those that are several themselves are taken apart. If they are tempered or
+            shifted, all alike, so is the mean of what they are made of.
         shares: Of each, summing to one; equal by default.
         temperature: What the mean is tempered by; `None` for nothing more.
+        shift: Of the second of two classes; `None` for nothing more.
     """
-    if len(each) == 1 and temperature is None:
+    if len(each) == 1 and temperature is None and shift is None:
         return each[0]
-    own = each[0].model.temperature if isinstance(each[0].model, Averaged) else None
-    temperature = float(own) if temperature is None and own is not None else temperature
+    if isinstance(first := each[0].model, Averaged) and temperature is None and shift is None:
+        temperature = None if first.temperature is None else float(first.temperature)
+        shift = None if first.shift is None else float(first.shift)
     shares = shares or [1.0 / len(each)] * len(each)
     parts, members = [], []
     for one, share in zip(each, shares, strict=True):
@@ -170,7 +175,7 @@ def blended(
         members += [member for member in several if isinstance(member, Deployed)]
     equal = len({part.share for part in parts}) == 1
     unlike = () if equal else [part.share for part in parts]
-    return Trained(tuple(parts), Averaged(members, unlike, temperature))
+    return Trained(tuple(parts), Averaged(members, unlike, temperature, shift))
 
 
 def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:

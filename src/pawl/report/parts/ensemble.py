@@ -28,19 +28,21 @@ class MemberSummary(Content):
 class Ensemble(Content):
     """A blend that was compared, largest shares first; `delivered` says whether the bundle holds it.
 
-    Its probabilities are tempered by `temperature`, 1 for not at all; `calibration` is it against itself
-    without.
+    Its probabilities are tempered by `temperature`, 1 for not at all; the second class is predicted from
+    the probability `threshold` on; `calibration` is it against itself without either.
     """
 
     delivered: bool
     members: list[MemberSummary]
     temperature: float = 1.0
+    threshold: float = 0.5
     calibration: Effect | None = None
 
 
 def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
     """Returns the candidate's recipes; `None` where it is one recipe."""
     from pawl.evidence import Blend  # noqa: PLC0415  (imports torch)
+    from pawl.models import threshold_of  # noqa: PLC0415
 
     confirmation = outcome.confirmation
     blend = confirmation.candidate
@@ -60,19 +62,26 @@ def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
         delivered=confirmation.delivered == blend,
         members=members,
         temperature=blend.temperature,
+        threshold=threshold_of(blend.shift),
         calibration=effect_of(worth) if worth is not None and worth.n else None,
     )
 
 
-def _tempered(content: Ensemble, metric: str) -> str:
-    """Returns what is said of the temperature, if there is one."""
-    if content.temperature == 1.0:
+def _adjusted(content: Ensemble, classes: list[str], metric: str) -> str:
+    """Returns what is said of the temperature or of the threshold, if there is one."""
+    if content.threshold != 0.5:
+        said = (
+            f" So was the probability {content.threshold:.3g}, from which on {clean(classes[-1])!r} is "
+            "predicted"
+        )
+    elif content.temperature != 1.0:
+        less = "less" if content.temperature > 1.0 else "more"
+        said = (
+            f" So was the temperature {content.temperature:.3g} of its probabilities, which are {less} "
+            "sure by it"
+        )
+    else:
         return ""
-    less = "less" if content.temperature > 1.0 else "more"
-    said = (
-        f" So was the temperature {content.temperature:.3g} of its probabilities, which are {less} sure "
-        "by it"
-    )
     if content.calibration is None:
         return f"{said}."
     effect, interval, *_ = effect_cells(content.calibration)
@@ -119,11 +128,11 @@ def section(content: Ensemble, summary: Summary) -> Section:
     count = len(content.members)
     what = f"a blend of {count} recipes: the weighted mean of what they predict. "
     if count == 1:
-        what = "one recipe, whose probabilities are tempered. "
+        what = "one recipe, whose probabilities are adjusted. "
     return Section(
         title="Many models as one" if count > 1 else "Calibration",
         lead=f"{held} {what}Weights were chosen by out-of-fold predictions of rows that the claim does "
-        f"not rest on.{_tempered(content, metric)}",
+        f"not rest on.{_adjusted(content, summary.task.classes, metric)}",
         figures=figures,
         tables=[Table(heads=("Member", "Share", "Recipe, against the baseline"), rows=rows)],
     )

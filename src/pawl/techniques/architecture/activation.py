@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.surgery import ACTIVATIONS, activations, replace
+from pawl.models.surgery import ACTIVATIONS, NO_ACTIVATION, activations, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -33,7 +33,7 @@ def needs_activations(facts: Facts) -> str | None:
     """Says that no activation can be found as a module."""
     if activations(facts.module):
         return None
-    return "the model calls no activation modules (functional activations cannot be found)"
+    return NO_ACTIVATION
 
 
 TECHNIQUE = ModelTechnique(

@@ -5,31 +5,32 @@ from __future__ import annotations
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.surgery import insert_before_activations, reject_normalization
+from pawl.models.surgery import normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
+_BY_AXES = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d, 4: nn.BatchNorm3d}
+
 
 def batch_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
-    """Puts batch normalization in front of each activation."""
-    return insert_before_activations(module, sample, _make)
+    """Normalizes by batches: in place of the model's normalization, else before each activation."""
+    return normalize(module, sample, _make)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
-    return nn.BatchNorm1d(shape[0]) if len(shape) == 1 else nn.BatchNorm2d(shape[0])
+    return _BY_AXES[len(shape)](shape[0])
 
 
-def needs_activations(facts: Facts) -> str | None:
-    """Says why normalization cannot be inserted."""
-    return reject_normalization(facts.module, facts.sample)
+def _fits(facts: Facts) -> str | None:
+    return reject_normalization(facts.module, facts.sample, _make)
 
 
 TECHNIQUE = ModelTechnique(
     name="batch_norm",
-    summary="Normalize each unit over the batch, in front of its activation.",
+    summary="Normalize each unit over the batch: before activations, or as the model normalizes now.",
     reference="Ioffe and Szegedy, Batch Normalization, 2015",
     apply=batch_norm,
     phase=Phase.NORMALIZATION,
     group="normalization",
-    fits=needs_activations,
+    fits=_fits,
 )

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pawl.data.types import Inputs
 from pawl.models import Parametric
-from pawl.models.surgery import activations, observe_activations, replace
+from pawl.models.surgery import activations, observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -32,7 +32,7 @@ def parametric_activation(module: nn.Module, settings: Settings, sample: Inputs)
     `a_u = 1 + d_u / 10` with `d_u` from 0 on, so that it moves slower than weights. For images `u` is a
     channel; where an activation sees inputs of several shapes, or others, all its units share one `a`.
     """
-    seen = observe_activations(module, sample)
+    seen = observe(module, activations(module), sample)
 
     def make(name: str, old: nn.Module) -> nn.Module | None:
         function = _FUNCTIONS.get(type(old))

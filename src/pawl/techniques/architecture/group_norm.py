@@ -1,0 +1,53 @@
+"""Group normalization."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from pawl.data.types import Inputs
+from pawl.models.surgery import (
+    activations,
+    normalizations,
+    normalize,
+    observe,
+    reject_normalization,
+)
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
+
+_GROUPS = 8
+
+
+def group_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
+    """Normalizes each row's channels in up to eight groups.
+
+    In place of the model's normalization, else before each activation.
+    """
+    return normalize(module, sample, _make)
+
+
+def _make(shape: tuple[int, ...]) -> nn.Module:
+    if len(shape) == 1:  # a head's vector, whose units are no neighbors
+        return nn.LayerNorm(shape[0])
+    return nn.GroupNorm(math.gcd(_GROUPS, shape[0]), shape[0])
+
+
+def _fits(facts: Facts) -> str | None:
+    places = normalizations(facts.module) or activations(facts.module)
+    seen = observe(facts.module, places, facts.sample)
+    if seen and not any(len(shape) > 2 for shapes in seen.values() for shape in shapes):
+        return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
+    return reject_normalization(facts.module, facts.sample, _make)
+
+
+TECHNIQUE = ModelTechnique(
+    name="group_norm",
+    summary="Normalize each row's channels in groups: before activations, or as the model does now.",
+    reference="Wu and He, Group Normalization, ECCV 2018",
+    apply=group_norm,
+    phase=Phase.NORMALIZATION,
+    group="normalization",
+    fits=_fits,
+)

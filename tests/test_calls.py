@@ -1,0 +1,248 @@
+"""Activations that a user's module calls as functions: found, proven to be the same, and changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from problems import ALL_ROWS, frame, member, plain, problem_of
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pawl.data import ModelSpec
+from pawl.deployment.export import check_parity
+from pawl.models import Adapter, revealed
+from pawl.models.surgery import activations
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.techniques import technique
+from pawl.training.fused import FusedStepper
+from pawl.training.population import Population
+from pawl.training.problem import Problem
+from pawl.training.serial import SerialStepper
+from pawl.training.trained import untrained
+
+
+class Body(nn.Module):
+    """Two layers; what is between them differs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first = nn.Linear(spec.num_features, 16)
+        self.second = nn.Linear(16, 16)
+        self.last = nn.Linear(16, spec.num_outputs)
+
+
+class ByFunctions(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        return self.last(F.gelu(self.second(x), approximate="tanh"))
+
+
+class ByMethods(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        return self.last(torch.relu(self.second(x)))
+
+
+class InPlace(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x.relu_()  # nobody takes what is returned
+        x = self.second(x)
+        F.leaky_relu(x, 0.2, inplace=True)
+        return self.last(x)
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.silu(self.layer(F.silu(x)))
+
+
+class Shared(Body):
+    """One block is called twice, and stands under two names; a module that is an activation besides."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.block = Block()
+        self.again = self.block
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.act(self.again(self.block(self.first(x)))))
+
+
+class Mixed(Body):
+    """What is called as a function would be mistaken for what a new module calls inside."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.gelu(self.second(self.act(self.first(x)))))
+
+
+class OtherInTraining(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return self.last(F.relu(self.second(F.elu(x) if self.training else F.selu(x))))
+
+
+class Transformer(nn.Module):
+    """PyTorch's own layer takes another way in evaluation, around all functions."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first = nn.Linear(spec.num_features, 16)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.last = nn.Linear(16, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.layer(self.first(x).unsqueeze(1)).squeeze(1))
+
+
+# Each with how many activations it calls as functions.
+STYLES: dict[type[nn.Module], int] = {
+    ByFunctions: 2,
+    ByMethods: 2,
+    InPlace: 2,
+    Shared: 2,
+    Mixed: 1,
+    OtherInTraining: 3,
+    Transformer: 1,
+}
+
+
+def task(style: Callable[[ModelSpec], nn.Module]) -> Problem:
+    return problem_of(Task(data=frame(), model=style))
+
+
+def built(problem: Problem, recipe: Recipe) -> nn.Module:
+    return problem.build(recipe, 0, ALL_ROWS)[1]
+
+
+def outputs(problem: Problem, body: nn.Module, *, training: bool = False) -> Tensor:
+    front, _, _ = problem.build(plain(), 0, ALL_ROWS)
+    with torch.no_grad():
+        return copy.deepcopy(body).train(training)(front(problem.examples.inputs))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_they_are_found_and_what_is_predicted_stays(style: type[nn.Module]) -> None:
+    problem = task(style)
+    facts = problem.facts()
+    assert isinstance(facts.module, Adapter)
+    assert facts.module.calls is not None
+    assert len(facts.module.calls) == STYLES[style]
+    plain_ = built(problem, plain())
+    seen = revealed(copy.deepcopy(plain_), facts.sample)
+    names = [name for name, _ in plain_.named_parameters()]
+    assert [name for name, _ in seen.named_parameters()] == names  # weights keep their names
+    for training in (False, True):
+        torch.testing.assert_close(
+            outputs(problem, seen, training=training), outputs(problem, plain_, training=training)
+        )
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_one_is_exchanged_in_training_and_evaluation(style: type[nn.Module]) -> None:
+    """Partial swaps are wrong models: with hyperbolic tangents everywhere, nothing is as it was."""
+    problem = task(style)
+    body = built(problem, plain(activation={"function": "tanh"}))
+    kept = [
+        m for name in activations(body) if not isinstance(m := body.get_submodule(name), nn.Tanh)
+    ]
+    assert not kept
+    calls = {"tanh": 0}
+    real = torch.tanh
+
+    def counting(x: Tensor) -> Tensor:
+        calls["tanh"] += 1
+        return real(x)
+
+    expected = {Shared: 5, OtherInTraining: 2, Mixed: 2, Transformer: 1}.get(style, 2)
+    for training in (False, True):
+        calls["tanh"] = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "tanh", counting)
+            outputs(problem, body, training=training)
+        assert calls["tanh"] == expected
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"activation": {"function": "prelu"}},
+        {"dropout": {"rate": 0.3}, "activation": {"function": "silu"}},
+        {"batch_norm": {}},
+        {"layer_norm": {}, "parametric_activation": {}},
+    ],
+    ids="+".join,
+)
+def test_they_train_fused_as_serial_and_export(
+    style: type[nn.Module], tables: dict[str, dict[str, object]]
+) -> None:
+    problem = task(style)
+    facts = problem.facts()
+    reasons = [r for name in tables if (r := technique(name).fits(facts))]
+    if reasons:
+        assert style in (Shared, Transformer)  # of unlike shapes, or normalized already
+        assert all("shape" in r or "normalizes" in r or "neither" in r for r in reasons)
+        return
+    recipe = plain(**tables)
+    members = [member(recipe, seed) for seed in (0, 1)]
+    both = []
+    for stepper in (FusedStepper(), SerialStepper()):
+        population = Population(problem, members, stepper)
+        population.advance(6)
+        both.append(population.predict(problem.examples, ALL_ROWS))
+    torch.testing.assert_close(both[0], both[1], rtol=1e-3, atol=1e-4)
+    trained = untrained(problem, recipe, 0, ALL_ROWS)
+    graph = trained.graph(problem.examples.take(ALL_ROWS[:4]))
+    assert check_parity(trained, graph, problem.examples) < 1e-4
+    assert not np.allclose(both[0][0], both[0][1], atol=1e-3)  # members differ
+
+
+def test_the_baseline_is_left_as_it_is() -> None:
+    body = built(task(ByFunctions), plain())
+    assert isinstance(body, Adapter)
+    assert body.calls is None
+
+
+def test_gates_are_no_activations() -> None:
+    class Gated(Body):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.last(torch.tanh(x) * torch.sigmoid(x))
+
+    facts = task(Gated).facts()
+    assert "count as gates" in str(technique("activation").fits(facts))
+
+
+def test_a_module_that_raises_is_whole_afterwards() -> None:
+    class Raises(Body):
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.first(x))
+            if len(x) == 3:
+                raise ValueError("three rows")
+            return self.last(F.relu(self.second(x)))
+
+    problem = task(Raises)
+    body = built(problem, plain(activation={"function": "gelu"}))
+    before = outputs(problem, body)
+    front, _, _ = problem.build(plain(), 0, ALL_ROWS)
+    with pytest.raises(ValueError, match="three rows"), torch.no_grad():
+        body(front(problem.examples.take(ALL_ROWS[:3]).inputs))
+    assert torch.equal(outputs(problem, body), before)
+    with torch.no_grad():
+        assert torch.equal(body.eval()(front(problem.examples.inputs)), before)
