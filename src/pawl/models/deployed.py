@@ -94,6 +94,7 @@ class Averaged(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """Maps raw inputs, in the schema's order, to predictions."""
         each = torch.stack([member(*tensors) for member in self.members])
+        mean: Tensor
         if self.shares:
             mean = torch.tensordot(torch.tensor(self.shares, device=each.device), each, dims=1)
         else:
@@ -101,8 +102,7 @@ class Averaged(nn.Module):
         if self.temperature is None and self.shift is None:
             return mean
         temperature = 1.0 if self.temperature is None else self.temperature
-        found: Tensor = tempered(mean, temperature, self.shift)
-        return found
+        return tempered(mean, temperature, self.shift)
 
 
 Pipeline = Deployed | Averaged
