@@ -231,9 +231,10 @@ def _lines_spec(curves: Lines, width: int) -> dict[str, Any]:
     room = {"left": 52, "right": 8}
     size = _Size(width=_fit(width, room), height=230, **room)
     stroke, _, _ = _tone_channels(alt)
+    reach = alt.Undefined if curves.reach is None else list(curves.reach)
     x = alt.X(
         "step:Q",
-        scale=alt.Scale(nice=False, zero=False),
+        scale=alt.Scale(nice=False, zero=False, domain=reach),
         axis=alt.Axis(title=curves.axis, grid=False, tickCount=4, format="~s"),
     )
     # Vega's logarithmic axis labels every 1, 2, 5 and crowds: name the ticks.

@@ -42,13 +42,15 @@ class Search:
 class Lines:
     """Rows (`step`, `value`, `tone`, `line`, `mean`) with the range of the values.
 
-    `axis` names the steps; a value that is `held` lasts until the next one of its line.
+    `axis` names the steps, and `reach` is their range if it is not that of the rows; a value that is
+    `held` lasts until the next one of its line.
     """
 
     data: list[dict[str, Any]]
     domain: tuple[float, float]
     logarithmic: bool = False
     axis: str = "step"
+    reach: tuple[float, float] | None = None
     held: bool = False
 
 

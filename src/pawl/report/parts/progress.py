@@ -81,7 +81,8 @@ def section(progress: Progress, summary: Summary) -> Section:
     ]
     scores = [best.score for found in progress.best.values() for best in found]
     lines = Lines(
-        data=rows, domain=domain_of(scores, summary.direction), axis="seconds", held=True
+        data=rows, domain=domain_of(scores, summary.direction), axis="seconds", held=True,
+        reach=(0.0, max(summary.seconds, summary.budget_seconds or 0.0)),
     )  # fmt: skip
     told = "; ".join(
         f"{kind} {number(found[-1].score, 4)} after {duration(found[-1].seconds)}"
