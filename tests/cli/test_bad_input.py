@@ -289,6 +289,10 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     ),
     "positive class": (optimize("good.csv", "--positive", "2"), ("'2'", "'0', '1'")),
     "options of tables for images": (optimize("digits", "--decimal", ","), ("for tables",)),
+    "more coverage than rows": (
+        optimize("good.csv", "--coverage", "0.99"),
+        ("--coverage", "at least 99"),
+    ),
     "ragged rows": (optimize("ragged.csv"), ("line 62", "got 2", "3 are allowed")),
     "double names": (optimize("double.csv"), ("several columns called 'a'", "rename")),
     "a class with one row": (
@@ -542,7 +546,9 @@ def test_a_damaged_summary_is_told(tmp_path: Path, content: bytes) -> None:
         ({"target": 2}, "no target '2'"),
         ({"kind": 3}, "kind=3"),
         ({"average": 0}, "average=0"),
-        ({"average": 11}, "average=11"),
+        ({"average": 11}, "average=11.* a whole number from 1 to 10"),
+        ({"coverage": 1.0}, "coverage=1.0; give a number from 0.5 to 0.999"),
+        ({"coverage": "most"}, "coverage='most'; give a number from 0.5 to 0.999"),
         ({"deliver": "best"}, "deliver='best'"),
     ],
 )

@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails
 from pawl.errors import TaskError, did_you_mean, option
 
 _LARGE = 2**63
-_NOT_WHOLE = ("value_error", "greater_than_equal", "less_than_equal")
-"""What pydantic calls that which is no `Whole` number, or none within its bounds."""
+_NO_NUMBER = (
+    "value_error", "float_parsing", "float_type", "greater_than_equal", "less_than_equal",
+)  # fmt: skip
+"""What pydantic calls that which is no such number, or none within its bounds."""
 
 
 class OptionsModel(BaseModel):
@@ -75,8 +77,9 @@ def _line(model: type[OptionsModel], error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         near = did_you_mean(str(error["input"]), str(error["ctx"]["expected"]).split("'")[1::2])
         allowed = f"{near}; allowed are {error['ctx']['expected']}"
-    elif error["type"] in _NOT_WHOLE:
-        allowed = f"; give a whole number{_bounds(field)}"
+    elif error["type"] in _NO_NUMBER:
+        which = "number" if "float" in str(field.annotation) else "whole number"
+        allowed = f"; give a {which}{_bounds(field)}"
     elif error["type"] == "string_type":
         allowed = "; give a text"
     else:
