@@ -20,7 +20,7 @@ from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
-from pawl.training.trained import Trained, blended, from_outcome
+from pawl.training.trained import Trained, blended, from_outcome, untrained
 
 SERIAL = Plan(TrainingWay("serial", 1), "for the test")
 
@@ -121,6 +121,30 @@ def test_the_average_of_models_predicts_the_mean_of_their_predictions(regression
     assert not torch.allclose(*singles)
     mean = torch.stack(singles).mean(0)
     np.testing.assert_allclose(predict(graph, regression.data.test), mean.numpy(), rtol=1e-4)
+
+
+class Recurrent(nn.Module):
+    """Reads a row's numbers one by one; its operator has outputs that nobody takes."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.rows, self.act = nn.GRU(1, 6, batch_first=True), nn.ReLU()
+        self.head = nn.Linear(6, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.rows(x.unsqueeze(-1))[1][0]))
+
+
+def test_models_of_several_structures_are_taken_apart_by_what_each_needs() -> None:
+    data = load(Task(data=frame()))
+    problem = Problem.of(Task(data=frame(), model=Recurrent), data)
+    recipes = [plain(), plain(layer_norm={}), plain(activation={"function": "gelu"})]
+    rows = torch.arange(len(problem.examples))
+    several = blended([untrained(problem, each, 0, rows) for each in recipes], (0.5, 0.3, 0.2))
+    graph = several.graph(data.development.take(torch.arange(4)))
+    assert check_parity(several, graph, data.test) < 1e-5
+    recurrent = [node for node in onnx.load_from_string(graph).graph.node if node.op_type == "GRU"]
+    assert len(recurrent) == len(recipes)  # each has its own, and none another's
 
 
 def test_images_enter_as_they_are() -> None:

@@ -64,7 +64,7 @@ def part(model: onnx.ModelProto, number: int, output: str, name: str) -> onnx.Mo
     wanted, found = [output], set[str]()
     while wanted:
         made = wanted.pop()
-        if made in found:
+        if not made or made in found:  # an input or output that is left out has no name
             continue
         found.add(made)
         if made in makers:
