@@ -45,9 +45,7 @@ def summary_of(folder: Path) -> dict[str, Any]:
 def record_of(folder: Path) -> dict[str, Any]:
     """Everything in a ledger that no clock decides: units, trials, decisions, claims."""
     with Ledger.open(folder) as ledger:
-        trials = [
-            trial.to_dict() | {"seconds": 0.0, "predicting": 0.0} for trial in ledger.trials()
-        ]
+        trials = [trial.timeless() for trial in ledger.trials()]
         units = [(unit.key, unit.phase, unit.payload) for unit in ledger.units()]
     with sqlite3.connect(folder / "ledger.sqlite") as db:
         decisions = db.execute("SELECT key, value FROM decisions ORDER BY key").fetchall()

@@ -143,7 +143,7 @@ def test_they_are_found_and_what_is_predicted_stays(style: type[nn.Module]) -> N
     assert facts.module.calls is not None
     assert len(facts.module.calls) == STYLES[style]
     plain_ = built(problem, plain())
-    seen = revealed(copy.deepcopy(plain_), facts.sample)
+    seen = revealed(copy.deepcopy(plain_), facts.sample, [])
     names = [name for name, _ in plain_.named_parameters()]
     assert [name for name, _ in seen.named_parameters()] == names  # weights keep their names
     for training in (False, True):

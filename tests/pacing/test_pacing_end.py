@@ -46,11 +46,11 @@ def test_learners_take_time_to_predict_the_test_rows(tmp_path: Path) -> None:
             split="search", epochs=1, status="completed", score=0.9, predicting=1e-3,
         )  # fmt: skip
         ledger.record("learners/0", "learners", {}, [tried], 1.0)
-        once = scoring(session, [trees], 1)
+        once = scoring(session)([trees], 1)
         # A millisecond a row: a second in as many processes as there are, and a third by the graph.
         assert once == pytest.approx(1.15 * (1 / min(2, available()) + 1 / 3), rel=0.01)
-        assert scoring(session, [trees, lines], 3) == pytest.approx(3 * once, rel=0.01)
-        assert scoring(session, [lines], 3) == 0.0  # what was not timed is not counted
+        assert scoring(session)([trees, lines], 3) == pytest.approx(3 * once, rel=0.01)
+        assert scoring(session)([lines], 3) == 0.0  # what was not timed is not counted
 
 
 def test_what_is_compared_is_the_first_that_there_is_time_for(

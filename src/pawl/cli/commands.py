@@ -234,23 +234,14 @@ def doctor(
 
     warnings.filterwarnings("ignore")
     if model is not None:
-        found = anatomy(model, PlanOptions(**given))
-        if as_json:
-            show.out.print_json(json.dumps(found))
-        else:
-            show.anatomy(found)
-        return
-    if plan is not None:
-        found = timings(plan, PlanOptions(**given))
-        if as_json:
-            show.out.print_json(json.dumps(found))
-        else:
-            show.timings(found)
-        return
-    found = examine()
+        found, shown = anatomy(model, PlanOptions(**given)), show.anatomy
+    elif plan is not None:
+        found, shown = timings(plan, PlanOptions(**given)), show.timings
+    else:
+        found, shown = examine(), show.examination
     if as_json:
         show.out.print_json(json.dumps(found))
     else:
-        show.examination(found)
-    if not all(check["ok"] for check in found["checks"] if check["needed"]):
+        shown(found)
+    if not all(check["ok"] for check in found.get("checks", ()) if check["needed"]):
         raise typer.Exit(1)

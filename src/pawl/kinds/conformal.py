@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pawl.errors import TaskError, option
 from pawl.kinds.kind import Kind
 
-Values = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Conformal:
         """Returns it by rows that the predictions' models did not see; `None` of too few rows.
 
         Args:
-            kind: What is predicted; see `refuse`.
+            kind: What is predicted; see `refuse_coverage`.
             predictions: `[R, *P]`.
             targets: `[R, *S]`.
             coverage: Which share of new rows to hold.
@@ -73,7 +73,7 @@ class Conformal:
         limits = np.sort(apart, axis=0)[rank - 1]
         return cls(coverage, tuple(float(limit) for limit in limits), len(apart))
 
-    def interval(self, predictions: NDArray[Any]) -> tuple[Values, Values]:
+    def interval(self, predictions: NDArray[Any]) -> tuple[Floats, Floats]:
         """Returns lower and upper ends, each `[R, T]`, of predictions `[R]` or `[R, T]`."""
         middle = _columns(predictions)
         return middle - self.limits, middle + self.limits
@@ -126,7 +126,7 @@ def refuse_coverage(kind: Kind, coverage: float, rows: int) -> None:
         )
 
 
-def _apart(kind: Kind, predictions: NDArray[Any], targets: NDArray[Any]) -> Values:
+def _apart(kind: Kind, predictions: NDArray[Any], targets: NDArray[Any]) -> Floats:
     """Returns how far predictions are from the truth, `[R, T]`."""
     if kind.has_classes:
         right = predictions[np.arange(len(targets)), targets.astype(np.int64)]
@@ -134,5 +134,5 @@ def _apart(kind: Kind, predictions: NDArray[Any], targets: NDArray[Any]) -> Valu
     return np.abs(_columns(predictions) - _columns(targets))
 
 
-def _columns(values: NDArray[Any]) -> Values:
+def _columns(values: NDArray[Any]) -> Floats:
     return values.astype(np.float64).reshape(len(values), -1)

@@ -47,6 +47,10 @@ class TrialRecord:
     curve: list[list[float | None]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def timeless(self) -> dict[str, Any]:
+        """Returns what no clock decides, as `to_dict` does."""
+        return self.to_dict() | {"seconds": None, "predicting": None}
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON-ready values."""
         return dataclasses.asdict(self)

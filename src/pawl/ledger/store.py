@@ -35,7 +35,7 @@ from pawl.ledger.database import (
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
-_TIMES = ("seconds", "predicting")
+_UNITS = "SELECT key, id, phase, payload, seconds, elapsed FROM units"
 
 
 class Ledger:
@@ -168,7 +168,7 @@ class Ledger:
                 raise ValueError(broken)
             for table in ("decisions", "touches", "artifacts"):
                 self._db.execute(f"SELECT * FROM {table}").fetchall()
-            self._db.execute("SELECT key, phase, payload, seconds, elapsed FROM units").fetchall()
+            self._db.execute(_UNITS).fetchall()
             self.identity.items()
             self.units()
         except (sqlite3.Error, ValueError, TypeError, LookupError) as error:
@@ -227,10 +227,8 @@ class Ledger:
 
     def unit(self, key: str) -> Unit | None:
         """Returns a finished unit, or `None`."""
-        rows = self._rows(
-            "SELECT id, phase, payload, seconds, elapsed FROM units WHERE key = ?", key
-        )
-        return None if not rows else self._unit(key, *rows[0])
+        rows = self._rows(f"{_UNITS} WHERE key = ?", key)
+        return None if not rows else self._unit(*rows[0])
 
     def record(
         self,
@@ -302,11 +300,7 @@ class Ledger:
 
     def units(self, phase: str | None = None) -> list[Unit]:
         """Returns the finished units in order, of one phase or of all."""
-        rows = self._rows(
-            "SELECT key, id, phase, payload, seconds, elapsed FROM units "
-            "WHERE ? IS NULL OR phase = ? ORDER BY id",
-            phase, phase,
-        )  # fmt: skip
+        rows = self._rows(f"{_UNITS} WHERE ? IS NULL OR phase = ? ORDER BY id", phase, phase)
         return [self._unit(*row) for row in rows]
 
     def trials(self, phase: str | None = None) -> list[TrialRecord]:
@@ -324,7 +318,7 @@ class Ledger:
         claims = [row[0] for row in self._rows("SELECT claim FROM touches ORDER BY claim")]
         digest.update(_dumps(claims).encode())
         for unit in self.units():
-            trials = [trial.to_dict() | dict.fromkeys(_TIMES) for trial in unit.trials]
+            trials = [trial.timeless() for trial in unit.trials]
             whole = [unit.key, unit.phase, unit.payload, trials]
             digest.update(b"\n" + json.dumps(whole, allow_nan=False, sort_keys=True).encode())
         return digest.hexdigest()

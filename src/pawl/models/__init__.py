@@ -1,6 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
-from pawl.models.build import Adapter, Builder, ModelBuilder, revealed
+from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
@@ -36,6 +36,7 @@ __all__ = [
     "Affinity",
     "Averaged",
     "Builder",
+    "Calls",
     "Deployed",
     "Encoder",
     "Front",

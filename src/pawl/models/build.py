@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
-from pawl.models.calls import Swapped, calls_of, listen
+from pawl.models.calls import Address, Call, Swapped, calls_of, listen
 from pawl.models.member_layers import freeze
 from pawl.models.nets import Net
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
 _FEW_ROWS = 4
+Calls = Mapping[Address, Call]
+"""Activations that a module calls as functions."""
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
 
@@ -56,35 +59,41 @@ class Adapter(nn.Module):
         if self.style == "tuple" and positional is not None and positional < len(needed):
             self.style = "single_tuple"
 
-    def reveal(self, sample: Inputs) -> int:
+    def reveal(self, sample: Inputs, known: list[Calls]) -> None:
         """Makes modules of the activations that the user's module calls as functions.
 
-        They are its `calls`, by address, and what it predicts stays the same.
+        They are its `calls`, by address, and what it predicts stays the same: where it would not,
+        nothing is changed.
 
         Args:
             sample: A few rows of what `forward` takes.
-
-        Returns:
-            How many there are. None, and nothing is changed, where it would not predict the same.
+            known: What was found of the task's model; looked for, and put there, if it is empty.
         """
-        if self.calls is not None:
-            listen(self)
-            return len(self.calls)
+        if self.calls is None:
+            if not known:
+                known.append(self._found(sample))
+            if not known[0]:
+                return
+            self._take(known[0])
+        listen(self)
+
+    def _take(self, calls: Calls) -> None:
+        modules = {address: copy.deepcopy(call.module) for address, call in calls.items()}
+        self.calls = nn.ModuleDict(modules)
+        self.in_place = frozenset(address for address, call in calls.items() if call.in_place)
+
+    def _found(self, sample: Inputs) -> Calls:
+        """Returns the calls with whose modules it predicts the same; none where it would not."""
         rows = {name: x[:_FEW_ROWS] for name, x in sample.items()}
-        seen = calls_of(self, lambda module: module(rows))
-        if not seen:
-            return 0
-        training = self.training
+        calls = calls_of(self, lambda module: module(rows))
+        if not calls:
+            return {}
+        copied = copy.deepcopy(self).eval()
         with torch.no_grad():
-            before = self.eval()(rows)
-            listen(self)
-            self.calls = nn.ModuleDict({address: call.module for address, call in seen.items()})
-            self.in_place = frozenset(address for address, call in seen.items() if call.in_place)
-            same = _same(before, self(rows))
-        self.train(training)
-        if not same:
-            self.calls = None
-        return len(seen) if same else 0
+            before = copied(rows)
+            copied._take(calls)
+            listen(copied)
+            return calls if _same(before, copied(rows)) else {}
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Calls the user's module with `Inputs`."""
@@ -137,14 +146,14 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def revealed(module: nn.Module, sample: Inputs) -> nn.Module:
+def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module:
     """Returns a built module whose activations are modules, also those that it calls as functions.
 
-    To be called again where techniques have put new modules in.
+    To be called again where techniques have put new modules in; see `Adapter.reveal`.
     """
     for each in module.modules():
         if isinstance(each, Adapter):
-            each.reveal(sample)
+            each.reveal(sample, known)
     return module
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,70 +25,36 @@ from pawl.models.surgery import ACTIVATION_TYPES
 
 Address = str
 _PATH = "_pawl_path"
-_running = threading.local()
 
 
-def _relu(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.ReLU(), inplace
+class _Running(threading.local):
+    """The modes that a thread is in, the innermost last."""
+
+    def __init__(self) -> None:
+        self.modes: list[_Calls] = []
 
 
-def _relu6(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.ReLU6(), inplace
+_running = _Running()
 
 
-def _leaky_relu(negative_slope: float = 0.01, inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.LeakyReLU(negative_slope), inplace
-
-
-def _elu(alpha: float = 1.0, inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.ELU(alpha), inplace
-
-
-def _selu(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.SELU(), inplace
-
-
-def _silu(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.SiLU(), inplace
-
-
-def _mish(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.Mish(), inplace
-
-
-def _hardswish(inplace: bool = False) -> tuple[nn.Module, bool]:
-    return nn.Hardswish(), inplace
-
-
-def _gelu(approximate: str = "none") -> tuple[nn.Module, bool]:
-    return nn.GELU(approximate), False
-
-
-def _softplus(beta: float = 1.0, threshold: float = 20.0) -> tuple[nn.Module, bool]:
-    return nn.Softplus(beta, threshold), False
-
-
-def _in_place() -> tuple[nn.Module, bool]:
-    return nn.ReLU(), True
-
-
-Made = Callable[..., tuple[nn.Module, bool]]
+Made = Callable[..., nn.Module]
+"""Returns the module of a call's arguments behind the first: modules take what functions take."""
 _KNOWN: Mapping[Any, tuple[str, Made]] = {
-    F.relu: ("relu", _relu),
-    torch.relu: ("relu", _relu),
-    torch.Tensor.relu: ("relu", _relu),
-    torch.relu_: ("relu", _in_place),
-    torch.Tensor.relu_: ("relu", _in_place),
-    F.relu6: ("relu6", _relu6),
-    F.leaky_relu: ("leaky_relu", _leaky_relu),
-    F.elu: ("elu", _elu),
-    F.selu: ("selu", _selu),
-    torch.selu: ("selu", _selu),
-    F.silu: ("silu", _silu),
-    F.mish: ("mish", _mish),
-    F.hardswish: ("hardswish", _hardswish),
-    F.gelu: ("gelu", _gelu),
-    F.softplus: ("softplus", _softplus),
+    F.relu: ("relu", nn.ReLU),
+    torch.relu: ("relu", nn.ReLU),
+    torch.Tensor.relu: ("relu", nn.ReLU),
+    torch.relu_: ("relu", partial(nn.ReLU, inplace=True)),
+    torch.Tensor.relu_: ("relu", partial(nn.ReLU, inplace=True)),
+    F.relu6: ("relu6", nn.ReLU6),
+    F.leaky_relu: ("leaky_relu", nn.LeakyReLU),
+    F.elu: ("elu", nn.ELU),
+    F.selu: ("selu", nn.SELU),
+    torch.selu: ("selu", nn.SELU),
+    F.silu: ("silu", nn.SiLU),
+    F.mish: ("mish", nn.Mish),
+    F.hardswish: ("hardswish", nn.Hardswish),
+    F.gelu: ("gelu", nn.GELU),
+    F.softplus: ("softplus", nn.Softplus),
 }
 """Functions that are activations wherever they are called, and the module of a call's arguments.
 
@@ -102,7 +70,7 @@ class Call:
     in_place: bool
 
 
-class _Calls(TorchFunctionMode):
+class _Calls(TorchFunctionMode, ABC):
     """Gives every call of a known function its address, and says what becomes of it."""
 
     def __init__(self) -> None:
@@ -111,10 +79,7 @@ class _Calls(TorchFunctionMode):
 
     def __enter__(self) -> Any:
         """Starts to listen."""
-        stack = getattr(_running, "modes", None)
-        if stack is None:
-            stack = _running.modes = []
-        stack.append(self)
+        _running.modes.append(self)
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> Any:
@@ -145,11 +110,11 @@ class _Calls(TorchFunctionMode):
         counter[name] += 1
         return self.called(address, make, func, args, kwargs or {})
 
+    @abstractmethod
     def called(
         self, address: Address, make: Made, func: Any, args: tuple[Any, ...], kwargs: Any
     ) -> Any:
         """Returns what the call does."""
-        raise NotImplementedError
 
 
 class _Watching(_Calls):
@@ -164,7 +129,12 @@ class _Watching(_Calls):
     ) -> Any:
         """Notes it."""
         given = {name: value for name, value in kwargs.items() if name != "input"}
-        self.seen.setdefault(address, Call(*make(*args[1:], **given)))
+        if address not in self.seen:
+            module = make(*args[1:], **given)
+            in_place = bool(module.__dict__.get("inplace"))
+            if in_place:  # `Swapped` sees to that
+                module.__dict__["inplace"] = False
+            self.seen[address] = Call(module, in_place)
         return func(*args, **kwargs)
 
 
@@ -197,14 +167,14 @@ class Swapped(_Calls):
 
 
 def _enter(module: nn.Module, _: Any) -> None:
-    for mode in getattr(_running, "modes", ())[-1:]:
+    for mode in _running.modes[-1:]:
         is_one = isinstance(module, ACTIVATION_TYPES)  # an activation is seen as the module it is
         mode.into(None if is_one else getattr(module, _PATH))
 
 
 def _leave(module: nn.Module, _: Any, __: Any) -> None:
     del module
-    for mode in getattr(_running, "modes", ())[-1:]:
+    for mode in _running.modes[-1:]:
         mode.out()
 
 

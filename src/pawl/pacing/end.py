@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pawl.execution import Session, available
 from pawl.recipe import Recipe
@@ -57,20 +57,20 @@ def ending(session: Session, models: int, parts: int = 1) -> float:
     return _ROOM * session.clock.slowdown * (exports + report)
 
 
-def scoring(session: Session, recipes: Sequence[Recipe], models: int) -> float:
-    """Returns the seconds in which learners predict the test rows: each model, then their graph.
+def scoring(session: Session) -> Callable[[Sequence[Recipe], int], float]:
+    """Returns what tells the seconds in which so many models of each recipe predict the test rows.
 
-    By what they took for a row when they were tried. Networks take next to nothing.
-
-    Args:
-        session: The campaign's.
-        recipes: Those of the final arm.
-        models: Of each.
+    Each model does, then their graph: by what learners took for a row when they were tried. Networks
+    take next to nothing.
     """
     known = {
         Recipe.from_dict(trial.recipe).structure: trial.predicting
         for trial in session.ledger.trials("learners")
     }
-    each = sum(known.get(recipe.structure, 0.0) for recipe in recipes)
     shares = 1.0 / min(2, available()) + _BY_GRAPH
-    return _ROOM * session.clock.slowdown * shares * models * session.test_rows * each
+
+    def seconds(recipes: Sequence[Recipe], models: int) -> float:
+        each = sum(known.get(recipe.structure, 0.0) for recipe in recipes)
+        return _ROOM * session.clock.slowdown * shares * models * session.test_rows * each
+
+    return seconds

@@ -43,7 +43,7 @@ def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None
     if len(recipes) > 1:
         models, parts = copies(FEW_MODELS, len(recipes)), len(recipes)
         anew = (1 + SLOWER_FINAL * parts) * pace_.seconds_per_trial if pace_.fresh else 0.0
-        return ending(session, models, parts) + scoring(session, recipes, models) + anew
+        return ending(session, models, parts) + scoring(session)(recipes, models) + anew
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
 
 
@@ -78,7 +78,8 @@ def plan_confirmation(
     mine, models = _seconds(session, candidate), copies(pace_.seeds, parts)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
     recipes, fewest = [each.recipe for each in candidate.trainings], min(FEW_MODELS, models)
-    end = ending(session, models, parts) + scoring(session, recipes, models) + fresh
+    predicting = scoring(session)
+    end = ending(session, models, parts) + predicting(recipes, models) + fresh
     assert session.clock.left is not None
     left = session.clock.left - end
     networks = not (leading.learner or baseline.learner)
@@ -90,7 +91,7 @@ def plan_confirmation(
         return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end)
     if headline < left:
         return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end)
-    bare = ending(session, fewest, parts) + scoring(session, recipes, fewest) + fresh
+    bare = ending(session, fewest, parts) + predicting(recipes, fewest) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
     return ConfirmationPlan(ConfirmationEffort(False, (few,) if few else (), mine + base), bare)
 

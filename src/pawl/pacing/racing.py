@@ -74,6 +74,7 @@ def finalists(
         few = (pace_.search.trials or 0) < FEW_TRIALS
         return RacePlan(2, 2) if few else RacePlan(3, 3)
     base, known = pace_.seconds_per_trial, seconds_of_recipes(session, trials)
+    predicting = scoring(session)
 
     def cost(recipe: Recipe) -> float:
         return known(recipe) or base * SLOWER_FINAL
@@ -82,7 +83,7 @@ def finalists(
         each = [cost(recipe) for recipe in recipes]
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
-        left -= blended * scoring(session, recipes, FEW_MODELS)
+        left -= blended * predicting(recipes, FEW_MODELS)
         proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (base + final)
         share = _BLENDED_RACE_SHARE if blended else RACE_SHARE
         if len(each) <= _FEW_RACERS:

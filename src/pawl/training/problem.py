@@ -16,7 +16,7 @@ from pawl.data import Blocks
 from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
-from pawl.models import Builder, Front, ModelBuilder, Net, frozen, revealed
+from pawl.models import Builder, Calls, Front, ModelBuilder, Net, frozen, revealed
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -52,6 +52,7 @@ class Problem:
     compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _calls: list[Calls] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(cls, task: Task, data: LoadedData, device: torch.device | str = "cpu") -> Problem:
@@ -83,7 +84,7 @@ class Problem:
     def __getstate__(self) -> dict[str, Any]:
         """Returns what travels to other processes: not what each computes anew when it needs it."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        return kept | {"compiled_steps": {}, "_fits": {}, "_shared": {}}
+        return kept | {"compiled_steps": {}, "_fits": {}, "_shared": {}, "_calls": []}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -154,8 +155,8 @@ class Problem:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:
-                    body = technique.apply(revealed(body, sample), settings, sample)
-                body = revealed(body, sample)
+                    body = technique.apply(revealed(body, sample, self._calls), settings, sample)
+                body = revealed(body, sample, self._calls)
         return front, body.to(self.device), fitted
 
     def shared_weights(
@@ -195,7 +196,7 @@ class Problem:
             schema=self.schema,
             own_model=self.own_model,
             own_loss=self.loss is not None,
-            module=revealed(self.builder(0), sample),
+            module=revealed(self.builder(0), sample, self._calls),
             sample=sample,
             num_rows=len(self.examples),
             pretrained=self.own_model and _alike(self.builder(0), self.builder(1)),
