@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
+from pawl.evidence import LOOKS, Arm, Blend, ConfirmationEffort, lead
 from pawl.execution import Session, seconds_per_epoch
 from pawl.pacing.end import (
     FEW_MODELS,
@@ -28,6 +29,8 @@ _SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train t
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 8
+_PAIRS_OF_FEW, _FEW_ROWS = 8, 4000
+"""Pairs that a blend should have where fewer rows than this prove: there five rarely show anything."""
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
@@ -49,10 +52,14 @@ def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None
 
 @dataclass(frozen=True)
 class ConfirmationPlan:
-    """How deep the confirmation goes, and the seconds to leave for what follows it."""
+    """How deep the confirmation goes, and the seconds to leave for what follows it.
+
+    `pairs` is how many there is time for, as far as that is timed.
+    """
 
     effort: ConfirmationEffort
     reserve: float
+    pairs: float = math.inf
 
 
 def plan_confirmation(
@@ -85,15 +92,17 @@ def plan_confirmation(
     networks = not (leading.learner or baseline.learner)
     changes = len(leading.changes(baseline)) if networks else 0
     headline, single = 5 * (mine + base), 5 * mine
+    pairs = left / (mine + base)
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
     if parts == 1 and screening + 2 * headline < left:  # two looks
-        return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end)
+        return ConfirmationPlan(ConfirmationEffort(True, LOOKS, mine + base), end, pairs)
     if headline < left:
-        return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end)
+        return ConfirmationPlan(ConfirmationEffort(False, LOOKS, mine + base), end, pairs)
     bare = ending(session, fewest, parts) + predicting(recipes, fewest) + fresh
     few = next((n for n in _FEW_PAIRS if n * (mine + base) < session.clock.left - bare), 0)
-    return ConfirmationPlan(ConfirmationEffort(False, (few,) if few else (), mine + base), bare)
+    effort = ConfirmationEffort(False, (few,) if few else (), mine + base)
+    return ConfirmationPlan(effort, bare, few)
 
 
 def _seconds(session: Session, arm: Arm) -> float:
@@ -117,7 +126,8 @@ def comparable(
     """Returns the first of these arms that there is time to compare with the baseline, and how deep.
 
     A good one can train too long for what is left of a short budget; one that is not quite as good
-    and can be compared is then worth more. Goes by times, not by results.
+    and can be compared is then worth more. Where few rows prove, so is a smaller blend that can be
+    compared on more pairs. Goes by times, not by results.
 
     Args:
         session: The campaign's.
@@ -130,15 +140,25 @@ def comparable(
         The place among the arms, 0 if there is time for none, and the depth.
     """
     floor_, session.clock.floor = session.clock.floor, None  # looking is not given up half-way
+    plans: dict[int, ConfirmationPlan] = {}
+
+    def plan(place: int) -> ConfirmationPlan:
+        if place not in plans:
+            plans[place] = plan_confirmation(
+                session, pace_, baseline, arms[place], searched=searched
+            )
+        return plans[place]
+
+    places = range(len(arms))[:_MOST_TIMED]
+    blends = [place for place in places if isinstance(arms[place], Blend)]
+    few = len(session.rows.parts[1]) < _FEW_ROWS
     try:
-        found = None
-        for place, arm in enumerate(arms[:_MOST_TIMED]):
-            planned = plan_confirmation(session, pace_, baseline, arm, searched=searched)
-            found = found or planned
-            if planned.effort.looks:
-                return place, planned
-        assert found is not None
-        return 0, found
+        deep = (
+            p for p in blends if few and plan(p).effort.looks and plan(p).pairs >= _PAIRS_OF_FEW
+        )
+        possible = (p for p in places if plan(p).effort.looks)
+        place = next(itertools.chain(deep, possible), 0)
+        return place, plan(place)
     finally:
         session.clock.floor = floor_
 
