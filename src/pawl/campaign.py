@@ -304,7 +304,8 @@ def _candidates(
         both = [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
         return sorted(both, key=lambda recipe: standing.get(recipe.structure, len(standing)))
 
-    blended = 0.0 if options.ensemble == "none" else _BLENDED
+    wanted = bool(tried) if options.ensemble == "auto" else options.ensemble != "none"
+    blended = _BLENDED if wanted else 0.0
 
     def planned() -> dict[str, Any]:
         found = pacing.finalists(session, pace, [*trials, *tried], entrants, blended=blended)

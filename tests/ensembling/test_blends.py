@@ -28,7 +28,11 @@ def opposed(recipe: Recipe, member: Member) -> float:
 def test_what_cancels_is_blended_and_singles_come_behind(tmp_path: Path) -> None:
     with made_up(tmp_path, opposed) as session:
         recipes = [DEEP, WIDE, BOTH]
-        arms = candidates(race(session, recipes, 5), recipes)
+        racing = race(session, recipes, 5)
+        arms = candidates(racing, recipes, "greedy")
+        # Networks alone are blended behind the best one, whose copies a bundle averages too.
+        assert candidates(racing, recipes)[0] == Single(BOTH)
+        assert arms[0] in candidates(racing, recipes)
     first = arms[0]
     assert isinstance(first, Blend)
     assert WIDE in first.recipes

@@ -9,7 +9,7 @@ import pytest
 from problems import plain, problem
 
 from pawl import pacing
-from pawl.evidence import Blend, ConfirmationEffort, Single
+from pawl.evidence import Arm, Blend, ConfirmationEffort, Single
 from pawl.execution import Session, available
 from pawl.execution.spending import waiting
 from pawl.ledger import Ledger, TrialRecord
@@ -88,17 +88,16 @@ def test_what_is_compared_is_the_first_that_there_is_time_for(
         assert asked == [*range(8)]
 
 
-def test_where_few_rows_prove_a_smaller_blend_on_more_pairs_comes_first(
+def test_blends_come_first_where_there_is_time_for_enough_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipes = [plain(dropout={"rate": 0.05 * rate}) for rate in range(1, 5)]
-    arms = [Blend(tuple(recipes[:size])) for size in (4, 3, 2)] + [Single(recipes[0])]
-    times: dict[int, float] = {}
+    networks = [plain(dropout={"rate": 0.05 * rate}) for rate in range(1, 5)]
+    times: dict[str, float] = {}
 
     def plan_confirmation(*given: object, searched: bool) -> ConfirmationPlan:
         del searched
-        pairs = times[arms.index(given[3])]  # type: ignore[arg-type]
-        looks = (5,) if pairs >= 5 else ()
+        pairs = times[given[3].id]  # type: ignore[attr-defined]
+        looks = (5,) if pairs >= 2 else ()
         return ConfirmationPlan(ConfirmationEffort(screen=False, looks=looks), 0.0, pairs)
 
     monkeypatch.setattr(proof, "plan_confirmation", plan_confirmation)
@@ -106,17 +105,28 @@ def test_where_few_rows_prove_a_smaller_blend_on_more_pairs_comes_first(
         session = Session(problem("table"), ledger, 0, budget=100.0)
         pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
 
-        def chosen(*pairs: float) -> int:
-            times.update(enumerate(pairs))
+        def chosen(arms: list[Arm], *pairs: float) -> int:
+            times.update(zip([arm.id for arm in arms], pairs, strict=True))
             return pacing.comparable(session, pace, plain(), arms)[0]
 
-        assert chosen(20, 20, 20, 20) == 0
-        assert chosen(5, 7, 8, 20) == 2
-        assert chosen(5, 6, 7, 20) == 0  # of its own a recipe does not come in front of a blend
-        assert chosen(4, 5, 6, 20) == 1
-        assert chosen(1, 2, 3, 20) == 3
-        monkeypatch.setattr(proof, "_FEW_ROWS", 1)
-        assert chosen(5, 7, 8, 20) == 0  # where many rows prove, five pairs say enough
+        with_trees = [Recipe.of(lightgbm={}), *networks]
+        arms = [*(Blend(tuple(with_trees[:size])) for size in (4, 3, 2)), Single(networks[0])]
+        assert chosen(arms, 20, 20, 20, 20) == 0
+        assert chosen(arms, 5, 7, 8, 20) == 2  # the smaller blend that has more pairs
+        assert (
+            chosen(arms, 5, 6, 7, 20) == 0
+        )  # a recipe on its own never has a blend's place for them
+        assert chosen(arms, 4, 5, 6, 20) == 1
+        assert chosen(arms, 2, 3, 4, 5) == 3  # but where a fold would have no pair
+        assert chosen(arms, 1, 2, 3, 4) == 1
+        alone = [Single(networks[0]), *(Blend(tuple(networks[:size])) for size in (3, 2))]
+        assert chosen(alone, 19, 19, 19) == 0
+        assert chosen(alone, 50, 19, 20) == 2  # networks alone only where all looks fit
+        assert chosen(alone, 4, 4, 5) == 2
+        monkeypatch.setattr(proof, "_FEW_ROWS", 1)  # where many rows prove, few pairs say enough
+        assert chosen(arms, 5, 7, 8, 20) == 0
+        assert chosen(arms, 4, 5, 8, 20) == 1
+        assert chosen(arms, 2, 3, 4, 20) == 0
 
 
 def test_what_there_is_time_for_is_found_out_however_little_is_left(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ def candidates(
 ) -> list[Arm]:
     """Returns what to confirm, best first; what comes later trains in less time.
 
+    A blend of networks alone comes behind the best recipe, whose copies a bundle averages too, and which
+    is as good then (`benchmarks/results/ensembles.json`), unless it is asked for.
+
     Args:
         racing: Where the recipes raced; `None` if they did not.
         recipes: Those that raced, at least one.
@@ -41,6 +44,8 @@ def candidates(
     for size in _SIZES:
         if not arms or size < len(arms[-1].trainings):
             arms.append(_best(found, ensemble, size))
+    if ensemble == "auto" and not any(recipe.learner for recipe in recipes):
+        arms = [calibrated(found, singles[0]), *arms]
     return list({arm.id: arm for arm in (*arms, *singles)}.values())
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pawl.evidence import LOOKS, Arm, Blend, ConfirmationEffort, lead
+from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
 from pawl.execution import Session, seconds_per_epoch
 from pawl.pacing.end import (
     FEW_MODELS,
@@ -29,8 +29,10 @@ _SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train t
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 8
-_PAIRS_OF_FEW, _FEW_ROWS = 8, 4000
-"""Pairs that a blend should have where fewer rows than this prove: there five rarely show anything."""
+_FEW_ROWS = 4000
+"""Rows that prove; below so many five pairs rarely show anything, and of fewer pairs nothing does."""
+_PAIRS_OF_FEW, _PAIRS_OF_MANY, _PAIRS_OF_NETWORKS = 8, 5, LOOKS[-1]
+"""Pairs that a blend must have time for to be preferred; networks alone gain as much by their copies."""
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
 
 
@@ -54,12 +56,12 @@ def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None
 class ConfirmationPlan:
     """How deep the confirmation goes, and the seconds to leave for what follows it.
 
-    `pairs` is how many there is time for, as far as that is timed.
+    `pairs` is how many there is time for, of those of all looks.
     """
 
     effort: ConfirmationEffort
     reserve: float
-    pairs: float = math.inf
+    pairs: int = LOOKS[-1]
 
 
 def plan_confirmation(
@@ -92,7 +94,7 @@ def plan_confirmation(
     networks = not (leading.learner or baseline.learner)
     changes = len(leading.changes(baseline)) if networks else 0
     headline, single = 5 * (mine + base), 5 * mine
-    pairs = left / (mine + base)
+    pairs = min(LOOKS[-1], int(left / (mine + base)))
     screening = changes * single + base * 5 + single + math.ceil(0.7 * changes) * single
     screening += changes * _PLANNING_SECONDS
     if parts == 1 and screening + 2 * headline < left:  # two looks
@@ -126,8 +128,8 @@ def comparable(
     """Returns the first of these arms that there is time to compare with the baseline, and how deep.
 
     A good one can train too long for what is left of a short budget; one that is not quite as good
-    and can be compared is then worth more. Where few rows prove, so is a smaller blend that can be
-    compared on more pairs. Goes by times, not by results.
+    and can be compared is then worth more. So is a smaller blend that can be compared on more pairs,
+    and where few rows prove whatever has a pair for each fold. Goes by times, not by results.
 
     Args:
         session: The campaign's.
@@ -149,15 +151,25 @@ def comparable(
             )
         return plans[place]
 
-    places = range(len(arms))[:_MOST_TIMED]
-    blends = [place for place in places if isinstance(arms[place], Blend)]
+    def enough(blend: Arm) -> int:
+        if not any(each.recipe.learner for each in blend.trainings):
+            return _PAIRS_OF_NETWORKS
+        return _PAIRS_OF_FEW if few else _PAIRS_OF_MANY
+
     few = len(session.rows.parts[1]) < _FEW_ROWS
+    places = range(len(arms))[:_MOST_TIMED]
+    blends = [place for place in places if len(arms[place].trainings) > 1]
     try:
-        deep = (
-            p for p in blends if few and plan(p).effort.looks and plan(p).pairs >= _PAIRS_OF_FEW
-        )
-        possible = (p for p in places if plan(p).effort.looks)
-        place = next(itertools.chain(deep, possible), 0)
+        possible = [
+            (p for p in blends if plan(p).effort.looks and plan(p).pairs >= enough(arms[p])),
+            (
+                p
+                for p in places
+                if plan(p).effort.looks and plan(p).pairs >= (LOOKS[0] if few else 1)
+            ),
+            (p for p in places if plan(p).effort.looks),
+        ]
+        place = next(itertools.chain(*possible), 0)
         return place, plan(place)
     finally:
         session.clock.floor = floor_
