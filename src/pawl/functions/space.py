@@ -106,6 +106,11 @@ class FunctionSpace:
         whole = self.baseline | params
         return dict(whole) if self._model is None else self._model(**whole)
 
+    def weight(self, name: str, value: object) -> float:
+        """Returns 1: nothing is known of any value."""
+        del name, value
+        return 1.0
+
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns nothing: runs share no structure."""
         return {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -35,9 +35,9 @@ class EditSampler:
     Half of the points are the best one so far with one edit. The others are one of the five best
     structures, the k-th with a chance in proportion to `1 / k`, with one edit, and with chance 1/2 each
     up to three more; half of those are borrowed from another of the five. An edit brings a technique in,
-    takes one out or changes one, with equal chances where there are such. Structures that were tried
-    come again only where no other is found. Of a generation's members, half are near its first point,
-    the others are TPE's. With nothing to edit, points are TPE's.
+    takes one out or changes one, with equal chances where there are such, and which one by the space's
+    weights. Structures that were tried come again only where no other is found. Of a generation's
+    members, half are near its first point, the others are TPE's. With nothing to edit, points are TPE's.
 
     Args:
         space: What to sample from.
@@ -137,7 +137,8 @@ class EditSampler:
     def _chosen(self, point: Params, edits: Sequence[Edit]) -> Params | None:
         """Returns the point with one of the edits that change what it does, or `None`.
 
-        Each sort of edit has the same chance, and within one each parameter.
+        Each sort of edit has the same chance; within one, parameters and then their values have chances
+        in proportion to the space's weights, a parameter to that of its best value.
         """
         before = self._effective(point)
         sorts: dict[str, dict[str, list[object]]] = {}
@@ -147,9 +148,9 @@ class EditSampler:
             sorts.setdefault(sort, {}).setdefault(name, []).append(value)
         while sorts:
             sort = self._one_of(sorted(sorts))
-            name = self._one_of(sorted(sorts[sort]))
+            name = self._weighed(sorts[sort])
             values = sorts[sort][name]
-            edited = {**point, name: values.pop(self._random.integers(len(values)))}
+            edited = {**point, name: values.pop(self._place(name, values))}
             if self._effective(edited) != before:
                 return edited
             if not values:
@@ -160,6 +161,20 @@ class EditSampler:
 
     def _one_of(self, names: Sequence[str]) -> str:
         return names[int(self._random.integers(len(names)))]
+
+    def _weighed(self, edits: Mapping[str, Sequence[object]]) -> str:
+        """Returns one of the parameters, by the weight of the best of its values."""
+        names = sorted(edits)
+        weights = [max(self.space.weight(name, value) for value in edits[name]) for name in names]
+        return names[self._at(weights)]
+
+    def _place(self, name: str, values: Sequence[object]) -> int:
+        """Returns the place of one of a parameter's values, by weight."""
+        return self._at([self.space.weight(name, value) for value in values])
+
+    def _at(self, weights: Sequence[float]) -> int:
+        chances = np.asarray(weights) / sum(weights)
+        return int(self._random.choice(len(chances), p=chances))
 
     def members(self, point: Params, count: int) -> Iterator[Params]:
         """Yields points around a given one, then TPE's of its structure."""

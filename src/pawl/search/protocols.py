@@ -38,6 +38,9 @@ class Searchable(Protocol):
     def off(self) -> Mapping[str, Any]:
         """By parameter that brings something in: the value by which it is out."""
 
+    def weight(self, name: str, value: object) -> float:
+        """Returns how often an edit gives a parameter this value, relative to others; above 0."""
+
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns the part of a point that members of one generation share."""
 

@@ -21,9 +21,11 @@ from optuna.distributions import (
 )
 from pydantic.fields import FieldInfo
 
+from pawl.modalities import modality_of
 from pawl.recipe import Recipe
 from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
+from pawl.techniques.measured import weight
 
 _NONE = "none"
 
@@ -49,6 +51,7 @@ class Space:
 
     def __init__(self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None) -> None:
         self.baseline = baseline
+        self._modality = modality_of(facts.schema).name
         self.left_out: dict[str, str] = {}
         self.techniques: list[Technique] = []
         for known in techniques():
@@ -138,6 +141,15 @@ class Space:
             for key in _searched(t):
                 params[f"{t.name}.{key}"] = getattr(settings, key)
         return params
+
+    def weight(self, name: str, value: object) -> float:
+        """Returns how often an edit brings in what this value stands for; see `techniques.measured`."""
+        kind, _, what = name.partition(":")
+        if kind == "use" and value:
+            return weight(what, self._modality)
+        if kind == "choose" and value != _NONE:
+            return weight(str(value), self._modality)
+        return 1.0
 
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns the structural part of a point."""

@@ -1,0 +1,171 @@
+"""The effect of every technique at its defaults: the baseline with it against the baseline, paired.
+
+    python benchmarks/techniques.py --records runs/techniques.jsonl > benchmarks/results/techniques.json
+    python benchmarks/techniques.py --records runs/techniques.jsonl --only dropout,ema
+    python benchmarks/techniques.py --records runs/techniques.jsonl --write   # the package's file
+
+Ten pairs of repeated five-fold cross-validation over development rows: test rows are not looked at.
+Each on the first two data sets that it fits: wine-red, the handwritten digits (as images), 3,000 rows of
+adult, 1,000 images of CIFAR-10. A training is about as long as in a campaign of one or two minutes. What a
+technique takes the place of (an optimizer of an optimizer) is out. There is no correction for their number:
+of twenty that do nothing one seems to do something. A technique that needs others, or another rate,
+shows less here than it can; a search tries both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import running
+import torch
+from deliver import Case, drawn, extract
+
+PAIRS = 10
+OUT = Path(__file__).resolve().parents[1] / "src" / "pawl" / "techniques" / "effects.json"
+
+
+ENOUGH = 2
+"""Data sets for each technique."""
+SETS = {
+    "wine-red": (Case("wine-red"), 40),
+    "digits": (Case("digits"), 20),
+    "adult": (Case("adult", 3000), 20),
+    "cifar10": (Case("cifar10", 1000), 8),
+}
+"""Cases of `deliver.py`, and how many passes a training takes."""
+
+
+def _problem(name: str, images: Path) -> Any:
+    from pawl.data import load, resolve_task
+    from pawl.execution import pick_device
+    from pawl.training.problem import Problem
+
+    development, test, target = drawn(SETS[name][0], 0, images)
+    task = resolve_task(development, target=target, test=test)
+    return Problem.of(task, load(task, seed=0), pick_device("cpu"))
+
+
+def measured(name: str, techniques: list[str], images: Path, report: Any) -> None:
+    """Measures techniques on a data set, one after the other.
+
+    Args:
+        name: Of the data set.
+        techniques: Their names.
+        images: The file with those of CIFAR-10.
+        report: Is given each one's record.
+    """
+    from pawl.errors import RecipeError
+    from pawl.evidence import Pairs
+    from pawl.execution import Session, driving
+    from pawl.ledger import Ledger
+    from pawl.modalities import modality_of
+    from pawl.search import baseline
+    from pawl.techniques import refusal, technique
+
+    problem = _problem(name, images)
+    with (
+        driving(),
+        tempfile.TemporaryDirectory() as folder,
+        Ledger.create(Path(folder) / "techniques", {}) as ledger,
+    ):
+        session = Session(problem, ledger, 0, epochs=SETS[name][1])
+        facts = session.facts
+        modality, start = modality_of(facts.schema).name, baseline(facts)
+        pairs = Pairs(session, "techniques", torch.arange(len(problem.targets)))
+        pairs.run("baseline", {"baseline": start}, range(PAIRS))
+        before, seconds = problem.objective.sign * pairs.mean(start), pairs.seconds(start)
+        for each in techniques:
+            known: dict[str, Any] = {"technique": each, "data": name, "modality": modality}
+            reason = refusal(technique(each), facts)
+            try:
+                recipe = start if reason else _with(start, each)
+            except RecipeError as error:
+                reason = str(error)
+            if reason or recipe == start:
+                report({**known, "reason": reason or "the baseline has it"})
+                continue
+            begun = time.monotonic()
+            pairs.run(each, {each: recipe}, range(PAIRS))
+            one = pairs.compare(recipe, start)
+            low, high = one.interval
+            report({
+                **known, "metric": problem.objective.metric, "baseline": round(before, 5),
+                "effect": round(one.effect, 5), "low": round(low, 5), "high": round(high, 5),
+                "pairs": PAIRS, "cost": round(pairs.seconds(recipe) / max(seconds, 1e-9), 2),
+                "rows": len(problem.targets), "epochs": session.epochs,
+                "wall": round(time.monotonic() - begun, 1),
+            })  # fmt: skip
+
+
+def _with(start: Any, name: str) -> Any:
+    """Returns the baseline with a technique, in the place of what it excludes."""
+    from pawl.recipe import Recipe
+    from pawl.techniques import Stage, technique
+
+    wanted = technique(name)
+    if wanted.stage is Stage.FIT:
+        kept = {t.name: s.model_dump() for t, s in start if t.stage is Stage.DATA}
+        kept.pop("batch_size", None)
+        return Recipe.from_dict({**kept, name: {}})
+    return start.with_(name)
+
+
+def effects(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what the package keeps."""
+    kept = ("data", "modality", "metric", "baseline", "effect", "low", "high", "pairs", "cost")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if "effect" in record:
+            found.setdefault(record["technique"], []).append({key: record[key] for key in kept})
+    return {
+        "what": "written by benchmarks/techniques.py: the gain of the baseline with a technique over "
+        "the baseline, positive is better, with its 95% interval",
+        "effects": dict(sorted(found.items())),
+    }
+
+
+def main() -> None:
+    """Measures what is missing and prints all of it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=Path, required=True, help="JSONL file to append to")
+    parser.add_argument("--sets", default=",".join(SETS), help="data sets, of those named above")
+    parser.add_argument("--only", default="", help="techniques; all by default")
+    parser.add_argument("--write", action="store_true", help=f"write {OUT.name} of the package")
+    given = parser.parse_args()
+    from pawl.techniques import techniques
+
+    names = given.only.split(",") if given.only else [t.name for t in techniques()]
+    for name in () if given.write else given.sets.split(","):
+        records = running.read(given.records)
+        done = {(one["technique"], one["data"]) for one in records}
+        counts = Counter(one["technique"] for one in records if "effect" in one)
+        missing = [each for each in names if (each, name) not in done and counts[each] < ENOUGH]
+        if missing:
+
+            def report(record: dict[str, Any]) -> None:
+                running.append(given.records, record)
+                told = record.get("reason") or f"{record['effect']:+.4g} in {record['wall']:.0f} s"
+                print(f"{record['data']} {record['technique']}: {told}", file=sys.stderr)
+
+            images = given.records.with_suffix(".images.npz")
+            if name == "cifar10" and not images.exists():
+                extract(running.FILES / "cifar10.tar.xz", images)
+            measured(name, missing, images, report)
+    records = running.read(given.records)
+    if given.write:
+        OUT.write_text(json.dumps(effects(records), indent=1) + "\n", encoding="utf-8")
+    from pawl.environment import hardware, versions
+
+    result = {"techniques": records, "hardware": hardware(), "versions": versions()}
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
