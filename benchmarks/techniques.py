@@ -5,11 +5,11 @@
     python benchmarks/techniques.py --records runs/techniques.jsonl --write   # the package's file
 
 Ten pairs of repeated five-fold cross-validation over development rows: test rows are not looked at.
-Each on the first two data sets that it fits: wine-red, the handwritten digits (as images), 3,000 rows of
-adult, 1,000 images of CIFAR-10. A training is about as long as in a campaign of one or two minutes. What a
-technique takes the place of (an optimizer of an optimizer) is out. There is no correction for their number:
-of twenty that do nothing one seems to do something. A technique that needs others, or another rate,
-shows less here than it can; a search tries both.
+Each on the first two data sets that it fits: wine-red, the handwritten digits (as images), 3,000 rows
+of adult, 1,000 images of CIFAR-10. A training is about as long as in a campaign of one or two minutes.
+What a technique takes the place of (an optimizer of an optimizer) is out. There is no correction for
+their number: of twenty that do nothing one seems to do something. A technique that needs others, or
+another rate, shows less here than it can; a search tries both.
 """
 
 from __future__ import annotations
