@@ -79,6 +79,26 @@ def test_what_comes_in_goes_or_changes_has_equal_chances(space: Space, good: lis
     assert 0.4 < grown / shrunk < 2.5
 
 
+def test_what_was_measured_to_help_comes_in_more_often(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promising = {"dropout", "rmsprop"}
+    monkeypatch.setattr(
+        "pawl.search.space.weight", lambda name, modality: 1.0 if name in promising else 0.001
+    )
+    assert space.weight("use:dropout", True) == 1.0
+    assert space.weight("use:dropout", False) == 1.0  # to take out is no matter of what it is worth
+    assert space.weight("use:noise", True) == 0.001
+    assert space.weight("choose:optimizer", "sgd") == 0.001
+    history = told(space, space.baseline)
+    came = [
+        space.recipe(EditSampler(space, seed, history).ask()).changes(space.baseline)
+        for seed in range(80)
+    ]
+    fresh = [c.name for each in came for c in each if c.kind == "added"]
+    assert sum(name in promising for name in fresh) > 0.6 * len(fresh) > 10
+
+
 def test_edits_are_borrowed_from_other_good_recipes(space: Space, good: list[Recipe]) -> None:
     """What another good recipe has comes into the best one more often than what none has."""
     plain, other = good[0], max(good, key=lambda each: len(each.entries))
