@@ -39,6 +39,8 @@ def _same(**values: Any) -> tuple[Any, Any, Any]:
 
 
 _RATE = (0.001, 0.003, 0.01)
+_BETAS = {"beta1": (0.9, 0.85, 0.95), "beta2": (0.999, 0.99, 0.95)}
+_DECAY = (0.01, 0.1, 0.5)
 _WARMUP = (0.0, 0.1, 0.25)
 
 ROWS = {
@@ -76,6 +78,7 @@ ROWS = {
         Row("label_smoothing", _each(amount=(0.02, 0.1, 0.3)), rejects="regression"),
         # gradient
         Row("gradient_clipping", _each(norm=(0.05, 0.2, 0.4))),
+        Row("sharpness_aware", _each(radius=(0.01, 0.05, 0.2))),
         Row("weight_decay", _each(strength=(1e-4, 1e-3, 1e-2))),
         # schedule
         Row("constant", _each(warmup=(0.02, 0.1, 0.25))),
@@ -86,22 +89,44 @@ ROWS = {
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
         # update
+        Row("adadelta", _each(learning_rate=(0.3, 1.0, 3.0), smoothing=(0.85, 0.9, 0.95))),
+        Row("adafactor", _each(learning_rate=(0.01, 0.03, 0.1), weight_decay=_DECAY)),
+        Row("adagrad", _each(learning_rate=(0.003, 0.01, 0.03))),
+        Row("adam", _each(learning_rate=_RATE, **_BETAS)),
+        Row("adamw", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
+        Row("heavy_ball", _each(learning_rate=(0.01, 0.02, 0.04), momentum=(0.8, 0.9, 0.95))),
+        Row("lamb", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row(
-            "adam",
-            _each(learning_rate=_RATE, beta1=(0.9, 0.85, 0.95), beta2=(0.999, 0.99, 0.95)),
+            "lars",
+            _each(
+                learning_rate=(0.05, 0.1, 0.2),
+                momentum=(0.8, 0.9, 0.95),
+                trust=(0.02, 0.05, 0.1),
+                weight_decay=(1e-4, 1e-3, 1e-2),
+            ),
         ),
         Row(
-            "adamw",
+            "lion",
             _each(
-                learning_rate=_RATE,
+                learning_rate=(2e-4, 5e-4, 1e-3),
                 beta1=(0.9, 0.85, 0.95),
-                beta2=(0.999, 0.99, 0.95),
-                weight_decay=(0.01, 0.1, 0.5),
+                beta2=(0.99, 0.98, 0.95),
+                weight_decay=_DECAY,
             ),
         ),
         Row("momentum", _each(learning_rate=(0.01, 0.02, 0.04), momentum=(0.8, 0.9, 0.95))),
+        Row(
+            "muon",
+            _each(learning_rate=_RATE, momentum=(0.9, 0.95, 0.98), weight_decay=_DECAY),
+            rejects="bare",
+        ),
+        Row("nadam", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
+        Row("radam", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row("rmsprop", _each(learning_rate=(1e-4, 1e-3, 3e-3), smoothing=(0.9, 0.95, 0.99))),
+        Row("schedule_free", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row("sgd", _each(learning_rate=(0.01, 0.05, 0.2))),
+        # weights
+        Row("lookahead", _each(interval=(3.0, 4.0, 5.0), share=(0.3, 0.5, 0.8))),
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
         # stop
