@@ -84,10 +84,17 @@ ROWS = {
         Row("constant", _each(warmup=(0.02, 0.1, 0.25))),
         Row("coslog4", _each(warmup=_WARMUP)),
         Row("cosine", _each(warmup=_WARMUP)),
+        Row(
+            "cosine_restarts",
+            _each(warmup=_WARMUP, cycles=(2.0, 3.0, 5.0), growth=(1.0, 1.5, 2.5)),
+        ),
         Row("exponential_decay", _each(warmup=_WARMUP, final=(0.001, 0.01, 0.3))),
         Row("flat_cosine", _each(warmup=_WARMUP, flat=(0.1, 0.5, 0.9))),
+        Row("linear_decay", _each(warmup=_WARMUP)),
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
+        Row("polynomial_decay", _each(warmup=_WARMUP, power=(0.5, 1.5, 3.0))),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
+        Row("warmup_stable_decay", _each(warmup=_WARMUP, decay=(0.1, 0.2, 0.5))),
         # update
         Row("adadelta", _each(learning_rate=(0.3, 1.0, 3.0), smoothing=(0.85, 0.9, 0.95))),
         Row("adafactor", _each(learning_rate=(0.01, 0.03, 0.1), weight_decay=_DECAY)),
