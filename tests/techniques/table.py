@@ -55,6 +55,7 @@ ROWS = {
         Row("activation", _same(function="prelu"), rejects="bare"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("depth", _same(layers=4), rejects="own_model"),
+        Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
         Row("initialization", _same(method="orthogonal"), rejects="bare"),
@@ -77,8 +78,12 @@ ROWS = {
         Row("l1", _each(strength=(1e-5, 1e-4, 1e-3))),
         Row("label_smoothing", _each(amount=(0.02, 0.1, 0.3)), rejects="regression"),
         # gradient
+        Row("adaptive_clipping", _each(ratio=(0.005, 0.02, 0.1))),
+        Row("gradient_centralization", _NONE),
         Row("gradient_clipping", _each(norm=(0.05, 0.2, 0.4))),
+        Row("gradient_noise", _each(deviation=(1e-3, 0.01, 0.1))),
         Row("sharpness_aware", _each(radius=(0.01, 0.05, 0.2))),
+        Row("value_clipping", _each(limit=(1e-3, 0.01, 0.03))),
         Row("weight_decay", _each(strength=(1e-4, 1e-3, 1e-2))),
         # schedule
         Row("constant", _each(warmup=(0.02, 0.1, 0.25))),
@@ -134,6 +139,8 @@ ROWS = {
         Row("sgd", _each(learning_rate=(0.01, 0.05, 0.2))),
         # weights
         Row("lookahead", _each(interval=(3.0, 4.0, 5.0), share=(0.3, 0.5, 0.8))),
+        Row("max_norm", _each(norm=(0.5, 0.55, 0.6))),
+        Row("proximal_l1", _each(strength=(0.01, 0.03, 0.1))),
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
         # stop

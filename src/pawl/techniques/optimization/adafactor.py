@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pawl.models.layout import Layout
-from pawl.techniques.optimization._tensors import as_matrix, is_matrix, root_mean_squares
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import UpdateTechnique
+from pawl.techniques.tensors import as_matrix, is_matrix, root_mean_squares
 from pawl.techniques.values import StepContext
 
 _TINY = 1e-30

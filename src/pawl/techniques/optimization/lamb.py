@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.optimization._tensors import is_matrix, norms, of_matrices
 from pawl.techniques.optimization.adam import AdamSettings
 from pawl.techniques.record import number
 from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.tensors import is_matrix, norms, of_matrices
 from pawl.techniques.values import StepContext
 
 _EPSILON = 1e-6

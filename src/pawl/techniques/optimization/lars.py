@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.optimization._tensors import is_matrix, norms, of_matrices
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import UpdateTechnique, zeros
+from pawl.techniques.tensors import is_matrix, norms, of_matrices
 from pawl.techniques.values import StepContext
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pawl.models.layout import Layout
-from pawl.techniques.optimization._tensors import as_matrix
 from pawl.techniques.optimization.adam import EPSILON
 from pawl.techniques.record import Facts, Settings, number
 from pawl.techniques.stages import UpdateTechnique
+from pawl.techniques.tensors import as_matrix
 from pawl.techniques.values import StepContext
 
 _BETA1, _BETA2 = 0.9, 0.999

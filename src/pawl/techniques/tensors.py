@@ -1,4 +1,4 @@
-"""What optimizers that go by weight tensors share: which are matrices, and how large they are.
+"""What techniques that go by weight tensors share: which are matrices, and how large they are.
 
 Shape legend: `N` members, `P` weights of a model, `T` weight tensors.
 """
@@ -39,3 +39,16 @@ def root_mean_squares(layout: Layout, flat: Tensor) -> Tensor:
 def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
     """Returns rows (units) and columns (inputs, of convolutions their kernels' as well) of a tensor."""
     return shape[0], math.prod(shape[1:])
+
+
+def unit_norms(layout: Layout, flat: Tensor) -> Tensor:
+    """Returns for each weight the Euclidean norm of its unit's, `[N, P]`, of `[N, P]`.
+
+    The weights of a unit are a row of its matrix; those of a vector are taken together.
+    """
+    members, found = len(flat), {}
+    for name, x in layout.views(flat).items():
+        rows = x.shape[1] if x.dim() > 2 else 1
+        norm = torch.linalg.vector_norm(x.reshape(members, rows, -1), dim=2, keepdim=True)
+        found[name] = norm.expand(members, rows, x[0].numel() // rows)
+    return layout.flat(found, members)
