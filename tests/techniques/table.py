@@ -75,8 +75,17 @@ ROWS = {
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
         Row("random_crop", _each(shift=(0.05, 0.15, 0.25)), accepts="images", rejects="table"),
         # loss
+        Row("absolute_error", _NONE, accepts="regression", rejects="table"),
+        Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),
+        Row("focal_loss", _each(focus=(0.5, 1.0, 3.0)), rejects="regression"),
+        Row("generalized_cross_entropy", _each(power=(0.1, 0.4, 1.0)), rejects="regression"),
+        Row("hard_examples", _each(share=(0.3, 0.5, 0.8)), rejects="own_loss"),
+        Row("huber", _each(limit=(0.1, 0.3, 1.0)), accepts="regression", rejects="table"),
         Row("l1", _each(strength=(1e-5, 1e-4, 1e-3))),
         Row("label_smoothing", _each(amount=(0.02, 0.1, 0.3)), rejects="regression"),
+        Row("log_cosh", _each(scale=(0.1, 0.3, 1.0)), accepts="regression", rejects="table"),
+        Row("poly_loss", _each(amount=(-0.5, 1.0, 3.0)), rejects="regression"),
+        Row("trimmed_loss", _each(share=(0.05, 0.1, 0.3)), rejects="own_loss"),
         # gradient
         Row("adaptive_clipping", _each(ratio=(0.005, 0.02, 0.1))),
         Row("gradient_centralization", _NONE),

@@ -35,7 +35,14 @@ assert sum(SPLIT_STEPS) == STEPS
 # gradient but rounding, and two correct steppers may disagree about it. In eight bits rounding is large.
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
 RTOL = {"mixed_precision": 5e-3}
-NOT_FOR = {"label_smoothing": ("regression", "multilabel", "multitarget")}
+_VALUES = ("regression", "multitarget")
+NOT_FOR = {
+    "confidence_penalty": _VALUES,
+    "focal_loss": _VALUES,
+    "generalized_cross_entropy": _VALUES,
+    "label_smoothing": ("regression", "multilabel", "multitarget"),
+    "poly_loss": _VALUES,
+}
 """Kinds that a technique for tables does not fit."""
 
 
@@ -287,10 +294,11 @@ def test_a_technique_without_a_row_is_named(placebo: Technique) -> None:
 
 def compose(first: Technique, second: Technique) -> None:
     rows = tuple(ROW_ROWS.get(t.name) or row_of(t.name) for t in (first, second))
-    kind = "images" if "images" in (rows[0].accepts, rows[1].accepts) else "table"
+    special = {row.accepts for row in rows} - {"table"}
+    kind = min(special, default="table")
     facts = problem(kind).facts()
-    if first.fits(facts) or second.fits(facts):  # one is for images, the other for tables
-        assert {row.accepts for row in rows} == {"images", "table"}
+    if first.fits(facts) or second.fits(facts):  # each is for something else
+        assert special
         return
     members = [
         member(

@@ -26,7 +26,7 @@ def gradient_noise(
     """Adds normal noise of variance `deviation^2 / t^0.55` in step `t` to every entry.
 
     It comes behind what limits gradients, as in the paper, which has a deviation of 0.1 to 1 for deep
-    networks; small ones, whose gradients are small, learn nothing from 0.3 on.
+    networks; small ones have small gradients.
 
     Args:
         gradients: `[N, P]`.
