@@ -39,6 +39,8 @@ def _same(**values: Any) -> tuple[Any, Any, Any]:
 
 
 _RATE = (0.001, 0.003, 0.01)
+_BETAS = {"beta1": (0.9, 0.85, 0.95), "beta2": (0.999, 0.99, 0.95)}
+_DECAY = (0.01, 0.1, 0.5)
 _WARMUP = (0.0, 0.1, 0.25)
 
 ROWS = {
@@ -53,6 +55,7 @@ ROWS = {
         Row("activation", _same(function="prelu"), rejects="bare"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("depth", _same(layers=4), rejects="own_model"),
+        Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
         Row("initialization", _same(method="orthogonal"), rejects="bare"),
@@ -72,36 +75,81 @@ ROWS = {
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
         Row("random_crop", _each(shift=(0.05, 0.15, 0.25)), accepts="images", rejects="table"),
         # loss
+        Row("absolute_error", _NONE, accepts="regression", rejects="table"),
+        Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),
+        Row("focal_loss", _each(focus=(0.5, 1.0, 3.0)), rejects="regression"),
+        Row("generalized_cross_entropy", _each(power=(0.1, 0.4, 1.0)), rejects="regression"),
+        Row("hard_examples", _each(share=(0.3, 0.5, 0.8)), rejects="own_loss"),
+        Row("huber", _each(limit=(0.1, 0.3, 1.0)), accepts="regression", rejects="table"),
         Row("l1", _each(strength=(1e-5, 1e-4, 1e-3))),
         Row("label_smoothing", _each(amount=(0.02, 0.1, 0.3)), rejects="regression"),
+        Row("log_cosh", _each(scale=(0.1, 0.3, 1.0)), accepts="regression", rejects="table"),
+        Row("poly_loss", _each(amount=(-0.5, 1.0, 3.0)), rejects="regression"),
+        Row("trimmed_loss", _each(share=(0.05, 0.1, 0.3)), rejects="own_loss"),
         # gradient
+        Row("adaptive_clipping", _each(ratio=(0.005, 0.02, 0.1))),
+        Row("gradient_centralization", _NONE),
         Row("gradient_clipping", _each(norm=(0.05, 0.2, 0.4))),
+        Row("gradient_noise", _each(deviation=(1e-3, 0.01, 0.1))),
+        Row("sharpness_aware", _each(radius=(0.01, 0.05, 0.2))),
+        Row("value_clipping", _each(limit=(1e-3, 0.01, 0.03))),
         Row("weight_decay", _each(strength=(1e-4, 1e-3, 1e-2))),
         # schedule
         Row("constant", _each(warmup=(0.02, 0.1, 0.25))),
         Row("coslog4", _each(warmup=_WARMUP)),
         Row("cosine", _each(warmup=_WARMUP)),
+        Row(
+            "cosine_restarts",
+            _each(warmup=_WARMUP, cycles=(2.0, 3.0, 5.0), growth=(1.0, 1.5, 2.5)),
+        ),
         Row("exponential_decay", _each(warmup=_WARMUP, final=(0.001, 0.01, 0.3))),
         Row("flat_cosine", _each(warmup=_WARMUP, flat=(0.1, 0.5, 0.9))),
+        Row("linear_decay", _each(warmup=_WARMUP)),
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
+        Row("polynomial_decay", _each(warmup=_WARMUP, power=(0.5, 1.5, 3.0))),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
+        Row("warmup_stable_decay", _each(warmup=_WARMUP, decay=(0.1, 0.2, 0.5))),
         # update
+        Row("adadelta", _each(learning_rate=(0.3, 1.0, 3.0), smoothing=(0.85, 0.9, 0.95))),
+        Row("adafactor", _each(learning_rate=(0.01, 0.03, 0.1), weight_decay=_DECAY)),
+        Row("adagrad", _each(learning_rate=(0.003, 0.01, 0.03))),
+        Row("adam", _each(learning_rate=_RATE, **_BETAS)),
+        Row("adamw", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
+        Row("heavy_ball", _each(learning_rate=(0.01, 0.02, 0.04), momentum=(0.8, 0.9, 0.95))),
+        Row("lamb", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row(
-            "adam",
-            _each(learning_rate=_RATE, beta1=(0.9, 0.85, 0.95), beta2=(0.999, 0.99, 0.95)),
+            "lars",
+            _each(
+                learning_rate=(0.05, 0.1, 0.2),
+                momentum=(0.8, 0.9, 0.95),
+                trust=(0.02, 0.05, 0.1),
+                weight_decay=(1e-4, 1e-3, 1e-2),
+            ),
         ),
         Row(
-            "adamw",
+            "lion",
             _each(
-                learning_rate=_RATE,
+                learning_rate=(2e-4, 5e-4, 1e-3),
                 beta1=(0.9, 0.85, 0.95),
-                beta2=(0.999, 0.99, 0.95),
-                weight_decay=(0.01, 0.1, 0.5),
+                beta2=(0.99, 0.98, 0.95),
+                weight_decay=_DECAY,
             ),
         ),
         Row("momentum", _each(learning_rate=(0.01, 0.02, 0.04), momentum=(0.8, 0.9, 0.95))),
+        Row(
+            "muon",
+            _each(learning_rate=_RATE, momentum=(0.9, 0.95, 0.98), weight_decay=_DECAY),
+            rejects="bare",
+        ),
+        Row("nadam", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
+        Row("radam", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row("rmsprop", _each(learning_rate=(1e-4, 1e-3, 3e-3), smoothing=(0.9, 0.95, 0.99))),
+        Row("schedule_free", _each(learning_rate=_RATE, **_BETAS, weight_decay=_DECAY)),
         Row("sgd", _each(learning_rate=(0.01, 0.05, 0.2))),
+        # weights
+        Row("lookahead", _each(interval=(3.0, 4.0, 5.0), share=(0.3, 0.5, 0.8))),
+        Row("max_norm", _each(norm=(0.5, 0.55, 0.6))),
+        Row("proximal_l1", _each(strength=(0.01, 0.03, 0.1))),
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
         # stop

@@ -15,6 +15,7 @@ from pawl.models.layers import (
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.member_layers import (
+    KeyedDropConnect,
     KeyedDropout,
     MemberLayer,
     dropouts,
@@ -42,6 +43,7 @@ __all__ = [
     "Front",
     "ImageNet",
     "InputScale",
+    "KeyedDropConnect",
     "KeyedDropout",
     "Layout",
     "Learned",

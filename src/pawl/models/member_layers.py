@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pawl import rng
 
@@ -67,6 +68,42 @@ class KeyedDropout(MemberLayer):
     def extra_repr(self) -> str:
         """Shows the rate."""
         return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
+
+
+class KeyedDropConnect(MemberLayer, nn.Linear):
+    """A linear layer that leaves out weights in training, by a key and at a rate like `KeyedDropout`.
+
+    Computes `(w * m / (1 - rate)) x + b` with one `m` for all rows, 0 at the given rate and else 1.
+    Reference: Wan et al., "Regularization of Neural Networks using DropConnect", ICML 2013.
+    """
+
+    settings = ("rate",)
+    draws = True
+
+    rate: Tensor
+    key: Tensor
+
+    @classmethod
+    def of(cls, layer: nn.Module, rate: float) -> KeyedDropConnect:
+        """Returns one with a linear layer's weights."""
+        assert isinstance(layer, nn.Linear)
+        new = cls(layer.in_features, layer.out_features, bias=layer.bias is not None)
+        new.weight, new.bias = layer.weight, layer.bias
+        new.register_buffer("rate", torch.tensor(float(rate)))
+        new.register_buffer("key", torch.zeros((), dtype=torch.int32))
+        return new
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Computes the layer, `[B, ..., F]` to `[B, ..., O]`."""
+        if not self.training:
+            return super().forward(x)
+        keep = rng.uniform(self.key, tuple(self.weight.shape)) >= self.rate
+        return F.linear(x, torch.where(keep, self.weight / (1.0 - self.rate), 0.0), self.bias)
+
+    def extra_repr(self) -> str:
+        """Shows sizes and the rate."""
+        rate = f"{float(self.rate):g}" if self.rate.dim() == 0 else "[N]"
+        return f"{super().extra_repr()}, rate={rate}"
 
 
 def member_layers(module: nn.Module) -> list[tuple[str, MemberLayer]]:

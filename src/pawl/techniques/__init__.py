@@ -23,6 +23,7 @@ from pawl.techniques.stages import (
     ScheduleTechnique,
     StopTechnique,
     UpdateTechnique,
+    WeightsTechnique,
     zeros,
 )
 from pawl.techniques.values import Batch, FitRows, GradientContext, Split, StepContext, Targets
@@ -52,6 +53,7 @@ __all__ = [
     "Targets",
     "Technique",
     "UpdateTechnique",
+    "WeightsTechnique",
     "excludes",
     "number",
     "ordered",

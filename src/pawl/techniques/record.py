@@ -26,6 +26,7 @@ class Stage(StrEnum):
     GRADIENT = "gradient"
     SCHEDULE = "schedule"
     UPDATE = "update"
+    WEIGHTS = "weights"
     AVERAGE = "average"
     STOP = "stop"
     FIT = "fit"
@@ -39,8 +40,8 @@ class Phase(IntEnum):
 
     Data: rows, then what they weigh, then what is fitted on them. Model: its blocks, their size, what is
     in front of and around them, what goes behind each layer, first weights, then in which digits. Batch:
-    where things are, what they are, then what mixes rows. Loss and gradient: the thing itself, then
-    limits, then what is added.
+    where things are, what they are, then what mixes rows. Loss and gradient: what takes its place, the
+    thing itself, then limits, then what is added. Weights: the thing itself, then limits.
     """
 
     ROWS = 10
@@ -62,6 +63,7 @@ class Phase(IntEnum):
     GEOMETRY = 41
     VALUES = 42
     MIXTURE = 43
+    INSTEAD = 49
     TERM = 50
     LIMIT = 51
     PENALTY = 52

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from pawl.errors import RecipeError, did_you_mean
 from pawl.techniques.record import STAGES, Stage, Technique
+from pawl.techniques.stages import UpdateTechnique
 
 _REGISTERED: dict[str, Technique] = {}
 
@@ -88,11 +89,14 @@ def ordered(chosen: Iterable[Technique]) -> tuple[Technique, ...]:
 def excludes(first: Technique, second: Technique) -> bool:
     """Tells whether two techniques cannot be combined (symmetric): they say so, or by their stages.
 
-    What fits in one go takes no steps, so only what acts on rows goes with it.
+    What fits in one go takes no steps, so only what acts on rows goes with it. An optimizer that has
+    the weights for evaluations in its state would not see what else changes or averages weights.
     """
     stages = {first.stage, second.stage}
+    apart = any(isinstance(t, UpdateTechnique) and t.evaluated for t in (first, second))
     return (
         (Stage.FIT in stages and Stage.DATA not in stages)
+        or (apart and bool(stages & {Stage.WEIGHTS, Stage.AVERAGE}))
         or (first.group is not None and first.group == second.group)
         or second.name in first.conflicts
         or first.name in second.conflicts

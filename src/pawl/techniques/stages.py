@@ -124,6 +124,15 @@ class OptimizerFunction(Protocol):
         """Returns it; settings are plain numbers."""
 
 
+class WeightsFunction(Protocol):
+    """Changes the weights of a whole population behind the optimizer's step, in place."""
+
+    def __call__(
+        self, weights: Tensor, state: dict[str, Tensor], context: StepContext, settings: Any, /
+    ) -> None:
+        """Changes weights `[N, P]` and its own state."""
+
+
 class AverageFunction(Protocol):
     """Moves the averaged weights, which take part in evaluations; buffers are averaged alike."""
 
@@ -249,6 +258,8 @@ class UpdateTechnique(Technique):
         optimizer: The `torch.optim` class that does the same for one model; its state has the names of
             `init`. Tests hold the function against it, and members that train one by one use it.
             `None` if there is none.
+        evaluated: Which tensor of its state has the weights that evaluations use, `[N, P]`, where these
+            are not those that train; nothing else may then average or change weights.
     """
 
     stage: ClassVar[Stage] = Stage.UPDATE
@@ -257,6 +268,20 @@ class UpdateTechnique(Technique):
     init: InitFunction = no_state
     coefficients: CoefficientsFunction | None = None
     optimizer: OptimizerFunction | None = None
+    evaluated: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsTechnique(Technique):
+    """Acts on the weights behind each step of the optimizer.
+
+    Attributes:
+        init: Makes its state.
+    """
+
+    stage: ClassVar[Stage] = Stage.WEIGHTS
+    apply: WeightsFunction
+    init: InitFunction = no_state
 
 
 @dataclass(frozen=True, kw_only=True)

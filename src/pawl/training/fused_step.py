@@ -77,6 +77,7 @@ def fused_step(population: Population) -> StepFunction:
         update = program.update
         named = Namespace({**values[update.name], **a["coefficients"]})
         update.technique.apply(weights, gradients, a["slots"], StepContext(*now), named)
+        program.amend(weights, a["slots"], values, StepContext(*now))
 
     return take
 

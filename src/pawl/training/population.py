@@ -151,7 +151,7 @@ class Population:
         average = weights.clone() if self.program.average else None
         new = State(
             weights,
-            self.program.update.technique.init(weights, self.layout),
+            self.program.init(weights, self.layout),
             buffers,
             average,
             {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
@@ -231,6 +231,8 @@ class Population:
 
     def evaluated(self) -> tuple[Tensor, Buffers]:
         """Returns the weights and buffers that evaluations use: averages where there are any."""
+        if name := self.program.update.technique.evaluated:
+            return self.state.slots[name], self.state.buffers
         if self.state.average is not None:
             return self.state.average, self.state.average_buffers
         return self.state.weights, self.state.buffers

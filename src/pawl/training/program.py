@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pawl import rng
+from pawl.models import Layout
 from pawl.recipe import Recipe
 from pawl.techniques import (
     AverageTechnique,
@@ -20,9 +21,11 @@ from pawl.techniques import (
     LossTechnique,
     LossTerm,
     ScheduleTechnique,
+    StepContext,
     StopTechnique,
     Technique,
     UpdateTechnique,
+    WeightsTechnique,
 )
 
 T = TypeVar("T", bound=Technique)
@@ -57,6 +60,7 @@ class Program:
     gradient: tuple[Call[GradientTechnique], ...]
     schedule: tuple[Call[ScheduleTechnique], ...]
     update: Call[UpdateTechnique]
+    weights: tuple[Call[WeightsTechnique], ...]
     average: tuple[Call[AverageTechnique], ...]
     stop: tuple[Call[StopTechnique], ...]
 
@@ -69,6 +73,7 @@ class Program:
             gradient=_calls(recipe, GradientTechnique),
             schedule=_calls(recipe, ScheduleTechnique),
             update=_calls(recipe, UpdateTechnique)[0],
+            weights=_calls(recipe, WeightsTechnique),
             average=_calls(recipe, AverageTechnique),
             stop=_calls(recipe, StopTechnique),
         )
@@ -81,8 +86,8 @@ class Program:
     def in_steps(self) -> tuple[Call[Any], ...]:
         """All calls that need settings while training."""
         return (
-            *self.batch, *self.loss, *self.gradient, *self.schedule, self.update, *self.average,
-            *self.stop,
+            *self.batch, *self.loss, *self.gradient, *self.schedule, self.update, *self.weights,
+            *self.average, *self.stop,
         )  # fmt: skip
 
     def rates(self, values: Mapping[str, Values], step: Tensor, total: Tensor) -> Tensor:
@@ -128,6 +133,27 @@ class Program:
             own = replace(context, salt=call.salt)
             gradients = call.technique.apply(gradients, weights, own, Namespace(values[call.name]))
         return gradients
+
+    def init(self, weights: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """Returns the state of fresh members' update and weights stages, given weights `[N, P]`."""
+        state = dict(self.update.technique.init(weights, layout))
+        for call in self.weights:
+            own = call.technique.init(weights, layout)
+            state |= {f"{call.name}.{name}": tensor for name, tensor in own.items()}
+        return state
+
+    def amend(
+        self,
+        weights: Tensor,
+        state: dict[str, Tensor],
+        values: Mapping[str, Values],
+        context: StepContext,
+    ) -> None:
+        """Runs the weights stage in place; weights are `[N, P]`, `state` is all of `init`'s."""
+        for call in self.weights:
+            lead = f"{call.name}."
+            own = {n.removeprefix(lead): x for n, x in state.items() if n.startswith(lead)}
+            call.technique.apply(weights, own, context, Namespace(values[call.name]))
 
     def loss_term(self, base: LossTerm, values: Mapping[str, Values]) -> LossTerm:
         """Returns the loss of one member whose settings are these (scalars)."""

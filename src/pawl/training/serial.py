@@ -77,6 +77,7 @@ class SerialStepper:
             population.layout,
         )  # fmt: skip
         update = self._update(population, index, bound, values, context)
+        slots = {name: slot[one] for name, slot in population.state.slots.items()}
         due = averaging_due(step + 1, total).flatten().tolist() if program.average else []
         seed = int(population.seed_key[index]) + int(population.step[index])
         rng.seed_stock(seed, population.device)
@@ -93,6 +94,9 @@ class SerialStepper:
                 gradients, weights = changed.unsqueeze(0), bound.weights.unsqueeze(0)
                 changed = program.change(gradients, weights, values, now)[0]
             update(changed, k)
+            if program.weights:
+                after = replace(context, rate=context.rate[k], step=context.step[k])
+                program.amend(bound.weights.unsqueeze(0), slots, values, after)
             if program.average and due[k]:
                 average(population, one, context.step[k])
         return torch.stack(losses).mean()
@@ -144,7 +148,7 @@ class SerialStepper:
         fused = "fused" in optimizer.defaults and population.device.type in ("cpu", "cuda")
         if fused:
             optimizer.param_groups[0]["fused"] = True
-        slots = population.state.slots
+        slots = {n: x for n, x in population.state.slots.items() if "." not in n}
         if slots:
             step = torch.tensor(float(population.step[index]))
             optimizer.state[leaf] = {

@@ -1,0 +1,1 @@
+"""Losses that are trained in place of the usual ones, or beside them."""

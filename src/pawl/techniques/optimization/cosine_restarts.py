@@ -1,0 +1,47 @@
+"""Cosine decay of the learning rate that starts again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pawl.techniques.optimization._warmup import ScheduleSettings, progress, warmed
+from pawl.techniques.record import number
+from pawl.techniques.stages import ScheduleTechnique
+
+_LEAST_GROWTH = 1.001
+
+
+class CosineRestartsSettings(ScheduleSettings):
+    """Settings of `cosine_restarts`."""
+
+    cycles: float = number(3.0, 2.0, 6.0, "number of times that the rate falls (rounded)")
+    growth: float = number(2.0, 1.0, 3.0, "length of a cycle relative to the one before")
+
+
+def cosine_restarts(step: Tensor, total: Tensor, settings: Any) -> Tensor:
+    """Returns `(1 + cos(pi u)) / 2` for the share `u` of the present cycle; all `[N]`.
+
+    With `c` cycles, each `q` times as long as the one before, cycle `k` goes up to progress
+    `(q^(k + 1) - 1) / (q^c - 1)`, the last to the end, so that all are whole.
+    """
+    cycles = torch.round(settings.cycles)
+    growth = settings.growth.clamp_min(_LEAST_GROWTH)
+    position = 1.0 + progress(step, total, settings) * (growth**cycles - 1.0)
+    number_of = torch.floor(torch.log(position) / torch.log(growth))
+    begin = growth ** torch.minimum(number_of, cycles - 1.0)
+    behind = ((position - begin) / (begin * (growth - 1.0))).clamp(0.0, 1.0)
+    return warmed(0.5 * (1.0 + torch.cos(math.pi * behind)), step, total, settings)
+
+
+TECHNIQUE = ScheduleTechnique(
+    name="cosine_restarts",
+    summary="Let the learning rate fall along a cosine a few times, each time for longer.",
+    reference="Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017",
+    apply=cosine_restarts,
+    settings=CosineRestartsSettings,
+    memberwise=frozenset({"warmup", "cycles", "growth"}),
+)
