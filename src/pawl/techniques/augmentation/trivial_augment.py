@@ -89,13 +89,9 @@ def operated(x: Tensor, operation: Tensor, strength: Tensor, sign: Tensor) -> Te
         Operation.SOLARIZE: torch.where(x >= each(limit), MOST - x, x),
         Operation.STRETCH: (x - darkest) * (MOST / (brightest - darkest).clamp_min(1.0)),
     }
-    toward = torch.zeros_like(x)
-    for which, value in (
-        (Operation.CONTRAST, gray(x).mean((-2, -1), keepdim=True)),
-        (Operation.COLOR, gray(x)),
-        (Operation.SHARPNESS, _smooth(x)),
-    ):
-        toward = torch.where(each(operation == which), value, toward)
+    mean = torch.where(each(operation == Operation.CONTRAST), _mean(gray(x)), 0.0)
+    toward = torch.where(each(operation == Operation.COLOR), gray(x), mean)
+    toward = torch.where(each(operation == Operation.SHARPNESS), _smooth(x), toward)
     blends = (operation >= Operation.BRIGHTNESS) & (operation <= Operation.SHARPNESS)
     factor = torch.where(blends, 1.0 + _FACTOR * sign * strength, 1.0)
     found = torch.where(each(blends), blended(x, toward, factor), moved)
@@ -118,14 +114,20 @@ def _moved(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
     across, down = places(x)
     read_across = cos * across + (rows - sin) * down + right * width
     read_down = (columns + sin) * across + cos * down + below * height
-    mean = x.mean((-2, -1), keepdim=True)
+    mean = _mean(x)
     return sampled(x - mean, read_across, read_down) + mean
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean((-2, -1), keepdim=True)
 
 
 def _smooth(x: Tensor) -> Tensor:
     """Returns images whose pixels are mixed with their eight neighbors; edges go on beyond."""
+    height, width = x.shape[-2:]
     padded = F.pad(x.flatten(0, 1), [1] * 4, mode="replicate")
-    nine = 9.0 * F.avg_pool2d(padded, 3, stride=1).view_as(x)
+    down = padded[..., :height, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    nine = (down[..., :width] + down[..., 1:-1] + down[..., 2:]).view_as(x)
     return (nine + (_CENTER - 1.0) * x) / (_CENTER + 8.0)
 
 
