@@ -35,7 +35,13 @@ assert sum(SPLIT_STEPS) == STEPS
 # gradient but rounding, and two correct steppers may disagree about it. In eight bits rounding is large.
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
 RTOL = {"mixed_precision": 5e-3}
-NOT_FOR = {"label_smoothing": ("regression", "multilabel", "multitarget")}
+_CLASSES = ("regression", "multilabel", "multitarget")
+NOT_FOR = {
+    "label_smoothing": _CLASSES,
+    "balanced_sampling": _CLASSES,
+    "class_weights": _CLASSES,
+    "smote": _CLASSES,
+}
 """Kinds that a technique for tables does not fit."""
 
 
@@ -361,7 +367,7 @@ def test_a_model_with_many_techniques_exports(kind: str, tables: dict[str, Any])
     weights, buffers = trained.evaluated()
     state = {**trained.layout.views(weights[0]), **{k: v[0] for k, v in buffers.items()}}
     body.load_state_dict(state)
-    model = Deployed(task.schema, front, body, fitted.target_mean, fitted.target_std)
+    model = Deployed(task.schema, front, body, fitted.target_mean, fitted.target_std, fitted.limits)
     rows = task.examples.take(ALL_ROWS)
     predictor = Trained((Part(one.recipe, one.seed),), model)
     check_parity(predictor, predictor.graph(rows.take(ALL_ROWS[:4])), rows)

@@ -21,8 +21,8 @@ def gray(x: Tensor) -> Tensor:
     """Returns how bright pixels look (luma of ITU-R BT.601), `[N, B, 1, H, W]`."""
     if x.shape[2] != _COLORS:
         return x.mean(2, keepdim=True)
-    red, green, blue = x.split(1, dim=2)
-    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    red, green, blue = x.unbind(2)
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue).unsqueeze(2)
 
 
 def blended(x: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
