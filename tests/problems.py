@@ -72,6 +72,15 @@ def images(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     return pixels.astype(np.uint8), targets
 
 
+def colors(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """The same images in color, each class in one of its own."""
+    pixels, targets = images(rows)
+    found = np.repeat(pixels, 3, axis=1)
+    for row, target in enumerate(targets):
+        found[row, target] //= 2
+    return found, targets
+
+
 class Functional(nn.Module):
     """A user's model without activation modules."""
 
@@ -108,6 +117,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "multilabel": lambda: Task(data=several(labels=True), target=("near", "far", "odd")),
         "multitarget": lambda: Task(data=several(), target=("near", "far", "odd")),
         "images": lambda: Task(data=images()),
+        "colors": lambda: Task(data=colors()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),
         "bare": lambda: Task(data=frame(), model=bare),

@@ -47,9 +47,15 @@ ROWS = {
     row.name: row
     for row in (
         # data
+        Row("balanced_sampling", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
         Row("batch_size", _same(size=64)),
+        Row("bootstrap", _NONE),
+        Row("class_weights", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
+        Row("power_transform", _NONE, rejects="codes"),
+        Row("quantile_normal", _same(knots=16), rejects="codes"),
         Row("robust_scale", _NONE, rejects="codes"),
+        Row("smote", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
         Row("standardize", _NONE, rejects="codes"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
@@ -70,10 +76,40 @@ ROWS = {
         Row("tabm", _same(members=8), rejects="own_model"),
         Row("width", _same(factor=0.5), rejects="own_model"),
         # batch
+        Row(
+            "blur",
+            _each(deviation=(0.5, 1.0, 2.0), probability=(0.2, 0.5, 1.0)),
+            accepts="images",
+            rejects="table",
+        ),
+        Row("brightness", _each(amount=(0.1, 0.3, 0.6)), accepts="images", rejects="table"),
+        Row("contrast", _each(amount=(0.1, 0.3, 0.6)), accepts="images", rejects="table"),
+        Row(
+            "cutmix",
+            _each(alpha=(0.5, 1.0, 2.0), probability=(0.4, 0.7, 1.0)),
+            accepts="images",
+            rejects="table",
+        ),
         Row("flip", _each(probability=(0.1, 0.3, 0.5)), accepts="images", rejects="table"),
+        Row("grayscale", _each(probability=(0.2, 0.3, 0.5)), accepts="colors", rejects="images"),
+        Row("hue", _each(degrees=(5.0, 20.0, 60.0)), accepts="colors", rejects="images"),
+        Row("masking", _each(probability=(0.05, 0.2, 0.5)), rejects="codes"),
         Row("mixup", _each(alpha=(0.1, 0.5, 1.5))),
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
+        Row("perspective", _each(amount=(0.1, 0.3, 0.6)), accepts="images", rejects="table"),
         Row("random_crop", _each(shift=(0.05, 0.15, 0.25)), accepts="images", rejects="table"),
+        Row(
+            "random_erasing",
+            _each(area=(0.1, 0.2, 0.4), probability=(0.2, 0.5, 1.0)),
+            accepts="images",
+            rejects="table",
+        ),
+        Row("rotation", _each(degrees=(5.0, 15.0, 45.0)), accepts="images", rejects="table"),
+        Row("saturation", _each(amount=(0.1, 0.3, 0.6)), accepts="colors", rejects="images"),
+        Row("shear", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
+        Row("swap_noise", _each(probability=(0.05, 0.2, 0.5)), rejects="codes"),
+        Row("trivial_augment", _each(strength=(0.2, 0.5, 1.0)), accepts="images", rejects="table"),
+        Row("zoom", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
         # loss
         Row("absolute_error", _NONE, accepts="regression", rejects="table"),
         Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),

@@ -37,12 +37,16 @@ assert sum(SPLIT_STEPS) == STEPS
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
 RTOL = {"mixed_precision": 5e-3}
 _VALUES = ("regression", "multitarget")
+_CLASSES = (*_VALUES, "multilabel")
 NOT_FOR = {
+    "balanced_sampling": _CLASSES,
+    "class_weights": _CLASSES,
     "confidence_penalty": _VALUES,
     "focal_loss": _VALUES,
     "generalized_cross_entropy": _VALUES,
-    "label_smoothing": ("regression", "multilabel", "multitarget"),
+    "label_smoothing": _CLASSES,
     "poly_loss": _VALUES,
+    "smote": _CLASSES,
 }
 """Kinds that a technique for tables does not fit."""
 
@@ -399,7 +403,7 @@ def test_a_model_with_many_techniques_exports(kind: str, tables: dict[str, Any])
     weights, buffers = trained.evaluated()
     state = {**trained.layout.views(weights[0]), **{k: v[0] for k, v in buffers.items()}}
     body.load_state_dict(state)
-    model = Deployed(task.schema, front, body, fitted.target_mean, fitted.target_std)
+    model = Deployed(task.schema, front, body, fitted.target_mean, fitted.target_std, fitted.limits)
     rows = task.examples.take(ALL_ROWS)
     predictor = Trained((Part(one.recipe, one.seed),), model)
     check_parity(predictor, predictor.graph(rows.take(ALL_ROWS[:4])), rows)

@@ -311,9 +311,9 @@ class Counting(Problem):
 
     counted: list[int]
 
-    def fit(self, recipe: Recipe, rows: Tensor) -> Any:
+    def fit(self, recipe: Recipe, rows: Tensor, seed: int) -> Any:
         self.counted.append(len(rows))
-        return super().fit(recipe, rows)
+        return super().fit(recipe, rows, seed)
 
 
 @pytest.mark.parametrize("stepper", STEPPERS, ids=IDS)

@@ -1,6 +1,7 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
+from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
@@ -38,6 +39,7 @@ __all__ = [
     "Averaged",
     "Builder",
     "Calls",
+    "Curves",
     "Deployed",
     "Encoder",
     "Front",
@@ -58,6 +60,7 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "Power",
     "Shape",
     "SmoothClip",
     "Spread",

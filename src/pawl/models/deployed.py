@@ -18,10 +18,24 @@ class Deployed(nn.Module):
     """Front layers, model and output in one: raw inputs to probabilities, or to values.
 
     Takes the schema's inputs in order; returns predictions `[R, *P]` (`pawl.kinds`).
+
+    Args:
+        schema: The data's.
+        front: What makes the model's inputs.
+        body: The model.
+        target_mean: Of the rows that it learned, `[*S]`; 0 where targets are not scaled.
+        target_std: Their deviation; 1 alike.
+        limits: Least and largest value to predict, `[*S]`; `None` for any.
     """
 
     def __init__(
-        self, schema: Schema, front: Front, body: nn.Module, target_mean: Tensor, target_std: Tensor
+        self,
+        schema: Schema,
+        front: Front,
+        body: nn.Module,
+        target_mean: Tensor,
+        target_std: Tensor,
+        limits: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.names = tuple(spec.name for spec in schema.inputs)
@@ -29,6 +43,10 @@ class Deployed(nn.Module):
         self.front, self.body = front, body
         self.register_buffer("target_mean", target_mean.clone())
         self.register_buffer("target_std", target_std.clone())
+        self.limited = limits is not None
+        if limits is not None:
+            self.register_buffer("target_low", limits[0].clone())
+            self.register_buffer("target_high", limits[1].clone())
         self.eval()
 
     def forward(self, *tensors: Tensor) -> Tensor:
@@ -37,7 +55,11 @@ class Deployed(nn.Module):
         found = self.kind.predictions(outputs(raw, self.kind, self.num_outputs))
         if not self.kind.scaled:
             return found
-        return found * self.get_buffer("target_std") + self.get_buffer("target_mean")
+        found = found * self.get_buffer("target_std") + self.get_buffer("target_mean")
+        if not self.limited:
+            return found
+        low, high = self.get_buffer("target_low"), self.get_buffer("target_high")
+        return torch.minimum(torch.maximum(found, low), high)
 
 
 LEAST_PROBABILITY = 1e-12

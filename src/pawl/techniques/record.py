@@ -38,16 +38,18 @@ STAGES = tuple(Stage)
 class Phase(IntEnum):
     """When inside its stage a technique acts; within a phase they act in the order of their names.
 
-    Data: rows, then what they weigh, then what is fitted on them. Model: its blocks, their size, what is
-    in front of and around them, what goes behind each layer, first weights, then in which digits. Batch:
-    where things are, what they are, then what mixes rows. Loss and gradient: what takes its place, the
-    thing itself, then limits, then what is added. Weights: the thing itself, then limits.
+    Data: rows, then what they weigh, then inputs that are added, then what is fitted on all. Model: its
+    blocks, their size, what is in front of and around them, what goes behind each layer, first weights,
+    then in which digits. Batch: where things are, what they are, then what mixes rows. Loss and
+    gradient: what takes its place, the thing itself, then limits, then what is added. Weights: the thing
+    itself, then limits.
     """
 
     ROWS = 10
     REPEATED_ROWS = 11
     ADDED_ROWS = 12
     ROW_WEIGHTS = 15
+    INPUTS = 18
     FITTED = 20
     BLOCKS = 30
     WIDTH = 31

@@ -194,11 +194,16 @@ def _zeros(names: tuple[str, ...], weights: Tensor, layout: Layout, /) -> dict[s
 
 @dataclass(frozen=True, kw_only=True)
 class DataTechnique(Technique):
-    """Acts on rows, once."""
+    """Acts on rows, once.
+
+    Attributes:
+        draws: Whether what it does depends on the member's seed (`Split.key`), not on its rows alone.
+    """
 
     stage: ClassVar[Stage] = Stage.DATA
     apply: DataFunction
     phase: Phase = Phase.FITTED
+    draws: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,13 @@ outputs of a model, `S` the shape of a row's target.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from pawl import rng
-from pawl.data.types import Examples, Inputs
+from pawl.data.types import Examples, Inputs, InputSpec, Schema
 from pawl.kinds import KindName
 from pawl.models.layout import Layout
 
@@ -26,7 +26,7 @@ class Split:
 
     A technique may change what trains: leave rows out, name one twice, weigh them, give them soft
     labels, change them or add some. It changes nothing else: evaluations and the deployed model get
-    rows as they were read.
+    rows as they were read. Its layers may compute further inputs of a row (`with_input`).
 
     Attributes:
         examples: All rows, raw: `E`, the development rows first.
@@ -40,6 +40,12 @@ class Split:
             gradient is; the loss on record is the one without weights, and so can be compared.)
         soft: Probabilities of the classes to learn in place of the targets, `[E, *S, O]` float32 (of
             labels: `[E, O]`), as a teacher or several annotators give them; `None` for the targets.
+        schema: The data's; `None` where it is not known.
+        seed: The member's; only for techniques that say that they draw.
+        more: Inputs that layers compute, behind the schema's.
+        known: Of these, values that rows have while they train, `[E, ...]`, in place of what the layer
+            computes: where that comes from the row's own target.
+        clamped: Whether predicted values are held within the range of the training targets.
     """
 
     examples: Examples
@@ -48,6 +54,31 @@ class Split:
     batch_size: int = 128
     weights: Tensor | None = None
     soft: Tensor | None = None
+    schema: Schema | None = None
+    seed: int = 0
+    more: tuple[InputSpec, ...] = ()
+    known: Inputs = field(default_factory=dict)
+    clamped: bool = False
+
+    def key(self, name: str) -> Tensor:
+        """Returns a random key of the seed's, `[]`, for a technique that draws; see `pawl.rng`."""
+        seed = rng.derive_seed("data", name, self.seed)
+        return torch.tensor(seed, dtype=torch.int32, device=self.rows.device)
+
+    def with_input(self, spec: InputSpec, layer: nn.Module, known: Tensor | None = None) -> Split:
+        """Returns the split with a further input, numbers that a layer computes of the others.
+
+        Args:
+            spec: Of the input; its name must be new.
+            layer: Puts it among the inputs; where it is there already, it leaves it.
+            known: Its values while rows train, `[E, ...]`; what the layer computes by default.
+        """
+        return replace(
+            self,
+            layers=(*self.layers, layer),
+            more=(*self.more, spec),
+            known=self.known if known is None else {**self.known, spec.name: known},
+        )
 
     def add(self, more: Examples, soft: Tensor | None = None) -> Split:
         """Returns the split with further rows that train; they weigh what the others do on average.
@@ -61,6 +92,7 @@ class Split:
         }
         assert self.examples.targets is not None
         assert more.targets is not None
+        assert not self.known
         targets = torch.cat([self.examples.targets, more.targets])
         fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
         weights, labels = self.weights, self.soft
@@ -83,6 +115,7 @@ class Split:
         for rows in torch.split(self.rows, size):
             with torch.no_grad():
                 inputs = self.examples.take(rows).inputs
+                inputs |= {name: x[rows] for name, x in self.known.items()}
                 for layer in self.layers:
                     inputs = layer(inputs)
             yield inputs

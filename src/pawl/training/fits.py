@@ -52,7 +52,9 @@ def fit_member(
     front, body = front.cpu(), body.cpu()
     rows = _rows(problem, member, front, fitted)
     learner.apply(body, rows, settings, member.seed, beat)
-    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    model = Deployed(
+        problem.schema, front, body, fitted.target_mean, fitted.target_std, fitted.limits
+    ).cpu()
     trained = Trained((part_of(member),), model)
     value, predicting = math.nan, 0.0
     if len(member.valid):
@@ -89,13 +91,13 @@ def _rows(problem: Problem, member: Member, front: Front, fitted: FittedSplit) -
     mean, std = fitted.target_mean.cpu(), fitted.target_std.cpu()
     scaled = KINDS[problem.schema.kind].scaled
 
-    def seen(examples: Examples) -> tuple[Inputs, Tensor]:
+    def seen(examples: Examples, known: Inputs) -> tuple[Inputs, Tensor]:
         assert examples.targets is not None
         with torch.no_grad():
-            inputs = front({name: x.cpu() for name, x in examples.inputs.items()})
+            inputs = front({name: x.cpu() for name, x in (examples.inputs | known).items()})
         targets = examples.targets.cpu()
         return inputs, (targets - mean) / std if scaled else targets
 
-    inputs, targets = seen(fitted.take(problem.examples, fitted.rows))
-    stopping = seen(problem.examples.take(member.valid)) if len(member.valid) else None
+    inputs, targets = seen(fitted.take(problem.examples, fitted.rows), fitted.known)
+    stopping = seen(problem.examples.take(member.valid), {}) if len(member.valid) else None
     return FitRows(problem.schema.kind, inputs, targets, fitted.weights, stopping)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pawl.data.types import Examples, Schema
+from pawl.data.types import Examples, Inputs, InputSpec, Schema
 from pawl.errors import TrialError
 from pawl.kinds import KINDS
 from pawl.modalities import modality_of
@@ -35,6 +35,9 @@ class FittedSplit:
         batch_size: Rows per step; never more than `R`.
         target_mean: Mean target of the rows where targets are scaled, `[*S]`; else 0.
         target_std: Their deviation, alike; else 1.
+        more: Inputs that layers compute, behind the schema's.
+        known: Of these, values that the rows have while they train, `[R, ...]`, on the CPU.
+        limits: Least and largest value to predict, `[*S]`; `None` for any.
     """
 
     layers: tuple[nn.Module, ...]
@@ -45,6 +48,9 @@ class FittedSplit:
     batch_size: int
     target_mean: Tensor
     target_std: Tensor
+    more: tuple[InputSpec, ...]
+    known: Inputs
+    limits: tuple[Tensor, Tensor] | None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,7 +69,7 @@ class FittedSplit:
 
 
 def fit_split(
-    schema: Schema, examples: Examples, recipe: Recipe, rows: Tensor, *, own_loss: bool
+    schema: Schema, examples: Examples, recipe: Recipe, rows: Tensor, seed: int, *, own_loss: bool
 ) -> FittedSplit:
     """Runs the data stage on training rows of the development rows.
 
@@ -72,12 +78,14 @@ def fit_split(
         examples: The development rows.
         recipe: Its data techniques run.
         rows: The training rows, `[R]`.
+        seed: What techniques that draw go by.
         own_loss: Whether the user gave the loss, which then gets targets as they are.
 
     Raises:
         TrialError: A technique made something of them that cannot train.
     """
-    split = Split(examples, rows, modality_of(schema).base_layers(schema, examples, rows))
+    layers = modality_of(schema).base_layers(schema, examples, rows)
+    split = Split(examples, rows, layers, schema=schema, seed=seed)
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
         problem = _problem_with(split, examples) or _problem_with_soft(split, schema, own_loss)
@@ -95,7 +103,21 @@ def fit_split(
     soft = None if split.soft is None else split.soft[split.rows].float().cpu()
     trained, added = _own_rows(examples, split)
     size = min(split.batch_size, len(trained))
-    return FittedSplit(split.layers, trained.cpu(), added, weights, soft, size, mean, std)
+    known = {name: x[split.rows].cpu() for name, x in split.known.items()}
+    limits = (targets[split.rows].amin(0), targets[split.rows].amax(0)) if split.clamped else None
+    return FittedSplit(
+        split.layers,
+        trained.cpu(),
+        added,
+        weights,
+        soft,
+        size,
+        mean,
+        std,
+        split.more,
+        known,
+        limits,
+    )
 
 
 def _problem_with(split: Split, development: Examples) -> str | None:

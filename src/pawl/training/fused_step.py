@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 from pawl import rng
 from pawl.data.types import Inputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
-from pawl.training.population import Population, layer_keys
+from pawl.training.population import Population, known_inputs, layer_keys
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
 from pawl.training.steps import batch_loss, check_buffer, rows_apart, scaled_targets
@@ -35,7 +35,7 @@ def fused_step(population: Population) -> StepFunction:
 
     It reads from `fixed`: weights, slots, buffers, shared, front, values (settings by technique),
     inputs, targets, mean, std, total, loss (to which losses are added); from `own`: key, rate, step,
-    coefficients, batch (rows `[N, B]`, and weights and soft labels where there are any).
+    coefficients, batch (rows `[N, B]`, and weights, soft labels and known inputs where there are any).
     """
     program, front, layout = population.program, population.front, population.layout
     drawing = population.drawing
@@ -47,6 +47,7 @@ def fused_step(population: Population) -> StepFunction:
         weights, key, chosen = a["weights"], a["key"], a["batch"]
         values = {name: {**plain, **a["values"][name]} for name, plain in static.items()}
         inputs = {name: _rows(x, chosen["rows"]) for name, x in a["inputs"].items()}
+        inputs |= known_inputs(chosen)
         targets = Targets(
             scaled_targets(a["targets"][chosen["rows"]], a["mean"], a["std"]),
             chosen.get("weights"),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl import rng
-from pawl.data.types import Examples
+from pawl.data.types import Examples, Inputs
 from pawl.kinds import KINDS
 from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
@@ -28,6 +28,8 @@ from pawl.training.program import Program, stack_values
 from pawl.training.state import Buffers, EvaluationState, State, stacked
 
 _LAYER_SALT = 1000
+KNOWN = "known."
+"""In front of the names of inputs that a batch brings along; see `Split.known`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ class Stepper(Protocol):
             population: The members.
             batches: For each member tensors by name, on the device: the `rows` of its batches, `[K, B]`,
                 indices into `population.examples`, and where the rows have such, how much they count
-                (`weights`, `[K, B]`) and their `soft` labels, `[K, B, ...]`. Members with few rows have
-                a smaller `B`.
+                (`weights`, `[K, B]`), their `soft` labels, `[K, B, ...]`, and inputs that are known of
+                them, alike. Members with few rows have a smaller `B`.
         """
 
     def forward(
@@ -217,6 +219,7 @@ class Population:
                 batch["weights"] = torch.ones(at.shape) if fit.weights is None else fit.weights[at]
             if fit.soft is not None:
                 batch["soft"] = fit.soft[at]
+            batch |= {f"{KNOWN}{name}": x[at] for name, x in fit.known.items()}
             found.append({name: tensor.to(self.device) for name, tensor in batch.items()})
         return found
 
@@ -224,6 +227,17 @@ class Population:
         """Returns the random keys of the next steps, `[K, N]`."""
         ahead = self.step + torch.arange(steps).unsqueeze(1)
         return rng.fold(self.seed_key, ahead.to(device=self.device, dtype=torch.int32))
+
+    @property
+    def limits(self) -> tuple[Tensor, Tensor] | None:
+        """Least and largest values that members predict, `[N, 1, *S]`; `None` for any."""
+        found = [fit.limits for fit in self.fits if fit.limits is not None]
+        if not found:
+            return None
+        low, high = (
+            torch.stack(each).unsqueeze(1).to(self.device) for each in zip(*found, strict=True)
+        )
+        return low, high
 
     def set_layer_keys(self, key: Tensor) -> None:
         """Gives each layer that draws, of each member, its key for a step; `key` is `[N]`."""
@@ -257,7 +271,7 @@ class Population:
         """
         weights, buffers = state or self.evaluated()
         kept = EvaluationState(weights, buffers, self.state.front)
-        mean, std = self.target_mean, self.target_std
+        mean, std, limits = self.target_mean, self.target_std, self.limits
         count = len(self)
         if members is not None and list(members) != list(range(count)):
             count = len(members)
@@ -268,6 +282,7 @@ class Population:
                 {k: v[index] for k, v in kept.front.items()},
             )
             mean, std = mean[index], std[index]
+            limits = None if limits is None else (limits[0][index], limits[1][index])
         per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
         schema, kind = self.problem.schema, KINDS[self.problem.schema.kind]
         given = math.prod(kind.prediction_shape(schema.num_outputs, schema.places))
@@ -278,7 +293,10 @@ class Population:
                 for chunk in torch.split(rows, size, dim=-1)
             ]
         found = kind.predictions(torch.cat(parts, dim=1))
-        return found * std.unsqueeze(1) + mean.unsqueeze(1) if kind.scaled else found
+        if not kind.scaled:
+            return found
+        found = found * std.unsqueeze(1) + mean.unsqueeze(1)
+        return found if limits is None else found.clamp(*limits)
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keeps these members, in this order."""
@@ -323,3 +341,8 @@ class Population:
 def layer_keys(names: Sequence[str], key: Tensor) -> Buffers:
     """Returns the key buffers of layers that draw for a step whose keys are `[N]`."""
     return {f"{name}.key": rng.fold(key, _LAYER_SALT + index) for index, name in enumerate(names)}
+
+
+def known_inputs(batch: Buffers) -> Inputs:
+    """Returns the inputs that a batch brings along, by their names."""
+    return {name.removeprefix(KNOWN): x for name, x in batch.items() if name.startswith(KNOWN)}

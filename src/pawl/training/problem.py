@@ -6,7 +6,7 @@ import copy
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -121,15 +121,17 @@ class Problem:
         """What varies on its own among the development rows, `[R]`; `None` if each row does."""
         return None if self.blocks is None else self.blocks.units
 
-    def fit(self, recipe: Recipe, rows: Tensor) -> FittedSplit:
+    def fit(self, recipe: Recipe, rows: Tensor, seed: int) -> FittedSplit:
         """Runs the data stage on these training rows; results are kept for equal questions."""
-        stage = [(t.name, settings) for t, settings in recipe.of_stage(DataTechnique)]
-        key = repr(stage), hashlib.sha256(rows.cpu().numpy().tobytes()).digest()
+        stage = recipe.of_stage(DataTechnique)
+        seed = seed if any(t.draws for t, _ in stage) else 0
+        asked = [(t.name, settings) for t, settings in stage], seed
+        key = repr(asked), hashlib.sha256(rows.cpu().numpy().tobytes()).digest()
         if key not in self._fits:
             if len(self._fits) > 256:
                 self._fits.clear()
             self._fits[key] = fit_split(
-                self.schema, self.examples, recipe, rows, own_loss=self.loss is not None
+                self.schema, self.examples, recipe, rows, seed, own_loss=self.loss is not None
             )
         return self._fits[key]
 
@@ -140,13 +142,14 @@ class Problem:
 
         The body has its first weights; of a learner, it has learned nothing yet.
         """
-        fitted = self.fit(recipe, rows)
+        fitted = self.fit(recipe, rows, seed)
         # Copied: the serial stepper puts each member's buffers into its population's front.
         front = Front(copy.deepcopy(fitted.layers)).to(self.device)
         if learner := recipe.learner:
-            module = learner.module(self.spec, recipe.settings(learner.name))
+            spec = replace(self.spec, inputs=(*self.schema.inputs, *fitted.more))
+            module = learner.module(spec, recipe.settings(learner.name))
             return front, module.to(self.device), fitted
-        body = self.builder(seed)
+        body = self._builder(fitted)(seed)
         stage = recipe.of_stage(ModelTechnique)
         if stage:
             with torch.no_grad():
@@ -158,6 +161,14 @@ class Problem:
                     body = technique.apply(revealed(body, sample, self._calls), settings, sample)
                 body = revealed(body, sample, self._calls)
         return front, body.to(self.device), fitted
+
+    def _builder(self, fitted: FittedSplit) -> Builder:
+        """Returns what builds models that take what the split's layers compute as well."""
+        if not fitted.more:
+            return self.builder
+        assert isinstance(self.builder, ModelBuilder)
+        inputs = (*self.schema.inputs, *fitted.more)
+        return replace(self.builder, schema=self.schema.model_copy(update={"inputs": inputs}))
 
     def shared_weights(
         self, recipe: Recipe, seed: int, rows: Tensor, body: nn.Module

@@ -25,7 +25,7 @@ from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
 from pawl.training.bound import BoundMember, bind, set_layer_keys
-from pawl.training.population import Population
+from pawl.training.population import Population, known_inputs
 from pawl.training.program import Namespace, select_values
 from pawl.training.state import Buffers, EvaluationState
 from pawl.training.steps import average, averaging_due, scaled_targets
@@ -194,6 +194,8 @@ def _batches(
     for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
         flat = chosen.flatten()
         inputs = {name: x[flat] for name, x in examples.inputs.items()}
+        ahead = slice(k, k + len(chosen))
+        inputs |= {name: x[ahead].flatten(0, 1) for name, x in known_inputs(own).items()}
         if not raw:
             inputs = population.front(inputs)
         pieces = {name: torch.split(x.unsqueeze(0), size, dim=1) for name, x in inputs.items()}

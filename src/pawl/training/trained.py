@@ -132,7 +132,9 @@ def part_of(member: Member) -> Part:
 def untrained(problem: Problem, recipe: Recipe, seed: int, rows: Tensor) -> Trained:
     """Returns a recipe's model with its first weights, fitted on these rows."""
     front, body, fitted = problem.build(recipe, seed, rows)
-    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    model = Deployed(
+        problem.schema, front, body, fitted.target_mean, fitted.target_std, fitted.limits
+    ).cpu()
     return Trained((Part(recipe, seed),), model)
 
 
@@ -143,7 +145,9 @@ def from_outcome(problem: Problem, outcome: Outcome) -> Trained:
     front, body, fitted = problem.build(member.recipe, member.seed, member.train)
     views = Layout.of(body).views(outcome.weights)
     assign(body, views | outcome.buffers)  # frozen weights stay as the builder gave them
-    model = Deployed(problem.schema, front, body, fitted.target_mean, fitted.target_std).cpu()
+    model = Deployed(
+        problem.schema, front, body, fitted.target_mean, fitted.target_std, fitted.limits
+    ).cpu()
     return Trained((part_of(member),), model)
 
 

@@ -1,0 +1,149 @@
+"""TrivialAugment: one random operation of random strength on each image.
+
+Shape legend: `N` members, `B` images of a batch, `C` channels, `H` and `W` height and width.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pawl import rng
+from pawl.techniques.augmentation._colors import MOST, blended, each, gray
+from pawl.techniques.augmentation._geometry import places, sampled
+from pawl.techniques.augmentation._images import needs_images, needs_pixels, on_images
+from pawl.techniques.record import Facts, Phase, Settings, number
+from pawl.techniques.stages import BatchTechnique
+from pawl.techniques.values import Batch
+
+_ANGLE = 135 * math.pi / 180
+_SHEAR, _FACTOR = 0.99, 0.99
+_SHIFT = 0.5
+_BITS = 6
+_CENTER = 5.0  # the weight of a pixel where its eight neighbors have 1: Pillow's smoothing
+
+
+class Operation(IntEnum):
+    """What may happen to an image."""
+
+    NOTHING = 0
+    ROTATE = 1
+    SHEAR_ROWS = 2
+    SHEAR_COLUMNS = 3
+    SHIFT_ACROSS = 4
+    SHIFT_DOWN = 5
+    BRIGHTNESS = 6
+    CONTRAST = 7
+    COLOR = 8
+    SHARPNESS = 9
+    POSTERIZE = 10
+    SOLARIZE = 11
+    STRETCH = 12
+
+
+class TrivialAugmentSettings(Settings):
+    """Settings of `trivial_augment`."""
+
+    strength: float = number(0.5, 0.1, 1.0, "largest strength, 1 being that of the wide space")
+
+
+def trivial_augment(batch: Batch, settings: Any, key: Tensor) -> Batch:
+    """Does one random operation of random strength to each image.
+
+    Strengths are uniform between 0 and `strength`, those that have a sign with a random one. Unlike the
+    paper's wide space images are shifted by at most half of a side, what comes in from outside is the
+    image's mean color, and histograms are not equalized: that would be computed for all images of a
+    batch, for one in fourteen that needs it. `strength` and `key` are `[N]`.
+    """
+
+    def change(x: Tensor) -> Tensor:
+        which, size, sign = (rng.uniform(rng.fold(key, 91 + k), (x.shape[1],)) for k in range(3))
+        operation = torch.floor(which * len(Operation))
+        strength = size * settings.strength.unsqueeze(1)
+        return operated(x.float(), operation, strength, torch.where(sign < 0.5, -1.0, 1.0))
+
+    return on_images(batch, change)
+
+
+def operated(x: Tensor, operation: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
+    """Returns images after one operation each.
+
+    Args:
+        x: `[N, B, C, H, W]`, from 0 to 255.
+        operation: Numbers of `Operation`, `[N, B]`.
+        strength: From 0 to 1, `[N, B]`.
+        sign: -1 or 1, `[N, B]`.
+    """
+
+    moved = _moved(x, operation, strength * sign)
+    darkest, brightest = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
+    step = torch.exp2(torch.round(_BITS * strength))
+    limit = MOST * (1.0 - strength)
+    others = {
+        Operation.POSTERIZE: torch.floor(x / each(step)) * each(step),
+        Operation.SOLARIZE: torch.where(x >= each(limit), MOST - x, x),
+        Operation.STRETCH: (x - darkest) * (MOST / (brightest - darkest).clamp_min(1.0)),
+    }
+    mean = torch.where(each(operation == Operation.CONTRAST), _mean(gray(x)), 0.0)
+    toward = torch.where(each(operation == Operation.COLOR), gray(x), mean)
+    toward = torch.where(each(operation == Operation.SHARPNESS), _smooth(x), toward)
+    blends = (operation >= Operation.BRIGHTNESS) & (operation <= Operation.SHARPNESS)
+    factor = torch.where(blends, 1.0 + _FACTOR * sign * strength, 1.0)
+    found = torch.where(each(blends), blended(x, toward, factor), moved)
+    for which, value in others.items():
+        found = torch.where(each(operation == which), value, found)
+    return found
+
+
+def _moved(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
+    """Returns images turned, sheared or shifted, by signed strengths `[N, B]`."""
+
+    def of(which: Operation, most: float) -> Tensor:
+        return torch.where(operation == which, most * amount, 0.0)[:, :, None, None]
+
+    height, width = x.shape[-2:]
+    angle = of(Operation.ROTATE, _ANGLE)
+    rows, columns = of(Operation.SHEAR_ROWS, _SHEAR), of(Operation.SHEAR_COLUMNS, _SHEAR)
+    right, below = of(Operation.SHIFT_ACROSS, _SHIFT), of(Operation.SHIFT_DOWN, _SHIFT)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    across, down = places(x)
+    read_across = cos * across + (rows - sin) * down + right * width
+    read_down = (columns + sin) * across + cos * down + below * height
+    mean = _mean(x)
+    return sampled(x - mean, read_across, read_down) + mean
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean((-2, -1), keepdim=True)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Returns images whose pixels are mixed with their eight neighbors; edges go on beyond."""
+    height, width = x.shape[-2:]
+    padded = F.pad(x.flatten(0, 1), [1] * 4, mode="replicate")
+    down = padded[..., :height, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    nine = (down[..., :width] + down[..., 1:-1] + down[..., 2:]).view_as(x)
+    return (nine + (_CENTER - 1.0) * x) / (_CENTER + 8.0)
+
+
+def _fits(facts: Facts) -> str | None:
+    return needs_images(facts) or needs_pixels(facts)
+
+
+TECHNIQUE = BatchTechnique(
+    name="trivial_augment",
+    summary="Do one random operation of random strength to each image.",
+    reference="Mueller and Hutter, TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation, "
+    "2021",
+    apply=trivial_augment,
+    phase=Phase.VALUES,
+    settings=TrivialAugmentSettings,
+    memberwise=frozenset({"strength"}),
+    raw=True,
+    fits=_fits,
+)
