@@ -23,6 +23,7 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
+from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
@@ -50,6 +51,7 @@ __all__ = [
     "MemberLayer",
     "MixedPrecision",
     "ModelBuilder",
+    "Neighborhood",
     "Neighbors",
     "Net",
     "Parametric",
