@@ -64,7 +64,7 @@ class Tensors(Modality):
         return [make(start) for make in makers]
 
     def learners(self, facts: Facts) -> Sequence[Recipe]:
-        """Returns lines, neighbors and trees; trees as pytabkit's defaults and AutoGluon have them."""
+        """Returns trees, lines and neighbors; trees as pytabkit's defaults and AutoGluon have them."""
         scaled: dict[str, dict[str, object]] = {"standardize": {}}
         if technique("standardize").fits(facts):
             scaled = {}
@@ -84,6 +84,7 @@ class Tensors(Modality):
             scaled | {"linear": {}},
             scaled | {"nearest_neighbors": {}},
             {"extra_trees": forest},
+            {"modern_nca": {}},
             {"lightgbm": boosted | drawn},
             {"random_forest": forest},
         ]
