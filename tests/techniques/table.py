@@ -107,6 +107,7 @@ ROWS = {
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
         # fit
+        Row("boosted_nets", _same(rounds=6, units=8), rejects="images"),
         Row("catboost", _same(rounds=20, levels=4), rejects="multitarget"),
         Row("extra_trees", _same(trees=10, leaf_rows=2), rejects="images"),
         Row("lightgbm", _same(rounds=20, leaf_rows=5), rejects="multitarget"),

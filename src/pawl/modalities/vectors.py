@@ -87,6 +87,7 @@ class Tensors(Modality):
             {"modern_nca": {}},
             {"lightgbm": boosted | drawn},
             {"random_forest": forest},
+            {"boosted_nets": {}},
         ]
         return [Recipe.from_dict(each) for each in tables]
 

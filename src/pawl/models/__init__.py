@@ -1,5 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
+from pawl.models.boosted import BoostedNets
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
@@ -36,6 +37,7 @@ __all__ = [
     "Affine",
     "Affinity",
     "Averaged",
+    "BoostedNets",
     "Builder",
     "Calls",
     "Deployed",

@@ -101,3 +101,16 @@ def number_columns(spec: ModelSpec) -> tuple[int, ...]:
         found += range(start, start + count)
         start += count + sum(each.missing)
     return tuple(found)
+
+
+def scales(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what to take from rows `[R, D]` and to multiply them by, `[D]`, to scale their numbers.
+
+    To a mean of 0 and a deviation of 1; columns of 0 and 1 alone stay as they are.
+    """
+    shift, scale = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    scaled = ((x != 0) & (x != 1)).any(0)
+    mean, deviation = x.double().mean(0), x.double().std(0, correction=0)
+    shift[scaled] = mean[scaled].float()
+    scale[scaled] = torch.where(deviation > 0, 1.0 / deviation, 1.0)[scaled].float()
+    return shift, scale

@@ -18,6 +18,7 @@ from pawl.techniques.learning import (
     number_columns,
     one_thread,
     probable,
+    scales,
     some,
     vectors,
 )
@@ -124,14 +125,10 @@ def refit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat)
 
 
 def _start(core: Neighborhood, x: Tensor, width: int, generator: torch.Generator) -> None:
-    """Draws first weights, and scales numbers by what rows `[R, D]` have; codes of 0 and 1 stay."""
+    """Draws first weights, and scales the rows' numbers, `[R, D]`."""
     features = len(core.numbers)
     waves, mixed = core.mix.shape[0] // 2, core.mix.shape[1]
-    core.shift, core.scale = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
-    numbers = ((x != 0) & (x != 1)).any(0)
-    mean, deviation = x.double().mean(0), x.double().std(0, correction=0)
-    core.shift[numbers] = mean[numbers].float()
-    core.scale[numbers] = (1.0 / deviation.clamp_min(1e-12))[numbers].float()
+    core.shift, core.scale = scales(x)
 
     def drawn(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator) * 2.0 - 1.0
