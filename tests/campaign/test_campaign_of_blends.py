@@ -45,8 +45,8 @@ def test_learners_race_and_are_blended(done: Path) -> None:
         tried = [trial.role for trial in ledger.trials("learners")]
         raced = {trial.recipe_id: trial for trial in ledger.trials("race")}
     assert tried == [
-        "lightgbm", "catboost", "linear", "nearest_neighbors", "extra_trees", "lightgbm",
-        "random_forest",
+        "lightgbm", "catboost", "linear", "nearest_neighbors", "extra_trees", "modern_nca",
+        "lightgbm", "random_forest", "boosted_nets",
     ]  # fmt: skip
     fitted = [bool(Recipe.from_dict(trial.recipe).learner) for trial in raced.values()]
     assert sum(fitted) == len(fitted) - sum(fitted) == 3
@@ -83,7 +83,7 @@ def test_killed_and_resumed_it_is_the_same(
 
 
 def test_families() -> None:
-    assert families() == ("nets", "linear", "neighbors", "trees")
+    assert families() == ("nets", "boosting", "linear", "neighbors", "trees")
     table = problem("table").facts()
     assert [r.learner.name for r in fitting_learners(table, ["trees"]) if r.learner] == [
         "lightgbm", "catboost", "extra_trees", "lightgbm", "random_forest",
@@ -92,9 +92,9 @@ def test_families() -> None:
     assert fitting_learners(problem("own_model").facts()) == ()
     assert fitting_learners(problem("own_model").facts(), ["linear"])
     assert fitting_learners(problem("images").facts()) == ()
-    with pytest.raises(TaskError, match=r"family 'forests'.*allowed are nets, linear"):
+    with pytest.raises(TaskError, match=r"family 'forests'.*allowed are nets, boosting, linear"):
         fitting_learners(table, ["forests"])
     with pytest.raises(TaskError, match=r"none of them fits this task.*give nets as well"):
         fitting_learners(problem("images").facts(), ["trees"])
     many = [len(fitting_learners(problem(kind).facts())) for kind in ("multilabel", "multitarget")]
-    assert many == [4, 4]  # boosting takes one target
+    assert many == [6, 6]  # boosting of trees takes one target

@@ -191,10 +191,12 @@ ROWS = {
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
         # fit
+        Row("boosted_nets", _same(rounds=6, units=8), rejects="images"),
         Row("catboost", _same(rounds=20, levels=4), rejects="multitarget"),
         Row("extra_trees", _same(trees=10, leaf_rows=2), rejects="images"),
         Row("lightgbm", _same(rounds=20, leaf_rows=5), rejects="multitarget"),
         Row("linear", _same(penalty=0.5), rejects="own_loss"),
+        Row("modern_nca", _same(steps=60, width=16), rejects="images"),
         Row("nearest_neighbors", _same(count=5), rejects="images"),
         Row("random_forest", _same(trees=10, feature_share=0.8), rejects="images"),
     )

@@ -13,14 +13,14 @@ from problems import plain, problem
 
 from pawl.models import TabularNet
 from pawl.techniques import technique
-from pawl.techniques.architecture.piecewise_linear import _edges
+from pawl.techniques.architecture.piecewise_linear import bin_edges
 
 VALUES = st.floats(-1e6, 1e6, width=32)
 
 
 @given(arrays(np.float64, st.integers(1, 60), elements=VALUES), st.sampled_from([8, 16, 32]))
-def test_edges_rise_from_the_smallest_to_the_largest(values: np.ndarray, bins: int) -> None:
-    edges = _edges(values, bins)
+def testbin_edges_rise_from_the_smallest_to_the_largest(values: np.ndarray, bins: int) -> None:
+    edges = bin_edges(values, bins)
     assert 1 <= len(edges) <= bins + 1
     assert (np.diff(edges) > 0).all()
     assert edges[0] == np.float32(values.min())
@@ -28,7 +28,7 @@ def test_edges_rise_from_the_smallest_to_the_largest(values: np.ndarray, bins: i
 
 
 def test_a_column_that_is_mostly_zero_keeps_bins_for_the_rest() -> None:
-    edges = _edges(np.r_[np.zeros(950), np.arange(1.0, 51.0)], 16)
+    edges = bin_edges(np.r_[np.zeros(950), np.arange(1.0, 51.0)], 16)
     assert (edges > 0).sum() > 8
 
 

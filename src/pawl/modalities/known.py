@@ -36,8 +36,10 @@ def learners(facts: Facts) -> Mapping[str, Recipe]:
         "linear": scaled | {"linear": {}},
         "nearest_neighbors": scaled | {"nearest_neighbors": {}},
         "extra_trees": {"extra_trees": forest},
+        "modern_nca": {"modern_nca": {}},
         "random_lightgbm": {"lightgbm": boosted | drawn},
         "random_forest": {"random_forest": forest},
+        "boosted_nets": {"boosted_nets": {}},
     }
     return {name: Recipe.from_dict(each) for name, each in tables.items()}
 

@@ -1,5 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
+from pawl.models.boosted import BoostedNets
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
@@ -25,6 +26,7 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
+from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
@@ -37,6 +39,7 @@ __all__ = [
     "Affine",
     "Affinity",
     "Averaged",
+    "BoostedNets",
     "Builder",
     "Calls",
     "Curves",
@@ -54,6 +57,7 @@ __all__ = [
     "MemberLayer",
     "MixedPrecision",
     "ModelBuilder",
+    "Neighborhood",
     "Neighbors",
     "Net",
     "Parametric",

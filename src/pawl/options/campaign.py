@@ -102,8 +102,8 @@ class Options(PlanOptions, SearchOptions):
     )
     families: Sequence[str] | None = Field(
         default=None,
-        description="Families of models: nets, and for tables linear, neighbors and trees, as in "
-        "nets,trees; all that fit by default, and nets alone where the model is your own.",
+        description="Families of models: nets, and for tables boosting (of nets), linear, neighbors and "
+        "trees, as in nets,trees; all that fit by default, and nets alone where the model is your own.",
     )
     ensemble: Ensemble = Field(
         default="auto",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -60,10 +62,18 @@ def some(rows: FitRows, most: int) -> FitRows:
     count = len(rows.targets)
     if count <= most:
         return rows
-    kept = torch.linspace(0, count - 1, most).long()
-    weights = None if rows.weights is None else rows.weights[kept]
-    inputs = {name: x[kept] for name, x in rows.inputs.items()}
-    return FitRows(rows.kind, inputs, rows.targets[kept], weights, rows.stopping)
+    return rows.take(torch.linspace(0, count - 1, most).long())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """While it is open PyTorch computes with one thread: sums are then the same wherever they run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def encoded(module: Learned, rows: FitRows) -> tuple[NDArray[np.float32], Tensor]:
@@ -77,3 +87,30 @@ def vectors(encoder: Encoder, inputs: Inputs) -> NDArray[np.float32]:
     """Returns rows as an encoder makes them, `[R, D]`."""
     found: NDArray[np.float32] = encoder(inputs).numpy()
     return found
+
+
+def number_columns(spec: ModelSpec) -> tuple[int, ...]:
+    """Returns which of an encoded row's numbers are quantities: no categories, nor flags of gaps."""
+    found: list[int] = []
+    start = 0
+    for each in spec.inputs:
+        count = math.prod(each.shape)
+        if each.cardinalities:
+            start += sum(each.cardinalities)  # an encoder with columns of 0 and 1
+            continue
+        found += range(start, start + count)
+        start += count + sum(each.missing)
+    return tuple(found)
+
+
+def scales(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what to take from rows `[R, D]` and to multiply them by, `[D]`, to scale their numbers.
+
+    To a mean of 0 and a deviation of 1; columns of 0 and 1 alone stay as they are.
+    """
+    shift, scale = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    scaled = ((x != 0) & (x != 1)).any(0)
+    mean, deviation = x.double().mean(0), x.double().std(0, correction=0)
+    shift[scaled] = mean[scaled].float()
+    scale[scaled] = torch.where(deviation > 0, 1.0 / deviation, 1.0)[scaled].float()
+    return shift, scale

@@ -204,6 +204,12 @@ class FitRows:
     weights: Tensor | None = None
     stopping: tuple[Inputs, Tensor] | None = None
 
+    def take(self, places: Tensor) -> FitRows:
+        """Returns those of the training rows, `[R']`; those to stop by stay."""
+        weights = None if self.weights is None else self.weights[places]
+        inputs = {name: x[places] for name, x in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets[places], weights=weights)
+
     def joined(self) -> FitRows:
         """Returns the same with the rows to stop by behind those that train; they weigh the mean."""
         if self.stopping is None:

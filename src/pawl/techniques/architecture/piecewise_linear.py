@@ -34,7 +34,7 @@ def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     assert isinstance(module, TabularNet)
     for name in numbers(module):
         x = flat(sample[name]).double().numpy()
-        edges = [_edges(column, settings.bins) for column in x.T]
+        edges = [bin_edges(column, settings.bins) for column in x.T]
         low, width = torch.zeros(2, len(edges), settings.bins)
         for i, each in enumerate(edges):
             low[i, : len(each) - 1] = torch.from_numpy(each[:-1])
@@ -43,7 +43,7 @@ def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     return module
 
 
-def _edges(values: np.ndarray, bins: int) -> np.ndarray:
+def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
     """Returns the ends of up to so many bins, rising; a single value has none."""
     distinct, counts = np.unique(values, return_counts=True)
     weights = np.sqrt(counts)
