@@ -44,7 +44,9 @@ class ModernNCASettings(Settings):
     width: int = number(64, 8, 512, "numbers of an embedded row", log=True)
     sample: int = number(500, 16, 4000, "rows that a batch is compared with", log=True)
     candidates: int = number(4000, 16, 20_000, "most rows that are kept to predict by", log=True)
-    patience: int = number(8, 1, 100, "looks, one each 20 steps, without a better loss to stop after")
+    patience: int = number(
+        8, 1, 100, "looks, one each 20 steps, without a better loss to stop after"
+    )
 
 
 def module(spec: ModelSpec, settings: Any) -> Learned:
