@@ -147,9 +147,11 @@ def compared(first: Path, second: Path, result: Any) -> None:
 
 def techniques(chosen: Sequence[Technique]) -> None:
     """Shows techniques, a line each."""
-    table = _table("stage", "technique", "group", "what it does")
+    table = _table("stage", "technique", "what it does")
+    for column in table.columns[:2]:
+        column.no_wrap = True
     for t in chosen:
-        table.add_row(t.stage.value, t.name, t.group or "", t.summary)
+        table.add_row(t.stage.value, t.name, t.summary)
     out.print(table)
 
 
@@ -160,6 +162,9 @@ def technique(record: dict[str, Any]) -> None:
     out.print(
         f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
     )
+    for one in record["effects"]:
+        gain = f"{one['effect']:+.3g} ({one['low']:+.3g} to {one['high']:+.3g})"
+        out.print(f"measured on {one['data']}, {one['metric']}: {gain}, {one['pairs']} pairs")
     if not record["settings"]:
         return
     table = _table("setting", "default", "range", "what it is", "per member")
