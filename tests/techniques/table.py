@@ -57,6 +57,7 @@ ROWS = {
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
+        Row("freezing", _same(share=0.5), accepts="pretrained", rejects="table"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
         Row("initialization", _same(method="orthogonal"), rejects="bare"),
         Row("input_scale", _NONE, rejects="own_model"),
@@ -152,6 +153,7 @@ ROWS = {
         Row("proximal_l1", _each(strength=(0.01, 0.03, 0.1))),
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
+        Row("swa", _each(share=(0.6, 0.7, 0.75))),
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
         # fit
