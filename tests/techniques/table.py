@@ -48,6 +48,7 @@ ROWS = {
     for row in (
         # data
         Row("batch_size", _same(size=64)),
+        Row("logit_adjustment", _each(strength=(0.3, 1.0, 1.5)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
         Row("robust_scale", _NONE, rejects="codes"),
         Row("standardize", _NONE, rejects="codes"),

@@ -41,6 +41,7 @@ NOT_FOR = {
     "focal_loss": _VALUES,
     "generalized_cross_entropy": _VALUES,
     "label_smoothing": ("regression", "multilabel", "multitarget"),
+    "logit_adjustment": _VALUES,
     "poly_loss": _VALUES,
 }
 """Kinds that a technique for tables does not fit."""

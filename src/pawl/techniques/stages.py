@@ -194,11 +194,17 @@ def _zeros(names: tuple[str, ...], weights: Tensor, layout: Layout, /) -> dict[s
 
 @dataclass(frozen=True, kw_only=True)
 class DataTechnique(Technique):
-    """Acts on rows, once."""
+    """Acts on rows, once.
+
+    Attributes:
+        in_loss: Whether it acts by the loss alone (soft labels, offsets), which what fits in one go does
+            not have.
+    """
 
     stage: ClassVar[Stage] = Stage.DATA
     apply: DataFunction
     phase: Phase = Phase.FITTED
+    in_loss: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

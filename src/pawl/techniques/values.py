@@ -40,6 +40,8 @@ class Split:
             gradient is; the loss on record is the one without weights, and so can be compared.)
         soft: Probabilities of the classes to learn in place of the targets, `[E, *S, O]` float32 (of
             labels: `[E, O]`), as a teacher or several annotators give them; `None` for the targets.
+        offset: What is added to the model's outputs of each example in its loss, and nowhere else,
+            `[E, O]` float32, the same at all places of a row; `None` for nothing.
     """
 
     examples: Examples
@@ -48,9 +50,12 @@ class Split:
     batch_size: int = 128
     weights: Tensor | None = None
     soft: Tensor | None = None
+    offset: Tensor | None = None
 
     def add(self, more: Examples, soft: Tensor | None = None) -> Split:
         """Returns the split with further rows that train; they weigh what the others do on average.
+
+        So with their offsets.
 
         Args:
             more: `R'` rows with targets and with the same inputs as `examples`, raw.
@@ -63,10 +68,13 @@ class Split:
         assert more.targets is not None
         targets = torch.cat([self.examples.targets, more.targets])
         fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
-        weights, labels = self.weights, self.soft
+        weights, labels, offset = self.weights, self.soft, self.offset
         if weights is not None:
             mean = weights[self.rows].mean()
             weights = torch.cat([weights, mean.expand(len(more))])
+        if offset is not None:
+            mean = offset[self.rows].mean(0)
+            offset = torch.cat([offset, mean.expand(len(more), -1)])
         if labels is not None:
             assert soft is not None
             labels = torch.cat([labels, soft])
@@ -76,6 +84,7 @@ class Split:
             rows=torch.cat([self.rows, fresh]),
             weights=weights,
             soft=labels,
+            offset=offset,
         )
 
     def chunks(self, size: int = 4096) -> Iterator[Inputs]:
@@ -98,6 +107,7 @@ class Targets:
         values: `[N, B, *S]`, values in units of the training rows' deviation.
         weights: How much each row counts, `[N, B]`, or `None` if all count alike.
         soft: Probabilities of the classes in place of the values, `[N, B, *S, O]`, or `None`.
+        offset: What is added to the outputs before the loss sees them, `[N, B, O]`, or `None`.
         partner: Targets that share the loss (mixup, CutMix), alike, or `None`.
         share: Of these targets in each row's loss, the rest being the partner's, `[N, B]`; there if
             `partner` is. A loss of the user's own that gives one number for a batch is mixed by the
@@ -107,6 +117,7 @@ class Targets:
     values: Tensor
     weights: Tensor | None = None
     soft: Tensor | None = None
+    offset: Tensor | None = None
     partner: Targets | None = None
     share: Tensor | None = None
 
@@ -117,7 +128,7 @@ class Targets:
             return None if x is None else change(x)
 
         return Targets(
-            change(self.values), changed(self.weights), changed(self.soft),
+            change(self.values), changed(self.weights), changed(self.soft), changed(self.offset),
             None if self.partner is None else self.partner.map(change), changed(self.share),
         )  # fmt: skip
 
@@ -132,7 +143,8 @@ class Targets:
     def tensors(self) -> dict[str, Tensor]:
         """Returns what is there by name; `of` reads it back (`vmap` takes tensors only)."""
         own = {
-            "values": self.values, "weights": self.weights, "soft": self.soft, "share": self.share,
+            "values": self.values, "weights": self.weights, "soft": self.soft, "offset": self.offset,
+            "share": self.share,
         }  # fmt: skip
         named = {name: tensor for name, tensor in own.items() if tensor is not None}
         if self.partner is not None:
@@ -148,7 +160,7 @@ class Targets:
             if name.startswith(_PARTNER)
         }
         return cls(
-            tensors["values"], tensors.get("weights"), tensors.get("soft"),
+            tensors["values"], tensors.get("weights"), tensors.get("soft"), tensors.get("offset"),
             cls.of(theirs) if theirs else None, tensors.get("share"),
         )  # fmt: skip
 

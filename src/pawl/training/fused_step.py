@@ -35,7 +35,7 @@ def fused_step(population: Population) -> StepFunction:
 
     It reads from `fixed`: weights, slots, buffers, shared, front, values (settings by technique),
     inputs, targets, mean, std, total, loss (to which losses are added); from `own`: key, rate, step,
-    coefficients, batch (rows `[N, B]`, and weights and soft labels where there are any).
+    coefficients, batch (rows `[N, B]`, and what they have of their own).
     """
     program, front, layout = population.program, population.front, population.layout
     drawing = population.drawing
@@ -51,6 +51,7 @@ def fused_step(population: Population) -> StepFunction:
             scaled_targets(a["targets"][chosen["rows"]], a["mean"], a["std"]),
             chosen.get("weights"),
             chosen.get("soft"),
+            chosen.get("offset"),
         )
         batch = program.transform(Batch(inputs, targets), values, key, raw=True)
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], batch.inputs)

@@ -72,8 +72,8 @@ class Stepper(Protocol):
             population: The members.
             batches: For each member tensors by name, on the device: the `rows` of its batches, `[K, B]`,
                 indices into `population.examples`, and where the rows have such, how much they count
-                (`weights`, `[K, B]`) and their `soft` labels, `[K, B, ...]`. Members with few rows have
-                a smaller `B`.
+                (`weights`, `[K, B]`), their `soft` labels, `[K, B, ...]`, and what is added to their
+                outputs (`offset`, `[K, B, O]`). Members with few rows have a smaller `B`.
         """
 
     def forward(
@@ -217,6 +217,8 @@ class Population:
                 batch["weights"] = torch.ones(at.shape) if fit.weights is None else fit.weights[at]
             if fit.soft is not None:
                 batch["soft"] = fit.soft[at]
+            if fit.offset is not None:
+                batch["offset"] = fit.offset[at]
             found.append({name: tensor.to(self.device) for name, tensor in batch.items()})
         return found
 

@@ -201,10 +201,9 @@ def _batches(
         mean, std = population.target_mean[one], population.target_std[one]
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
-            weights, soft = (own[n][k : k + 1] if n in own else None for n in ("weights", "soft"))
-            batch = Batch(
-                {name: piece[i] for name, piece in pieces.items()}, Targets(targets, weights, soft)
-            )
+            more = {n: x[k : k + 1] for n, x in own.items() if n != "rows"}
+            taught = Targets(targets, more.get("weights"), more.get("soft"), more.get("offset"))
+            batch = Batch({name: piece[i] for name, piece in pieces.items()}, taught)
             if raw:
                 batch = program.transform(batch, values, keys[k][one], raw=True)
                 seen = population.front({name: x[0] for name, x in batch.inputs.items()})

@@ -17,7 +17,7 @@ from pawl.techniques.stages import ModelTechnique
 class FreezingSettings(Settings):
     """Settings of `freezing`."""
 
-    share: Literal[0.25, 0.5, 0.75, 1.0] = Field(
+    share: Literal[0.25, 0.5, 0.75, 1.0] = Field(  # type: ignore[valid-type]  # pydantic takes floats
         1.0, description="share of the layers but the last, the first ones, that do not train"
     )
 
