@@ -79,6 +79,11 @@ ROWS = {
         # loss
         Row("absolute_error", _NONE, accepts="regression", rejects="table"),
         Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),
+        Row(
+            "curriculum",
+            _each(start=(0.2, 0.4, 0.6), until=(0.5, 0.7, 1.0)),
+            rejects="own_loss",
+        ),
         Row("focal_loss", _each(focus=(0.5, 1.0, 3.0)), rejects="regression"),
         Row("generalized_cross_entropy", _each(power=(0.1, 0.4, 1.0)), rejects="regression"),
         Row("hard_examples", _each(share=(0.3, 0.5, 0.8)), rejects="own_loss"),

@@ -108,6 +108,8 @@ class Targets:
         weights: How much each row counts, `[N, B]`, or `None` if all count alike.
         soft: Probabilities of the classes in place of the values, `[N, B, *S, O]`, or `None`.
         offset: What is added to the outputs before the loss sees them, `[N, B, O]`, or `None`.
+        progress: Share of the training's steps that were taken before, from 0 to below 1, alike for the
+            rows of a batch, `[N, B]`; there in every step.
         partner: Targets that share the loss (mixup, CutMix), alike, or `None`.
         share: Of these targets in each row's loss, the rest being the partner's, `[N, B]`; there if
             `partner` is. A loss of the user's own that gives one number for a batch is mixed by the
@@ -118,6 +120,7 @@ class Targets:
     weights: Tensor | None = None
     soft: Tensor | None = None
     offset: Tensor | None = None
+    progress: Tensor | None = None
     partner: Targets | None = None
     share: Tensor | None = None
 
@@ -129,7 +132,8 @@ class Targets:
 
         return Targets(
             change(self.values), changed(self.weights), changed(self.soft), changed(self.offset),
-            None if self.partner is None else self.partner.map(change), changed(self.share),
+            changed(self.progress), None if self.partner is None else self.partner.map(change),
+            changed(self.share),
         )  # fmt: skip
 
     def mixed(self, share: Tensor) -> Targets:
@@ -144,7 +148,7 @@ class Targets:
         """Returns what is there by name; `of` reads it back (`vmap` takes tensors only)."""
         own = {
             "values": self.values, "weights": self.weights, "soft": self.soft, "offset": self.offset,
-            "share": self.share,
+            "progress": self.progress, "share": self.share,
         }  # fmt: skip
         named = {name: tensor for name, tensor in own.items() if tensor is not None}
         if self.partner is not None:
@@ -161,6 +165,7 @@ class Targets:
         }
         return cls(
             tensors["values"], tensors.get("weights"), tensors.get("soft"), tensors.get("offset"),
+            tensors.get("progress"),
             cls.of(theirs) if theirs else None, tensors.get("share"),
         )  # fmt: skip
 

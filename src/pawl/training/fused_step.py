@@ -20,7 +20,7 @@ from pawl.techniques import Batch, GradientContext, StepContext, Targets
 from pawl.training.population import Population, layer_keys
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
-from pawl.training.steps import batch_loss, check_buffer, rows_apart, scaled_targets
+from pawl.training.steps import batch_loss, check_buffer, progress, rows_apart, scaled_targets
 
 Arguments = dict[str, Any]
 """All that a step reads and writes, by name: tensors, and dicts of tensors."""
@@ -52,6 +52,7 @@ def fused_step(population: Population) -> StepFunction:
             chosen.get("weights"),
             chosen.get("soft"),
             chosen.get("offset"),
+            progress(a["step"], a["total"], chosen["rows"]),
         )
         batch = program.transform(Batch(inputs, targets), values, key, raw=True)
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], batch.inputs)

@@ -28,7 +28,7 @@ from pawl.training.bound import BoundMember, bind, set_layer_keys
 from pawl.training.population import Population
 from pawl.training.program import Namespace, select_values
 from pawl.training.state import Buffers, EvaluationState
-from pawl.training.steps import average, averaging_due, scaled_targets
+from pawl.training.steps import average, averaging_due, progress, scaled_targets
 
 _GATHERED_VALUES = 1 << 19
 
@@ -83,7 +83,7 @@ class SerialStepper:
         rng.seed_stock(seed, population.device)
         population.body.train()
         losses = []
-        for k, batch in enumerate(_batches(population, index, own, values, keys)):
+        for k, batch in enumerate(_batches(population, index, own, values, context, keys)):
             losses.append(bound.backward(batch))
             changed = bound.gradient
             if program.gradient:
@@ -179,6 +179,7 @@ def _batches(
     index: int,
     own: Buffers,
     values: dict[str, dict[str, Any]],
+    context: StepContext,
     keys: Tensor,
 ) -> Iterator[Batch]:
     """Yields a member's batches, ready for the model.
@@ -202,7 +203,10 @@ def _batches(
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
             more = {n: x[k : k + 1] for n, x in own.items() if n != "rows"}
-            taught = Targets(targets, more.get("weights"), more.get("soft"), more.get("offset"))
+            behind = progress(context.step[k], context.total, rows[k : k + 1])
+            taught = Targets(
+                targets, more.get("weights"), more.get("soft"), more.get("offset"), behind
+            )
             batch = Batch({name: piece[i] for name, piece in pieces.items()}, taught)
             if raw:
                 batch = program.transform(batch, values, keys[k][one], raw=True)

@@ -25,6 +25,17 @@ def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
 
 
+def progress(step: Tensor, total: Tensor, rows: Tensor) -> Tensor:
+    """Returns the share of steps taken before this one for each row, `[N, B]`.
+
+    Args:
+        step: Steps taken, this one included, `[N]`.
+        total: Steps of the whole trial, `[N]`.
+        rows: Anything `[N, B]`.
+    """
+    return ((step - 1.0) / total).unsqueeze(1).expand(rows.shape)
+
+
 def batch_loss(
     problem: Problem,
     term: LossTerm,
