@@ -191,6 +191,7 @@ def _batches(
     size, one = rows.shape[1], slice(index, index + 1)
     assert examples.targets is not None
     per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
+    behind = progress(context.step.flatten(), context.total, rows)
     k = 0
     for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
         flat = chosen.flatten()
@@ -203,9 +204,12 @@ def _batches(
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
             more = {n: x[k : k + 1] for n, x in own.items() if n != "rows"}
-            behind = progress(context.step[k], context.total, rows[k : k + 1])
             taught = Targets(
-                targets, more.get("weights"), more.get("soft"), more.get("offset"), behind
+                targets,
+                more.get("weights"),
+                more.get("soft"),
+                more.get("offset"),
+                behind[k : k + 1],
             )
             batch = Batch({name: piece[i] for name, piece in pieces.items()}, taught)
             if raw:

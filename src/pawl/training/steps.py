@@ -26,12 +26,12 @@ def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def progress(step: Tensor, total: Tensor, rows: Tensor) -> Tensor:
-    """Returns the share of steps taken before this one for each row, `[N, B]`.
+    """Returns the share of steps taken before this one for each row, `[N, B]`, or `[K, B]` of a member.
 
     Args:
-        step: Steps taken, this one included, `[N]`.
-        total: Steps of the whole trial, `[N]`.
-        rows: Anything `[N, B]`.
+        step: Steps taken, this one included, `[N]` or `[K]`.
+        total: Steps of the whole trial, `[N]` or `[1]`.
+        rows: Anything `[N, B]` or `[K, B]`.
     """
     return ((step - 1.0) / total).unsqueeze(1).expand(rows.shape)
 
