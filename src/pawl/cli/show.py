@@ -148,6 +148,8 @@ def compared(first: Path, second: Path, result: Any) -> None:
 def techniques(chosen: Sequence[Technique]) -> None:
     """Shows techniques, a line each."""
     table = _table("stage", "technique", "group", "what it does")
+    table.columns[1].no_wrap = True  # recipes need it whole
+    table.columns[1].min_width = max((len(t.name) for t in chosen), default=0)
     for t in chosen:
         table.add_row(t.stage.value, t.name, t.group or "", t.summary)
     out.print(table)
