@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import Functional, frame, images, member, plain, problem
+from problems import Functional, frame, images, member, plain, pretrained, problem
 from safetensors.torch import save_file
 from techniques.table import ROWS
 from torch import nn
@@ -106,6 +106,7 @@ def test_weights_without_what_made_them_are_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+FACTORIES = {"pretrained": pretrained}
 BUILDING = [t.name for t in techniques() if t.stage in (Stage.DATA, Stage.MODEL)]
 
 
@@ -122,7 +123,7 @@ def test_what_any_technique_builds_is_built_again(name: str, tmp_path: Path) -> 
         graph = fresh.graph(one.examples.take(torch.arange(4)))
         file = tmp_path / f"{place}.safetensors"
         file.write_bytes(fresh.to_safetensors())
-        again = rebuilt(one.schema, graph, str(file), None)
+        again = rebuilt(one.schema, graph, str(file), FACTORIES.get(row.accepts))
         rows = one.examples.take(torch.arange(40))
         with torch.no_grad():
             got = again(*(rows.inputs[each] for each in again.names))

@@ -51,6 +51,7 @@ ROWS = {
         Row("batch_size", _same(size=64)),
         Row("bootstrap", _NONE),
         Row("class_weights", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
+        Row("logit_adjustment", _each(strength=(0.3, 1.0, 1.5)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
         Row("power_transform", _NONE, rejects="codes"),
         Row("quantile_normal", _same(knots=16), rejects="codes"),
@@ -63,6 +64,7 @@ ROWS = {
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
+        Row("freezing", _same(share=0.5), accepts="pretrained", rejects="table"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
         Row("initialization", _same(method="orthogonal"), rejects="bare"),
         Row("input_scale", _NONE, rejects="own_model"),
@@ -113,6 +115,11 @@ ROWS = {
         # loss
         Row("absolute_error", _NONE, accepts="regression", rejects="table"),
         Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),
+        Row(
+            "curriculum",
+            _each(start=(0.2, 0.4, 0.6), until=(0.5, 0.7, 1.0)),
+            rejects="own_loss",
+        ),
         Row("focal_loss", _each(focus=(0.5, 1.0, 3.0)), rejects="regression"),
         Row("generalized_cross_entropy", _each(power=(0.1, 0.4, 1.0)), rejects="regression"),
         Row("hard_examples", _each(share=(0.3, 0.5, 0.8)), rejects="own_loss"),
@@ -188,6 +195,7 @@ ROWS = {
         Row("proximal_l1", _each(strength=(0.01, 0.03, 0.1))),
         # average
         Row("ema", _each(horizon=(12.0, 50.0, 400.0))),
+        Row("swa", _each(share=(0.6, 0.7, 0.75))),
         # stop
         Row("early_stopping", _each(patience=(3, 6, 9))),
         # fit

@@ -177,8 +177,9 @@ def check_composes(technique: FitTechnique) -> None:
     for other in techniques():
         if other is technique:
             continue
-        assert excludes(technique, other) == (other.stage is not Stage.DATA)
-        if not isinstance(other, DataTechnique):
+        fits = isinstance(other, DataTechnique) and not other.in_loss
+        assert excludes(technique, other) == (not fits)
+        if not fits:
             with pytest.raises(RecipeError, match="exclude each other"):
                 Recipe.from_dict(recipe.to_dict() | {other.name: {}})
     for other in ROW_TECHNIQUES:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from problems import plain, problem
+from problems import member, plain, problem
 from torch import Tensor
 from torch.nn import functional as F
 
 from pawl.errors import RecipeError
 from pawl.kinds import KINDS, NOTHING
 from pawl.recipe import Recipe
-from pawl.techniques import LossTechnique, LossTerm, Targets, technique
+from pawl.techniques import LossTechnique, LossTerm, Targets, register, technique, unregister
+from pawl.training.population import Population
 from pawl.training.program import Program
+from pawl.training.serial import SerialStepper
 
 OUTPUTS = torch.randn(7, 4, generator=torch.Generator().manual_seed(3)) * 2
 CLASSES = torch.tensor([0, 3, 1, 1, 2, 0, 3])
@@ -162,6 +164,39 @@ def test_rows_are_chosen_by_their_losses() -> None:
     assert (kept[[1, 7]] == 0).all()
     assert torch.equal(value("trimmed_loss", losses[:1], targets, base, share=0.5), losses[:1])
     assert torch.equal(value("hard_examples", losses[:1], targets, base, share=0.2), losses[:1])
+
+
+def test_a_curriculum_grows_to_all_rows() -> None:
+    losses = torch.tensor([0.5, 3.0, 0.1, 2.0, 1.0, 0.7, 0.7, 9.0, 0.2, 0.3])
+    base: LossTerm = lambda out, targets, _: out  # noqa: E731
+    for behind, kept in ((0.0, 4), (0.25, 7), (0.5, 10), (0.9, 10)):
+        targets = Targets(torch.zeros(10), progress=torch.full((10,), behind))
+        found = value("curriculum", losses, targets, base, start=0.4, until=0.5)
+        expected = losses.topk(kept, largest=False).values.mean()
+        torch.testing.assert_close(found.mean(), expected)
+
+
+def test_a_loss_knows_how_far_the_training_is() -> None:
+    seen: list[float] = []
+
+    def watched(loss: LossTerm, settings: Any) -> LossTerm:
+        def term(outputs: Any, targets: Targets, weights: Any) -> Tensor:
+            assert targets.progress is not None
+            assert targets.progress.shape == targets.values.shape
+            seen.append(float(targets.progress.mean()))
+            return loss(outputs, targets, weights)
+
+        return term
+
+    register(LossTechnique(name="test_seen", summary="-.", reference="-", apply=watched))
+    try:
+        one = member(plain().with_("test_seen"), 1, epochs=4)
+        population = Population(problem("table"), [one], SerialStepper())
+        for steps in (5, 7):
+            population.advance(steps)
+    finally:
+        unregister("test_seen")
+    assert seen == pytest.approx([step / 12 for step in range(12)])
 
 
 def test_what_takes_the_losses_place_comes_before_what_adds_to_it() -> None:

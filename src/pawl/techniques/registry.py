@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from pawl.errors import RecipeError, did_you_mean
 from pawl.techniques.record import STAGES, Stage, Technique
-from pawl.techniques.stages import UpdateTechnique
+from pawl.techniques.stages import DataTechnique, UpdateTechnique
 
 _REGISTERED: dict[str, Technique] = {}
 
@@ -93,9 +93,10 @@ def excludes(first: Technique, second: Technique) -> bool:
     the weights for evaluations in its state would not see what else changes or averages weights.
     """
     stages = {first.stage, second.stage}
+    by_rows = any(isinstance(t, DataTechnique) and not t.in_loss for t in (first, second))
     apart = any(isinstance(t, UpdateTechnique) and t.evaluated for t in (first, second))
     return (
-        (Stage.FIT in stages and Stage.DATA not in stages)
+        (Stage.FIT in stages and not by_rows)
         or (apart and bool(stages & {Stage.WEIGHTS, Stage.AVERAGE}))
         or (first.group is not None and first.group == second.group)
         or second.name in first.conflicts

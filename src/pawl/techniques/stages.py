@@ -198,12 +198,15 @@ class DataTechnique(Technique):
 
     Attributes:
         draws: Whether what it does depends on the member's seed (`Split.key`), not on its rows alone.
+        in_loss: Whether it acts by the loss alone (soft labels, offsets), which what fits in one go does
+            not have.
     """
 
     stage: ClassVar[Stage] = Stage.DATA
     apply: DataFunction
     phase: Phase = Phase.FITTED
     draws: bool = False
+    in_loss: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

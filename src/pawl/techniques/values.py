@@ -46,6 +46,8 @@ class Split:
         known: Of these, values that rows have while they train, `[E, ...]`, in place of what the layer
             computes: where that comes from the row's own target.
         clamped: Whether predicted values are held within the range of the training targets.
+        offset: What is added to the model's outputs of each example in its loss, and nowhere else,
+            `[E, O]` float32, the same at all places of a row; `None` for nothing.
     """
 
     examples: Examples
@@ -59,6 +61,7 @@ class Split:
     more: tuple[InputSpec, ...] = ()
     known: Inputs = field(default_factory=dict)
     clamped: bool = False
+    offset: Tensor | None = None
 
     def key(self, name: str) -> Tensor:
         """Returns a random key of the seed's, `[]`, for a technique that draws; see `pawl.rng`."""
@@ -83,6 +86,8 @@ class Split:
     def add(self, more: Examples, soft: Tensor | None = None) -> Split:
         """Returns the split with further rows that train; they weigh what the others do on average.
 
+        So with their offsets.
+
         Args:
             more: `R'` rows with targets and with the same inputs as `examples`, raw.
             soft: Their soft labels, needed where the split has such.
@@ -95,10 +100,13 @@ class Split:
         assert not self.known
         targets = torch.cat([self.examples.targets, more.targets])
         fresh = torch.arange(len(self.examples), len(targets), device=self.rows.device)
-        weights, labels = self.weights, self.soft
+        weights, labels, offset = self.weights, self.soft, self.offset
         if weights is not None:
             mean = weights[self.rows].mean()
             weights = torch.cat([weights, mean.expand(len(more))])
+        if offset is not None:
+            mean = offset[self.rows].mean(0)
+            offset = torch.cat([offset, mean.expand(len(more), -1)])
         if labels is not None:
             assert soft is not None
             labels = torch.cat([labels, soft])
@@ -108,6 +116,7 @@ class Split:
             rows=torch.cat([self.rows, fresh]),
             weights=weights,
             soft=labels,
+            offset=offset,
         )
 
     def chunks(self, size: int = 4096) -> Iterator[Inputs]:
@@ -131,6 +140,9 @@ class Targets:
         values: `[N, B, *S]`, values in units of the training rows' deviation.
         weights: How much each row counts, `[N, B]`, or `None` if all count alike.
         soft: Probabilities of the classes in place of the values, `[N, B, *S, O]`, or `None`.
+        offset: What is added to the outputs before the loss sees them, `[N, B, O]`, or `None`.
+        progress: Share of the training's steps that were taken before, from 0 to below 1, alike for the
+            rows of a batch, `[N, B]`; there in every step.
         partner: Targets that share the loss (mixup, CutMix), alike, or `None`.
         share: Of these targets in each row's loss, the rest being the partner's, `[N, B]`; there if
             `partner` is. A loss of the user's own that gives one number for a batch is mixed by the
@@ -140,6 +152,8 @@ class Targets:
     values: Tensor
     weights: Tensor | None = None
     soft: Tensor | None = None
+    offset: Tensor | None = None
+    progress: Tensor | None = None
     partner: Targets | None = None
     share: Tensor | None = None
 
@@ -150,8 +164,9 @@ class Targets:
             return None if x is None else change(x)
 
         return Targets(
-            change(self.values), changed(self.weights), changed(self.soft),
-            None if self.partner is None else self.partner.map(change), changed(self.share),
+            change(self.values), changed(self.weights), changed(self.soft), changed(self.offset),
+            changed(self.progress), None if self.partner is None else self.partner.map(change),
+            changed(self.share),
         )  # fmt: skip
 
     def mixed(self, share: Tensor) -> Targets:
@@ -165,7 +180,8 @@ class Targets:
     def tensors(self) -> dict[str, Tensor]:
         """Returns what is there by name; `of` reads it back (`vmap` takes tensors only)."""
         own = {
-            "values": self.values, "weights": self.weights, "soft": self.soft, "share": self.share,
+            "values": self.values, "weights": self.weights, "soft": self.soft, "offset": self.offset,
+            "progress": self.progress, "share": self.share,
         }  # fmt: skip
         named = {name: tensor for name, tensor in own.items() if tensor is not None}
         if self.partner is not None:
@@ -181,7 +197,8 @@ class Targets:
             if name.startswith(_PARTNER)
         }
         return cls(
-            tensors["values"], tensors.get("weights"), tensors.get("soft"),
+            tensors["values"], tensors.get("weights"), tensors.get("soft"), tensors.get("offset"),
+            tensors.get("progress"),
             cls.of(theirs) if theirs else None, tensors.get("share"),
         )  # fmt: skip
 

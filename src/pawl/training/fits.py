@@ -42,7 +42,7 @@ def fit_member(
             stop and how good it is.
 
     Raises:
-        TrialError: The data stage made soft labels, which learners don't take.
+        TrialError: The data stage made soft labels or offsets, which learners don't take.
     """
     started = time.perf_counter()
     learner = member.recipe.learner
@@ -88,6 +88,8 @@ def _rows(problem: Problem, member: Member, front: Front, fitted: FittedSplit) -
     """Returns a member's training rows as its learner takes them."""
     if fitted.soft is not None:
         raise TrialError("the recipe makes soft labels, which a learner does not take")
+    if fitted.offset is not None:
+        raise TrialError("the recipe makes offsets of outputs, which a learner does not take")
     mean, std = fitted.target_mean.cpu(), fitted.target_std.cpu()
     scaled = KINDS[problem.schema.kind].scaled
 

@@ -32,6 +32,7 @@ class FittedSplit:
         weights: How much each of the rows counts, `[R]` float32, on the CPU, 1 on average; `None` if
             all count alike.
         soft: Soft labels of the rows, `[R, ...]`, on the CPU; `None` if the targets are learned.
+        offset: What is added to the outputs of the rows in their loss, `[R, O]`, on the CPU, or `None`.
         batch_size: Rows per step; never more than `R`.
         target_mean: Mean target of the rows where targets are scaled, `[*S]`; else 0.
         target_std: Their deviation, alike; else 1.
@@ -45,6 +46,7 @@ class FittedSplit:
     added: Examples | None
     weights: Tensor | None
     soft: Tensor | None
+    offset: Tensor | None
     batch_size: int
     target_mean: Tensor
     target_std: Tensor
@@ -88,7 +90,11 @@ def fit_split(
     split = Split(examples, rows, layers, schema=schema, seed=seed)
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
-        problem = _problem_with(split, examples) or _problem_with_soft(split, schema, own_loss)
+        problem = (
+            _problem_with(split, examples)
+            or _problem_with_soft(split, schema, own_loss)
+            or _problem_with_offset(split, schema, own_loss)
+        )
         if problem:
             raise TrialError(f"technique {technique.name!r} {problem}")
     targets = split.examples.targets
@@ -101,6 +107,7 @@ def fit_split(
         weights = split.weights[split.rows].double()
         weights = (weights / weights.mean()).float().cpu()
     soft = None if split.soft is None else split.soft[split.rows].float().cpu()
+    offset = None if split.offset is None else split.offset[split.rows].float().cpu()
     trained, added = _own_rows(examples, split)
     size = min(split.batch_size, len(trained))
     known = {name: x[split.rows].cpu() for name, x in split.known.items()}
@@ -111,6 +118,7 @@ def fit_split(
         added,
         weights,
         soft,
+        offset,
         size,
         mean,
         std,
@@ -164,6 +172,19 @@ def _problem_with_soft(split: Split, schema: Schema, own_loss: bool) -> str | No
     ):
         return "gave soft labels that do not add up to 1"
     return None
+
+
+def _problem_with_offset(split: Split, schema: Schema, own_loss: bool) -> str | None:
+    """Says why a split's offsets cannot be added; `None` if they can, or if it has none."""
+    if split.offset is None:
+        return None
+    if own_loss or not KINDS[schema.kind].has_classes:
+        return "gave offsets, which only a built-in loss of classes can add"
+    shape = (len(split.examples), schema.num_outputs)
+    if tuple(split.offset.shape) != shape:
+        return f"gave offsets {list(split.offset.shape)}; they must be {list(shape)}"
+    finite = bool(split.offset[split.rows].isfinite().all())
+    return None if finite else "gave offsets that are not finite"
 
 
 def _tensors(first: Examples, second: Examples) -> list[tuple[str, Tensor, Tensor | None]]:

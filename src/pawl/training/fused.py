@@ -57,7 +57,7 @@ class FusedStepper:
         structure, fits = population.members[0].recipe.structure, population.fits
         more = tuple(
             any(x is not None for x in each)
-            for each in zip(*((f.weights, f.soft) for f in fits), strict=True)
+            for each in zip(*((f.weights, f.soft, f.offset) for f in fits), strict=True)
         )
         shapes = self.width, fits[0].batch_size, len(population.examples), *more
         return structure, *shapes, self.backend, torch.get_num_threads()

@@ -20,7 +20,7 @@ from pawl.techniques import Batch, GradientContext, StepContext, Targets
 from pawl.training.population import Population, known_inputs, layer_keys
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
-from pawl.training.steps import batch_loss, check_buffer, rows_apart, scaled_targets
+from pawl.training.steps import batch_loss, check_buffer, progress, rows_apart, scaled_targets
 
 Arguments = dict[str, Any]
 """All that a step reads and writes, by name: tensors, and dicts of tensors."""
@@ -35,7 +35,7 @@ def fused_step(population: Population) -> StepFunction:
 
     It reads from `fixed`: weights, slots, buffers, shared, front, values (settings by technique),
     inputs, targets, mean, std, total, loss (to which losses are added); from `own`: key, rate, step,
-    coefficients, batch (rows `[N, B]`, and weights, soft labels and known inputs where there are any).
+    coefficients, batch (rows `[N, B]`, and what they have of their own).
     """
     program, front, layout = population.program, population.front, population.layout
     drawing = population.drawing
@@ -52,6 +52,8 @@ def fused_step(population: Population) -> StepFunction:
             scaled_targets(a["targets"][chosen["rows"]], a["mean"], a["std"]),
             chosen.get("weights"),
             chosen.get("soft"),
+            chosen.get("offset"),
+            progress(a["step"], a["total"], chosen["rows"]),
         )
         batch = program.transform(Batch(inputs, targets), values, key, raw=True)
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], batch.inputs)

@@ -74,8 +74,9 @@ class Stepper(Protocol):
             population: The members.
             batches: For each member tensors by name, on the device: the `rows` of its batches, `[K, B]`,
                 indices into `population.examples`, and where the rows have such, how much they count
-                (`weights`, `[K, B]`), their `soft` labels, `[K, B, ...]`, and inputs that are known of
-                them, alike. Members with few rows have a smaller `B`.
+                (`weights`, `[K, B]`), their `soft` labels, `[K, B, ...]`, what is added to their outputs
+                (`offset`, `[K, B, O]`), and inputs that are known of them, alike. Members with few rows
+                have a smaller `B`.
         """
 
     def forward(
@@ -220,6 +221,8 @@ class Population:
             if fit.soft is not None:
                 batch["soft"] = fit.soft[at]
             batch |= {f"{KNOWN}{name}": x[at] for name, x in fit.known.items()}
+            if fit.offset is not None:
+                batch["offset"] = fit.offset[at]
             found.append({name: tensor.to(self.device) for name, tensor in batch.items()})
         return found
 

@@ -28,7 +28,7 @@ from pawl.training.bound import BoundMember, bind, set_layer_keys
 from pawl.training.population import Population, known_inputs
 from pawl.training.program import Namespace, select_values
 from pawl.training.state import Buffers, EvaluationState
-from pawl.training.steps import average, averaging_due, scaled_targets
+from pawl.training.steps import average, averaging_due, progress, scaled_targets
 
 _GATHERED_VALUES = 1 << 19
 
@@ -83,7 +83,7 @@ class SerialStepper:
         rng.seed_stock(seed, population.device)
         population.body.train()
         losses = []
-        for k, batch in enumerate(_batches(population, index, own, values, keys)):
+        for k, batch in enumerate(_batches(population, index, own, values, context, keys)):
             losses.append(bound.backward(batch))
             changed = bound.gradient
             if program.gradient:
@@ -179,6 +179,7 @@ def _batches(
     index: int,
     own: Buffers,
     values: dict[str, dict[str, Any]],
+    context: StepContext,
     keys: Tensor,
 ) -> Iterator[Batch]:
     """Yields a member's batches, ready for the model.
@@ -190,6 +191,7 @@ def _batches(
     size, one = rows.shape[1], slice(index, index + 1)
     assert examples.targets is not None
     per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
+    behind = progress(context.step.flatten(), context.total, rows)
     k = 0
     for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
         flat = chosen.flatten()
@@ -203,10 +205,15 @@ def _batches(
         mean, std = population.target_mean[one], population.target_std[one]
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
-            weights, soft = (own[n][k : k + 1] if n in own else None for n in ("weights", "soft"))
-            batch = Batch(
-                {name: piece[i] for name, piece in pieces.items()}, Targets(targets, weights, soft)
+            more = {n: x[k : k + 1] for n, x in own.items() if n != "rows"}
+            taught = Targets(
+                targets,
+                more.get("weights"),
+                more.get("soft"),
+                more.get("offset"),
+                behind[k : k + 1],
             )
+            batch = Batch({name: piece[i] for name, piece in pieces.items()}, taught)
             if raw:
                 batch = program.transform(batch, values, keys[k][one], raw=True)
                 seen = population.front({name: x[0] for name, x in batch.inputs.items()})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 from pawl.errors import TrialError
@@ -22,6 +23,17 @@ def scaled_targets(targets: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     if not targets.is_floating_point():
         return targets
     return (targets - mean.unsqueeze(1)) / std.unsqueeze(1)
+
+
+def progress(step: Tensor, total: Tensor, rows: Tensor) -> Tensor:
+    """Returns the share of steps taken before this one for each row, `[N, B]`, or `[K, B]` of a member.
+
+    Args:
+        step: Steps taken, this one included, `[N]` or `[K]`.
+        total: Steps of the whole trial, `[N]` or `[1]`.
+        rows: Anything `[N, B]` or `[K, B]`.
+    """
+    return ((step - 1.0) / total).unsqueeze(1).expand(rows.shape)
 
 
 def batch_loss(
@@ -50,6 +62,8 @@ def batch_loss(
         targets = targets.map(lambda x: x.repeat(count, *([1] * (x.dim() - 1))))
     schema, own_loss = problem.schema, problem.loss is not None
     out = raw if own_loss else outputs(raw, KINDS[schema.kind], schema.num_outputs)
+    if targets.offset is not None:
+        out = _moved(out, targets.offset)
 
     def losses(wanted: Targets) -> Tensor:
         return term(_weighed(out, wanted.weights), wanted, weights)
@@ -59,6 +73,12 @@ def batch_loss(
         share = targets.share if found.dim() else targets.share.mean()
         found = share * found + (1.0 - share) * losses(targets.partner)
     return found.mean() if found.dim() else found
+
+
+def _moved(out: Tensor, offset: Tensor) -> Tensor:
+    """Adds offsets `[B, O]` to outputs `[B, *S, C]`, of which `C` may be more than `O`."""
+    wide = F.pad(offset, (0, out.shape[-1] - offset.shape[-1]))
+    return out + wide.view(len(wide), *([1] * (out.dim() - 2)), -1)
 
 
 def rows_apart(targets: Targets) -> Targets:

@@ -5,6 +5,7 @@ Shape legend: `B` rows of a batch.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pawl.techniques.record import Facts
@@ -15,6 +16,11 @@ def fits_rows(facts: Facts) -> str | None:
     if facts.own_loss:
         return "your own loss may give one number for a batch, of which no rows can be chosen"
     return None
+
+
+def count(share: Tensor, size: int) -> Tensor:
+    """Returns how many of `size` rows a share is, rounded up, at least 1; `[]` to `[]`."""
+    return torch.ceil(share * size - 1e-3).clamp_min(1.0)  # 0.7 of 10 are 7
 
 
 def ranks(losses: Tensor) -> Tensor:

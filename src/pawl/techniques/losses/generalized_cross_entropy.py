@@ -18,7 +18,7 @@ from pawl.techniques.values import Targets
 class GeneralizedCrossEntropySettings(Settings):
     """Settings of `generalized_cross_entropy`."""
 
-    power: float = number(0.3, 0.05, 1.0, "0 is cross-entropy, 1 the mean absolute error (q)")
+    power: float = number(0.5, 0.05, 1.0, "0 is cross-entropy, 1 the mean absolute error (q)")
 
 
 def generalized_cross_entropy(loss: LossTerm, settings: Any) -> LossTerm:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.losses._selection import fits_rows, ranks
+from pawl.techniques.losses._selection import count, fits_rows, ranks
 from pawl.techniques.record import Phase, Settings, number
 from pawl.techniques.stages import LossTechnique, LossTerm
 from pawl.techniques.values import Targets
@@ -26,7 +26,7 @@ def hard_examples(loss: LossTerm, settings: Any) -> LossTerm:
     def mined(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
         losses = loss(outputs, targets, weights)
         size = len(losses)
-        kept = torch.ceil(settings.share * size)
+        kept = count(settings.share, size)
         return torch.where(ranks(losses) >= size - kept, losses * (size / kept), 0.0)
 
     return mined

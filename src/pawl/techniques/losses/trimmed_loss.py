@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pawl.techniques.losses._selection import fits_rows, ranks
+from pawl.techniques.losses._selection import count, fits_rows, ranks
 from pawl.techniques.record import Phase, Settings, number
 from pawl.techniques.stages import LossTechnique, LossTerm
 from pawl.techniques.values import Targets
@@ -30,7 +30,7 @@ def trimmed_loss(loss: LossTerm, settings: Any) -> LossTerm:
     def trimmed(outputs: Any, targets: Targets, weights: Mapping[str, Tensor]) -> Tensor:
         losses = loss(outputs, targets, weights)
         size = len(losses)
-        kept = (size - torch.floor(settings.share * size)).clamp_min(1.0)
+        kept = count(1.0 - settings.share, size)
         return torch.where(ranks(losses) < kept, losses * (size / kept), 0.0)
 
     return trimmed
