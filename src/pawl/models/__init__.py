@@ -1,5 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
+from pawl.models.added_inputs import Pairs, TargetMeans
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
@@ -54,6 +55,7 @@ __all__ = [
     "ModelBuilder",
     "Neighbors",
     "Net",
+    "Pairs",
     "Parametric",
     "Periodic",
     "PiecewiseLinear",
@@ -64,6 +66,7 @@ __all__ = [
     "Spread",
     "SqueezeExcite",
     "TabularNet",
+    "TargetMeans",
     "Tree",
     "Trees",
     "assign",

@@ -45,7 +45,7 @@ class Split:
         more: Inputs that layers compute, behind the schema's.
         known: Of these, values that rows have while they train, `[E, ...]`, in place of what the layer
             computes: where that comes from the row's own target.
-        clamped: Whether predicted values are held within the range of the training targets.
+        limits: Least and largest value to predict, `[*S]`, where values are; `None` for any.
     """
 
     examples: Examples
@@ -58,7 +58,7 @@ class Split:
     seed: int = 0
     more: tuple[InputSpec, ...] = ()
     known: Inputs = field(default_factory=dict)
-    clamped: bool = False
+    limits: tuple[Tensor, Tensor] | None = None
 
     def key(self, name: str) -> Tensor:
         """Returns a random key of the seed's, `[]`, for a technique that draws; see `pawl.rng`."""

@@ -102,21 +102,19 @@ def fit_split(
         weights = (weights / weights.mean()).float().cpu()
     soft = None if split.soft is None else split.soft[split.rows].float().cpu()
     trained, added = _own_rows(examples, split)
-    size = min(split.batch_size, len(trained))
     known = {name: x[split.rows].cpu() for name, x in split.known.items()}
-    limits = (targets[split.rows].amin(0), targets[split.rows].amax(0)) if split.clamped else None
     return FittedSplit(
-        split.layers,
-        trained.cpu(),
-        added,
-        weights,
-        soft,
-        size,
-        mean,
-        std,
-        split.more,
-        known,
-        limits,
+        layers=split.layers,
+        rows=trained.cpu(),
+        added=added,
+        weights=weights,
+        soft=soft,
+        batch_size=min(split.batch_size, len(trained)),
+        target_mean=mean,
+        target_std=std,
+        more=split.more,
+        known=known,
+        limits=split.limits,
     )
 
 
