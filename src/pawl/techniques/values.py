@@ -61,9 +61,16 @@ class Split:
     limits: tuple[Tensor, Tensor] | None = None
 
     def key(self, name: str) -> Tensor:
-        """Returns a random key of the seed's, `[]`, for a technique that draws; see `pawl.rng`."""
-        seed = rng.derive_seed("data", name, self.seed)
-        return torch.tensor(seed, dtype=torch.int32, device=self.rows.device)
+        """Returns a random key of the seed's, `[]` on the CPU, for a technique that draws.
+
+        See `pawl.rng`.
+        """
+        return torch.tensor(rng.derive_seed("data", name, self.seed), dtype=torch.int32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the examples are, and the layers; what says which rows train is on the CPU."""
+        return next(iter(self.examples.inputs.values())).device
 
     def with_input(self, spec: InputSpec, layer: nn.Module, known: Tensor | None = None) -> Split:
         """Returns the split with a further input, numbers that a layer computes of the others.
@@ -75,7 +82,7 @@ class Split:
         """
         return replace(
             self,
-            layers=(*self.layers, layer),
+            layers=(*self.layers, layer.to(self.device)),
             more=(*self.more, spec),
             known=self.known if known is None else {**self.known, spec.name: known},
         )
@@ -115,7 +122,7 @@ class Split:
         for rows in torch.split(self.rows, size):
             with torch.no_grad():
                 inputs = self.examples.take(rows).inputs
-                inputs |= {name: x[rows] for name, x in self.known.items()}
+                inputs |= {name: x[rows].to(self.device) for name, x in self.known.items()}
                 for layer in self.layers:
                     inputs = layer(inputs)
             yield inputs

@@ -85,6 +85,8 @@ def fit_split(
         TrialError: A technique made something of them that cannot train.
     """
     layers = modality_of(schema).base_layers(schema, examples, rows)
+    device = next(iter(examples.inputs.values())).device
+    layers = tuple(layer.to(device) for layer in layers)
     split = Split(examples, rows, layers, schema=schema, seed=seed)
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)

@@ -16,12 +16,12 @@ def count_of(kind: str, outputs: int) -> int:
 
 
 def numbers_of(split: Split) -> Tensor:
-    """Returns targets of all examples as numbers, `[E, O]` double: of one class of several 0 and 1.
+    """Returns all targets as numbers, `[E, O]` double, on the CPU: of one class of several 0 and 1.
 
     Of two classes the second; values in units of the training rows' deviation.
     """
     assert split.schema is not None
-    targets, kind = split.examples.known_targets, KINDS[split.schema.kind]
+    targets, kind = split.examples.known_targets.cpu(), KINDS[split.schema.kind]
     if kind.exclusive:
         found = F.one_hot(targets, split.schema.num_outputs).double()
         return found[:, 1:] if split.schema.kind == "binary" else found

@@ -80,19 +80,18 @@ def pair_features(split: Split, settings: Any) -> Split:
     ]
     with torch.no_grad():
         inputs = split.examples.take(rows).inputs
-        inputs |= {name: x[rows] for name, x in split.known.items()}
+        inputs |= {name: x[rows].to(split.device) for name, x in split.known.items()}
         for layer in split.layers:
             inputs = layer(inputs)
     x = inputs[spec.name][:, : spec.shape[0]].cpu().double().numpy()
-    targets = numbers_of(split)[rows].cpu().numpy()
+    targets = numbers_of(split)[rows].numpy()
     codes = [inputs[s.name].cpu().numpy() for s in split.schema.inputs if s.cardinalities]
     chosen = best(x, targets, settings.count, codes)
-    device = split.rows.device
     first, second, way = (
-        torch.tensor([getattr(c, key) for c in chosen], dtype=torch.int64, device=device)
+        torch.tensor([getattr(c, key) for c in chosen], dtype=torch.int64)
         for key in ("first", "second", "way")
     )
-    p, q = (torch.tensor([getattr(c, key) for c in chosen], device=device) for key in ("p", "q"))
+    p, q = (torch.tensor([getattr(c, key) for c in chosen]) for key in ("p", "q"))
     layer = Pairs(_NAME, spec.name, first, second, way, p, q)
     more = InputSpec(name=_NAME, shape=(len(chosen),), dtype="float32")
     return split.with_input(more, layer)
@@ -232,6 +231,8 @@ def _fits(facts: Facts) -> str | None:
         return "targets lie on places of a row"
     if _source(facts.schema.inputs) is None:
         return "no input is a vector of two numbers or more"
+    if any(spec.name == _NAME for spec in facts.schema.inputs):
+        return f"an input has the name of what it adds, {_NAME!r}"
     return None
 
 

@@ -45,8 +45,8 @@ def target_encoding(split: Split, settings: Any) -> Split:
     """
     assert split.schema is not None
     (spec,) = (each for each in split.schema.inputs if each.cardinalities)
-    sizes = torch.tensor(spec.cardinalities, device=split.rows.device)
-    codes = split.examples.inputs[spec.name][split.rows] + (sizes.cumsum(0) - sizes)
+    sizes = torch.tensor(spec.cardinalities)
+    codes = split.examples.inputs[spec.name][split.rows].cpu() + (sizes.cumsum(0) - sizes)
     targets = numbers_of(split)[split.rows]
     folds, smoothing = _folds(split), settings.smoothing
     total = int(sizes.sum())
@@ -71,7 +71,7 @@ def _folds(split: Split) -> Tensor:
     """Returns each training row's fold, `[R]`: rows that are one, or belong together, are in one."""
     units = split.rows
     if split.examples.blocks is not None:
-        units = split.examples.blocks.units.to(units.device)[units]
+        units = split.examples.blocks.units[units]
     _, which = torch.unique(units, return_inverse=True)
     order = rng.uniform(split.key("target_encoding"), (int(which.max()) + 1,)).argsort()
     return order.argsort()[which] % _FOLDS
