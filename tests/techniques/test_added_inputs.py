@@ -12,6 +12,7 @@ import torch
 from problems import ALL_ROWS, TRAIN, member, plain, problem, problem_of
 from sklearn.preprocessing import TargetEncoder
 
+from pawl.deployment.export import check_parity
 from pawl.kinds import KINDS
 from pawl.models import Pairs
 from pawl.models.added_inputs import PRODUCT, RATIO, SUM
@@ -232,3 +233,12 @@ def test_predictions_stay_within_the_training_targets() -> None:
     rows = one.examples.take(ALL_ROWS[:9])
     predicted = fresh(*rows.inputs.values())
     torch.testing.assert_close(predicted, one.targets[train].max().expand(9))
+
+
+def test_what_layers_add_is_in_the_graph() -> None:
+    one = problem("regression")
+    train = member(plain()).train
+    recipe = plain(target_encoding={}, pair_features={"count": 4}, output_clamping={})
+    trained = untrained(one, recipe.with_("quantile_normal", knots=16), 1, train)
+    rows = one.examples.take(ALL_ROWS)
+    check_parity(trained, trained.graph(rows.take(ALL_ROWS[:4])), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pawl.techniques.stages import DataTechnique
 from pawl.techniques.values import Split
 
 _NEIGHBORS = 5
+_MOST_NUMBERS = 3_000_000
 _MOST_ROWS = 5_000
 """Of a class, which are looked at for neighbors."""
 
@@ -105,6 +107,12 @@ def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
 
 
 def _fits(facts: Facts) -> str | None:
+    numbers = facts.num_rows * sum(math.prod(spec.shape) for spec in facts.schema.inputs)
+    if numbers > _MOST_NUMBERS:
+        return (
+            f"new rows are held once for every model, and {numbers:,} numbers are too many for that "
+            f"(at most {_MOST_NUMBERS:,})"
+        )
     if any(len(spec.shape) > 1 for spec in facts.schema.inputs):
         return "it takes rows of numbers and categories, and this data has inputs with axes"
     return needs_classes(facts)
