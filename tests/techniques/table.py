@@ -53,11 +53,16 @@ ROWS = {
         Row("class_weights", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
         Row("logit_adjustment", _each(strength=(0.3, 1.0, 1.5)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
+        Row(
+            "output_clamping", _each(tail=(0.05, 0.1, 0.02)), accepts="regression", rejects="table"
+        ),
+        Row("pair_features", _same(count=4), rejects="own_model"),
         Row("power_transform", _NONE, rejects="codes"),
         Row("quantile_normal", _same(knots=16), rejects="codes"),
         Row("robust_scale", _NONE, rejects="codes"),
         Row("smote", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
         Row("standardize", _NONE, rejects="codes"),
+        Row("target_encoding", _each(smoothing=(1.0, 10.0, 100.0)), rejects="own_model"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
         Row("batch_norm", _NONE, rejects="bare"),

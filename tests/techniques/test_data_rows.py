@@ -131,6 +131,14 @@ def test_a_class_of_one_row_is_repeated_and_gaps_stay() -> None:
     )
 
 
+def test_new_rows_of_many_numbers_are_refused() -> None:
+    facts = problem("table").facts()
+    assert technique("smote").fits(facts) is None
+    reason = technique("smote").fits(replace(facts, num_rows=2_000_000))
+    assert reason is not None
+    assert "at most 3,000,000" in reason
+
+
 def test_each_seed_draws_rows_of_its_own() -> None:
     split = split_of((700, 300))
     drawn = [changed("bootstrap", replace(split, seed=seed)) for seed in range(2)]

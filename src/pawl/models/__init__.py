@@ -1,5 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
+from pawl.models.added_inputs import Pairs, TargetMeans
 from pawl.models.boosted import BoostedNets
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.curves import Curves, Power
@@ -60,6 +61,7 @@ __all__ = [
     "Neighborhood",
     "Neighbors",
     "Net",
+    "Pairs",
     "Parametric",
     "Periodic",
     "PiecewiseLinear",
@@ -70,6 +72,7 @@ __all__ = [
     "Spread",
     "SqueezeExcite",
     "TabularNet",
+    "TargetMeans",
     "Tree",
     "Trees",
     "assign",

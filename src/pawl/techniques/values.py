@@ -45,7 +45,7 @@ class Split:
         more: Inputs that layers compute, behind the schema's.
         known: Of these, values that rows have while they train, `[E, ...]`, in place of what the layer
             computes: where that comes from the row's own target.
-        clamped: Whether predicted values are held within the range of the training targets.
+        limits: Least and largest value to predict, `[*S]`, where values are; `None` for any.
         offset: What is added to the model's outputs of each example in its loss, and nowhere else,
             `[E, O]` float32, the same at all places of a row; `None` for nothing.
     """
@@ -60,13 +60,20 @@ class Split:
     seed: int = 0
     more: tuple[InputSpec, ...] = ()
     known: Inputs = field(default_factory=dict)
-    clamped: bool = False
+    limits: tuple[Tensor, Tensor] | None = None
     offset: Tensor | None = None
 
     def key(self, name: str) -> Tensor:
-        """Returns a random key of the seed's, `[]`, for a technique that draws; see `pawl.rng`."""
-        seed = rng.derive_seed("data", name, self.seed)
-        return torch.tensor(seed, dtype=torch.int32, device=self.rows.device)
+        """Returns a random key of the seed's, `[]` on the CPU, for a technique that draws.
+
+        See `pawl.rng`.
+        """
+        return torch.tensor(rng.derive_seed("data", name, self.seed), dtype=torch.int32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the examples are, and the layers; what says which rows train is on the CPU."""
+        return next(iter(self.examples.inputs.values())).device
 
     def with_input(self, spec: InputSpec, layer: nn.Module, known: Tensor | None = None) -> Split:
         """Returns the split with a further input, numbers that a layer computes of the others.
@@ -78,7 +85,7 @@ class Split:
         """
         return replace(
             self,
-            layers=(*self.layers, layer),
+            layers=(*self.layers, layer.to(self.device)),
             more=(*self.more, spec),
             known=self.known if known is None else {**self.known, spec.name: known},
         )
@@ -124,7 +131,7 @@ class Split:
         for rows in torch.split(self.rows, size):
             with torch.no_grad():
                 inputs = self.examples.take(rows).inputs
-                inputs |= {name: x[rows] for name, x in self.known.items()}
+                inputs |= {name: x[rows].to(self.device) for name, x in self.known.items()}
                 for layer in self.layers:
                     inputs = layer(inputs)
             yield inputs

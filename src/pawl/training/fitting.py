@@ -87,6 +87,8 @@ def fit_split(
         TrialError: A technique made something of them that cannot train.
     """
     layers = modality_of(schema).base_layers(schema, examples, rows)
+    device = next(iter(examples.inputs.values())).device
+    layers = tuple(layer.to(device) for layer in layers)
     split = Split(examples, rows, layers, schema=schema, seed=seed)
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
@@ -109,22 +111,20 @@ def fit_split(
     soft = None if split.soft is None else split.soft[split.rows].float().cpu()
     offset = None if split.offset is None else split.offset[split.rows].float().cpu()
     trained, added = _own_rows(examples, split)
-    size = min(split.batch_size, len(trained))
     known = {name: x[split.rows].cpu() for name, x in split.known.items()}
-    limits = (targets[split.rows].amin(0), targets[split.rows].amax(0)) if split.clamped else None
     return FittedSplit(
-        split.layers,
-        trained.cpu(),
-        added,
-        weights,
-        soft,
-        offset,
-        size,
-        mean,
-        std,
-        split.more,
-        known,
-        limits,
+        layers=split.layers,
+        rows=trained.cpu(),
+        added=added,
+        weights=weights,
+        soft=soft,
+        offset=offset,
+        batch_size=min(split.batch_size, len(trained)),
+        target_mean=mean,
+        target_std=std,
+        more=split.more,
+        known=known,
+        limits=split.limits,
     )
 
 

@@ -80,24 +80,24 @@ def operated(x: Tensor, operation: Tensor, strength: Tensor, sign: Tensor) -> Te
         sign: -1 or 1, `[N, B]`.
     """
 
-    moved = _moved(x, operation, strength * sign)
-    darkest, brightest = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
-    step = torch.exp2(torch.round(_BITS * strength))
-    limit = MOST * (1.0 - strength)
-    others = {
-        Operation.POSTERIZE: torch.floor(x / each(step)) * each(step),
-        Operation.SOLARIZE: torch.where(x >= each(limit), MOST - x, x),
-        Operation.STRETCH: (x - darkest) * (MOST / (brightest - darkest).clamp_min(1.0)),
-    }
-    mean = torch.where(each(operation == Operation.CONTRAST), _mean(gray(x)), 0.0)
-    toward = torch.where(each(operation == Operation.COLOR), gray(x), mean)
-    toward = torch.where(each(operation == Operation.SHARPNESS), _smooth(x), toward)
+    def only(which: Operation, value: Tensor, other: Tensor) -> Tensor:
+        return torch.where(each(operation == which), value, other)
+
     blends = (operation >= Operation.BRIGHTNESS) & (operation <= Operation.SHARPNESS)
     factor = torch.where(blends, 1.0 + _FACTOR * sign * strength, 1.0)
-    found = torch.where(each(blends), blended(x, toward, factor), moved)
-    for which, value in others.items():
-        found = torch.where(each(operation == which), value, found)
-    return found
+    darkest, brightest = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
+    stretch = MOST / (brightest - darkest).clamp_min(1.0)
+    step, limit = each(torch.exp2(torch.round(_BITS * strength))), each(MOST * (1.0 - strength))
+    # One after the other, so that few results of the batch's size are held at a time.
+    toward = only(Operation.CONTRAST, _mean(gray(x)), torch.zeros_like(darkest))
+    toward = only(Operation.COLOR, gray(x), toward)
+    toward = only(Operation.SHARPNESS, _smooth(x), toward)
+    found = torch.where(
+        each(blends), blended(x, toward, factor), _moved(x, operation, strength * sign)
+    )
+    found = only(Operation.POSTERIZE, torch.floor(x / step) * step, found)
+    found = only(Operation.SOLARIZE, torch.where(x >= limit, MOST - x, x), found)
+    return only(Operation.STRETCH, (x - darkest) * stretch, found)
 
 
 def _moved(x: Tensor, operation: Tensor, amount: Tensor) -> Tensor:

@@ -19,7 +19,10 @@ def needs_classes(facts: Facts) -> str | None:
 
 
 def classes_of(split: Split) -> tuple[Tensor, Tensor]:
-    """Returns each training row's class, `[R]`, from 0 on without gaps, and how many rows each has."""
-    targets = split.examples.known_targets[split.rows]
+    """Returns each training row's class, `[R]`, from 0 on without gaps, and how many rows each has.
+
+    On the CPU.
+    """
+    targets = split.examples.known_targets[split.rows].cpu()
     _, codes, counts = torch.unique(targets, return_inverse=True, return_counts=True)
     return codes, counts

@@ -43,7 +43,7 @@ def _places(order: Tensor, codes: Tensor) -> Tensor:
     counts = codes.bincount()
     starts = counts.cumsum(0) - counts
     place = torch.empty_like(codes)
-    place[by_class] = torch.arange(len(codes), device=codes.device) - starts[codes[by_class]]
+    place[by_class] = torch.arange(len(codes)) - starts[codes[by_class]]
     return place
 
 

@@ -20,8 +20,8 @@ def bootstrap(split: Split, settings: Settings) -> Split:
     a model. Rows of a class are drawn from each other, so that none is lost; those that come in groups
     are drawn one by one all the same.
     """
-    targets = split.examples.known_targets[split.rows]
-    codes = torch.zeros(len(targets), dtype=torch.int64, device=split.rows.device)
+    targets = split.examples.known_targets
+    codes = torch.zeros(len(split.rows), dtype=torch.int64)
     if targets.dim() == 1 and not targets.is_floating_point():
         codes, _ = classes_of(split)
     counts = codes.bincount()

@@ -29,8 +29,8 @@ def class_weights(split: Split, settings: Any) -> Split:
     balanced = (len(codes) / (len(counts) * counts.double())) ** settings.exponent
     weights = split.weights
     if weights is None:
-        weights = torch.ones(len(split.examples), device=split.rows.device)
-    weights = weights.clone()
+        weights = torch.ones(len(split.examples))
+    weights = weights.cpu().clone()
     weights[split.rows] *= balanced.float()[codes]
     return dataclasses.replace(split, weights=weights)
 

@@ -35,7 +35,7 @@ def power_transform(split: Split, settings: Settings) -> Split:
     first: list[dict[str, Tensor]] = [{}, {}]
     second: list[dict[str, Tensor]] = [{}, {}]
     powers: dict[str, Tensor] = {}
-    device = split.rows.device
+    device = split.device
     for name, values in found.items():
         x = torch.from_numpy(values)
         scaled = _standardized(x, first, name)

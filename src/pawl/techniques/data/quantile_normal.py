@@ -35,7 +35,7 @@ def quantile_normal(split: Split, settings: Any) -> Split:
     beyond the training rows is drawn to their ends.
     """
     layers = list(split.layers)
-    device = split.rows.device
+    device = split.device
     for name, values in columns(split).items():
         curves = [knots(column, settings.knots) for column in values.T]
         at, to = (torch.from_numpy(np.stack(each)).float() for each in zip(*curves, strict=True))
