@@ -149,7 +149,7 @@ class Targets:
         soft: Probabilities of the classes in place of the values, `[N, B, *S, O]`, or `None`.
         offset: What is added to the outputs before the loss sees them, `[N, B, O]`, or `None`.
         progress: Share of the training's steps that were taken before, from 0 to below 1, alike for the
-            rows of a batch, `[N, B]`; there in every step.
+            rows of a batch, `[N, B]`; there where a technique acts on batches or losses.
         partner: Targets that share the loss (mixup, CutMix), alike, or `None`.
         share: Of these targets in each row's loss, the rest being the partner's, `[N, B]`; there if
             `partner` is. A loss of the user's own that gives one number for a batch is mixed by the

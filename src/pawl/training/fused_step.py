@@ -41,6 +41,7 @@ def fused_step(population: Population) -> StepFunction:
     drawing = population.drawing
     gradients_of = _gradients(population)
     static = {name: _plain(settings) for name, settings in population.values.items()}
+    timed = bool(program.loss or program.batch)
 
     def take(fixed: Arguments, own: Arguments) -> None:
         a = {**fixed, **own}
@@ -53,7 +54,7 @@ def fused_step(population: Population) -> StepFunction:
             chosen.get("weights"),
             chosen.get("soft"),
             chosen.get("offset"),
-            progress(a["step"], a["total"], chosen["rows"]),
+            progress(a["step"], a["total"], chosen["rows"]) if timed else None,
         )
         batch = program.transform(Batch(inputs, targets), values, key, raw=True)
         inputs = vmap(lambda f, x: functional_call(front, f, (x,)))(a["front"], batch.inputs)

@@ -191,7 +191,9 @@ def _batches(
     size, one = rows.shape[1], slice(index, index + 1)
     assert examples.targets is not None
     per_step = size * sum(x[:1].numel() for x in examples.inputs.values())
-    behind = progress(context.step.flatten(), context.total, rows)
+    of_rows = {name: x for name, x in own.items() if name != "rows"}
+    if program.loss or program.batch:  # nobody else asks, and a slice is a part of a small step
+        of_rows["progress"] = progress(context.step.flatten(), context.total, rows)
     k = 0
     for chosen in torch.split(rows, max(1, _GATHERED_VALUES // per_step)):
         flat = chosen.flatten()
@@ -205,15 +207,8 @@ def _batches(
         mean, std = population.target_mean[one], population.target_std[one]
         scaled = torch.split(scaled_targets(targets_of, mean, std), size, dim=1)
         for i, targets in enumerate(scaled):
-            more = {n: x[k : k + 1] for n, x in own.items() if n != "rows"}
-            taught = Targets(
-                targets,
-                more.get("weights"),
-                more.get("soft"),
-                more.get("offset"),
-                behind[k : k + 1],
-            )
-            batch = Batch({name: piece[i] for name, piece in pieces.items()}, taught)
+            taught = {"values": targets, **{n: x[k : k + 1] for n, x in of_rows.items()}}
+            batch = Batch({n: piece[i] for n, piece in pieces.items()}, Targets.of(taught))
             if raw:
                 batch = program.transform(batch, values, keys[k][one], raw=True)
                 seen = population.front({name: x[0] for name, x in batch.inputs.items()})
