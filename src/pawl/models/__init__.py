@@ -1,6 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
-from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
+from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, concealed, revealed
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
@@ -65,6 +65,7 @@ __all__ = [
     "Trees",
     "assign",
     "base_layers",
+    "concealed",
     "dropouts",
     "flat",
     "freeze",

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
-from pawl.models.calls import Address, Call, Swapped, calls_of, listen
+from pawl.models.calls import Call, Swapped, calls_of
 from pawl.models.member_layers import freeze
 from pawl.models.nets import Net
+from pawl.models.operations import Address, forget_paths, listen
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
 _FEW_ROWS = 4
 Calls = Mapping[Address, Call]
-"""Activations that a module calls as functions."""
+"""Layers that a module calls as functions."""
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
 
@@ -43,7 +44,8 @@ class Adapter(nn.Module):
         super().__init__()
         self.module = module
         self.calls: nn.ModuleDict | None = None
-        self.in_place = frozenset[str]()
+        self.called: Calls = {}
+        self.moved = False
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -60,7 +62,7 @@ class Adapter(nn.Module):
             self.style = "single_tuple"
 
     def reveal(self, sample: Inputs, known: list[Calls]) -> None:
-        """Makes modules of the activations that the user's module calls as functions.
+        """Makes modules of the layers that the user's module calls as functions.
 
         They are its `calls`, by address, and what it predicts stays the same: where it would not,
         nothing is changed.
@@ -70,6 +72,8 @@ class Adapter(nn.Module):
             known: What was found of the task's model; looked for, and put there, if it is empty.
         """
         if self.calls is None:
+            if self.moved:
+                known = []
             if not known:
                 known.append(self._found(sample))
             if not known[0]:
@@ -77,10 +81,17 @@ class Adapter(nn.Module):
             self._take(known[0])
         listen(self)
 
+    def forget(self) -> None:
+        """Undoes `reveal`, where submodules have moved or there are more of them.
+
+        Their calls have other addresses then, and are looked for anew.
+        """
+        self.calls, self.called, self.moved = None, {}, True
+        forget_paths(self)
+
     def _take(self, calls: Calls) -> None:
         modules = {address: copy.deepcopy(call.module) for address, call in calls.items()}
-        self.calls = nn.ModuleDict(modules)
-        self.in_place = frozenset(address for address, call in calls.items() if call.in_place)
+        self.calls, self.called = nn.ModuleDict(modules).train(self.training), calls
 
     def _found(self, sample: Inputs) -> Calls:
         """Returns the calls with whose modules it predicts the same; none where it would not."""
@@ -99,7 +110,7 @@ class Adapter(nn.Module):
         """Calls the user's module with `Inputs`."""
         if self.calls is None:
             return self._called(inputs)
-        with Swapped(self.calls, self.in_place):
+        with Swapped(self.calls, self.called):
             return self._called(inputs)
 
     def _called(self, inputs: Inputs) -> Tensor:
@@ -154,6 +165,14 @@ def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module
     for each in module.modules():
         if isinstance(each, Adapter):
             each.reveal(sample, known)
+    return module
+
+
+def concealed(module: nn.Module) -> nn.Module:
+    """Undoes `revealed`, in place: the module calls its functions itself again."""
+    for each in module.modules():
+        if isinstance(each, Adapter):
+            each.forget()
     return module
 
 

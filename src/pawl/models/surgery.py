@@ -38,6 +38,7 @@ ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.SiLU,
     nn.Mish,
     nn.Hardswish,
+    nn.Hardtanh,
     nn.Sigmoid,
     nn.Tanh,
     nn.Softplus,

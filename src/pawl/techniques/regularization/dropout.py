@@ -36,7 +36,7 @@ def dropout(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
 def _fits(facts: Facts) -> str | None:
     if dropouts(facts.module) or activations(facts.module):
         return None
-    return "the model has neither dropout nor activation modules"
+    return "the model has neither dropout nor activations that are known"
 
 
 TECHNIQUE = ModelTechnique(
