@@ -1,6 +1,14 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
-from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, concealed, revealed
+from pawl.models.build import (
+    Adapter,
+    Builder,
+    Calls,
+    ModelBuilder,
+    concealed,
+    is_pretrained,
+    revealed,
+)
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
@@ -70,6 +78,7 @@ __all__ = [
     "flat",
     "freeze",
     "frozen",
+    "is_pretrained",
     "member_layers",
     "outputs",
     "predicting",

@@ -38,6 +38,9 @@ class Adapter(nn.Module):
         schema: The data's.
         one_vector: Whether all inputs reach it as one float tensor `[B, F]` (numbers, missing
             indicators, one-hot categories); else they reach it as the data gave them.
+
+    Attributes:
+        pretrained: Whether its weights are the same for every seed; who builds it says so.
     """
 
     def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
@@ -46,6 +49,7 @@ class Adapter(nn.Module):
         self.calls: nn.ModuleDict | None = None
         self.called: Calls = {}
         self.moved = False
+        self.pretrained = False
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -166,6 +170,11 @@ def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module
         if isinstance(each, Adapter):
             each.reveal(sample, known)
     return module
+
+
+def is_pretrained(module: nn.Module) -> bool:
+    """Tells whether a built module came with weights that are the same for every seed."""
+    return any(isinstance(each, Adapter) and each.pretrained for each in module.modules())
 
 
 def concealed(module: nn.Module) -> nn.Module:
