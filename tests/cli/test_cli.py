@@ -333,7 +333,7 @@ task = Task(data="breast-cancer", model=Net)
     assert found["operations"][0]["gives"] == ["[B, 8]"]
     reasons = {each["name"]: each["reason"] for each in found["techniques"]}
     assert reasons["activation"] is None
-    assert reasons["width"]
+    assert reasons["depth"]
     shown = in_process(capfd, "doctor", "--model", task).stdout
     assert "as a function" in shown
     assert "no: " in shown

@@ -65,7 +65,7 @@ ROWS = {
         Row("residual", _NONE, rejects="own_model"),
         Row("squeeze_excite", _same(reduction=8), accepts="images", rejects="table"),
         Row("tabm", _same(members=8), rejects="own_model"),
-        Row("width", _same(factor=0.5), rejects="own_model"),
+        Row("width", _same(factor=0.5), rejects="bare"),
         # batch
         Row("flip", _each(probability=(0.1, 0.3, 0.5)), accepts="images", rejects="table"),
         Row("mixup", _each(alpha=(0.1, 0.5, 1.5))),

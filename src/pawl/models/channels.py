@@ -82,6 +82,7 @@ class Channels:
         self._sizes: list[int] = []
         self._fixed: dict[int, str] = {}
         self._multiples: dict[int, int] = {}
+        self._compared: list[int] = []
         self._layouts: dict[int, Layout] = {}
         self._owners = _owners(module)
         self._ids = {id(tensor): number for number, tensor in enumerate(trace.tensors)}
@@ -105,6 +106,10 @@ class Channels:
     def multiple(self, group: int) -> int:
         """Returns what its channels must be a multiple of."""
         return self._multiples.get(self.group(group), 1)
+
+    def compared(self, group: int) -> bool:
+        """Tells whether a normalization compares its channels: each must be there as often as others."""
+        return self.group(group) in {self.group(each) for each in self._compared}
 
     def groups(self) -> dict[int, list[str]]:
         """Returns the groups that may have other sizes, each with the layers that make it."""
@@ -245,6 +250,8 @@ class Channels:
                 self._fix(segments, f"{where} normalizes groups of several layers' channels")
             root = self.group(segments[0][0])
             self._multiples[root] = math.lcm(self.multiple(root), over)
+        if over is not None or isinstance(op.layer, _OVER_LAST):
+            self._compared += [group for group, _ in segments or ()]
         self.layers.setdefault(name, Weighted(segments, segments, same=True))
         return own
 

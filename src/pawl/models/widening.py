@@ -83,8 +83,10 @@ def resize(
     channels = found.channels
     sizes = {}
     for group, size in found.sizes.items():
-        multiple = channels.multiple(group)
-        sizes[group] = max(multiple, multiple * round(new_size(size) / multiple))
+        multiple, wanted = channels.multiple(group), new_size(size)
+        if preserve and wanted > size and channels.compared(group):
+            multiple = size
+        sizes[group] = max(multiple, multiple * round(wanted / multiple))
     _resize(module, channels, sizes, preserve=preserve)
 
 
