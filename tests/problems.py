@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from user_nets import VGG
 
 from pawl.data import ModelSpec, load
 from pawl.recipe import Recipe
@@ -96,6 +97,14 @@ def modular(spec: ModelSpec) -> nn.Module:
     )
 
 
+def stack(spec: ModelSpec) -> nn.Module:
+    """A user's model with layers that keep the width."""
+    layers: list[nn.Module] = [nn.Linear(spec.num_features, 16), nn.ReLU()]
+    for _ in range(2):
+        layers += [nn.Linear(16, 16), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(16, spec.num_outputs))
+
+
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """A user's loss."""
     return F.cross_entropy(outputs, targets)
@@ -110,6 +119,8 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "images": lambda: Task(data=images()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),
+        "stack": lambda: Task(data=frame(), model=stack),
+        "own_images": lambda: Task(data=images(), model=VGG),
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),
         "own_loss": lambda: Task(data=frame(), loss=cross_entropy),

@@ -52,6 +52,7 @@ ROWS = {
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
         Row("batch_norm", _NONE, rejects="bare"),
+        Row("blocks", _same(change=2), accepts="stack", rejects="table"),
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
@@ -64,6 +65,7 @@ ROWS = {
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),
         Row("residual", _NONE, rejects="own_model"),
         Row("squeeze_excite", _same(reduction=8), accepts="images", rejects="table"),
+        Row("stochastic_depth", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
         Row("tabm", _same(members=8), rejects="own_model"),
         Row("width", _same(factor=0.5), rejects="bare"),
         # batch

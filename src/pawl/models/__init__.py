@@ -17,6 +17,7 @@ from pawl.models.layers import (
     Parametric,
     Periodic,
     PiecewiseLinear,
+    Skip,
     SqueezeExcite,
     flat,
 )
@@ -25,6 +26,7 @@ from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.member_layers import (
     KeyedDropout,
     MemberLayer,
+    StochasticDepth,
     dropouts,
     freeze,
     frozen,
@@ -65,9 +67,11 @@ __all__ = [
     "PiecewiseLinear",
     "Pipeline",
     "Shape",
+    "Skip",
     "SmoothClip",
     "Spread",
     "SqueezeExcite",
+    "StochasticDepth",
     "TabularNet",
     "Tree",
     "Trees",

@@ -44,11 +44,14 @@ _running = _Running()
 
 def is_layer(module: nn.Module) -> bool:
     """Tells whether a module is one operation: a layer of PyTorch's, or one that pawl puts in."""
-    if isinstance(module, MemberLayer | Parametric | nn.MultiheadAttention):
+    alone = next(module.children(), None) is None
+    if isinstance(module, Parametric | nn.MultiheadAttention):
         return True
+    if isinstance(module, MemberLayer):
+        return alone
     home: str = type(module).forward.__module__  # so also a class of the user's that keeps it
     stock = home.startswith("torch.nn.modules.") and not home.endswith((".container", ".module"))
-    return stock and next(module.children(), None) is None
+    return stock and alone
 
 
 class Frames(TorchFunctionMode, ABC):
