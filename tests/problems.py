@@ -105,6 +105,27 @@ def stack(spec: ModelSpec) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(16, spec.num_outputs))
 
 
+class Words(nn.Module):
+    """A user's model that says which of seven words comes next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 16)
+        self.hidden = nn.Linear(16, 16)
+        self.last = nn.Linear(16, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.gelu(self.hidden(self.table(x).mean(1))))
+
+
+def words(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences of five of seven words, and the next: mostly the one behind the last."""
+    generator = np.random.default_rng(5)
+    codes = generator.integers(0, 7, (rows, 5))
+    following = np.where(generator.random(rows) < 0.8, (codes[:, -1] + 1) % 7, codes[:, 0])
+    return codes, following
+
+
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """A user's loss."""
     return F.cross_entropy(outputs, targets)
@@ -121,6 +142,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "own_model": lambda: Task(data=frame(), model=modular),
         "stack": lambda: Task(data=frame(), model=stack),
         "own_images": lambda: Task(data=images(), model=VGG),
+        "words": lambda: Task(data=words(), model=Words),
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),
         "own_loss": lambda: Task(data=frame(), loss=cross_entropy),

@@ -10,6 +10,13 @@ from pawl.models.build import (
     revealed,
 )
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
+from pawl.models.exchanged import (
+    BlurPool2d,
+    ChannelRMSNorm,
+    MapAttention,
+    PooledLinear,
+    separable,
+)
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.layers import (
@@ -45,8 +52,10 @@ __all__ = [
     "Affine",
     "Affinity",
     "Averaged",
+    "BlurPool2d",
     "Builder",
     "Calls",
+    "ChannelRMSNorm",
     "Deployed",
     "Encoder",
     "Front",
@@ -56,6 +65,7 @@ __all__ = [
     "Layout",
     "Learned",
     "Link",
+    "MapAttention",
     "MemberHeads",
     "MemberLayer",
     "MixedPrecision",
@@ -66,6 +76,7 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "PooledLinear",
     "Shape",
     "Skip",
     "SmoothClip",
@@ -88,6 +99,7 @@ __all__ = [
     "predicting",
     "predicts_several_times",
     "revealed",
+    "separable",
     "tempered",
     "threshold_of",
     "to_onnx",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
+from pawl.models.exchanged import ChannelRMSNorm
 from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
 
@@ -54,6 +55,7 @@ _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     nn.InstanceNorm1d,
     nn.InstanceNorm2d,
     nn.InstanceNorm3d,
+    ChannelRMSNorm,
 )
 NO_ACTIVATION = (
     "the model has no activation that is known (sigmoid and tanh as functions count as gates)"
@@ -61,6 +63,8 @@ NO_ACTIVATION = (
 _OVER_LAST_AXES = (nn.LayerNorm, nn.RMSNorm)
 Make = Callable[[tuple[int, ...]], nn.Module]
 """Returns a layer for inputs of such a shape, without the batch axis."""
+OverLast = Callable[[int], nn.Module]
+"""Returns a layer for inputs of such a length along the last axis."""
 
 
 def activations(module: nn.Module) -> list[str]:
@@ -121,10 +125,12 @@ def observe(
     return seen
 
 
-def reject_normalization(module: nn.Module, sample: Inputs, make: Make) -> str | None:
+def reject_normalization(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> str | None:
     """Says why `normalize` cannot do this; `None` if it can."""
     if present := normalizations(module):
-        return _reject_exchange(module, observe(module, present, sample), make)
+        return _reject_exchange(module, observe(module, present, sample), make, over_last)
     seen = observe(module, activations(module), sample)
     if not seen:
         return NO_ACTIVATION
@@ -137,11 +143,17 @@ def reject_normalization(module: nn.Module, sample: Inputs, make: Make) -> str |
 
 
 def _reject_exchange(
-    module: nn.Module, seen: Mapping[str, list[tuple[int, ...]]], make: Make
+    module: nn.Module,
+    seen: Mapping[str, list[tuple[int, ...]]],
+    make: Make,
+    over_last: OverLast | None,
 ) -> str | None:
     unlike = 0
     for name, shapes in seen.items():
         present = module.get_submodule(name)
+        if shapes and over_last is not None and _is_over_last(present, shapes[0]):
+            unlike += not _alike(over_last(shapes[0][-1]), present)
+            continue
         if any(len(shape) < 2 or len({s[1] for s in shapes}) > 1 for shape in shapes):
             return f"{name!r} normalizes inputs of unlike shapes"
         if any(len(shape) > 2 for shape in shapes) and isinstance(present, _OVER_LAST_AXES):
@@ -157,10 +169,27 @@ def _alike(one: nn.Module, other: nn.Module) -> bool:
     return type(one) is type(other) and groups[0] == groups[1]
 
 
-def normalize(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
+def _is_over_last(present: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Tells whether a layer normalizes the last axis of inputs `[B, ..., C]`, and that alone."""
+    return (
+        isinstance(present, nn.LayerNorm | nn.RMSNorm)
+        and len(shape) > 2
+        and tuple(present.normalized_shape) == shape[-1:]
+    )
+
+
+def normalize(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> nn.Module:
     """Puts `make(shape)` in the place of each normalization; if there is none, before each activation.
 
     What takes a place keeps the scale and the shift of what was there.
+
+    Args:
+        module: Changed in place.
+        sample: A few rows of what it takes.
+        make: Makes what normalizes channels.
+        over_last: Makes what normalizes the last axis of inputs `[B, ..., C]`, of `C` numbers.
     """
     present = normalizations(module)
     if not present:
@@ -170,7 +199,11 @@ def normalize(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
     def exchanged(name: str, old: nn.Module) -> nn.Module | None:
         if not seen.get(name):
             return None
-        new = make(seen[name][0][1:])
+        shape = seen[name][0]
+        if over_last is not None and _is_over_last(old, shape):
+            new = over_last(shape[-1])
+        else:
+            new = make(shape[1:])
         for own in ("weight", "bias"):
             mine, theirs = getattr(new, own, None), getattr(old, own, None)
             if mine is not None and theirs is not None and mine.shape == theirs.shape:
