@@ -4,9 +4,11 @@ from pawl.models.build import (
     Adapter,
     Builder,
     Calls,
+    Memory,
     ModelBuilder,
     concealed,
     is_pretrained,
+    remembered,
     revealed,
 )
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
@@ -70,6 +72,7 @@ __all__ = [
     "MemberLayer",
     "MixedPrecision",
     "ModelBuilder",
+    "Memory",
     "Neighbors",
     "Net",
     "Parametric",
@@ -98,6 +101,7 @@ __all__ = [
     "outputs",
     "predicting",
     "predicts_several_times",
+    "remembered",
     "revealed",
     "separable",
     "tempered",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pawl.data.types import Inputs
+from pawl.models.build import remembered
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
 from pawl.models.surgery import ACTIVATION_TYPES
 
@@ -23,7 +24,9 @@ _ROWS = 3
 _LEADING = (nn.Linear, _ConvNd)
 _ADDING = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 _WEIGHTED = (nn.Linear, _ConvNd, nn.MultiheadAttention, nn.modules.batchnorm._BatchNorm, nn.LayerNorm,
-             nn.RMSNorm, nn.GroupNorm)  # fmt: skip
+             nn.RMSNorm, nn.GroupNorm)  # fmt: skipArguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a module is called with: in order, and by name."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -54,7 +57,8 @@ def rows_of(sample: Inputs) -> Inputs:
 
 def parts(module: nn.Module, sample: Inputs) -> list[Part]:
     """Returns the parts of a module that keep shapes, in order."""
-    return _outermost(module, [each for each in _examined(module, sample) if isinstance(each, Part)])
+    found = remembered(module, "parts", lambda: list(_examined(module, sample)))
+    return _outermost(module, [each for each in found if isinstance(each, Part)])
 
 
 def no_parts(module: nn.Module, sample: Inputs) -> str:
@@ -209,7 +213,9 @@ def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
     return groups
 
 
-def copied(module: nn.Module, part: Part, sample: Inputs, *, learned: bool) -> nn.Module | None:
+def copied(
+    module: nn.Module, part: Part, given: Arguments, *, learned: bool
+) -> nn.Module | None:
     """Returns a copy of a part whose weights are drawn anew, and that returns its input if it can.
 
     Where something is added to the input, the last layer on the way to what is added gets weights
@@ -218,7 +224,7 @@ def copied(module: nn.Module, part: Part, sample: Inputs, *, learned: bool) -> n
     Args:
         module: The whole.
         part: What is to be copied.
-        sample: A few rows of what the module takes.
+        given: What it is called with.
         learned: Whether to copy weights.
 
     Returns:
@@ -235,7 +241,7 @@ def copied(module: nn.Module, part: Part, sample: Inputs, *, learned: bool) -> n
                 )
     if not part.residual:
         return None if learned else whole
-    args, kwargs = _arguments(module, f"{part.home}.{part.children[0]}".removeprefix("."), sample)
+    args, kwargs = copy.deepcopy(given)
     quiet = copy.deepcopy(whole)
     for layer in _ends(quiet, args, kwargs):
         for name, weight in layer.named_parameters():
@@ -249,17 +255,20 @@ def copied(module: nn.Module, part: Part, sample: Inputs, *, learned: bool) -> n
     return None if learned else whole
 
 
-def _arguments(module: nn.Module, name: str, sample: Inputs) -> tuple[tuple[Any, ...], Any]:
-    """Returns what a submodule is called with."""
-    kept: list[Any] = []
+def arguments(module: nn.Module, found: Sequence[Part], sample: Inputs) -> list[Arguments]:
+    """Returns what each part is called with on a few rows."""
+    kept: dict[str, Arguments] = {}
     probe = copy.deepcopy(module).eval()
-    probe.get_submodule(name).register_forward_pre_hook(
-        lambda _, args, kwargs: kept.append(copy.deepcopy((args, kwargs))), with_kwargs=True
-    )
+    for part in found:
+        probe.get_submodule(part.name).register_forward_pre_hook(
+            lambda _, args, kwargs, name=part.name: kept.update(
+                {name: copy.deepcopy((args, kwargs))}
+            ),
+            with_kwargs=True,
+        )
     with torch.no_grad():
         probe(rows_of(sample))
-    args, kwargs = kept[0]
-    return args, kwargs
+    return [kept[part.name] for part in found]
 
 
 def _ends(part: nn.Module, args: tuple[Any, ...], kwargs: Any) -> list[nn.Module]:
@@ -292,20 +301,43 @@ def _end(number: int, makers: dict[int, Operation]) -> nn.Module | None:
 
 
 def edited(
-    module: nn.Module, sample: Inputs, edits: Sequence[Callable[[nn.Module], None]], *, same: bool
+    module: nn.Module,
+    sample: Inputs,
+    edits: Sequence[Callable[[nn.Module], None]],
+    what: object,
+    *,
+    same: bool,
 ) -> nn.Module:
-    """Returns a copy of a module with the edits that leave it whole; see `runs_whole`."""
+    """Makes the edits that leave a module whole (see `runs_whole`), in place.
+
+    Args:
+        module: Changed.
+        sample: A few rows of what it takes.
+        edits: One part each; from the back, so that what is in front keeps its name.
+        what: Stands for what the edits do; which of them can be made is found out once.
+        same: Whether the module must predict the same.
+    """
+    for number in remembered(module, (what, same), lambda: _possible(module, sample, edits, same)):
+        edits[number](module)
+    return module
+
+
+def _possible(
+    module: nn.Module, sample: Inputs, edits: Sequence[Callable[[nn.Module], None]], same: bool
+) -> list[int]:
     everything = copy.deepcopy(module)
     for edit in edits:
         edit(everything)
     if runs_whole(module, everything, sample, same=same):
-        return everything
-    for edit in edits:
-        one = copy.deepcopy(module)
+        return list(range(len(edits)))
+    possible, present = [], module
+    for number, edit in enumerate(edits):
+        one = copy.deepcopy(present)
         edit(one)
-        if runs_whole(module, one, sample, same=same):
-            module = one
-    return module
+        if runs_whole(present, one, sample, same=same):
+            possible.append(number)
+            present = one
+    return possible
 
 
 def effect(module: nn.Module, part: Part, sample: Inputs) -> float:

@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from pawl.models.operations import Address, forget_paths, listen
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
+T = TypeVar("T")
 _FEW_ROWS = 4
 Calls = Mapping[Address, Call]
 """Layers that a module calls as functions."""
@@ -28,6 +29,19 @@ Builder = Callable[[int], nn.Module]
 
 NetFactory = Callable[[ModelSpec], nn.Module]
 """Returns a fresh network for inputs and outputs of such sizes."""
+
+
+class Memory:
+    """What was found out about a task's model, for all that are built like it; it does not travel."""
+
+    def __init__(self) -> None:
+        self.found: dict[Any, Any] = {}
+
+    def __deepcopy__(self, _: Any) -> Memory:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, ()
 
 
 class Adapter(nn.Module):
@@ -41,6 +55,7 @@ class Adapter(nn.Module):
 
     Attributes:
         pretrained: Whether its weights are the same for every seed; who builds it says so.
+        memory: See `remembered`; who builds it gives the same to all.
     """
 
     def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
@@ -50,6 +65,7 @@ class Adapter(nn.Module):
         self.called: Calls = {}
         self.moved = False
         self.pretrained = False
+        self.memory = Memory()
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -170,6 +186,21 @@ def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module
         if isinstance(each, Adapter):
             each.reveal(sample, known)
     return module
+
+
+def remembered(module: nn.Module, what: Any, find: Callable[[], T]) -> T:
+    """Returns what was found out about modules that look like this one, or finds it out.
+
+    What is found must not depend on weights: modules of other seeds look alike.
+    """
+    for each in module.modules():
+        if isinstance(each, Adapter):
+            key = what, str(module), tuple(tuple(x.shape) for x in module.parameters())
+            if key not in each.memory.found:
+                each.memory.found[key] = find()
+            found: T = each.memory.found[key]
+            return found
+    return find()
 
 
 def is_pretrained(module: nn.Module) -> bool:

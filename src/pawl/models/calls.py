@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.operations import NAMES, Address, Frames, Operation, Trace, traced
@@ -50,15 +52,21 @@ _KNOWN: Mapping[Any, tuple[str, Made]] = {
 }
 """Functions that are layers wherever they are called, and the module of a call's arguments.
 
-Sigmoid and hyperbolic tangent are none of them: called as functions they are mostly gates.
+Sigmoid and hyperbolic tangent are none of them: called as functions they are mostly gates, unless a
+layer takes what they return.
 """
 _DROPOUT = {F.dropout: ("dropout", False), F.dropout2d: ("dropout2d", True)}
 _PRODUCTS = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
 _SIGMOIDS = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
+_TANHS = (F.tanh, torch.tanh, torch.Tensor.tanh)
+_PASSED_ON = (KeyedDropout, nn.Dropout, nn.Flatten)
+_TAKING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
 NAMES.update({function: name for function, (name, _) in _KNOWN.items()})
 NAMES.update({function: name for function, (name, _) in _DROPOUT.items()})
 NAMES.update(dict.fromkeys(_PRODUCTS, "mul"))
-_EXCHANGED = frozenset([*_KNOWN, *_DROPOUT, *_PRODUCTS])
+NAMES.update(dict.fromkeys(_SIGMOIDS, "sigmoid"))
+NAMES.update(dict.fromkeys(_TANHS, "tanh"))
+_EXCHANGED = frozenset([*_KNOWN, *_DROPOUT, *_PRODUCTS, *_SIGMOIDS, *_TANHS])
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +153,23 @@ def _seen(trace: Trace) -> dict[Address, Call]:
             found[op.address] = Call(module, in_place)
         elif op.function in _PRODUCTS and (gated := _gated(op, makers)) is not None:
             found[op.address] = Call(nn.SiLU(), argument=gated)
+        elif op.function in (*_SIGMOIDS, *_TANHS) and _reaches_layers(op, trace):
+            found[op.address] = Call(nn.Sigmoid() if op.function in _SIGMOIDS else nn.Tanh())
     return found
+
+
+def _reaches_layers(op: Operation, trace: Trace) -> bool:
+    """Tells whether layers with weights, and nothing else, take what a call returns."""
+    (number,) = op.outputs
+    takers = [each for each in trace.operations if number in each.inputs]
+    if number in trace.results or not takers:
+        return False
+    return all(
+        isinstance(each.layer, _TAKING)
+        or ((isinstance(each.layer, _PASSED_ON) or each.name in ("dropout", "flatten"))
+            and _reaches_layers(each, trace))
+        for each in takers
+    )  # fmt: skip
 
 
 def _gated(op: Operation, makers: Mapping[int, Operation]) -> int | None:

@@ -92,6 +92,7 @@ class Channels:
                 self._layouts[number] = layouts if len(op.outputs) == 1 else {}
         for number in trace.results:
             self._fix(self._layout(number), "it is what the model returns")
+        self._trace = Trace()  # which has tensors, and the copy
 
     def group(self, number: int) -> int:
         """Returns the number under which a group goes with all that it was joined with."""

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -195,6 +197,26 @@ class Trace:
     def calls_of(self, name: str) -> list[Span]:
         """Returns the calls of a submodule."""
         return [span for span in self.spans if span.name == name]
+
+
+def channel_axis(trace: Trace, number: int) -> int | None:
+    """Returns along which axis a tensor's channels lie, from the layer that it comes from.
+
+    `1` behind convolutions and normalizations of channels, `-1` behind linear layers and those of the last
+    axis; `None` if no such layer is found behind operations that keep the shape.
+    """
+    makers = {out: op for op in trace.operations for out in op.outputs}
+    while number in makers:
+        op = makers[number]
+        if isinstance(op.layer, _ConvNd | _NormBase | nn.GroupNorm):
+            return 1
+        if isinstance(op.layer, nn.Linear | nn.LayerNorm | nn.RMSNorm | nn.MultiheadAttention):
+            return -1
+        alike = [each for each in op.inputs if trace.shapes[each] == trace.shapes[number]]
+        if not alike or op.name in ("permute", "transpose"):
+            return None
+        number = alike[0]
+    return None
 
 
 class _Recorder(Frames):

@@ -7,6 +7,7 @@ it. What a user's network calls as a function is made a module first (`pawl.mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from pawl.data.types import Inputs
 from pawl.models.exchanged import ChannelRMSNorm
 from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
+from pawl.models.operations import channel_axis, traced
 
 _FEW_ROWS = 4  # that shapes are observed on
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -58,7 +60,8 @@ _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     ChannelRMSNorm,
 )
 NO_ACTIVATION = (
-    "the model has no activation that is known (sigmoid and tanh as functions count as gates)"
+    "the model has no activation that is known (sigmoid and tanh as functions count as gates, if no "
+    "layer takes what they return)"
 )
 _OVER_LAST_AXES = (nn.LayerNorm, nn.RMSNorm)
 Make = Callable[[tuple[int, ...]], nn.Module]
@@ -134,11 +137,36 @@ def reject_normalization(
     seen = observe(module, activations(module), sample)
     if not seen:
         return NO_ACTIVATION
+    axes = channel_axes(module, sample)
     for name, shapes in seen.items():
         if len({shape[1:] for shape in shapes}) > 1:
             return f"activation {name!r} is shared by layers of different shapes"
-        if any(len(shape) not in (2, 4) for shape in shapes):
-            return f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, H, W]"
+        if any(_place(shape, axes.get(name), over_last) is None for shape in shapes):
+            return (
+                f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, ...] behind a "
+                "convolution"
+            )
+    return None
+
+
+def channel_axes(module: nn.Module, sample: Inputs) -> dict[str, int | None]:
+    """Returns along which axis the channels lie that each activation sees."""
+    trace, _ = traced(module, lambda m: m({name: x[:_FEW_ROWS] for name, x in sample.items()}))
+    return {
+        op.address.partition("#")[0]: channel_axis(trace, op.inputs[0])
+        for op in trace.operations
+        if isinstance(op.layer, ACTIVATION_TYPES)
+    }
+
+
+def _place(
+    shape: tuple[int, ...], axis: int | None, over_last: OverLast | None
+) -> Literal["channels", "last"] | None:
+    """Says which axis to normalize in front of an activation; `None` if that is not known."""
+    if len(shape) > 2 and axis == -1:
+        return None if over_last is None else "last"
+    if axis == 1 or len(shape) in (2, 4):
+        return "channels" if 2 <= len(shape) <= 5 else None
     return None
 
 
@@ -193,7 +221,7 @@ def normalize(
     """
     present = normalizations(module)
     if not present:
-        return insert_before_activations(module, sample, make)
+        return insert_before_activations(module, sample, make, over_last)
     seen = observe(module, present, sample)
 
     def exchanged(name: str, old: nn.Module) -> nn.Module | None:
@@ -214,20 +242,28 @@ def normalize(
     return module
 
 
-def insert_before_activations(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
+def insert_before_activations(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> nn.Module:
     """Puts `make(shape)` in front of each activation; `shape` is its input's without batch axis."""
-    seen = observe(module, activations(module), sample)
-    replace(
-        module,
-        lambda name, m: nn.Sequential(make(seen[name][0][1:]), m) if seen.get(name) else None,
-    )
+    seen, axes = observe(module, activations(module), sample), channel_axes(module, sample)
+
+    def normalized(name: str, old: nn.Module) -> nn.Module | None:
+        if not seen.get(name):
+            return None
+        shape = seen[name][0]
+        if over_last is not None and _place(shape, axes.get(name), over_last) == "last":
+            return nn.Sequential(over_last(shape[-1]), old)
+        return nn.Sequential(make(shape[1:]), old)
+
+    replace(module, normalized)
     return module
 
 
-def insert_after_activations(module: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
-    """Puts `make()` behind each activation."""
+def insert_after_activations(module: nn.Module, make: Callable[[str], nn.Module]) -> nn.Module:
+    """Puts `make(name)` behind each activation."""
     names = set(activations(module))
-    replace(module, lambda name, m: nn.Sequential(m, make()) if name in names else None)
+    replace(module, lambda name, m: nn.Sequential(m, make(name)) if name in names else None)
     return module
 
 

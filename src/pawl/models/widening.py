@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pawl.data.types import Inputs
+from pawl.models.build import remembered
 from pawl.models.channels import Channels, Segments, Weighted
 from pawl.models.operations import traced
 
@@ -47,6 +48,10 @@ def widths(module: nn.Module, sample: Inputs) -> Widths:
         module: Left as it is.
         sample: A few rows of what it takes.
     """
+    return remembered(module, "widths", lambda: _widths(module, sample))
+
+
+def _widths(module: nn.Module, sample: Inputs) -> Widths:
     rows = {name: x[:_FEW_ROWS] for name, x in sample.items()}
     trace, copied = traced(module, lambda m: m(rows))
     channels = Channels(trace, copied)

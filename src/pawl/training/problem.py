@@ -16,7 +16,17 @@ from pawl.data import Blocks
 from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
-from pawl.models import Adapter, Builder, Calls, Front, ModelBuilder, Net, frozen, revealed
+from pawl.models import (
+    Adapter,
+    Builder,
+    Calls,
+    Front,
+    Memory,
+    ModelBuilder,
+    Net,
+    frozen,
+    revealed,
+)
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -54,6 +64,7 @@ class Problem:
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _calls: list[Calls] = field(default_factory=list, repr=False)
     _pretrained: list[bool] = field(default_factory=list, repr=False)
+    _memory: Memory = field(default_factory=Memory, repr=False)
 
     @classmethod
     def of(cls, task: Task, data: LoadedData, device: torch.device | str = "cpu") -> Problem:
@@ -172,7 +183,7 @@ class Problem:
         """Lets a module of the user's know whether it came with weights."""
         for each in body.modules():
             if isinstance(each, Adapter):
-                each.pretrained = self.pretrained
+                each.pretrained, each.memory = self.pretrained, self._memory
         return body
 
     def shared_weights(

@@ -14,6 +14,7 @@ from pawl.data.types import Inputs
 from pawl.models import Net, concealed, is_pretrained
 from pawl.models.blocks import (
     Part,
+    arguments,
     copied,
     edited,
     effect,
@@ -44,18 +45,22 @@ def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     learned = is_pretrained(module)
     edits: list[Callable[[nn.Module], None]] = []
     # From the back: what is in front keeps its name.
-    for run in reversed(runs(parts(module, sample), module)):
-        if settings.change > 0:
-            copies = [copied(module, run[-1], sample, learned=learned) for _ in range(settings.change)]
+    groups = runs(parts(module, sample), module)[::-1]
+    if settings.change > 0:
+        ends = [run[-1] for run in groups]
+        for part, given in zip(ends, arguments(module, ends, sample), strict=True):
+            copies = [copied(module, part, given, learned=learned) for _ in range(settings.change)]
             more = [each for each in copies if each is not None]
             if more:
-                edits.append(partial(_grow, part=run[-1], copies=more))
-        elif len(run) > 1:
+                edits.append(partial(_grow, part=part, copies=more))
+    for run in groups if settings.change < 0 else ():
+        if len(run) > 1:
             last = run[-1]
             if learned:
                 last = min(run, key=lambda part: effect(module, part, sample))
             edits.append(partial(shrunk, part=last))
-    return concealed(edited(module, sample, edits, same=learned and settings.change > 0))
+    what = ("blocks", settings.change)
+    return concealed(edited(module, sample, edits, what, same=learned and settings.change > 0))
 
 
 def _grow(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:

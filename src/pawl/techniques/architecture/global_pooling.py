@@ -85,8 +85,8 @@ def _flattened(
     op = makers.get(number)
     while op is not None and (isinstance(op.layer, _THROUGH) or op.name in ("KeyedDropout", "dropout")):
         op = makers.get(op.inputs[0])
-    if op is None or op.name not in _FLATTENING or not op.inputs:
-        return None
+    if op is None or op.name not in _FLATTENING or op.inputs[0] not in makers:
+        return None  # also what is flattened as it comes
     shape = trace.shapes[op.inputs[0]]
     vector = trace.shapes[op.outputs[0]] == (shape[0], math.prod(shape[1:]))
     return shape if len(shape) == _MAPS and vector else None

@@ -26,7 +26,7 @@ def residual(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module
     edits: list[Callable[[nn.Module], None]] = [
         partial(place, part=part, make=make) for part in parts(module, sample) if not part.residual
     ]
-    return edited(module, sample, edits, same=learned)
+    return edited(module, sample, edits, "residual", same=learned)
 
 
 def _fits(facts: Facts) -> str | None:

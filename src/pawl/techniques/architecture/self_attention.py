@@ -9,7 +9,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import MapAttention
-from pawl.models.operations import traced
+from pawl.models.operations import channel_axis, traced
 from pawl.models.surgery import ACTIVATION_TYPES, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -44,6 +44,8 @@ def _place(module: nn.Module, sample: Inputs) -> tuple[str, int]:
         if not isinstance(op.layer, ACTIVATION_TYPES) or addresses.count(op.address) != 1:
             continue
         shape = trace.shapes[op.outputs[0]]
+        if channel_axis(trace, op.inputs[0]) == -1:
+            continue
         if len(shape) == _MAPS and _FEWEST <= shape[2] * shape[3] <= _MOST:
             return op.address, shape[1]
     return "", 0

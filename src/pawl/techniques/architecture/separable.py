@@ -23,7 +23,7 @@ def separable(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Modul
     `k k C C'` weights become `k k C + C C'`, drawn anew. Convolutions of fewer than four channels stay.
     """
     edits = [partial(_exchange, names={name}) for name in _standard(module)]
-    return edited(module, sample, edits, same=False)
+    return edited(module, sample, edits, "separable", same=False)
 
 
 def _exchange(module: nn.Module, names: set[str]) -> None:

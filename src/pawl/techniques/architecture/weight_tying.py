@@ -55,5 +55,6 @@ TECHNIQUE = ModelTechnique(
     reference="Press and Wolf, Using the Output Embedding to Improve Language Models, EACL 2017",
     apply=weight_tying,
     phase=Phase.COPIES,
+    conflicts=frozenset({"width"}),  # which gives the last layer other inputs
     fits=_fits,
 )

@@ -33,7 +33,7 @@ def stochastic_depth(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     for position, part in enumerate(found, 1):
         share = position / len(found)
         edits.append(partial(place, part=part, make=partial(_wrapped, share=share, scaled=scaled)))
-    module = edited(module, sample, edits, same=scaled)
+    module = edited(module, sample, edits, "stochastic_depth", same=scaled)
     for each in module.modules():
         if isinstance(each, StochasticDepth):
             each.rate.fill_(each.share * settings.rate)
