@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from pawl.models.operations import forget_paths, listen, traced
 
-
 X = torch.ones(3, 4)
 SEQUENCE = torch.ones(2, 3, 4)
 

@@ -1,4 +1,4 @@
-"""Channels of a user's module: which can have other numbers, and that the function stays where it should."""
+"""Channels of a user's module: which can have other numbers, and that the function stays."""
 
 from __future__ import annotations
 
@@ -59,9 +59,11 @@ def test_wider_networks_keep_their_function(name: str, factor: float) -> None:
 
 
 def test_sizes_and_what_belongs_together() -> None:
-    net = Called(nn.Sequential(nn.Conv2d(3, 8, 3), BasicBlock(8, 8), nn.Flatten(), nn.Linear(288, 2)))
+    net = Called(
+        nn.Sequential(nn.Conv2d(3, 8, 3), BasicBlock(8, 8), nn.Flatten(), nn.Linear(288, 2))
+    )
     found = widths(net, MAPS)
-    groups = found.channels.groups()
+    groups = found.channels.free()
     assert {tuple(names): found.sizes[group] for group, names in groups.items()} == {
         ("net.0", "net.1.conv2"): 8, ("net.1.conv1",): 8,
     }  # fmt: skip

@@ -95,7 +95,11 @@ class MobileNet(nn.Module):
             nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU6()
         )
         self.blocks = nn.ModuleList(
-            [InvertedResidual(8, 8, 1, 2), InvertedResidual(8, 8, 1, 2), InvertedResidual(8, 12, 2, 2)]
+            [
+                InvertedResidual(8, 8, 1, 2),
+                InvertedResidual(8, 8, 1, 2),
+                InvertedResidual(8, 12, 2, 2),
+            ]
         )
         self.head = nn.Linear(12, spec.num_outputs)
 

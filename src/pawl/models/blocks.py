@@ -1,7 +1,7 @@
 """Parts of a user's network that return what has the shape of what they got: found, and changed.
 
-Such a part is a child of a `Sequential` or a `ModuleList` that is more than one layer, or in a `Sequential`
-a layer with what follows it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward.
+Such a part is a child of a `Sequential` or a `ModuleList` that is more than one layer, or in a
+`Sequential` a layer with what follows it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ from pawl.models.surgery import ACTIVATION_TYPES
 
 _ROWS = 3
 _LEADING = (nn.Linear, _ConvNd)
-_ADDING = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
-_WEIGHTED = (nn.Linear, _ConvNd, nn.MultiheadAttention, nn.modules.batchnorm._BatchNorm, nn.LayerNorm,
-             nn.RMSNorm, nn.GroupNorm)  # fmt: skipArguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a module is called with: in order, and by name."""
+ADDING = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +149,7 @@ def _bends(op: Operation) -> bool:
 
 def _is_residual(trace: Trace, first: Span, last: Span) -> bool:
     inside = trace.operations[first.first : last.behind]
-    return any(op.name in _ADDING and first.inputs[0] in op.inputs for op in inside)
+    return any(op.name in ADDING and first.inputs[0] in op.inputs for op in inside)
 
 
 def _signature(modules: list[nn.Module]) -> str:
@@ -213,93 +210,6 @@ def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
     return groups
 
 
-def copied(
-    module: nn.Module, part: Part, given: Arguments, *, learned: bool
-) -> nn.Module | None:
-    """Returns a copy of a part whose weights are drawn anew, and that returns its input if it can.
-
-    Where something is added to the input, the last layer on the way to what is added gets weights
-    of 0; whether the copy then returns its input is tried.
-
-    Args:
-        module: The whole.
-        part: What is to be copied.
-        given: What it is called with.
-        learned: Whether to copy weights.
-
-    Returns:
-        `None` if the weights are learned and the copy would change what the module predicts.
-    """
-    home = module.get_submodule(part.home)
-    inside = [copy.deepcopy(home.get_submodule(name)) for name in part.children]
-    whole = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
-    if not learned:
-        with torch.no_grad():
-            for weight in whole.parameters():
-                weight.copy_(
-                    weight.mean() + weight.std(correction=0) * torch.randn_like(weight)
-                )
-    if not part.residual:
-        return None if learned else whole
-    args, kwargs = copy.deepcopy(given)
-    quiet = copy.deepcopy(whole)
-    for layer in _ends(quiet, args, kwargs):
-        for name, weight in layer.named_parameters():
-            if name in ("weight", "bias", "out_proj.weight", "out_proj.bias"):
-                nn.init.zeros_(weight)
-    was = quiet.training
-    with torch.no_grad():
-        alike = torch.allclose(quiet.eval()(*args, **kwargs), args[0], rtol=1e-5, atol=1e-6)
-    if alike:
-        return quiet.train(was)
-    return None if learned else whole
-
-
-def arguments(module: nn.Module, found: Sequence[Part], sample: Inputs) -> list[Arguments]:
-    """Returns what each part is called with on a few rows."""
-    kept: dict[str, Arguments] = {}
-    probe = copy.deepcopy(module).eval()
-    for part in found:
-        probe.get_submodule(part.name).register_forward_pre_hook(
-            lambda _, args, kwargs, name=part.name: kept.update(
-                {name: copy.deepcopy((args, kwargs))}
-            ),
-            with_kwargs=True,
-        )
-    with torch.no_grad():
-        probe(rows_of(sample))
-    return [kept[part.name] for part in found]
-
-
-def _ends(part: nn.Module, args: tuple[Any, ...], kwargs: Any) -> list[nn.Module]:
-    """Returns the last layer in front of each addition, on the side that is not the sum so far."""
-    trace, ran = traced(part, lambda m: m(*copy.deepcopy(args), **kwargs))
-    names = {id(each): name for name, each in ran.named_modules()}
-    makers = {number: op for op in trace.operations for number in op.outputs}
-    found = []
-    for op in trace.operations:
-        if op.name not in _ADDING or len(op.inputs) != 2:
-            continue
-        ends = [_end(number, makers) for number in op.inputs]
-        known = [end for end in ends if end is not None]
-        if len(known) == 1:
-            found.append(part.get_submodule(names[id(known[0])]))
-    return found
-
-
-def _end(number: int, makers: dict[int, Operation]) -> nn.Module | None:
-    op = makers.get(number)
-    if op is None or op.name in _ADDING:
-        return None
-    if isinstance(op.layer, _WEIGHTED):
-        return op.layer
-    for each in op.inputs:
-        end = _end(each, makers)
-        if end is not None:
-            return end
-    return None
-
-
 def edited(
     module: nn.Module,
     sample: Inputs,
@@ -355,9 +265,7 @@ def _first(values: Any) -> Tensor:
     return tensors[0].float()
 
 
-def runs_whole(
-    before: nn.Module, after: nn.Module, sample: Inputs, *, same: bool
-) -> bool:
+def runs_whole(before: nn.Module, after: nn.Module, sample: Inputs, *, same: bool) -> bool:
     """Tells whether an edited module runs in both modes, each layer as often, and returns such shapes.
 
     Args:
@@ -376,7 +284,9 @@ def runs_whole(
             except Exception:  # whatever a user's module raises
                 return False
             outputs.append([trace.tensors[number] for number in trace.results])
-            called = {op.address.partition("#")[0] for op in trace.operations if op.layer is not None}
+            called = {
+                op.address.partition("#")[0] for op in trace.operations if op.layer is not None
+            }
             layers = [name for name, each in ran.named_modules() if _counts(each)]
             counts.append((sum(name in called for name in layers), len(layers)))
         (ran_before, all_before), (ran_after, all_after) = counts

@@ -197,7 +197,8 @@ def remembered(module: nn.Module, what: Any, find: Callable[[], T]) -> T:
         if isinstance(each, Adapter):
             key = what, str(module), tuple(tuple(x.shape) for x in module.parameters())
             if key not in each.memory.found:
-                each.memory.found[key] = find()
+                with torch.random.fork_rng(devices=[]):  # who finds it out draws as the others do
+                    each.memory.found[key] = find()
             found: T = each.memory.found[key]
             return found
     return find()

@@ -56,9 +56,9 @@ Sigmoid and hyperbolic tangent are none of them: called as functions they are mo
 layer takes what they return.
 """
 _DROPOUT = {F.dropout: ("dropout", False), F.dropout2d: ("dropout2d", True)}
-_PRODUCTS = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
-_SIGMOIDS = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
-_TANHS = (F.tanh, torch.tanh, torch.Tensor.tanh)
+_PRODUCTS: tuple[Any, ...] = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
+_SIGMOIDS: tuple[Any, ...] = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
+_TANHS: tuple[Any, ...] = (F.tanh, torch.tanh, torch.Tensor.tanh)
 _PASSED_ON = (KeyedDropout, nn.Dropout, nn.Flatten)
 _TAKING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
 NAMES.update({function: name for function, (name, _) in _KNOWN.items()})

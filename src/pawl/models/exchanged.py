@@ -1,4 +1,4 @@
-"""Layers that take the place of others: blurred pooling, pooled heads, convolutions in two parts, attention.
+"""Layers that take the place of others: blurred pooling, pooled heads, attention, and more.
 
 Shape legend: `B` rows, `C` channels, `H`, `W` the map, `L = H * W` its places.
 """
@@ -38,7 +38,9 @@ class BlurPool2d(nn.Module):
 
     def extra_repr(self) -> str:
         """Shows the arguments."""
-        return f"kernel={self.kernel}, stride={self.stride}, padding={self.padding}, ceil={self.ceil}"
+        return (
+            f"kernel={self.kernel}, stride={self.stride}, padding={self.padding}, ceil={self.ceil}"
+        )
 
 
 class PooledLinear(nn.Module):
@@ -86,7 +88,8 @@ class MapAttention(nn.Module):
         query = self.query(x_BLC) * self.query.out_features**-0.5
         scores = query @ self.key(x_BLC).transpose(1, 2)
         y_BLC = scores.softmax(-1) @ self.value(x_BLC)
-        return x + self.gate * y_BLC.transpose(1, 2).reshape(x.shape)
+        y: Tensor = self.gate * y_BLC.transpose(1, 2).reshape(x.shape)
+        return x + y
 
 
 class ChannelRMSNorm(nn.Module):

@@ -1,9 +1,9 @@
 """What a module does when it runs: every operation with an address, and what flows between them.
 
-An operation is a call of one of PyTorch's layers, or of a function, a method or an operator outside of
-them. Its address is the submodule that it is, or the submodule whose forward makes the call, the
-function's name, and its number among such calls of one forward (`layer1/0:add0`). A PyTorch function mode
-sees the calls, hooks say which submodule runs.
+An operation is a call of one of PyTorch's layers, or of a function, a method or an operator outside
+of them. Its address is the submodule that it is, or the submodule whose forward makes the call, the
+function's name, and its number among such calls of one forward (`layer1/0:add0`). A PyTorch function
+mode sees the calls, hooks say which submodule runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ Address = str
 NAMES: dict[Any, str] = {}
 """Names under which functions are counted that have several, as `pawl.models.calls` has them."""
 _PATH = "_pawl_path"
-_QUIET = frozenset({"__get__", "size", "dim", "is_contiguous", "numel", "stride", "__len__", "__repr__"})
+_QUIET = frozenset(
+    {"__get__", "size", "dim", "is_contiguous", "numel", "stride", "__len__", "__repr__"}
+)
 """Functions that look at a tensor, and make none."""
 
 
@@ -202,8 +204,8 @@ class Trace:
 def channel_axis(trace: Trace, number: int) -> int | None:
     """Returns along which axis a tensor's channels lie, from the layer that it comes from.
 
-    `1` behind convolutions and normalizations of channels, `-1` behind linear layers and those of the last
-    axis; `None` if no such layer is found behind operations that keep the shape.
+    `1` behind convolutions and normalizations of channels, `-1` behind linear layers and those of the
+    last axis; `None` if no such layer is found behind operations that keep the shape.
     """
     makers = {out: op for op in trace.operations for out in op.outputs}
     while number in makers:
@@ -236,7 +238,8 @@ class _Recorder(Frames):
 
     def path(self, module: nn.Module) -> str:
         """Returns a submodule's name as it is now."""
-        return self._names[id(module)]
+        name: str = self._names[id(module)]
+        return name
 
     def into(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Begins."""

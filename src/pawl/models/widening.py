@@ -17,7 +17,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pawl.data.types import Inputs
 from pawl.models.build import remembered
-from pawl.models.channels import Channels, Segments, Weighted
+from pawl.models.channel_groups import Segments
+from pawl.models.channels import Channels, Weighted
 from pawl.models.operations import traced
 
 _FEW_ROWS = 4
@@ -55,18 +56,20 @@ def _widths(module: nn.Module, sample: Inputs) -> Widths:
     rows = {name: x[:_FEW_ROWS] for name, x in sample.items()}
     trace, copied = traced(module, lambda m: m(rows))
     channels = Channels(trace, copied)
-    groups = channels.groups()
+    groups = channels.free()
     reasons = channels.reasons()
     if groups and not _proved(module, channels, list(groups), rows):
         for group in list(groups):
             if not _proved(module, channels, [group], rows):
                 for name in groups.pop(group):
-                    reasons[name] = "with more of them the model does not run, or predicts otherwise"
+                    reasons[name] = (
+                        "with more of them the model does not run, or predicts otherwise"
+                    )
         if groups and not _proved(module, channels, list(groups), rows):
             for name in {name for names in groups.values() for name in names}:
                 reasons[name] = "they cannot be changed together with those of others"
             groups = {}
-    return Widths(channels, {group: channels.size(group) for group in groups}, reasons)
+    return Widths(channels, {group: channels.groups.size(group) for group in groups}, reasons)
 
 
 def resize(
@@ -88,8 +91,8 @@ def resize(
     channels = found.channels
     sizes = {}
     for group, size in found.sizes.items():
-        multiple, wanted = channels.multiple(group), new_size(size)
-        if preserve and wanted > size and channels.compared(group):
+        multiple, wanted = channels.groups.multiple(group), new_size(size)
+        if preserve and wanted > size and channels.groups.compared(group):
             multiple = size
         sizes[group] = max(multiple, multiple * round(wanted / multiple))
     _resize(module, channels, sizes, preserve=preserve)
@@ -105,7 +108,9 @@ def _proved(module: nn.Module, channels: Channels, groups: list[int], rows: Inpu
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 expected = before(inputs)
-                _resize(after, channels, {g: 2 * channels.size(g) for g in groups}, preserve=True)
+                _resize(
+                    after, channels, {g: 2 * channels.groups.size(g) for g in groups}, preserve=True
+                )
                 alike = _alike(expected, after(inputs), tolerance)
                 trained = copy.deepcopy(before).train()(inputs)
                 if alike and _shapes(after.train()(inputs)) == _shapes(trained):
@@ -151,7 +156,7 @@ class _Plan:
     def changes(self, layer: Weighted) -> bool:
         """Tells whether any of a layer's channels are others."""
         segments = (*(layer.reads or ()), *(layer.writes or ()))
-        return any(self._channels.group(group) in self._sizes for group, _ in segments)
+        return any(self._channels.groups.root(group) in self._sizes for group, _ in segments)
 
     def chosen(self, segments: Segments | None) -> Tensor | None:
         """Returns for each place along an axis the place there that was; `None` if nothing changes."""
@@ -159,7 +164,7 @@ class _Plan:
             return None
         pieces, base, changed = [], 0, False
         for group, repeat in segments:
-            root, size = self._channels.group(group), self._channels.size(group)
+            root, size = self._channels.groups.root(group), self._channels.groups.size(group)
             each = self._chosen.get(root, torch.arange(size))
             changed |= root in self._sizes
             pieces.append((base + each.unsqueeze(1) * repeat + torch.arange(repeat)).flatten())
@@ -168,15 +173,16 @@ class _Plan:
 
     def _choose(self, module: nn.Module, group: int) -> Tensor:
         """Returns copies beside each other, or the channels with the largest weights, in order."""
-        size, new = self._channels.size(group), self._sizes[group]
+        size, new = self._channels.groups.size(group), self._sizes[group]
         if new >= size:
             return torch.arange(new) * size // new
         score = torch.zeros(size)
         for name, layer in self._channels.layers.items():
-            if layer.same or layer.writes is None or self._channels.group(layer.writes[0][0]) != group:
-                continue
-            weight = module.get_submodule(name).weight.detach()
-            score += _to_front(weight, module.get_submodule(name)).flatten(1).norm(dim=1).cpu().float()
+            written = () if layer.same else layer.writes or ()
+            if written and self._channels.groups.root(written[0][0]) == group:
+                made: Any = module.get_submodule(name)
+                weight = _to_front(made.weight.detach(), made)
+                score += weight.flatten(1).norm(dim=1).cpu().float()
         return score.topk(new).indices.sort().values
 
 
@@ -258,4 +264,4 @@ def _draw(layer: Any, scale: float) -> None:
 
 
 def _deviation(values: Tensor) -> Tensor:
-    return values.std(correction=0)
+    return torch.std(values, correction=0)

@@ -18,8 +18,8 @@ def refusal(technique: Technique, facts: Facts) -> str | None:
     """Returns why a technique does not fit a task, or `None` if it does.
 
     A technique of the model stage is tried on a copy of the model: one that leaves it as it is, with any
-    of its settings' literals and least numbers, would only be searched in vain. What raises is not refused here; its
-    trials end with the reason.
+    of its settings' literals and least numbers, would only be searched in vain. What raises is not
+    refused here; its trials end with the reason.
     """
     if technique.name not in facts.refusals:
         reason = technique.fits(facts)

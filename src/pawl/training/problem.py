@@ -96,7 +96,13 @@ class Problem:
     def __getstate__(self) -> dict[str, Any]:
         """Returns what travels to other processes: not what each computes anew when it needs it."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        return kept | {"compiled_steps": {}, "_fits": {}, "_shared": {}, "_calls": [], "_pretrained": []}
+        return kept | {
+            "compiled_steps": {},
+            "_fits": {},
+            "_shared": {},
+            "_calls": [],
+            "_pretrained": [],
+        }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():

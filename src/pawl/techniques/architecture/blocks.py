@@ -14,8 +14,6 @@ from pawl.data.types import Inputs
 from pawl.models import Net, concealed, is_pretrained
 from pawl.models.blocks import (
     Part,
-    arguments,
-    copied,
     edited,
     effect,
     grown,
@@ -24,6 +22,7 @@ from pawl.models.blocks import (
     runs,
     shrunk,
 )
+from pawl.models.copies import arguments, copied
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

@@ -52,7 +52,7 @@ def _pooled(old: nn.Linear, head: _Head, *, learned: bool) -> nn.Module:
     weight = old.weight.detach()
     with torch.no_grad():
         if learned:
-            places = weight.unflatten(1, (head.channels, head.places))
+            places = weight.view(-1, head.channels, head.places)
             new.linear.weight.copy_(places.sum(-1))
         else:
             deviation = weight.std(correction=0) * math.sqrt(head.places)
@@ -78,12 +78,12 @@ def _heads(module: nn.Module, sample: Inputs) -> list[_Head]:
     return found
 
 
-def _flattened(
-    number: int, makers: dict[int, Operation], trace: Trace
-) -> tuple[int, ...] | None:
+def _flattened(number: int, makers: dict[int, Operation], trace: Trace) -> tuple[int, ...] | None:
     """Returns the shape of the map that a tensor `[B, C * H * W]` was made of, if it was."""
     op = makers.get(number)
-    while op is not None and (isinstance(op.layer, _THROUGH) or op.name in ("KeyedDropout", "dropout")):
+    while op is not None and (
+        isinstance(op.layer, _THROUGH) or op.name in ("KeyedDropout", "dropout")
+    ):
         op = makers.get(op.inputs[0])
     if op is None or op.name not in _FLATTENING or op.inputs[0] not in makers:
         return None  # also what is flattened as it comes

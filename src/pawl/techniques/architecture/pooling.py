@@ -67,7 +67,9 @@ def _pools(module: nn.Module, sample: Inputs) -> list[str]:
 def _fits(facts: Facts) -> str | None:
     if _pools(facts.module, facts.sample):
         return None
-    return "the model has no max or average pooling of PyTorch's, of strides alike, that leaves a map"
+    return (
+        "the model has no max or average pooling of PyTorch's, of strides alike, that leaves a map"
+    )
 
 
 TECHNIQUE = ModelTechnique(

@@ -24,7 +24,7 @@ class SelfAttentionSettings(Settings):
 
 
 def self_attention(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
-    """Puts attention behind the last activation of a map of 4 to 1024 places; it starts with weight 0."""
+    """Puts attention behind the last activation of a map of 4 to 1024 places; its weight starts at 0."""
     name, channels = _place(module, sample)
 
     def make(each: str, old: nn.Module) -> nn.Module | None:

@@ -17,6 +17,7 @@ def weight_tying(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Mo
     """
     embedding, linear = (module.get_submodule(name) for name in _pair(module, sample))
     assert isinstance(embedding, nn.Embedding)
+    assert isinstance(linear, nn.Linear)
     embedding.weight.data.copy_(linear.weight.data)
     if embedding.padding_idx is not None:
         embedding.weight.data[embedding.padding_idx].zero_()
@@ -33,8 +34,14 @@ def _pair(module: nn.Module, sample: Inputs) -> tuple[str, ...]:
             one, other = op.layer, last.layer
             if not isinstance(one, nn.Embedding) or not isinstance(other, nn.Linear):
                 continue
-            trained = isinstance(one.weight, nn.Parameter) and isinstance(other.weight, nn.Parameter)
-            if trained and one.weight is not other.weight and one.weight.shape == other.weight.shape:
+            trained = isinstance(one.weight, nn.Parameter) and isinstance(
+                other.weight, nn.Parameter
+            )
+            if (
+                trained
+                and one.weight is not other.weight
+                and one.weight.shape == other.weight.shape
+            ):
                 return tuple(each.address.partition("#")[0] for each in (op, last))
     return ()
 

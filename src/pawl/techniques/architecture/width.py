@@ -51,7 +51,8 @@ def _fits(facts: Facts) -> str | None:
 
 def _reason(found: Widths) -> str:
     for name, reason in found.reasons.items():
-        return f"no layer's outputs can have another number: of {name.removeprefix('module.')!r}, {reason}"
+        layer = name.removeprefix("module.")
+        return f"no layer's outputs can have another number: of {layer!r}, {reason}"
     return "the model has no linear or convolutional layer of PyTorch's"
 
 

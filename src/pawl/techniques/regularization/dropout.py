@@ -29,7 +29,10 @@ def dropout(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
         for layer in present:
             layer.rate.fill_(settings.rate)
         return module
-    axes, maps = channel_axes(module, sample), any(isinstance(m, nn.Conv2d) for m in module.modules())
+    axes, maps = (
+        channel_axes(module, sample),
+        any(isinstance(m, nn.Conv2d) for m in module.modules()),
+    )
 
     def make(name: str) -> nn.Module:
         axis = axes.get(name)

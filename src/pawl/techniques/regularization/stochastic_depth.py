@@ -19,7 +19,9 @@ from pawl.techniques.stages import ModelTechnique
 class StochasticDepthSettings(Settings):
     """Settings of `stochastic_depth`."""
 
-    rate: float = number(0.1, 0.01, 0.6, "share of rows that the last block is left out for", log=True)
+    rate: float = number(
+        0.1, 0.01, 0.6, "share of rows that the last block is left out for", log=True
+    )
 
 
 def stochastic_depth(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
