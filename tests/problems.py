@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from user_nets import VGG
 
 from pawl.data import ModelSpec, load
 from pawl.recipe import Recipe
@@ -111,6 +112,35 @@ def pretrained(spec: ModelSpec) -> nn.Module:
     return modular(spec)
 
 
+def stack(spec: ModelSpec) -> nn.Module:
+    """A user's model with layers that keep the width."""
+    layers: list[nn.Module] = [nn.Linear(spec.num_features, 16), nn.ReLU()]
+    for _ in range(2):
+        layers += [nn.Linear(16, 16), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(16, spec.num_outputs))
+
+
+class Words(nn.Module):
+    """A user's model that says which of seven words comes next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 16)
+        self.hidden = nn.Linear(16, 16)
+        self.last = nn.Linear(16, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.gelu(self.hidden(self.table(x).mean(1))))
+
+
+def words(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences of five of seven words, and the next: mostly the one behind the last."""
+    generator = np.random.default_rng(5)
+    codes = generator.integers(0, 7, (rows, 5))
+    following = np.where(generator.random(rows) < 0.8, (codes[:, -1] + 1) % 7, codes[:, 0])
+    return codes, following
+
+
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """A user's loss."""
     return F.cross_entropy(outputs, targets)
@@ -126,6 +156,9 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "colors": lambda: Task(data=colors()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),
+        "stack": lambda: Task(data=frame(), model=stack),
+        "own_images": lambda: Task(data=images(), model=VGG),
+        "words": lambda: Task(data=words(), model=Words),
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),
         "pretrained": lambda: Task(data=frame(), model=pretrained),

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from pawl.data import ModelSpec
 from pawl.deployment.export import check_parity
-from pawl.models import Adapter, revealed
+from pawl.models import Adapter, KeyedDropout, dropouts, revealed
 from pawl.models.surgery import activations
 from pawl.recipe import Recipe
 from pawl.task import Task
-from pawl.techniques import technique
+from pawl.techniques import refusal, technique
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population
 from pawl.training.problem import Problem
@@ -109,6 +109,16 @@ class Transformer(nn.Module):
         return self.last(self.layer(self.first(x).unsqueeze(1)).squeeze(1))
 
 
+class Swish(Body):
+    """Swish as a product, each way round; a gate of another input is none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = x * torch.sigmoid(x)
+        y = self.second(x)
+        return self.last(y.sigmoid().mul(y) + y * torch.sigmoid(x))
+
+
 # Each with how many activations it calls as functions.
 STYLES: dict[type[nn.Module], int] = {
     ByFunctions: 2,
@@ -117,6 +127,7 @@ STYLES: dict[type[nn.Module], int] = {
     Shared: 2,
     Mixed: 1,
     OtherInTraining: 3,
+    Swish: 2,
     Transformer: 1,
 }
 
@@ -211,6 +222,39 @@ def test_they_train_fused_as_serial_and_export(
     graph = trained.graph(problem.examples.take(ALL_ROWS[:4]))
     assert check_parity(trained, graph, problem.examples) < 1e-4
     assert not np.allclose(both[0][0], both[0][1], atol=1e-3)  # members differ
+
+
+class Dropping(Body):
+    """Functional dropout as it should be, as it should not, and in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(F.relu(self.first(x)), 0.4, self.training)
+        x = self.second(x)
+        F.dropout2d(x[..., None, None], p=0.2, training=self.training, inplace=True)
+        return self.last(F.dropout(x, 0.0))  # which drops whatever the module does
+
+
+def test_functional_dropout_is_dropout() -> None:
+    problem = task(Dropping)
+    facts = problem.facts()
+    found = {name: m for name, m in facts.module.named_modules() if isinstance(m, KeyedDropout)}
+    assert {name: (float(m.rate), m.channels) for name, m in found.items()} == {
+        "calls.module:dropout0": (pytest.approx(0.4), False),
+        "calls.module:dropout2d0": (pytest.approx(0.2), True),
+    }
+    assert refusal(technique("dropout"), facts) is None
+    body = built(problem, plain(dropout={"rate": 0.5}))
+    assert [float(m.rate) for m in dropouts(body)] == [0.5, 0.5]
+    assert not torch.equal(outputs(problem, body, training=True), outputs(problem, body))
+    for stepper in (FusedStepper(), SerialStepper()):  # keys decide, not who trains beside it
+        members = [member(plain(dropout={"rate": rate}), 0) for rate in (0.1, 0.5)]
+        both, alone = (Population(problem, each, stepper) for each in (members, members[1:]))
+        for one in (both, alone):
+            one.advance(3)
+        torch.testing.assert_close(
+            both.predict(problem.examples, ALL_ROWS)[1],
+            alone.predict(problem.examples, ALL_ROWS)[0],
+        )
 
 
 def test_the_baseline_is_left_as_it_is() -> None:

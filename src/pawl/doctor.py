@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 import tempfile
@@ -27,11 +28,13 @@ from pawl.execution import (
     train_all,
 )
 from pawl.ledger import Ledger
+from pawl.models import concealed
+from pawl.models.operations import traced
 from pawl.models.surgery import activations, observe
 from pawl.options import PlanOptions
 from pawl.search import baseline
 from pawl.task import Task
-from pawl.techniques import ModelTechnique, refusal, techniques
+from pawl.techniques import Facts, ModelTechnique, refusal, techniques
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.trained import untrained
@@ -111,7 +114,8 @@ def anatomy(source: Any, options: PlanOptions) -> dict[str, Any]:
     """Says what is seen of a task's model, and what each technique that changes a model could do.
 
     Returns:
-        Activations with the shapes that they see, and techniques with why they do not fit, JSON-ready.
+        Activations with the shapes that they see, all operations with their addresses, and techniques
+        with why they do not fit, JSON-ready.
 
     Raises:
         PawlError: Any wrong input, in one line.
@@ -124,19 +128,48 @@ def anatomy(source: Any, options: PlanOptions) -> dict[str, Any]:
         "model": type(getattr(facts.module, "module", facts.module)).__name__,
         "activations": [
             {
-                "name": name.removeprefix("calls.").removeprefix("module.").replace("/", "."),
+                "name": _address(name),
                 "called": called if name.startswith("calls.") else "as a module",
                 "is": str(facts.module.get_submodule(name)),
-                "shapes": sorted({str(["B", *shape[1:]]).replace("'", "") for shape in shapes}),
+                "shapes": sorted({_shape(shape) for shape in shapes}),
             }
             for name, shapes in seen.items()
         ],
+        "operations": _operations(facts),
         "techniques": [
             {"name": each.name, "reason": refusal(each, facts)}
             for each in techniques()
             if isinstance(each, ModelTechnique)
         ],
     }
+
+
+def _address(name: str) -> str:
+    return name.removeprefix("calls.").removeprefix("module.").replace("/", ".")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return str(["B", *shape[1:]]).replace("'", "")
+
+
+def _operations(facts: Facts) -> list[dict[str, Any]]:
+    """Returns what the module does in one forward, in training and in evaluation."""
+    module = concealed(copy.deepcopy(facts.module))
+    both = [traced(module, lambda m: m(facts.sample), training=each)[0] for each in (False, True)]
+    evaluated, trained = ({op.address for op in trace.operations} for trace in both)
+    found = {op.address: (op, trace) for trace in reversed(both) for op in trace.operations}
+    only = {True: "only in training", False: "only in evaluation"}
+    return [
+        {
+            "address": _address(address),
+            "is": op.name,
+            "takes": [_shape(trace.shapes[number]) for number in op.inputs],
+            "gives": [_shape(trace.shapes[number]) for number in op.outputs],
+            "when": "always" if address in evaluated & trained else only[address in trained],
+        }
+        for address, (op, trace) in found.items()
+        if not address.startswith(":")  # what makes one vector of a table's inputs
+    ]
 
 
 def _check(name: str, work: Callable[[], str], *, needed: bool) -> dict[str, Any]:

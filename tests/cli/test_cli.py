@@ -326,9 +326,14 @@ task = Task(data="breast-cancer", model=Net)
         ("module:gelu0", "as a function", "GELU(approximate='none')"),
     ]
     assert found["activations"][0]["shapes"] == ["[B, 8]"]
+    assert [(each["address"], each["is"]) for each in found["operations"]] == [
+        ("first", "Linear"), ("act", "ReLU"), ("module:gelu0", "gelu"), ("last", "Linear"),
+    ]  # fmt: skip
+    assert found["operations"][0]["takes"] == ["[B, 30]"]
+    assert found["operations"][0]["gives"] == ["[B, 8]"]
     reasons = {each["name"]: each["reason"] for each in found["techniques"]}
     assert reasons["activation"] is None
-    assert reasons["width"]
+    assert reasons["depth"]
     shown = in_process(capfd, "doctor", "--model", task).stdout
     assert "as a function" in shown
     assert "no: " in shown

@@ -208,6 +208,11 @@ def anatomy(found: dict[str, Any]) -> None:
     line(f"{found['model']}: {len(found['activations'])} activation(s)")
     if found["activations"]:
         out.print(table)
+    table = _table("operation", "is", "takes", "gives", "when")
+    for each in found["operations"]:
+        shapes = (", ".join(each["takes"]), ", ".join(each["gives"]))
+        table.add_row(each["address"], each["is"], *shapes, each["when"])
+    out.print(table)
     table = _table("technique", "could change it")
     for each in found["techniques"]:
         table.add_row(each["name"], "yes" if each["reason"] is None else f"no: {each['reason']}")

@@ -2,9 +2,26 @@
 
 from pawl.models.added_inputs import Pairs, TargetMeans
 from pawl.models.boosted import BoostedNets
-from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
+from pawl.models.build import (
+    Adapter,
+    Builder,
+    Calls,
+    Memory,
+    ModelBuilder,
+    concealed,
+    is_pretrained,
+    remembered,
+    revealed,
+)
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
+from pawl.models.exchanged import (
+    BlurPool2d,
+    ChannelRMSNorm,
+    MapAttention,
+    PooledLinear,
+    separable,
+)
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.layers import (
@@ -12,6 +29,7 @@ from pawl.models.layers import (
     Parametric,
     Periodic,
     PiecewiseLinear,
+    Skip,
     SqueezeExcite,
     flat,
 )
@@ -21,6 +39,7 @@ from pawl.models.member_layers import (
     KeyedDropConnect,
     KeyedDropout,
     MemberLayer,
+    StochasticDepth,
     dropouts,
     freeze,
     frozen,
@@ -40,9 +59,11 @@ __all__ = [
     "Affine",
     "Affinity",
     "Averaged",
+    "BlurPool2d",
     "BoostedNets",
     "Builder",
     "Calls",
+    "ChannelRMSNorm",
     "Curves",
     "Deployed",
     "Encoder",
@@ -54,8 +75,10 @@ __all__ = [
     "Layout",
     "Learned",
     "Link",
+    "MapAttention",
     "MemberHeads",
     "MemberLayer",
+    "Memory",
     "MixedPrecision",
     "ModelBuilder",
     "Neighborhood",
@@ -66,26 +89,33 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "PooledLinear",
     "Power",
     "Shape",
+    "Skip",
     "SmoothClip",
     "Spread",
     "SqueezeExcite",
+    "StochasticDepth",
     "TabularNet",
     "TargetMeans",
     "Tree",
     "Trees",
     "assign",
     "base_layers",
+    "concealed",
     "dropouts",
     "flat",
     "freeze",
     "frozen",
+    "is_pretrained",
     "member_layers",
     "outputs",
     "predicting",
     "predicts_several_times",
+    "remembered",
     "revealed",
+    "separable",
     "tempered",
     "threshold_of",
     "to_onnx",

@@ -6,27 +6,42 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
-from pawl.models.calls import Address, Call, Swapped, calls_of, listen
+from pawl.models.calls import Call, Swapped, calls_of
 from pawl.models.member_layers import freeze
 from pawl.models.nets import Net
+from pawl.models.operations import Address, forget_paths, listen
 from pawl.models.surgery import key_dropout
 from pawl.task import ModelFactory
 
+T = TypeVar("T")
 _FEW_ROWS = 4
 Calls = Mapping[Address, Call]
-"""Activations that a module calls as functions."""
+"""Layers that a module calls as functions."""
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
 
 NetFactory = Callable[[ModelSpec], nn.Module]
 """Returns a fresh network for inputs and outputs of such sizes."""
+
+
+class Memory:
+    """What was found out about a task's model, for all that are built like it; it does not travel."""
+
+    def __init__(self) -> None:
+        self.found: dict[Any, Any] = {}
+
+    def __deepcopy__(self, _: Any) -> Memory:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, ()
 
 
 class Adapter(nn.Module):
@@ -37,13 +52,20 @@ class Adapter(nn.Module):
         schema: The data's.
         one_vector: Whether all inputs reach it as one float tensor `[B, F]` (numbers, missing
             indicators, one-hot categories); else they reach it as the data gave them.
+
+    Attributes:
+        pretrained: Whether its weights are the same for every seed; who builds it says so.
+        memory: See `remembered`; who builds it gives the same to all.
     """
 
     def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
         super().__init__()
         self.module = module
         self.calls: nn.ModuleDict | None = None
-        self.in_place = frozenset[str]()
+        self.called: Calls = {}
+        self.moved = False
+        self.pretrained = False
+        self.memory = Memory()
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -60,7 +82,7 @@ class Adapter(nn.Module):
             self.style = "single_tuple"
 
     def reveal(self, sample: Inputs, known: list[Calls]) -> None:
-        """Makes modules of the activations that the user's module calls as functions.
+        """Makes modules of the layers that the user's module calls as functions.
 
         They are its `calls`, by address, and what it predicts stays the same: where it would not,
         nothing is changed.
@@ -70,6 +92,8 @@ class Adapter(nn.Module):
             known: What was found of the task's model; looked for, and put there, if it is empty.
         """
         if self.calls is None:
+            if self.moved:
+                known = []
             if not known:
                 known.append(self._found(sample))
             if not known[0]:
@@ -77,10 +101,17 @@ class Adapter(nn.Module):
             self._take(known[0])
         listen(self)
 
+    def forget(self) -> None:
+        """Undoes `reveal`, where submodules have moved or there are more of them.
+
+        Their calls have other addresses then, and are looked for anew.
+        """
+        self.calls, self.called, self.moved = None, {}, True
+        forget_paths(self)
+
     def _take(self, calls: Calls) -> None:
         modules = {address: copy.deepcopy(call.module) for address, call in calls.items()}
-        self.calls = nn.ModuleDict(modules)
-        self.in_place = frozenset(address for address, call in calls.items() if call.in_place)
+        self.calls, self.called = nn.ModuleDict(modules).train(self.training), calls
 
     def _found(self, sample: Inputs) -> Calls:
         """Returns the calls with whose modules it predicts the same; none where it would not."""
@@ -99,7 +130,7 @@ class Adapter(nn.Module):
         """Calls the user's module with `Inputs`."""
         if self.calls is None:
             return self._called(inputs)
-        with Swapped(self.calls, self.in_place):
+        with Swapped(self.calls, self.called):
             return self._called(inputs)
 
     def _called(self, inputs: Inputs) -> Tensor:
@@ -154,6 +185,35 @@ def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module
     for each in module.modules():
         if isinstance(each, Adapter):
             each.reveal(sample, known)
+    return module
+
+
+def remembered(module: nn.Module, what: Any, find: Callable[[], T]) -> T:
+    """Returns what was found out about modules that look like this one, or finds it out.
+
+    What is found must not depend on weights: modules of other seeds look alike.
+    """
+    for each in module.modules():
+        if isinstance(each, Adapter):
+            key = what, str(module), tuple(tuple(x.shape) for x in module.parameters())
+            if key not in each.memory.found:
+                with torch.random.fork_rng(devices=[]):  # who finds it out draws as the others do
+                    each.memory.found[key] = find()
+            found: T = each.memory.found[key]
+            return found
+    return find()
+
+
+def is_pretrained(module: nn.Module) -> bool:
+    """Tells whether a built module came with weights that are the same for every seed."""
+    return any(isinstance(each, Adapter) and each.pretrained for each in module.modules())
+
+
+def concealed(module: nn.Module) -> nn.Module:
+    """Undoes `revealed`, in place: the module calls its functions itself again."""
+    for each in module.modules():
+        if isinstance(each, Adapter):
+            each.forget()
     return module
 
 

@@ -1,16 +1,11 @@
-"""Activations that a module calls as functions, made modules: surgery then sees them like any other.
+"""Layers that a module calls as functions, made modules: surgery then sees them like any other.
 
-A call has an address: the submodule whose forward makes it, the function's name, and its number among
-such calls of one forward. While a revealed module runs, a PyTorch function mode gives each call of a
-known address to the module that stands for it. What is not called so costs a look-up.
+While a revealed module runs, a PyTorch function mode gives each call of a known address
+(`pawl.models.operations`) to the module that stands for it. What is not called so costs a look-up.
 """
 
 from __future__ import annotations
 
-import copy
-import threading
-from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,26 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
-from pawl.models.surgery import ACTIVATION_TYPES
-
-Address = str
-_PATH = "_pawl_path"
-
-
-class _Running(threading.local):
-    """The modes that a thread is in, the innermost last."""
-
-    def __init__(self) -> None:
-        self.modes: list[_Calls] = []
-
-
-_running = _Running()
-
+from pawl.models.member_layers import KeyedDropout
+from pawl.models.operations import NAMES, Address, Frames, Operation, Trace, traced
 
 Made = Callable[..., nn.Module]
 """Returns the module of a call's arguments behind the first: modules take what functions take."""
+
+
+def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> nn.Module:
+    if (min_val, max_val) == (0.0, 6.0):
+        return nn.ReLU6(inplace)
+    return nn.Hardtanh(min_val, max_val, inplace)
+
+
 _KNOWN: Mapping[Any, tuple[str, Made]] = {
     F.relu: ("relu", nn.ReLU),
     torch.relu: ("relu", nn.ReLU),
@@ -46,6 +37,7 @@ _KNOWN: Mapping[Any, tuple[str, Made]] = {
     torch.relu_: ("relu", partial(nn.ReLU, inplace=True)),
     torch.Tensor.relu_: ("relu", partial(nn.ReLU, inplace=True)),
     F.relu6: ("relu6", nn.ReLU6),
+    F.hardtanh: ("hardtanh", _hardtanh),
     F.leaky_relu: ("leaky_relu", nn.LeakyReLU),
     F.elu: ("elu", nn.ELU),
     F.selu: ("selu", nn.SELU),
@@ -55,150 +47,152 @@ _KNOWN: Mapping[Any, tuple[str, Made]] = {
     F.hardswish: ("hardswish", nn.Hardswish),
     F.gelu: ("gelu", nn.GELU),
     F.softplus: ("softplus", nn.Softplus),
+    F.max_pool2d: ("max_pool2d", nn.MaxPool2d),
+    F.avg_pool2d: ("avg_pool2d", nn.AvgPool2d),
 }
-"""Functions that are activations wherever they are called, and the module of a call's arguments.
+"""Functions that are layers wherever they are called, and the module of a call's arguments.
 
-Sigmoid and hyperbolic tangent are none of them: called as functions they are mostly gates.
+Sigmoid and hyperbolic tangent are none of them: called as functions they are mostly gates, unless a
+layer takes what they return.
 """
+_DROPOUT = {F.dropout: ("dropout", False), F.dropout2d: ("dropout2d", True)}
+_PRODUCTS: tuple[Any, ...] = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
+_SIGMOIDS: tuple[Any, ...] = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
+_TANHS: tuple[Any, ...] = (F.tanh, torch.tanh, torch.Tensor.tanh)
+_PASSED_ON = (KeyedDropout, nn.Dropout, nn.Flatten)
+_TAKING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
+NAMES.update({function: name for function, (name, _) in _KNOWN.items()})
+NAMES.update({function: name for function, (name, _) in _DROPOUT.items()})
+NAMES.update(dict.fromkeys(_PRODUCTS, "mul"))
+NAMES.update(dict.fromkeys(_SIGMOIDS, "sigmoid"))
+NAMES.update(dict.fromkeys(_TANHS, "tanh"))
+_EXCHANGED = frozenset([*_KNOWN, *_DROPOUT, *_PRODUCTS, *_SIGMOIDS, *_TANHS])
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call that was seen: the module that does the same, and whether it changes its argument."""
+    """A call that was seen.
+
+    Attributes:
+        module: What does the same.
+        in_place: Whether the call changes its argument.
+        argument: The place of the argument that the module gets.
+    """
 
     module: nn.Module
-    in_place: bool
+    in_place: bool = False
+    argument: int = 0
 
 
-class _Calls(TorchFunctionMode, ABC):
-    """Gives every call of a known function its address, and says what becomes of it."""
+class Swapped(Frames):
+    """Gives calls to the modules that stand for them.
 
-    def __init__(self) -> None:
+    Args:
+        modules: By address.
+        calls: How they were called, by address.
+    """
+
+    def __init__(self, modules: nn.ModuleDict, calls: Mapping[Address, Call]) -> None:
         super().__init__()
-        self._frames: list[tuple[str | None, Counter[str]]] = [("", Counter())]
-
-    def __enter__(self) -> Any:
-        """Starts to listen."""
-        _running.modes.append(self)
-        return super().__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *error: Any) -> Any:
-        """Stops."""
-        _running.modes.pop()
-        return super().__exit__(*error)  # type: ignore[no-untyped-call]
-
-    def into(self, path: str | None) -> None:
-        """A submodule's forward begins; without a path its calls are its own business."""
-        self._frames.append((path, Counter()))
-
-    def out(self) -> None:
-        """A submodule's forward is over."""
-        self._frames.pop()
+        self._modules_by_address, self._calls = modules, calls
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Looks the function up."""
-        known = _KNOWN.get(func)
-        if known is None:
-            return func(*args, **(kwargs or {}))
-        path, counter = self._frames[-1]
-        if path is None:
-            return func(*args, **(kwargs or {}))
-        name, make = known
-        address = f"{path.replace('.', '/')}:{name}{counter[name]}"
-        counter[name] += 1
-        return self.called(address, make, func, args, kwargs or {})
-
-    @abstractmethod
-    def called(
-        self, address: Address, make: Made, func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Any:
-        """Returns what the call does."""
-
-
-class _Watching(_Calls):
-    """Notes calls, and lets them be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: dict[Address, Call] = {}
-
-    def called(
-        self, address: Address, make: Made, func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Any:
-        """Notes it."""
-        given = {name: value for name, value in kwargs.items() if name != "input"}
-        if address not in self.seen:
-            module = make(*args[1:], **given)
-            in_place = bool(module.__dict__.get("inplace"))
-            if in_place:  # `Swapped` sees to that
-                module.__dict__["inplace"] = False
-            self.seen[address] = Call(module, in_place)
-        return func(*args, **kwargs)
-
-
-class Swapped(_Calls):
-    """Gives calls to the modules that stand for them.
-
-    Args:
-        modules: By address; those that change their argument are named in `in_place`.
-        in_place: Addresses.
-    """
-
-    def __init__(self, modules: nn.ModuleDict, in_place: frozenset[Address]) -> None:
-        super().__init__()
-        self._modules_by_address, self._in_place = modules, in_place
-
-    def called(
-        self, address: Address, make: Made, func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Any:
         """Calls the module in place of the function."""
-        del make
-        if address not in self._modules_by_address:
-            return func(*args, **kwargs)
-        x: Tensor = args[0] if args else kwargs["input"]
+        given = kwargs or {}
+        if func not in _EXCHANGED:
+            return func(*args, **given)
+        address = self.address(NAMES[func])
+        call = self._calls.get(address) if address is not None else None
+        if call is None or address is None:
+            return func(*args, **given)
+        x: Tensor = args[call.argument] if args else given["input"]
         module = self._modules_by_address[address]
-        if address not in self._in_place:
+        if not call.in_place:
             return module(x)
         # What follows may look at the argument, and not at what was returned. The module gets a copy:
         # it may keep what it was given, for the gradient.
         return x.copy_(module(x.clone()))
 
 
-def _enter(module: nn.Module, _: Any) -> None:
-    for mode in _running.modes[-1:]:
-        is_one = isinstance(module, ACTIVATION_TYPES)  # an activation is seen as the module it is
-        mode.into(None if is_one else getattr(module, _PATH))
-
-
-def _leave(module: nn.Module, _: Any, __: Any) -> None:
-    del module
-    for mode in _running.modes[-1:]:
-        mode.out()
-
-
-def listen(module: nn.Module) -> None:
-    """Lets submodules say when they run; to be called again when there are new ones."""
-    for name, each in module.named_modules():
-        if not hasattr(each, _PATH):
-            each.__dict__[_PATH] = name
-            each.register_forward_pre_hook(_enter)
-            each.register_forward_hook(_leave)
-
-
 def calls_of(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[Address, Call]:
-    """Returns the activations that a module calls as functions, in training or in evaluation.
+    """Returns the layers that a module calls as functions, in training or in evaluation.
 
     Args:
         module: Left as it is.
         run: Runs a module on a few rows.
     """
-    seen: dict[Address, Call] = {}
-    for training in (False, True):
-        copied = copy.deepcopy(module).train(training)
-        listen(copied)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), _Watching() as watching:
-            run(copied)
-        seen = watching.seen | seen
+    evaluated, trained = (traced(module, run, training=each)[0] for each in (False, True))
+    seen = {**_seen(trained), **_seen(evaluated)}
+    drops = _dropping(trained), _dropping(evaluated)
+    for address, (rate, channels, training, in_place) in drops[0].items():
+        # One that drops whatever the module does, or never, is a choice of the user's.
+        other = drops[1].get(address, (rate, channels, False, in_place))
+        if training and other == (rate, channels, False, in_place) and rate < 1.0:
+            seen[address] = Call(KeyedDropout(rate, channels=channels), in_place)
     return seen
+
+
+def _seen(trace: Trace) -> dict[Address, Call]:
+    """Returns what is known wherever it is called, and products that are an activation."""
+    found: dict[Address, Call] = {}
+    makers = {number: op for op in trace.operations for number in op.outputs}
+    for op in trace.operations:
+        if op.layer is not None:
+            continue
+        if op.function in _KNOWN:
+            _, make = _KNOWN[op.function]
+            given = {name: value for name, value in op.kwargs.items() if name != "input"}
+            if given.pop("return_indices", False):
+                continue
+            module = make(*op.args[1:], **given)
+            in_place = bool(module.__dict__.get("inplace"))
+            if in_place:  # `Swapped` sees to that
+                module.__dict__["inplace"] = False
+            found[op.address] = Call(module, in_place)
+        elif op.function in _PRODUCTS and (gated := _gated(op, makers)) is not None:
+            found[op.address] = Call(nn.SiLU(), argument=gated)
+        elif op.function in (*_SIGMOIDS, *_TANHS) and _reaches_layers(op, trace):
+            found[op.address] = Call(nn.Sigmoid() if op.function in _SIGMOIDS else nn.Tanh())
+    return found
+
+
+def _reaches_layers(op: Operation, trace: Trace) -> bool:
+    """Tells whether layers with weights, and nothing else, take what a call returns."""
+    (number,) = op.outputs
+    takers = [each for each in trace.operations if number in each.inputs]
+    if number in trace.results or not takers:
+        return False
+    return all(
+        isinstance(each.layer, _TAKING)
+        or ((isinstance(each.layer, _PASSED_ON) or each.name in ("dropout", "flatten"))
+            and _reaches_layers(each, trace))
+        for each in takers
+    )  # fmt: skip
+
+
+def _gated(op: Operation, makers: Mapping[int, Operation]) -> int | None:
+    """Returns which factor of a product the other is the sigmoid of: `x * sigmoid(x)` is a swish."""
+    if len(op.args) != 2 or len(op.inputs) != 2:
+        return None
+    for place, (x, gate) in enumerate([op.inputs, op.inputs[::-1]]):
+        maker = makers.get(gate)
+        if maker is not None and maker.function in _SIGMOIDS and maker.inputs == (x,):
+            return place
+    return None
+
+
+def _dropping(trace: Trace) -> dict[Address, tuple[float, bool, bool, bool]]:
+    """Returns rate, whether channels are dropped, whether it does, and whether in place."""
+    found = {}
+    for op in trace.operations:
+        if op.layer is None and op.function in _DROPOUT:
+            values = {"p": 0.5, "training": True, "inplace": False}
+            values |= dict(zip(values, op.args[1:], strict=False))
+            values |= {name: value for name, value in op.kwargs.items() if name in values}
+            found[op.address] = (
+                float(values["p"]), _DROPOUT[op.function][1], bool(values["training"]),
+                bool(values["inplace"]),
+            )  # fmt: skip
+    return found

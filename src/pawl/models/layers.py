@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +103,26 @@ class SqueezeExcite(nn.Module):
         """Scales."""
         gates = 2 * torch.sigmoid(self.second(F.relu(self.first(x.mean((-2, -1))))))
         return x * gates[..., None, None]
+
+
+class Skip(nn.Module):
+    """Adds what a part gets to what it returns: `f(x) + g x`.
+
+    Args:
+        inner: `f`, which keeps the shape.
+        gated: Whether `g` is learned, from 0 on, so that the function that was learned stays; else it
+            is 1.
+    """
+
+    def __init__(self, inner: nn.Module, *, gated: bool) -> None:
+        super().__init__()
+        self.inner = inner
+        self.gate = nn.Parameter(torch.zeros(())) if gated else None
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Adds."""
+        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        return y + x if self.gate is None else y + self.gate * x
 
 
 class Parametric(nn.Module):

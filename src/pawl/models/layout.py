@@ -45,7 +45,7 @@ class Layout:
         lead = flat.shape[:-1]
         pieces = torch.split(flat, list(self.sizes), dim=-1)
         return {
-            name: piece.view(*lead, *shape)
+            name: piece.view((*lead, *shape))
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True)
         }
 

@@ -5,7 +5,7 @@ Shape legend: `N` members, `B` rows of a batch.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,42 @@ class KeyedDropout(MemberLayer):
     def extra_repr(self) -> str:
         """Shows the rate."""
         return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
+
+
+class StochasticDepth(MemberLayer):
+    """Leaves a residual block out for some rows in training.
+
+    `x + k (f(x) - x)` with `k` 0 at the given rate and else 1; in evaluation `k` is its mean. What was
+    learned before keeps its function: there `k` is 0 or `1 / (1 - rate)`, and 1 in evaluation.
+    Reference: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016.
+
+    Args:
+        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`.
+        share: Of the rate that the recipe names.
+        scaled: Whether what is kept is scaled.
+    """
+
+    settings = ("rate",)
+    draws = True
+
+    rate: Tensor
+    key: Tensor
+
+    def __init__(self, inner: nn.Module, share: float, *, scaled: bool) -> None:
+        super().__init__()
+        self.inner, self.share, self.scaled = inner, share, scaled
+        self.register_buffer("rate", torch.tensor(0.0))
+        self.register_buffer("key", torch.zeros((), dtype=torch.int32))
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Leaves out in training."""
+        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        kept = 1.0 - self.rate
+        if not self.training:
+            return y if self.scaled else x + kept * (y - x)
+        shape = (x.shape[0],) + (1,) * (x.dim() - 1)
+        keep = rng.uniform(self.key, shape) >= self.rate
+        return torch.where(keep, x + (y - x) / kept if self.scaled else y, x)
 
 
 class KeyedDropConnect(MemberLayer, nn.Linear):

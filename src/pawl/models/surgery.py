@@ -7,13 +7,16 @@ it. What a user's network calls as a function is made a module first (`pawl.mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
+from pawl.models.exchanged import ChannelRMSNorm
 from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
+from pawl.models.operations import channel_axis, traced
 
 _FEW_ROWS = 4  # that shapes are observed on
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -38,6 +41,7 @@ ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.SiLU,
     nn.Mish,
     nn.Hardswish,
+    nn.Hardtanh,
     nn.Sigmoid,
     nn.Tanh,
     nn.Softplus,
@@ -53,13 +57,17 @@ _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     nn.InstanceNorm1d,
     nn.InstanceNorm2d,
     nn.InstanceNorm3d,
+    ChannelRMSNorm,
 )
 NO_ACTIVATION = (
-    "the model has no activation that is known (sigmoid and tanh as functions count as gates)"
+    "the model has no activation that is known (sigmoid and tanh as functions count as gates, if no "
+    "layer takes what they return)"
 )
 _OVER_LAST_AXES = (nn.LayerNorm, nn.RMSNorm)
 Make = Callable[[tuple[int, ...]], nn.Module]
 """Returns a layer for inputs of such a shape, without the batch axis."""
+OverLast = Callable[[int], nn.Module]
+"""Returns a layer for inputs of such a length along the last axis."""
 
 
 def activations(module: nn.Module) -> list[str]:
@@ -120,27 +128,60 @@ def observe(
     return seen
 
 
-def reject_normalization(module: nn.Module, sample: Inputs, make: Make) -> str | None:
+def reject_normalization(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> str | None:
     """Says why `normalize` cannot do this; `None` if it can."""
     if present := normalizations(module):
-        return _reject_exchange(module, observe(module, present, sample), make)
+        return _reject_exchange(module, observe(module, present, sample), make, over_last)
     seen = observe(module, activations(module), sample)
     if not seen:
         return NO_ACTIVATION
+    axes = channel_axes(module, sample)
     for name, shapes in seen.items():
         if len({shape[1:] for shape in shapes}) > 1:
             return f"activation {name!r} is shared by layers of different shapes"
-        if any(len(shape) not in (2, 4) for shape in shapes):
-            return f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, H, W]"
+        if any(_place(shape, axes.get(name), over_last) is None for shape in shapes):
+            return (
+                f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, ...] behind a "
+                "convolution"
+            )
+    return None
+
+
+def channel_axes(module: nn.Module, sample: Inputs) -> dict[str, int | None]:
+    """Returns along which axis the channels lie that each activation sees."""
+    trace, _ = traced(module, lambda m: m({name: x[:_FEW_ROWS] for name, x in sample.items()}))
+    return {
+        op.address.partition("#")[0]: channel_axis(trace, op.inputs[0])
+        for op in trace.operations
+        if isinstance(op.layer, ACTIVATION_TYPES)
+    }
+
+
+def _place(
+    shape: tuple[int, ...], axis: int | None, over_last: OverLast | None
+) -> Literal["channels", "last"] | None:
+    """Says which axis to normalize in front of an activation; `None` if that is not known."""
+    if len(shape) > 2 and axis == -1:
+        return None if over_last is None else "last"
+    if axis == 1 or len(shape) in (2, 4):
+        return "channels" if 2 <= len(shape) <= 5 else None
     return None
 
 
 def _reject_exchange(
-    module: nn.Module, seen: Mapping[str, list[tuple[int, ...]]], make: Make
+    module: nn.Module,
+    seen: Mapping[str, list[tuple[int, ...]]],
+    make: Make,
+    over_last: OverLast | None,
 ) -> str | None:
     unlike = 0
     for name, shapes in seen.items():
         present = module.get_submodule(name)
+        if shapes and over_last is not None and _is_over_last(present, shapes[0]):
+            unlike += not _alike(over_last(shapes[0][-1]), present)
+            continue
         if any(len(shape) < 2 or len({s[1] for s in shapes}) > 1 for shape in shapes):
             return f"{name!r} normalizes inputs of unlike shapes"
         if any(len(shape) > 2 for shape in shapes) and isinstance(present, _OVER_LAST_AXES):
@@ -156,20 +197,41 @@ def _alike(one: nn.Module, other: nn.Module) -> bool:
     return type(one) is type(other) and groups[0] == groups[1]
 
 
-def normalize(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
+def _is_over_last(present: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Tells whether a layer normalizes the last axis of inputs `[B, ..., C]`, and that alone."""
+    return (
+        isinstance(present, nn.LayerNorm | nn.RMSNorm)
+        and len(shape) > 2
+        and tuple(present.normalized_shape) == shape[-1:]
+    )
+
+
+def normalize(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> nn.Module:
     """Puts `make(shape)` in the place of each normalization; if there is none, before each activation.
 
     What takes a place keeps the scale and the shift of what was there.
+
+    Args:
+        module: Changed in place.
+        sample: A few rows of what it takes.
+        make: Makes what normalizes channels.
+        over_last: Makes what normalizes the last axis of inputs `[B, ..., C]`, of `C` numbers.
     """
     present = normalizations(module)
     if not present:
-        return insert_before_activations(module, sample, make)
+        return insert_before_activations(module, sample, make, over_last)
     seen = observe(module, present, sample)
 
     def exchanged(name: str, old: nn.Module) -> nn.Module | None:
         if not seen.get(name):
             return None
-        new = make(seen[name][0][1:])
+        shape = seen[name][0]
+        if over_last is not None and _is_over_last(old, shape):
+            new = over_last(shape[-1])
+        else:
+            new = make(shape[1:])
         for own in ("weight", "bias"):
             mine, theirs = getattr(new, own, None), getattr(old, own, None)
             if mine is not None and theirs is not None and mine.shape == theirs.shape:
@@ -180,20 +242,28 @@ def normalize(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
     return module
 
 
-def insert_before_activations(module: nn.Module, sample: Inputs, make: Make) -> nn.Module:
+def insert_before_activations(
+    module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
+) -> nn.Module:
     """Puts `make(shape)` in front of each activation; `shape` is its input's without batch axis."""
-    seen = observe(module, activations(module), sample)
-    replace(
-        module,
-        lambda name, m: nn.Sequential(make(seen[name][0][1:]), m) if seen.get(name) else None,
-    )
+    seen, axes = observe(module, activations(module), sample), channel_axes(module, sample)
+
+    def normalized(name: str, old: nn.Module) -> nn.Module | None:
+        if not seen.get(name):
+            return None
+        shape = seen[name][0]
+        if over_last is not None and _place(shape, axes.get(name), over_last) == "last":
+            return nn.Sequential(over_last(shape[-1]), old)
+        return nn.Sequential(make(shape[1:]), old)
+
+    replace(module, normalized)
     return module
 
 
-def insert_after_activations(module: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
-    """Puts `make()` behind each activation."""
+def insert_after_activations(module: nn.Module, make: Callable[[str], nn.Module]) -> nn.Module:
+    """Puts `make(name)` behind each activation."""
     names = set(activations(module))
-    replace(module, lambda name, m: nn.Sequential(m, make()) if name in names else None)
+    replace(module, lambda name, m: nn.Sequential(m, make(name)) if name in names else None)
     return module
 
 

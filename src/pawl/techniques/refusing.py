@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, get_args, get_origin
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
 from pawl.techniques.record import Facts, Settings, Technique
@@ -17,8 +18,8 @@ def refusal(technique: Technique, facts: Facts) -> str | None:
     """Returns why a technique does not fit a task, or `None` if it does.
 
     A technique of the model stage is tried on a copy of the model: one that leaves it as it is, with any
-    of its settings' literals, would only be searched in vain. What raises is not refused here; its
-    trials end with the reason.
+    of its settings' literals and least numbers, would only be searched in vain. What raises is not
+    refused here; its trials end with the reason.
     """
     if technique.name not in facts.refusals:
         reason = technique.fits(facts)
@@ -40,13 +41,17 @@ def _changes_nothing(technique: ModelTechnique, facts: Facts) -> bool:
 
 
 def _tried(settings: type[Settings]) -> Iterator[Settings]:
-    """Yields the default settings, then those with one other literal each."""
+    """Yields the default settings, then those with one other literal, or the least number, each."""
     yield settings()
     for name, field in settings.model_fields.items():
         if get_origin(field.annotation) is Literal:
             for value in get_args(field.annotation):
                 if value != field.default:
                     yield settings(**{name: value})
+            continue
+        least = next((each.ge for each in field.metadata if isinstance(each, Ge)), field.default)
+        if least != field.default:
+            yield settings(**{name: least})
 
 
 def _same(technique: ModelTechnique, settings: Settings, facts: Facts) -> bool:

@@ -16,7 +16,17 @@ from pawl.data import Blocks
 from pawl.data.types import Examples, Inputs, LoadedData, ModelSpec, Schema
 from pawl.kinds import KINDS
 from pawl.modalities import Modality, modality_of
-from pawl.models import Builder, Calls, Front, ModelBuilder, Net, frozen, revealed
+from pawl.models import (
+    Adapter,
+    Builder,
+    Calls,
+    Front,
+    Memory,
+    ModelBuilder,
+    Net,
+    frozen,
+    revealed,
+)
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
@@ -53,6 +63,8 @@ class Problem:
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _calls: list[Calls] = field(default_factory=list, repr=False)
+    _pretrained: list[bool] = field(default_factory=list, repr=False)
+    _memory: Memory = field(default_factory=Memory, repr=False)
 
     @classmethod
     def of(cls, task: Task, data: LoadedData, device: torch.device | str = "cpu") -> Problem:
@@ -84,7 +96,13 @@ class Problem:
     def __getstate__(self) -> dict[str, Any]:
         """Returns what travels to other processes: not what each computes anew when it needs it."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        return kept | {"compiled_steps": {}, "_fits": {}, "_shared": {}, "_calls": []}
+        return kept | {
+            "compiled_steps": {},
+            "_fits": {},
+            "_shared": {},
+            "_calls": [],
+            "_pretrained": [],
+        }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
@@ -155,6 +173,7 @@ class Problem:
             with torch.no_grad():
                 seen = fitted.take(self.examples, self._sample(fitted.rows))
                 sample = _to_cpu(front(seen.inputs))
+            self._tell(body)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:
@@ -169,6 +188,20 @@ class Problem:
         assert isinstance(self.builder, ModelBuilder)
         inputs = (*self.schema.inputs, *fitted.more)
         return replace(self.builder, schema=self.schema.model_copy(update={"inputs": inputs}))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether weights of a model of the user's are the same for every seed."""
+        if not self._pretrained:
+            self._pretrained.append(self.own_model and _alike(self.builder(0), self.builder(1)))
+        return self._pretrained[0]
+
+    def _tell(self, body: nn.Module) -> nn.Module:
+        """Lets a module of the user's know whether it came with weights."""
+        for each in body.modules():
+            if isinstance(each, Adapter):
+                each.pretrained, each.memory = self.pretrained, self._memory
+        return body
 
     def shared_weights(
         self, recipe: Recipe, seed: int, rows: Tensor, body: nn.Module
@@ -207,10 +240,10 @@ class Problem:
             schema=self.schema,
             own_model=self.own_model,
             own_loss=self.loss is not None,
-            module=revealed(self.builder(0), sample, self._calls),
+            module=revealed(self._tell(self.builder(0)), sample, self._calls),
             sample=sample,
             num_rows=len(self.examples),
-            pretrained=self.own_model and _alike(self.builder(0), self.builder(1)),
+            pretrained=self.pretrained,
         )
 
     def check(self) -> None:

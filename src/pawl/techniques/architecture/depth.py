@@ -27,7 +27,9 @@ def depth(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
 
 def needs_own_net(facts: Facts) -> str | None:
     """Says that a user's model fixes its own layers."""
-    return "your model fixes its own layers" if facts.own_model else None
+    if isinstance(facts.module, Net):
+        return None
+    return "your model fixes its own layers; blocks is for those"
 
 
 TECHNIQUE = ModelTechnique(

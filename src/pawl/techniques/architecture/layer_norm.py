@@ -15,7 +15,7 @@ def layer_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Modu
 
     In place of the model's normalization, else before each activation.
     """
-    return normalize(module, sample, _make)
+    return normalize(module, sample, _make, nn.LayerNorm)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
@@ -23,7 +23,7 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
 
 
 def _fits(facts: Facts) -> str | None:
-    return reject_normalization(facts.module, facts.sample, _make)
+    return reject_normalization(facts.module, facts.sample, _make, nn.LayerNorm)
 
 
 TECHNIQUE = ModelTechnique(

@@ -15,11 +15,13 @@ from pawl.techniques.stages import ModelTechnique
 
 _FUNCTIONS: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.ReLU: F.relu,
+    nn.ReLU6: F.relu6,
     nn.GELU: F.gelu,
     nn.SiLU: F.silu,
     nn.Mish: F.mish,
     nn.SELU: F.selu,
     nn.ELU: F.elu,
+    nn.Hardswish: F.hardswish,
     nn.Sigmoid: F.sigmoid,
     nn.Tanh: F.tanh,
 }

@@ -9,7 +9,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import SqueezeExcite
-from pawl.models.surgery import activations, observe, replace
+from pawl.models.surgery import activations, channel_axes, observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -27,7 +27,7 @@ def squeeze_excite(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
 
     So the function that the model starts from stays. Activations of vectors are left.
     """
-    seen = observe(module, activations(module), sample)
+    seen = _maps(module, sample)
 
     def make(name: str, old: nn.Module) -> nn.Module | None:
         channels = {shape[1] for shape in seen.get(name, ()) if len(shape) == _MAPS}
@@ -39,8 +39,15 @@ def squeeze_excite(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
     return module
 
 
+def _maps(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int, ...]]]:
+    """Returns what each activation sees, but those with channels along the last axis."""
+    axes = channel_axes(module, sample)
+    seen = observe(module, activations(module), sample)
+    return {name: shapes for name, shapes in seen.items() if axes.get(name) != -1}
+
+
 def _fits(facts: Facts) -> str | None:
-    seen = observe(facts.module, activations(facts.module), facts.sample)
+    seen = _maps(facts.module, facts.sample)
     channels = [{shape[1] for shape in shapes if len(shape) == _MAPS} for shapes in seen.values()]
     if any(len(each) == 1 for each in channels):
         return None

@@ -8,7 +8,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import KeyedDropout, dropouts
-from pawl.models.surgery import activations, insert_after_activations
+from pawl.models.surgery import activations, channel_axes, insert_after_activations
 from pawl.techniques.record import Facts, Phase, Settings, number
 from pawl.techniques.stages import ModelTechnique
 
@@ -29,14 +29,22 @@ def dropout(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
         for layer in present:
             layer.rate.fill_(settings.rate)
         return module
-    channels = any(isinstance(m, nn.Conv2d) for m in module.modules())
-    return insert_after_activations(module, lambda: KeyedDropout(settings.rate, channels=channels))
+    axes, maps = (
+        channel_axes(module, sample),
+        any(isinstance(m, nn.Conv2d) for m in module.modules()),
+    )
+
+    def make(name: str) -> nn.Module:
+        axis = axes.get(name)
+        return KeyedDropout(settings.rate, channels=maps if axis is None else axis == 1)
+
+    return insert_after_activations(module, make)
 
 
 def _fits(facts: Facts) -> str | None:
     if dropouts(facts.module) or activations(facts.module):
         return None
-    return "the model has neither dropout nor activation modules"
+    return "the model has neither dropout nor activations that are known"
 
 
 TECHNIQUE = ModelTechnique(

@@ -1,0 +1,109 @@
+"""Where the axes of a tensor are after it was reshaped, permuted, reduced or indexed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pawl.models.operations import Operation
+
+Shape = tuple[int, ...]
+Moved = dict[int, tuple[int, int]]
+"""For each axis that is still there its place, and how many neighbors stand for one of its entries."""
+
+
+def moved(op: Operation, before: Shape, after: Shape) -> Moved | None:
+    """Returns where axes are behind a function that moves them; `None` if it is no such function.
+
+    Axes that are merged in another way, that are reduced, or of which a part is taken, are left out.
+    """
+    rule = _RULES.get(op.name)
+    return None if rule is None else rule(op, before, after)
+
+
+def reshaped(before: Shape, after: Shape) -> Moved:
+    """Returns where axes are behind `view`, `flatten`, `squeeze` and the like, by shapes alone.
+
+    An axis keeps its place if as many numbers lie in front of it; those behind it may be merged into
+    it.
+    """
+    found: Moved = {}
+    for axis, size in enumerate(before):
+        merged = [math.prod(before[axis + 1 : end]) for end in range(axis + 1, len(before) + 1)]
+        for place, length in enumerate(after):
+            ahead = math.prod(after[:place]) == math.prod(before[:axis])
+            if ahead and length and length % size == 0 and length // size in merged:
+                found[axis] = place, length // size
+                break
+    return found
+
+
+def _reshaped(op: Operation, before: Shape, after: Shape) -> Moved:
+    del op
+    return reshaped(before, after)
+
+
+def _permuted(op: Operation, before: Shape, after: Shape) -> Moved:
+    del after
+    given = list(op.args[1:]) + list(op.kwargs.values())
+    if len(given) == 1 and not isinstance(given[0], int):
+        given = list(given[0])
+    order = [axis % len(before) for axis in given]
+    return {axis: (place, 1) for place, axis in enumerate(order)}
+
+
+def _transposed(op: Operation, before: Shape, after: Shape) -> Moved:
+    del after
+    one, other = (axis % len(before) for axis in (*op.args[1:], *op.kwargs.values()))
+    order = list(range(len(before)))
+    order[one], order[other] = other, one
+    return {axis: (place, 1) for place, axis in enumerate(order)}
+
+
+def _reduced(op: Operation, before: Shape, after: Shape) -> Moved:
+    rank = len(before)
+    given = op.kwargs.get("dim", op.args[1] if len(op.args) > 1 else None)
+    over = range(rank) if given is None else [given] if isinstance(given, int) else given
+    gone = {axis % rank for axis in over}
+    kept = len(after) == rank
+    return {
+        axis: (axis if kept else axis - sum(each < axis for each in gone), 1)
+        for axis in range(rank)
+        if axis not in gone
+    }
+
+
+def _indexed(op: Operation, before: Shape, after: Shape) -> Moved:
+    del after
+    index: tuple[Any, ...] = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    if not all(each is None or each is ... or isinstance(each, int | slice) for each in index):
+        return {}
+    rank, whole = len(before), slice(None)
+    if ... not in index:
+        index = (*index, ...)
+    at = index.index(...)
+    named = sum(each is not None and each is not ... for each in index)
+    index = (*index[:at], *[whole] * (rank - named), *index[at + 1 :])
+    found: Moved = {}
+    axis = place = 0
+    for each in index:
+        if each is None:
+            place += 1
+            continue
+        if each == whole:
+            found[axis] = place, 1
+        axis += 1
+        place += not isinstance(each, int)
+    return found
+
+
+_RULES: dict[str, Callable[[Operation, Shape, Shape], Moved]] = {
+    **dict.fromkeys(
+        ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "Flatten"), _reshaped
+    ),
+    "permute": _permuted,
+    "transpose": _transposed,
+    **dict.fromkeys(("mean", "sum", "amax"), _reduced),
+    "__getitem__": _indexed,
+}

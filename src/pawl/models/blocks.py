@@ -1,0 +1,308 @@
+"""Parts of a user's network that return what has the shape of what they got: found, and changed.
+
+Such a part is a child of a `Sequential` or a `ModuleList` that is more than one layer, or in a
+`Sequential` a layer with what follows it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from pawl.data.types import Inputs
+from pawl.models.build import remembered
+from pawl.models.operations import Operation, Span, Trace, is_layer, traced
+from pawl.models.surgery import ACTIVATION_TYPES
+
+_ROWS = 3
+_LEADING = (nn.Linear, _ConvNd)
+ADDING = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part that keeps the shape.
+
+    Attributes:
+        home: Name of what it is a child of.
+        children: Names of the children that it consists of, there.
+        residual: Whether it adds its input to something.
+        signature: Equal for parts that could take each other's place.
+    """
+
+    home: str
+    children: tuple[str, ...]
+    residual: bool
+    signature: str
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return f"{self.home}.{self.children[0]}" if self.home else self.children[0]
+
+
+def rows_of(sample: Inputs) -> Inputs:
+    """Returns the few rows that parts are looked for on."""
+    return {name: x[:_ROWS] for name, x in sample.items()}
+
+
+def parts(module: nn.Module, sample: Inputs) -> list[Part]:
+    """Returns the parts of a module that keep shapes, in order."""
+    found = remembered(module, "parts", lambda: list(_examined(module, sample)))
+    return _outermost(module, [each for each in found if isinstance(each, Part)])
+
+
+def no_parts(module: nn.Module, sample: Inputs) -> str:
+    """Says of a module without such parts what is wrong with the first that could be one."""
+    for each in _examined(module, sample):
+        if isinstance(each, str):
+            return each
+    return "the model has no Sequential and no ModuleList with layers in it"
+
+
+def _examined(module: nn.Module, sample: Inputs) -> Iterator[Part | str]:
+    rows = rows_of(sample)
+    trace, _ = traced(module, lambda m: m(rows))
+    count = len(next(iter(rows.values())))
+    for name, home in module.named_modules():
+        if not isinstance(home, nn.ModuleList | nn.Sequential) or name.startswith("calls"):
+            continue
+        for names in _candidates(home):
+            reason = ""
+            # Of a layer and what follows it, as much as keeps the shape: pooling is left out.
+            for end in range(len(names), 0, -1):
+                spans = [trace.calls_of(f"{name}.{n}" if name else n) for n in names[:end]]
+                reason = _reason(trace, spans, count)
+                if not reason:
+                    inside = [home.get_submodule(each) for each in names[:end]]
+                    residual = _is_residual(trace, spans[0][0], spans[-1][0])
+                    yield Part(name, names[:end], residual, _signature(inside))
+                    break
+            else:
+                told = f"{name}.{names[0]}".removeprefix(".").removeprefix("module.")
+                yield f"{told!r} {reason}"
+
+
+def _outermost(module: nn.Module, found: list[Part]) -> list[Part]:
+    """Leaves out stages, which are made of blocks, and layers inside of blocks."""
+
+    def within(one: Part, other: Part) -> bool:
+        return one is not other and f"{one.home}.".startswith(f"{other.name}.")
+
+    blocks = {part.name for part in found if not is_layer(module.get_submodule(part.name))}
+    inner = [part for part in found if part.name in blocks]
+    kept = [p for p in found if p.name not in blocks or not any(within(q, p) for q in inner)]
+    return [p for p in kept if p.name in blocks or not any(within(p, q) for q in kept)]
+
+
+def _candidates(home: nn.Module) -> Iterator[tuple[str, ...]]:
+    chain: list[str] = []
+    kinds = dict(home.named_children())
+    for name, child in kinds.items():
+        composite = not is_layer(child) and next(child.parameters(), None) is not None
+        if composite or isinstance(child, _LEADING):
+            if chain:
+                yield tuple(chain)
+            chain = []
+        if composite:
+            yield (name,)
+        elif chain or isinstance(child, _LEADING):
+            chain.append(name)
+        if isinstance(home, nn.ModuleList) or type(home).forward is not nn.Sequential.forward:
+            chain = []
+    if chain:
+        yield tuple(chain)
+
+
+def _reason(trace: Trace, spans: list[list[Span]], rows: int) -> str:
+    """Says why something is not such a part; empty if it is one."""
+    if any(len(each) != 1 for each in spans):
+        return "is not called once in a forward"
+    first, last = spans[0][0], spans[-1][0]
+    if not first.inputs or len(last.outputs) != 1:
+        return "does not map one tensor to one"
+    got, gave = trace.shapes[first.inputs[0]], trace.shapes[last.outputs[0]]
+    if got != gave:
+        return f"returns {list(gave[1:])} of {list(got[1:])}, each row"
+    if len(got) == 1 or got[0] != rows:
+        return "gets what does not have rows first"
+    if not any(_bends(op) for op in trace.operations[first.first : last.behind]):
+        return "has no activation in it"
+    return ""
+
+
+def _bends(op: Operation) -> bool:
+    """Tells whether an operation is no linear one, as far as that is known."""
+    if op.layer is not None:
+        return isinstance(op.layer, (*ACTIVATION_TYPES, nn.MultiheadAttention))
+    return op.name in {
+        "relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "silu", "mish", "hardswish", "gelu",
+        "softplus", "tanh", "sigmoid", "softmax", "scaled_dot_product_attention", "hardtanh", "clamp",
+    }  # fmt: skip
+
+
+def _is_residual(trace: Trace, first: Span, last: Span) -> bool:
+    inside = trace.operations[first.first : last.behind]
+    return any(op.name in ADDING and first.inputs[0] in op.inputs for op in inside)
+
+
+def _signature(modules: list[nn.Module]) -> str:
+    shapes = [[(n, tuple(x.shape)) for n, x in each.state_dict().items()] for each in modules]
+    return f"{modules} {shapes}"
+
+
+def place(module: nn.Module, part: Part, make: Callable[[nn.Module], nn.Module]) -> None:
+    """Puts what `make` makes of a part in its place; other children keep their names."""
+    home = module.get_submodule(part.home)
+    inside = [home.get_submodule(name) for name in part.children]
+    whole = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
+    setattr(home, part.children[0], make(whole))
+    for name in part.children[1:]:
+        setattr(home, name, nn.Identity())
+
+
+def grown(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
+    """Puts children behind a part."""
+    home = module.get_submodule(part.home)
+    children: list[tuple[str, nn.Module]] = []
+    for name, child in home.named_children():
+        children.append((name, child))
+        if name == part.children[-1]:
+            children += [(f"{name}_{number}", each) for number, each in enumerate(copies, 1)]
+    _renew(home, children)
+
+
+def shrunk(module: nn.Module, part: Part) -> None:
+    """Takes a part out."""
+    home = module.get_submodule(part.home)
+    _renew(home, [(n, child) for n, child in home.named_children() if n not in part.children])
+
+
+def _renew(home: nn.Module, children: list[tuple[str, nn.Module]]) -> None:
+    counted = all(name.isdigit() for name in home._modules)
+    home._modules.clear()
+    for number, (name, child) in enumerate(children):
+        home.add_module(str(number) if counted else name, child)
+
+
+def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
+    """Returns parts that stand side by side and could take each other's place."""
+    groups: list[list[Part]] = []
+    for part in found:
+        names = [name for name, _ in module.get_submodule(part.home).named_children()]
+        last = groups[-1][-1] if groups else None
+        beside = (
+            last is not None
+            and last.home == part.home
+            and last.signature == part.signature
+            and names.index(part.children[0]) == names.index(last.children[-1]) + 1
+        )
+        if beside:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+def edited(
+    module: nn.Module,
+    sample: Inputs,
+    edits: Sequence[Callable[[nn.Module], None]],
+    what: object,
+    *,
+    same: bool,
+) -> nn.Module:
+    """Makes the edits that leave a module whole (see `runs_whole`), in place.
+
+    Args:
+        module: Changed.
+        sample: A few rows of what it takes.
+        edits: One part each; from the back, so that what is in front keeps its name.
+        what: Stands for what the edits do; which of them can be made is found out once.
+        same: Whether the module must predict the same.
+    """
+    for number in remembered(module, (what, same), lambda: _possible(module, sample, edits, same)):
+        edits[number](module)
+    return module
+
+
+def _possible(
+    module: nn.Module, sample: Inputs, edits: Sequence[Callable[[nn.Module], None]], same: bool
+) -> list[int]:
+    everything = copy.deepcopy(module)
+    for edit in edits:
+        edit(everything)
+    if runs_whole(module, everything, sample, same=same):
+        return list(range(len(edits)))
+    possible, present = [], module
+    for number, edit in enumerate(edits):
+        one = copy.deepcopy(present)
+        edit(one)
+        if runs_whole(present, one, sample, same=same):
+            possible.append(number)
+            present = one
+    return possible
+
+
+def effect(module: nn.Module, part: Part, sample: Inputs) -> float:
+    """Returns how far the module's outputs are from what they were without a part; squared, mean."""
+    without = copy.deepcopy(module).eval()
+    shrunk(without, part)
+    rows = rows_of(sample)
+    with torch.no_grad():
+        change = _first(copy.deepcopy(module).eval()(rows)) - _first(without(rows))
+    return float(change.square().mean())
+
+
+def _first(values: Any) -> Tensor:
+    tensors = [x for x in torch.utils._pytree.tree_leaves(values) if isinstance(x, Tensor)]
+    return tensors[0].float()
+
+
+def runs_whole(before: nn.Module, after: nn.Module, sample: Inputs, *, same: bool) -> bool:
+    """Tells whether an edited module runs in both modes, each layer as often, and returns such shapes.
+
+    Args:
+        before: Left as it is.
+        after: Alike.
+        sample: A few rows.
+        same: Whether it must predict the same, too.
+    """
+    rows = rows_of(sample)
+    outputs = []
+    for training in (True, False):
+        counts = []
+        for module in (before, after):
+            try:
+                trace, ran = traced(module, lambda m: m(rows), training=training)
+            except Exception:  # whatever a user's module raises
+                return False
+            outputs.append([trace.tensors[number] for number in trace.results])
+            called = {
+                op.address.partition("#")[0] for op in trace.operations if op.layer is not None
+            }
+            layers = [name for name, each in ran.named_modules() if _counts(each)]
+            counts.append((sum(name in called for name in layers), len(layers)))
+        (ran_before, all_before), (ran_after, all_after) = counts
+        if all_after - ran_after != all_before - ran_before:
+            return False
+        if [x.shape for x in outputs[-2]] != [x.shape for x in outputs[-1]]:
+            return False
+    if not same:
+        return True
+    return all(
+        torch.allclose(x, y, rtol=1e-4, atol=1e-5)
+        for x, y in zip(outputs[-2], outputs[-1], strict=True)
+    )
+
+
+def _counts(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        return False  # attention calls it by its weights
+    return is_layer(module) and next(module.parameters(), None) is not None

@@ -1,0 +1,129 @@
+"""Layers that take the place of others: blurred pooling, pooled heads, attention, and more.
+
+Shape legend: `B` rows, `C` channels, `H`, `W` the map, `L = H * W` its places.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BlurPool2d(nn.Module):
+    """Maximum at every place, blurred by `[1, 2, 1] / 4` each way, then every so many places of it.
+
+    Returns the shape that `nn.MaxPool2d` of the same arguments does. Reference: Zhang, "Making
+    Convolutional Networks Shift-Invariant Again", ICML 2019.
+
+    Args:
+        kernel: Places each way that the maximum is of.
+        stride: Places from one to the next.
+        padding: Places that are added around.
+        ceil: Whether places at the far end that fill no stride give one more.
+    """
+
+    def __init__(self, kernel: int, stride: int, padding: int, *, ceil: bool) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding, self.ceil = kernel, stride, padding, ceil
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pools, `[B, C, H, W]` to `[B, C, H', W']`."""
+        y = F.max_pool2d(x, self.kernel, stride=1, padding=self.padding)
+        more = [(1 - size) % self.stride if self.ceil else 0 for size in y.shape[-2:]]
+        y = F.pad(y, (1, 1 + more[1], 1, 1 + more[0]), mode="replicate")
+        y = (y[..., :-2] + 2 * y[..., 1:-1] + y[..., 2:])[..., :: self.stride]
+        y = (y[..., :-2, :] + 2 * y[..., 1:-1, :] + y[..., 2:, :])[..., :: self.stride, :]
+        return y / 16
+
+    def extra_repr(self) -> str:
+        """Shows the arguments."""
+        return (
+            f"kernel={self.kernel}, stride={self.stride}, padding={self.padding}, ceil={self.ceil}"
+        )
+
+
+class PooledLinear(nn.Module):
+    """A linear layer of each channel's mean: takes a flattened map, `[B, C * L]`.
+
+    Args:
+        channels: `C`.
+        places: `L`.
+        outputs: Units.
+        bias: Whether there is one.
+    """
+
+    def __init__(self, channels: int, places: int, outputs: int, *, bias: bool) -> None:
+        super().__init__()
+        self.channels, self.places = channels, places
+        self.linear = nn.Linear(channels, outputs, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Averages and maps to `[B, O]`."""
+        means = x.reshape(*x.shape[:-1], self.channels, self.places).mean(-1)
+        return self.linear(means)  # type: ignore[no-any-return]
+
+
+class MapAttention(nn.Module):
+    """Lets each place of a map look at all others: `x + g softmax(q k' / sqrt(d)) v`, `g` from 0 on.
+
+    Reference: Zhang et al., "Self-Attention Generative Adversarial Networks", ICML 2019, after Wang et
+    al., "Non-local Neural Networks", CVPR 2018; scores scaled as Vaswani et al. do, 2017.
+
+    Args:
+        channels: `C` of maps `[B, C, H, W]`.
+        reduction: `C` over the units of queries and keys.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        units = max(1, channels // reduction)
+        self.query, self.key = nn.Linear(channels, units), nn.Linear(channels, units)
+        self.value = nn.Linear(channels, channels)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Looks."""
+        x_BLC = x.flatten(2).transpose(1, 2)
+        query = self.query(x_BLC) * self.query.out_features**-0.5
+        scores = query @ self.key(x_BLC).transpose(1, 2)
+        y_BLC = scores.softmax(-1) @ self.value(x_BLC)
+        y: Tensor = self.gate * y_BLC.transpose(1, 2).reshape(x.shape)
+        return x + y
+
+
+class ChannelRMSNorm(nn.Module):
+    """Divides each row of a map by its root mean square, then scales each channel.
+
+    Args:
+        channels: `C` of maps `[B, C, ...]`.
+    """
+
+    EPSILON = 1e-5
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalizes."""
+        axes = tuple(range(1, x.dim()))
+        scale = torch.rsqrt(x.square().mean(axes, keepdim=True) + self.EPSILON)
+        return x * scale * self.weight.reshape(-1, *[1] * (x.dim() - 2))
+
+
+def separable(layer: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
+    """Returns a convolution of each channel by itself and one of all channels at each place.
+
+    Reference: Howard et al., "MobileNets", 2017.
+    """
+    kind = type(layer)
+    kept = {
+        name: getattr(layer, name)
+        for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+    }
+    inputs = layer.in_channels
+    return nn.Sequential(
+        kind(inputs, inputs, groups=inputs, bias=False, **kept),
+        kind(inputs, layer.out_channels, 1, bias=layer.bias is not None),
+    )

@@ -1,0 +1,85 @@
+"""Number of blocks of a user's model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from pawl.data.types import Inputs
+from pawl.models import Net, concealed, is_pretrained
+from pawl.models.blocks import (
+    Part,
+    edited,
+    effect,
+    grown,
+    no_parts,
+    parts,
+    runs,
+    shrunk,
+)
+from pawl.models.copies import arguments, copied
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
+
+
+class BlocksSettings(Settings):
+    """Settings of `blocks`."""
+
+    change: Literal[-1, 1, 2] = Field(1, description="blocks more, or fewer, of each kind in a row")
+
+
+def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
+    """Adds copies behind blocks that keep the shape, or takes out one of several alike.
+
+    A copy of a residual block starts by returning its input; another one starts with weights drawn like
+    those that were there. Of learned blocks the one goes without which outputs change least, else the
+    last; and only residual ones are added to.
+    """
+    module = concealed(module)
+    learned = is_pretrained(module)
+    edits: list[Callable[[nn.Module], None]] = []
+    # From the back: what is in front keeps its name.
+    groups = runs(parts(module, sample), module)[::-1]
+    if settings.change > 0:
+        ends = [run[-1] for run in groups]
+        for part, given in zip(ends, arguments(module, ends, sample), strict=True):
+            copies = [copied(module, part, given, learned=learned) for _ in range(settings.change)]
+            more = [each for each in copies if each is not None]
+            if more:
+                edits.append(partial(_grow, part=part, copies=more))
+    for run in groups if settings.change < 0 else ():
+        if len(run) > 1:
+            last = run[-1]
+            if learned:
+                last = min(run, key=lambda part: effect(module, part, sample))
+            edits.append(partial(shrunk, part=last))
+    what = ("blocks", settings.change)
+    return concealed(edited(module, sample, edits, what, same=learned and settings.change > 0))
+
+
+def _grow(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
+    grown(module, part, copy.deepcopy(copies))
+
+
+def _fits(facts: Facts) -> str | None:
+    if isinstance(facts.module, Net):
+        return "it is for models of your own; depth is for the networks that pawl builds"
+    found = parts(facts.module, facts.sample)
+    return None if found else no_parts(facts.module, facts.sample)
+
+
+TECHNIQUE = ModelTechnique(
+    name="blocks",
+    summary="Blocks of your model that are repeated: some more, or one fewer.",
+    reference="He et al., Deep Residual Learning for Image Recognition, 2016; blocks that start by "
+    "returning their input as in Bachlechner et al., ReZero, 2020",
+    apply=blocks,
+    phase=Phase.DEPTH,
+    settings=BlocksSettings,
+    fits=_fits,
+)

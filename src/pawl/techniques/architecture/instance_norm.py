@@ -1,0 +1,55 @@
+"""Instance normalization."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from pawl.data.types import Inputs
+from pawl.models.surgery import (
+    activations,
+    normalizations,
+    normalize,
+    observe,
+    reject_normalization,
+)
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
+
+
+def instance_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
+    """Normalizes each channel of each row by itself.
+
+    In place of the model's normalization, else before each activation.
+    """
+    return normalize(module, sample, _make)
+
+
+def _make(shape: tuple[int, ...]) -> nn.Module:
+    if len(shape) == 1:  # a head's vector, whose units are single numbers
+        return nn.LayerNorm(shape[0])
+    return nn.GroupNorm(shape[0], shape[0])  # the same, and PyTorch lets it be exported and vmapped
+
+
+def _fits(facts: Facts) -> str | None:
+    places = normalizations(facts.module) or activations(facts.module)
+    seen = observe(facts.module, places, facts.sample)
+    maps = [(name, s) for name, shapes in seen.items() for s in shapes if len(s) > 2]
+    if seen and not maps:
+        return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
+    for name, shape in maps:
+        if math.prod(shape[2:]) == 1:
+            return f"{name!r} sees maps of one place, of which nothing would be left"
+    return reject_normalization(facts.module, facts.sample, _make)
+
+
+TECHNIQUE = ModelTechnique(
+    name="instance_norm",
+    summary="Normalize each channel of each row: before activations, or as the model does now.",
+    reference="Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016",
+    apply=instance_norm,
+    phase=Phase.NORMALIZATION,
+    group="normalization",
+    fits=_fits,
+)

@@ -1,0 +1,166 @@
+"""Parts of users' networks that keep shapes: found, added, taken out, wrapped."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from problems import ALL_ROWS, images, member, plain, problem_of
+from torch import Tensor, nn
+from user_nets import MLP, NETS, VGG, ResNet, StockViT
+
+from pawl.data import ModelSpec
+from pawl.models import Skip, StochasticDepth
+from pawl.models.blocks import parts
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.techniques import technique
+from pawl.training.fused import FusedStepper
+from pawl.training.population import Population
+from pawl.training.problem import Problem
+
+BARE = plain().without("standardize")
+SPEC = ModelSpec((), 3, "classification")
+
+
+def of(model: object) -> Problem:
+    return problem_of(Task(data=images(), model=model))  # type: ignore[arg-type]
+
+
+def learned(net: type[nn.Module]) -> Problem:
+    """A model that comes with weights, as after training."""
+    torch.manual_seed(3)
+    given = net(SPEC)
+    with torch.no_grad():
+        for tensor in [*given.parameters(), *given.buffers()]:
+            if tensor.is_floating_point():
+                tensor.add_(0.1 * torch.rand_like(tensor))
+    return of(lambda: copy.deepcopy(given))
+
+
+def outputs(problem: Problem, recipe: Recipe) -> Tensor:
+    with torch.no_grad():
+        return problem.build(recipe, 0, ALL_ROWS)[1].eval()(problem.facts().sample)
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        ("mlp", {"net.3": False, "net.5": False}),
+        ("resnet", {"layer1.0": True, "layer1.1": True, "layer2.1": True}),
+        ("stock_vit", {"blocks.0": True, "blocks.1": True}),
+        ("vgg", {"features.3": False, "features.10": False}),
+        ("squeezenet", {"features.4": False}),
+        ("unet", {}),
+    ],
+)
+def test_parts_that_keep_shapes(net: str, expected: dict[str, bool]) -> None:
+    facts = of(NETS[net]).facts()
+    found = parts(facts.module, facts.sample)
+    assert {part.name.removeprefix("module."): part.residual for part in found} == expected
+
+
+@pytest.mark.parametrize("net", [ResNet, StockViT, NETS["mobilenet"], NETS["convnext"]])
+def test_blocks_that_are_added_start_by_returning_their_input(net: type[nn.Module]) -> None:
+    problem = learned(net)
+    before = outputs(problem, BARE)
+    torch.testing.assert_close(outputs(problem, BARE.with_("blocks", change=2)), before)
+    more = problem.build(BARE.with_("blocks", change=2), 0, ALL_ROWS)[1]
+    fewer = problem.build(BARE, 0, ALL_ROWS)[1]
+    counts = [sum(isinstance(m, nn.Linear | nn.Conv2d) for m in b.modules()) for b in (more, fewer)]
+    assert counts[0] > counts[1]
+
+
+def test_added_layers_learn() -> None:
+    population = Population(of(ResNet), [member(BARE.with_("blocks"), 0)], FusedStepper())
+    names = [name for name in population.layout.names if "layer1.2.conv1" in name]
+    before = {n: x.clone() for n, x in population.layout.views(population.state.weights).items()}
+    population.advance(4)
+    after = population.layout.views(population.state.weights)
+    assert names
+    assert all(not torch.equal(before[name], after[name]) for name in names)
+
+
+def test_the_block_that_matters_least_goes() -> None:
+    torch.manual_seed(0)
+    given = MLP(SPEC)
+    with torch.no_grad():  # the first of two does nothing to what is not negative
+        nn.init.eye_(given.net[3].weight)
+        nn.init.zeros_(given.net[3].bias)
+    problem = of(lambda: copy.deepcopy(given))
+    recipe = BARE.with_("blocks", change=-1)
+    torch.testing.assert_close(outputs(problem, recipe), outputs(problem, BARE))
+    body = problem.build(recipe, 0, ALL_ROWS)[1].module
+    assert sum(isinstance(m, nn.Linear) for m in body.modules()) == 3
+
+
+def test_functions_in_added_blocks_are_seen_by_what_comes_behind() -> None:
+    """Each copy has activations of its own."""
+    recipe = BARE.with_("blocks", change=1).with_("activation", function="prelu")
+    body = of(ResNet).build(recipe, 0, ALL_ROWS)[1]
+    assert sum(isinstance(m, nn.PReLU) for m in body.modules()) == 1 + 2 * (3 + 3)
+
+
+def test_skip_connections_around_parts() -> None:
+    problem = of(VGG)
+    body = problem.build(BARE.with_("residual"), 0, ALL_ROWS)[1]
+    assert [n for n, m in body.named_modules() if isinstance(m, Skip)] == [
+        "module.features.3", "module.features.10",
+    ]  # fmt: skip
+    x = torch.randn(4, 8, 8, 8)
+    wrapped = body.module.features[3].eval()
+    torch.testing.assert_close(wrapped(x), x + wrapped.inner(x.clone()))
+    kept = learned(VGG)
+    torch.testing.assert_close(outputs(kept, BARE.with_("residual")), outputs(kept, BARE))
+
+
+def test_stochastic_depth_leaves_rows_out() -> None:
+    block = nn.Linear(3, 3)
+    layer = StochasticDepth(block, 1.0, scaled=False)
+    layer.rate.fill_(0.25)
+    x = torch.randn(4000, 3)
+    y = layer(x)
+    left = (y == x).all(1)
+    assert abs(float(left.float().mean()) - 0.25) < 0.03
+    torch.testing.assert_close(y[~left], block(x)[~left])
+    torch.testing.assert_close(layer.eval()(x), 0.25 * x + 0.75 * block(x))
+    scaled = StochasticDepth(block, 1.0, scaled=True)
+    scaled.rate.fill_(0.25)
+    mean = torch.stack([_keyed(scaled, k)(x[:50]) for k in range(2000)]).mean(0)
+    torch.testing.assert_close(mean, scaled.eval()(x[:50]), rtol=0, atol=0.15)
+    torch.testing.assert_close(scaled(x), block(x))
+
+
+def _keyed(layer: StochasticDepth, key: int) -> StochasticDepth:
+    layer.key.fill_(key)
+    return layer
+
+
+def test_rates_rise_to_the_last_block() -> None:
+    body = of(ResNet).build(BARE.with_("stochastic_depth", rate=0.3), 0, ALL_ROWS)[1]
+    rates = [float(m.rate) for m in body.modules() if isinstance(m, StochasticDepth)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3])
+    kept = learned(ResNet)
+    torch.testing.assert_close(outputs(kept, BARE.with_("stochastic_depth")), outputs(kept, BARE))
+
+
+def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
+    reasons = {
+        net: technique("blocks").fits(of(NETS[net]).facts()) for net in ("densenet", "unet", "lstm")
+    }
+    assert reasons["densenet"] == "'dense1.0' returns [12, 8, 8] of [8, 8, 8], each row"
+    assert "no Sequential and no ModuleList" in str(reasons["unet"])
+
+    class Indexed(MLP):
+        def forward(self, x: Tensor) -> Tensor:
+            for number in range(8):
+                x = self.net[number](x)
+            return x
+
+    problem = of(Indexed)
+    facts = problem.facts()
+    from pawl.techniques import refusal
+
+    assert refusal(technique("blocks"), facts) == "it changes nothing of this model"
+    assert refusal(technique("residual"), facts) is None  # indices stay
