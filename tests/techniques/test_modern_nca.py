@@ -22,7 +22,9 @@ from pawl.training.population import Member
 
 def fresh(kind: Any = "regression", outputs: int = 1, width: int = 2) -> Learned:
     spec = ModelSpec(
-        inputs=(InputSpec(name="x", shape=(width,), dtype="float32"),), num_outputs=outputs, kind=kind
+        inputs=(InputSpec(name="x", shape=(width,), dtype="float32"),),
+        num_outputs=outputs,
+        kind=kind,
     )
     return module(spec, ModernNCASettings())
 
@@ -58,7 +60,9 @@ def test_the_weighted_mean_by_hand() -> None:
     # x = 3 is scaled to 1 and embedded as 2: distances 2, 1 and 2.
     weight = np.exp([-2.0, -1.0, -2.0]) * [1.0, 1.0, 3.0]
     wanted = (weight * [10.0, 20.0, 30.0]).sum() / weight.sum()
-    torch.testing.assert_close(learned({"x": torch.tensor([[3.0]])}), torch.tensor([[wanted]]).float())
+    torch.testing.assert_close(
+        learned({"x": torch.tensor([[3.0]])}), torch.tensor([[wanted]]).float()
+    )
 
 
 def test_waves_are_those_of_the_formula() -> None:

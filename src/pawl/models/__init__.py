@@ -2,6 +2,7 @@
 
 from pawl.models.boosted import BoostedNets
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
+from pawl.models.corrected import Corrected
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
@@ -40,6 +41,7 @@ __all__ = [
     "BoostedNets",
     "Builder",
     "Calls",
+    "Corrected",
     "Deployed",
     "Encoder",
     "Front",

@@ -100,16 +100,16 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
             raw = said[batch] + _says(network, seen[batch])
             loss = (losses(raw, rows.targets[batch]) * weights[batch]).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         first, constant, last = (tensor.detach() for tensor in network)
-        network = first, constant, settings.shrinkage * last
-        networks.append(network)
-        said += _says(network, seen)
+        fixed = first, constant, settings.shrinkage * last
+        networks.append(fixed)
+        said += _says(fixed, seen)
         if judged is None:
             count = len(networks)
             continue
-        others_said += _says(network, other)
+        others_said += _says(fixed, other)
         value = float(losses(others_said, judged).mean())
         if value < best:
             best, count = value, len(networks)
