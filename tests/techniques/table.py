@@ -51,6 +51,7 @@ ROWS = {
         Row("standardize", _NONE, rejects="codes"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
+        Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
@@ -59,6 +60,7 @@ ROWS = {
         Row("input_scale", _NONE, rejects="own_model"),
         Row("layer_norm", _NONE, rejects="bare"),
         Row("mixed_precision", _NONE),
+        Row("ntk", _NONE, rejects="own_model"),
         Row("parametric_activation", _NONE, rejects="bare"),
         Row("periodic", _same(frequencies=8), rejects="own_model"),
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),

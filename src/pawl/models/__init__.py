@@ -11,6 +11,7 @@ from pawl.models.layers import (
     Parametric,
     Periodic,
     PiecewiseLinear,
+    Scaled,
     SqueezeExcite,
     flat,
 )
@@ -24,7 +25,7 @@ from pawl.models.member_layers import (
     frozen,
     member_layers,
 )
-from pawl.models.members import MemberHeads, Spread, predicts_several_times
+from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
@@ -62,6 +63,9 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "Pooled",
+    "RankOne",
+    "Scaled",
     "Shape",
     "SmoothClip",
     "Spread",

@@ -122,3 +122,44 @@ class Parametric(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activates."""
         return x + (1.0 + self.SPEED * self.change) * (self.function(x) - x)
+
+
+class Scaled(nn.Module):
+    """A linear layer with weights of unit scale: `W x / sqrt(C) + b`, and a bias that moves slowly.
+
+    Args:
+        inputs: `C` of rows `[B, C]`.
+        outputs: `D` of `[B, D]`.
+    """
+
+    SPEED = 0.1
+    POINTS = 5
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps."""
+        return F.linear(x, self.weight) * self.weight.shape[1] ** -0.5 + self.SPEED * self.bias
+
+    @torch.no_grad()
+    def start(self, x: Tensor, *, last: bool) -> None:
+        """Scales weights so that what each unit says of rows `[B, C]` has a deviation of 1.
+
+        Args:
+            x: A sample.
+            last: Whether biases stay 0; else a unit is 0 at a random mean of a few of the rows.
+        """
+        said = F.linear(x, self.weight) * x.shape[-1] ** -0.5
+        deviation = said.std(0, correction=0)
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        self.weight /= deviation.unsqueeze(1)
+        if last:
+            return
+        said = said / deviation
+        chosen = torch.randint(len(x), (self.POINTS, len(self.weight)))
+        shares = torch.rand(self.POINTS, len(self.weight)).log().neg()  # uniform on the simplex
+        shares = shares / shares.sum(0)
+        self.bias.copy_(-(said.gather(0, chosen) * shares).sum(0) / self.SPEED)
