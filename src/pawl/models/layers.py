@@ -125,24 +125,26 @@ class Parametric(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A linear layer with weights of unit scale: `W x / sqrt(C) + b`, and a bias that moves slowly.
+    """A linear layer whose step by an optimizer moves what it says by as much, whatever it takes.
+
+    `W x sqrt(128 / C) + b`: with 128 inputs a layer like any, so that rates are those of other layers.
 
     Args:
         inputs: `C` of rows `[B, C]`.
         outputs: `D` of `[B, D]`.
     """
 
-    SPEED = 0.1
-    POINTS = 5
+    USUAL, POINTS = 128, 5
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.factor = math.sqrt(self.USUAL / inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps."""
-        return F.linear(x, self.weight) * self.weight.shape[1] ** -0.5 + self.SPEED * self.bias
+        return F.linear(x, self.weight) * self.factor + self.bias
 
     @torch.no_grad()
     def start(self, x: Tensor, *, last: bool) -> None:
@@ -152,14 +154,12 @@ class Scaled(nn.Module):
             x: A sample.
             last: Whether biases stay 0; else a unit is 0 at a random mean of a few of the rows.
         """
-        said = F.linear(x, self.weight) * x.shape[-1] ** -0.5
-        deviation = said.std(0, correction=0)
+        deviation = (F.linear(x, self.weight) * self.factor).std(0, correction=0)
         deviation = torch.where(deviation > 0, deviation, 1.0)
-        self.weight /= deviation.unsqueeze(1)
+        self.weight.div_(deviation.unsqueeze(1))
         if last:
             return
-        said = said / deviation
+        said = F.linear(x, self.weight) * self.factor
         chosen = torch.randint(len(x), (self.POINTS, len(self.weight)))
         shares = torch.rand(self.POINTS, len(self.weight)).log().neg()  # uniform on the simplex
-        shares = shares / shares.sum(0)
-        self.bias.copy_(-(said.gather(0, chosen) * shares).sum(0) / self.SPEED)
+        self.bias.copy_(-(said.gather(0, chosen) * shares / shares.sum(0)).sum(0))

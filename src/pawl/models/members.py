@@ -89,9 +89,9 @@ class RankOne(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes each member's."""
-        each = x.unsqueeze(0) if self.first else x.unflatten(0, (self.members, -1))
+        each = x.unsqueeze(0) if self.first else _by_member(x, self.members)
         found: Tensor = self.layer((each * self.taken).flatten(0, 1))
-        return (found.unflatten(0, (self.members, -1)) * self.made + self.bias).flatten(0, 1)
+        return (_by_member(found, self.members) * self.made + self.bias).flatten(0, 1)
 
 
 class Pooled(nn.Module):
@@ -109,8 +109,13 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes each member's outputs, or what they say together."""
-        out: Tensor = self.layer(x).unflatten(0, (self.members, -1))
+        out = _by_member(self.layer(x), self.members)
         return out if self.training else self.kind.pooled(out)
+
+
+def _by_member(x: Tensor, members: int) -> Tensor:
+    """Returns `[K * B, ...]` as `[K, B, ...]`."""
+    return x.reshape(members, -1, *x.shape[1:])
 
 
 def _signs(*shape: int) -> Tensor:

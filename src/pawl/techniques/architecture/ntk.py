@@ -12,13 +12,15 @@ from pawl.techniques.stages import ModelTechnique
 
 
 def ntk(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
-    """Writes each linear layer as `W x / sqrt(n) + b`, `n` numbers coming in and `W` of unit scale.
+    """Writes each linear layer as `W x sqrt(128 / n) + b`, where `n` numbers come in.
 
-    An optimizer whose steps are of one size, such as Adam, then moves a layer of many inputs less far:
-    rates are some `sqrt(n)` times as large as usual, 0.04 for classes and 0.2 for values in the paper.
+    An optimizer whose steps are of one size, such as Adam, then moves what a layer says by as much, be
+    its inputs few or many. The paper's layers have `1 / sqrt(n)` and rates some ten times as large; here
+    rates stay what they are for layers of 128 inputs.
+
     Layer by layer, first weights are drawn from `N(0, 1)` and scaled so that what each unit says of the
     sample has a deviation of 1; its bias is such that it is 0 at a random mean of five rows (He+5; that
-    of the last layer is 0). Biases move a tenth as fast.
+    of the last layer is 0).
     """
     assert isinstance(module, TabularNet)
     names = [name for name, each in module.named_modules() if isinstance(each, nn.Linear)]
