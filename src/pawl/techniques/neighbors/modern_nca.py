@@ -26,8 +26,8 @@ from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
 
-_MOST_ROWS, _MOST_JUDGED = 100_000, 2000
-"""Of more rows some are taken, evenly; so are those to stop by."""
+_MOST_ROWS, _MOST_JUDGED, _MOST_LOOKED_AT = 100_000, 1000, 1500
+"""Of more rows some are taken, evenly; so are those to stop by, and the candidates that say when."""
 _MOST_WAVED = 256
 """With more numbers none has waves."""
 _WAVES, _MIXED, _DEVIATION = 16, 8, 0.05
@@ -79,6 +79,7 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
     weights = torch.ones(len(x)) if rows.weights is None else rows.weights / rows.weights.mean()
     _start(core, x, settings.width, generator)
     kept = _candidates(rows, settings.candidates, seed)
+    few = kept[torch.linspace(0, len(kept) - 1, min(len(kept), _MOST_LOOKED_AT)).long()]
     judged = None
     if rows.stopping is not None:
         inputs, targets = rows.stopping
@@ -105,7 +106,7 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
             steps = step
         elif step % _BETWEEN == 0 or step == settings.steps:
             with torch.no_grad():
-                _keep(core, x[kept], values[kept], weights[kept])
+                _keep(core, x[few], values[few], weights[few])
                 value = float(_losses(core(judged[0]), judged[1], rows.kind).mean())
             stale += 1
             if value < best:
