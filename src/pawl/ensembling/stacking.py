@@ -22,6 +22,8 @@ _ROUNDS = (10, 25, 50)
 _LEAVES, _RATE, _PENALTY = 6, 0.05, 1.0
 _LEAF_SHARE, _FEWEST_LEAF_ROWS = 0.02, 10
 _FOLDS, _FEWEST_ROWS = 5, 200
+_PARTS = 4
+"""Of the rows, on each of which trees must help."""
 _LEAST = 1e-6
 
 
@@ -30,7 +32,7 @@ def corrected(found: OutOfFold, blend: Arm) -> Arm:
 
     Wolpert, Stacked Generalization, Neural Networks 1992. The trees start from the blend, so that they
     learn only what it lacks. They are fitted on some folds' rows and judged on the others': where that
-    score is not better than the blend's own on each half of the rows, the blend is returned.
+    score is not better than the blend's own on each quarter of the rows, the blend is returned.
 
     Args:
         found: Out-of-fold predictions of all its recipes.
@@ -56,10 +58,10 @@ def corrected(found: OutOfFold, blend: Arm) -> Arm:
             predictions[mine] = part(flat[:, mine])
     best = min(held, key=lambda n: float(found.loss(held[n].reshape(each.shape[1:]))))
     others, plain = held[best].reshape(each.shape[1:]), found.of_arm(blend)
-    for start in (0, 1):
-        half = slice(start, None, 2)
-        judge = found.at(half)
-        if not float(judge.score(others[:, half])) > float(judge.score(plain[:, half])):
+    for start in range(_PARTS):
+        some = slice(start, None, _PARTS)
+        judge = found.at(some)
+        if not float(judge.score(others[:, some])) > float(judge.score(plain[:, some])):
             return blend
     grown = fitted(flat, targets, blend.shares, classes, best)
     text = _with(blend.shares, classes, grown).written()
