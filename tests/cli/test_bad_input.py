@@ -348,7 +348,7 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     ),
     "unknown family": (
         optimize("good.csv", "--families", "nets,forests"),
-        ("'forests'", "nets, linear, neighbors, trees"),
+        ("'forests'", "nets, boosting, linear, neighbors, trees"),
     ),
     "families that leave nothing": (
         optimize("digits", "--families", "trees"),

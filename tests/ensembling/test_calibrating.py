@@ -40,7 +40,8 @@ def known(probabilities: Tensor, targets: Tensor, metric: str = "log_loss") -> O
     told = SimpleNamespace(objective=objective, schema=SimpleNamespace(kind="multiclass"))
     pairs: Any = SimpleNamespace(session=SimpleNamespace(problem=told))
     both = torch.stack([probabilities, probabilities]).unsqueeze(1)
-    return OutOfFold((ONE, TWO), both, targets.unsqueeze(0), pairs)
+    rows = torch.arange(len(targets)).unsqueeze(0)
+    return OutOfFold((ONE, TWO), both, targets.unsqueeze(0), pairs, rows)
 
 
 def drawn(temperature: float, rows: int = 2000) -> OutOfFold:

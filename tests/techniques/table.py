@@ -65,6 +65,7 @@ ROWS = {
         Row("target_encoding", _each(smoothing=(1.0, 10.0, 100.0)), rejects="own_model"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
+        Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("blocks", _same(change=2), accepts="stack", rejects="table"),
         Row("depth", _same(layers=4), rejects="own_model"),
@@ -79,6 +80,7 @@ ROWS = {
         Row("instance_norm", _NONE, accepts="images", rejects="table"),
         Row("layer_norm", _NONE, rejects="bare"),
         Row("mixed_precision", _NONE),
+        Row("ntk", _NONE, rejects="own_model"),
         Row("parametric_activation", _NONE, rejects="bare"),
         Row("periodic", _same(frequencies=8), rejects="own_model"),
         Row("piecewise_linear", _same(bins=8), rejects="own_model"),

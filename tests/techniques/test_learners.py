@@ -38,7 +38,7 @@ from pawl.training.fits import fit_member
 from pawl.training.metrics import make_objective, score
 from pawl.training.population import Member
 from pawl.training.problem import Problem
-from pawl.training.trained import Trained, from_outcome
+from pawl.training.trained import Trained, blended, from_outcome
 
 CPU = torch.device("cpu")
 KIND_PROBLEMS = ("table", "regression", "multilabel", "multitarget", "codes")
@@ -321,3 +321,17 @@ def test_a_fit_that_takes_too_long_is_pruned_and_others_stay() -> None:
     assert "took longer than" in first.outcome.reason
     assert second.outcome.status == "completed"
     assert second.score is not None
+
+
+@pytest.mark.parametrize("name", ["boosted_nets", "modern_nca", "nearest_neighbors"])
+def test_models_that_learned_unlike_amounts_share_a_graph(name: str) -> None:
+    task, recipe = problem("table"), recipe_of(ROWS[name])
+    rows = member(recipe, 1).train
+    several = recipe if name != "boosted_nets" else recipe.with_(name, rounds=2)
+    each = [
+        fit_member(task, Member(one, 1, rows[:count], rows[:0], 1))[1]
+        for one, count in ((recipe, 96), (several, 60))
+    ]
+    both = blended(each)
+    graph = both.graph(task.examples.take(ALL_ROWS[:4]))
+    assert check_parity(both, graph, task.examples.take(ALL_ROWS)) < 1e-4

@@ -18,8 +18,9 @@ from pawl.data.templates import template
 from pawl.data.types import Schema
 from pawl.deployment.export import predict
 from pawl.errors import BundleError, PawlError, first_line
+from pawl.kinds import KINDS
 from pawl.modalities import modality_of
-from pawl.models import Averaged, Deployed, ModelBuilder, Pipeline, assign
+from pawl.models import Averaged, Corrected, Deployed, ModelBuilder, Pipeline, assign
 from pawl.recipe import Recipe
 from pawl.task import ModelFactory
 from pawl.training.metrics import make_objective
@@ -73,7 +74,14 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
         members.append(fresh)
     pipeline: Pipeline = members[0]
     tempers, shifts = "temperature" in tensors, "shift" in tensors
-    if len(members) > 1 or tempers or shifts:
+    if "corrected.shares" in tensors:
+        kinds = list(dict.fromkeys(recipe.id for recipe, _ in recipes))
+        classes = schema.num_outputs if KINDS[schema.kind].has_classes else 0
+        pipeline = Averaged(
+            members, shares, corrected=Corrected([0.0] * len(kinds), classes),
+            groups=[kinds.index(recipe.id) for recipe, _ in recipes],
+        )  # fmt: skip
+    elif len(members) > 1 or tempers or shifts:
         pipeline = Averaged(members, shares, 1.0 if tempers else None, 0.0 if shifts else None)
     _assign(pipeline, tensors)
     _check(pipeline, graph, schema)

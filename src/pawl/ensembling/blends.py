@@ -9,6 +9,7 @@ from itertools import pairwise
 from pawl.ensembling.calibrating import calibrated
 from pawl.ensembling.combiners import COMBINERS
 from pawl.ensembling.out_of_fold import OutOfFold
+from pawl.ensembling.stacking import corrected
 from pawl.evidence import Arm, Blend, Pairs, Single
 from pawl.options import Ensemble
 from pawl.recipe import Recipe
@@ -30,7 +31,8 @@ def candidates(
     Args:
         racing: Where the recipes raced; `None` if they did not.
         recipes: Those that raced, at least one.
-        ensemble: Which combiner blends; `auto` is the best of them by out-of-fold score, `none` none.
+        ensemble: Which combiner blends; `auto` is the best of them by out-of-fold score, `none`
+            none; `stacked` is `linear`, corrected by trees where that helps.
     """
     if racing is None:
         return [Single(recipes[0])]
@@ -51,6 +53,10 @@ def candidates(
 
 def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
     """Returns the blend of at most so many recipes that scores best out of fold, calibrated."""
+    if ensemble == "stacked":
+        blend = blend_of(found, "linear", size)
+        arm = corrected(found, blend)
+        return calibrated(found, blend) if arm == blend else arm
     names = list(COMBINERS) if ensemble == "auto" else [ensemble]
     arms = [blend_of(found, name, size) for name in names]
     return calibrated(found, max(arms, key=lambda arm: float(found.score(found.of_arm(arm)))))

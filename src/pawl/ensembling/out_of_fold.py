@@ -30,12 +30,14 @@ class OutOfFold:
         predictions: `[M, F, R, *P]`.
         targets: Of the rows in the order of the predictions, `[F, R, *S]`.
         pairs: Where they raced.
+        units: Of each row, what varies on its own: the row, or the group that it is of, alike.
     """
 
     recipes: tuple[Recipe, ...]
     predictions: Tensor
     targets: Tensor
     pairs: Pairs
+    units: Tensor
 
     @classmethod
     def of(cls, racing: Pairs, recipes: Sequence[Recipe]) -> OutOfFold | None:
@@ -70,17 +72,20 @@ class OutOfFold:
 
         targets = joined([problem.targets.cpu()[each] for each in rows])
         predictions = torch.stack([joined(parts) for parts in found.values()])
-        whole = cls(tuple(found), predictions, targets, racing)
+        own = torch.arange(len(problem.targets)) if problem.units is None else problem.units.cpu()
+        units = joined([own[each] for each in rows])
+        whole = cls(tuple(found), predictions, targets, racing, units)
         values = whole.score(predictions).nan_to_num(nan=-torch.inf)
         order = values.argsort(descending=True, stable=True).tolist()
         ordered = tuple(whole.recipes[i] for i in order)
-        return cls(ordered, predictions[order], targets, racing)
+        return replace(whole, recipes=ordered, predictions=predictions[order])
 
     def at(self, places: slice) -> OutOfFold:
         """Returns those of some of the rows of each pass."""
         return replace(
-            self, predictions=self.predictions[:, :, places], targets=self.targets[:, places]
-        )
+            self, predictions=self.predictions[:, :, places], targets=self.targets[:, places],
+            units=self.units[:, places],
+        )  # fmt: skip
 
     def of_arm(self, arm: Arm) -> Tensor:
         """Returns what an arm of these recipes predicts, `[F, R, *P]`."""

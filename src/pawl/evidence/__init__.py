@@ -1,6 +1,16 @@
 """What a difference is worth: paired tests, looks, corrections, verdicts, the final test."""
 
-from pawl.evidence.arms import Arm, Blend, Single, Training, arm_of, from_dict, lead, to_toml
+from pawl.evidence.arms import (
+    Arm,
+    Blend,
+    Single,
+    Stacked,
+    Training,
+    arm_of,
+    from_dict,
+    lead,
+    to_toml,
+)
 from pawl.evidence.confirmation import (
     LOOKS,
     Confirmation,
@@ -46,6 +56,7 @@ __all__ = [
     "HoldoutScore",
     "Pairs",
     "Single",
+    "Stacked",
     "TestGain",
     "Training",
     "Verdict",

@@ -6,17 +6,19 @@ final test know nothing else of it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import tomli_w
+import torch
 from torch import Tensor
 
-from pawl.models import tempered
+from pawl.models import Corrected, tempered
 from pawl.recipe import Recipe
-from pawl.training.trained import Trained, blended
+from pawl.training.trained import Trained, blended, stacked
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,71 @@ class Blend:
         return blend if self.is_adjusted else blend.unadjusted
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """The arm of several recipes whose weighted mean is corrected by trees that see all they predict.
+
+    Attributes:
+        recipes: At least one, each once.
+        shares: Of each, positive and summing to one.
+        classes: How many there are; 0 where values are predicted.
+        trees: As `pawl.models.Corrected` writes them.
+    """
+
+    recipes: tuple[Recipe, ...]
+    shares: tuple[float, ...]
+    classes: int
+    trees: str
+
+    def __post_init__(self) -> None:
+        if not self.recipes or len(self.recipes) != len(self.shares):
+            raise ValueError(
+                f"got {len(self.shares)} shares for {len(self.recipes)} recipes; give one each"
+            )
+        _ = self.corrected
+
+    @functools.cached_property
+    def corrected(self) -> Corrected:
+        """What combines the predictions."""
+        found = Corrected(self.shares, self.classes)
+        found.read(self.trees)
+        return found
+
+    @property
+    def id(self) -> str:
+        """Depends on recipes, shares and trees."""
+        parts = [f"{r.id} {share:.6f}" for r, share in zip(self.recipes, self.shares, strict=True)]
+        told = f"{' + '.join(parts)} {self.classes} {self.trees}"
+        return f"stack {hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """One of each recipe."""
+        return tuple(Training(recipe) for recipe in self.recipes)
+
+    def combined(self, predictions: Sequence[Tensor]) -> Tensor:
+        """Returns the mean, corrected."""
+        found: Tensor = self.corrected(torch.stack(list(predictions)))
+        return found
+
+    def predictor(self, models: Sequence[Trained]) -> Trained:
+        """Returns the models as one that predicts that."""
+        return stacked(models, self.corrected)
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Always: there are trees."""
+        return True
+
+    @property
+    def unadjusted(self) -> Arm:
+        """The weighted mean alone."""
+        return Blend(self.recipes, self.shares)
+
+
 def lead(arm: Arm) -> Recipe:
     """Returns the recipe that says most of an arm: the network with the largest share, if it has one."""
-    shares = arm.shares if isinstance(arm, Blend) else (1.0,)
+    shares = arm.shares if isinstance(arm, Blend | Stacked) else (1.0,)
     recipes = [training.recipe for training in arm.trainings]
     each = zip(recipes, shares, strict=True)
     return max(each, key=lambda one: (one[0].learner is None, one[1]))[0]
@@ -192,12 +256,17 @@ def lead(arm: Arm) -> Recipe:
 def to_dict(arm: Arm) -> dict[str, Any]:
     """Returns an arm's recipe as tables, or of a blend a list of them with their shares, `member`.
 
-    A blend that is tempered or shifted has `temperature` or `shift` in front.
+    A blend that is tempered or shifted has `temperature` or `shift` in front, one that trees correct
+    these, `trees`, and the number of `classes`.
     """
-    if not isinstance(arm, Blend):
+    adjusted: dict[str, Any] = {}
+    if isinstance(arm, Stacked):
+        adjusted = {"classes": arm.classes, "trees": arm.trees}
+    elif not isinstance(arm, Blend):
         return lead(arm).to_dict()
-    adjusted = {} if arm.temperature == 1.0 else {"temperature": arm.temperature}
-    adjusted |= {} if arm.shift == 0.0 else {"shift": arm.shift}
+    else:
+        adjusted |= {} if arm.temperature == 1.0 else {"temperature": arm.temperature}
+        adjusted |= {} if arm.shift == 0.0 else {"shift": arm.shift}
     return {
         **adjusted,
         "member": [
@@ -213,6 +282,8 @@ def from_dict(tables: Mapping[str, Any]) -> Arm:
         return Single(Recipe.from_dict(tables))
     recipes = tuple(Recipe.from_dict(each["recipe"]) for each in tables["member"])
     shares = tuple(float(each["share"]) for each in tables["member"])
+    if "trees" in tables:
+        return Stacked(recipes, shares, int(tables["classes"]), str(tables["trees"]))
     temperature, shift = float(tables.get("temperature", 1.0)), float(tables.get("shift", 0.0))
     return Blend(recipes, shares, temperature, shift)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pawl.evidence.arms import Arm, Blend, Single, arm_of, lead
+from pawl.evidence.arms import Arm, Blend, Single, Stacked, arm_of, lead
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.dropping import without_harm
 from pawl.evidence.looks import sequential_p, spending
@@ -199,8 +199,8 @@ def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
 
 
 def _calibration(pairs: Pairs, arm: Arm) -> Comparison | None:
-    """Returns what a blend's temperature or shift is worth; nothing is trained for it."""
-    if not isinstance(arm, Blend) or not arm.is_adjusted:
+    """Returns what a blend's temperature, shift or trees are worth; nothing is trained for it."""
+    if not isinstance(arm, Blend | Stacked) or not arm.is_adjusted:
         return None
     there, plain = sorted(pairs.of(arm)), arm.unadjusted
     pairs.run("confirm/calibration", {"unadjusted": plain}, there)

@@ -13,6 +13,7 @@ from pawl.models.build import (
     remembered,
     revealed,
 )
+from pawl.models.corrected import Corrected
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.exchanged import (
@@ -29,6 +30,7 @@ from pawl.models.layers import (
     Parametric,
     Periodic,
     PiecewiseLinear,
+    Scaled,
     Skip,
     SqueezeExcite,
     flat,
@@ -45,7 +47,7 @@ from pawl.models.member_layers import (
     frozen,
     member_layers,
 )
-from pawl.models.members import MemberHeads, Spread, predicts_several_times
+from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
@@ -64,6 +66,7 @@ __all__ = [
     "Builder",
     "Calls",
     "ChannelRMSNorm",
+    "Corrected",
     "Curves",
     "Deployed",
     "Encoder",
@@ -89,8 +92,11 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "Pooled",
     "PooledLinear",
     "Power",
+    "RankOne",
+    "Scaled",
     "Shape",
     "Skip",
     "SmoothClip",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Schema
 from pawl.kinds import KINDS
+from pawl.models.corrected import LEAST, Corrected
 from pawl.models.front import Front
 from pawl.models.outputs import outputs
 
@@ -62,7 +63,7 @@ class Deployed(nn.Module):
         return torch.minimum(torch.maximum(found, low), high)
 
 
-LEAST_PROBABILITY = 1e-12
+LEAST_PROBABILITY = LEAST
 """Probabilities below it count as it, where logarithms are taken."""
 
 
@@ -88,11 +89,16 @@ def threshold_of(shift: float) -> float:
 class Averaged(nn.Module):
     """Several pipelines of one task; predicts the mean of their predictions.
 
+    Or, where trees correct it, what these make of the mean of each group.
+
     Args:
         members: At least one.
         shares: Of each, summing to one; equal by default.
         temperature: What the mean, of probabilities, is tempered by; `None` for nothing.
         shift: Of the second of two classes; `None` for nothing. See `tempered`.
+        corrected: Combines the groups' means in place of shares, temperature and shift; `None` for
+            these.
+        groups: Of each member, which of the predictors it is one of that `corrected` takes.
     """
 
     temperature: Tensor | None
@@ -104,8 +110,11 @@ class Averaged(nn.Module):
         shares: Sequence[float] = (),
         temperature: float | None = None,
         shift: float | None = None,
+        corrected: Corrected | None = None,
+        groups: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.corrected, self.groups = corrected, tuple(groups)
         for name, value in (("temperature", temperature), ("shift", shift)):
             self.register_buffer(name, None if value is None else torch.tensor(value))
         self.names = members[0].names
@@ -117,6 +126,13 @@ class Averaged(nn.Module):
         """Maps raw inputs, in the schema's order, to predictions."""
         each = torch.stack([member(*tensors) for member in self.members])
         mean: Tensor
+        if self.corrected is not None:
+            of_group = [
+                each[[at for at, group in enumerate(self.groups) if group == number]].mean(0)
+                for number in range(max(self.groups) + 1)
+            ]
+            found: Tensor = self.corrected(torch.stack(of_group))
+            return found
         if self.shares:
             mean = torch.tensordot(torch.tensor(self.shares, device=each.device), each, dims=1)
         else:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples
 from pawl.errors import BundleError, first_line
+from pawl.models.corrected_graphs import corrected_graph
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
 from pawl.models.tree_graphs import with_trees
@@ -45,6 +46,9 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
         with_tensors(graphs[key], member.state_dict())
         for key, member in zip(keys, members, strict=True)
     ]
+    if model.corrected is not None:
+        whole = corrected_graph(parts, model.groups, model.corrected, OUTPUT)
+        return bytes(with_trees(whole).SerializeToString())
     shares = model.shares or [1.0 / len(parts)] * len(parts)
     temperature = None if model.temperature is None else float(model.temperature)
     shift = None if model.shift is None else float(model.shift)

@@ -124,26 +124,7 @@ def joined(
         temperature: What the sum, of probabilities, is tempered by; `None` for nothing.
         shift: Of the second of two classes; `None` for nothing.
     """
-    whole = onnx.ModelProto()
-    whole.CopyFrom(parts[0])
-    del whole.graph.node[:], whole.graph.initializer[:], whole.graph.value_info[:]
-    inputs = {item.name for item in whole.graph.input}
-    terms = []
-    for number, (part, share) in enumerate(zip(parts, shares, strict=True)):
-        own = compose.add_prefix(part, f"m{number}_", rename_inputs=False)
-        for node in own.graph.node:  # inputs are shared, and keep their names
-            node.input[:] = [_shared(name, number, inputs) for name in node.input]
-        whole.graph.node.extend(own.graph.node)
-        whole.graph.initializer.extend(own.graph.initializer)
-        weight = numpy_helper.from_array(np.array(share, dtype=np.float32), f"share_{number}")
-        whole.graph.initializer.append(weight)
-        term = f"term_{number}"
-        whole.graph.node.append(
-            helper.make_node("Mul", [f"m{number}_{output}", weight.name], [term])
-        )
-        terms.append(term)
-        known = {(o.domain, o.version) for o in whole.opset_import}
-        whole.opset_import.extend(o for o in own.opset_import if (o.domain, o.version) not in known)
+    whole, terms = scaled(parts, shares, output)
     if temperature is None and shift is None:
         whole.graph.node.append(helper.make_node("Sum", terms, [output]))
         return whole
@@ -165,6 +146,33 @@ def joined(
         ]
     )
     return whole
+
+
+def scaled(
+    parts: Sequence[onnx.ModelProto], factors: Sequence[float], output: str
+) -> tuple[onnx.ModelProto, list[str]]:
+    """Returns graphs of the same inputs as one, and the names of their outputs times a factor each."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(parts[0])
+    del whole.graph.node[:], whole.graph.initializer[:], whole.graph.value_info[:]
+    inputs = {item.name for item in whole.graph.input}
+    terms = []
+    for number, (part, share) in enumerate(zip(parts, factors, strict=True)):
+        own = compose.add_prefix(part, f"m{number}_", rename_inputs=False)
+        for node in own.graph.node:  # inputs are shared, and keep their names
+            node.input[:] = [_shared(name, number, inputs) for name in node.input]
+        whole.graph.node.extend(own.graph.node)
+        whole.graph.initializer.extend(own.graph.initializer)
+        weight = numpy_helper.from_array(np.array(share, dtype=np.float32), f"share_{number}")
+        whole.graph.initializer.append(weight)
+        term = f"term_{number}"
+        whole.graph.node.append(
+            helper.make_node("Mul", [f"m{number}_{output}", weight.name], [term])
+        )
+        terms.append(term)
+        known = {(o.domain, o.version) for o in whole.opset_import}
+        whole.opset_import.extend(o for o in own.opset_import if (o.domain, o.version) not in known)
+    return whole, terms
 
 
 def _shared(name: str, number: int, inputs: set[str]) -> str:

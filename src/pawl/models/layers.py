@@ -143,3 +143,44 @@ class Parametric(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activates."""
         return x + (1.0 + self.SPEED * self.change) * (self.function(x) - x)
+
+
+class Scaled(nn.Module):
+    """A linear layer whose step by an optimizer moves what it says by as much, whatever it takes.
+
+    `W x sqrt(128 / C) + b`: with 128 inputs a layer like any, so that rates are those of other layers.
+
+    Args:
+        inputs: `C` of rows `[B, C]`.
+        outputs: `D` of `[B, D]`.
+    """
+
+    USUAL, POINTS = 128, 5
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.factor = math.sqrt(self.USUAL / inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps."""
+        return F.linear(x, self.weight) * self.factor + self.bias
+
+    @torch.no_grad()
+    def start(self, x: Tensor, *, last: bool) -> None:
+        """Scales weights so that what each unit says of rows `[B, C]` has a deviation of 1.
+
+        Args:
+            x: A sample.
+            last: Whether biases stay 0; else a unit is 0 at a random mean of a few of the rows.
+        """
+        deviation = (F.linear(x, self.weight) * self.factor).std(0, correction=0)
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        self.weight.div_(deviation.unsqueeze(1))
+        if last:
+            return
+        said = F.linear(x, self.weight) * self.factor
+        chosen = torch.randint(len(x), (self.POINTS, len(self.weight)))
+        shares = torch.rand(self.POINTS, len(self.weight)).log().neg()  # uniform on the simplex
+        self.bias.copy_(-(said.gather(0, chosen) * shares / shares.sum(0)).sum(0))

@@ -1,7 +1,7 @@
 """Neighbors by a learned distance: rows are embedded, and near ones of those that are kept count most.
 
-Shape legend: `B` rows, `D` numbers of a row, `F` of them with waves, `K` waves of each, `E` what they are
-mixed to, `Z` numbers of an embedded row, `C` candidates, `O` outputs.
+Shape legend: `B` rows, `D` numbers of a row, `F` of them with waves, `K` waves of each, `E` what they
+are mixed to, `Z` numbers of an embedded row, `C` candidates, `O` outputs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NEAREST = 1e-12
 class Neighborhood(nn.Module):
     """The mean of what candidates have, by their distance in a learned space: `[B, D]` to `[B, O]`.
 
-    `y = sum_c w_c v_c` with `w = softmax(t - |z - z_c|)`, and `z = W [s, relu(M [cos, sin](2 pi f s) + m)]`
-    of the scaled row `s`; `M` and `m` are the same for all numbers.
+    `y = sum_c w_c v_c` with `w = softmax(t - |z - z_c|)`, where `z = W [s, relu(M w(s) + m)]` of the
+    scaled row `s`, and `w(s)` are cosine and sine of `2 pi f s`; all numbers share `M` and `m`.
 
     Args:
         outputs: `O`.

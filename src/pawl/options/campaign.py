@@ -108,8 +108,9 @@ class Options(PlanOptions, SearchOptions):
     ensemble: Ensemble = Field(
         default="auto",
         description="How recipes are blended: greedy (each as often as it helps), mean (the best, "
-        "equally), linear (the shares of least loss), auto (whichever scores best out of fold) or none "
-        "(one recipe).",
+        "equally), linear (the shares of least loss), auto (whichever of these scores best out of "
+        "fold), stacked (linear, corrected by boosted trees where they help out of fold) or none (one "
+        "recipe).",
     )
     average: Whole = Field(
         default=5,

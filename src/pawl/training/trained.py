@@ -17,7 +17,16 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.errors import BundleError
 from pawl.ledger import Ledger
-from pawl.models import Averaged, Deployed, Layout, Learned, Pipeline, assign, to_onnx
+from pawl.models import (
+    Averaged,
+    Corrected,
+    Deployed,
+    Layout,
+    Learned,
+    Pipeline,
+    assign,
+    to_onnx,
+)
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -160,8 +169,8 @@ def blended(
     """Returns trained models as one that predicts the mean of their predictions.
 
     Args:
-        each: At least one; those that are several themselves are taken apart. If they are tempered or
-            shifted, all alike, so is the mean of what they are made of.
+        each: At least one; those that are several themselves are taken apart. If they are tempered,
+            shifted or corrected by trees, all alike, so is the mean of what they are made of.
         shares: Of each, summing to one; equal by default.
         temperature: What the mean is tempered by; `None` for nothing more.
         shift: Of the second of two classes; `None` for nothing more.
@@ -171,15 +180,37 @@ def blended(
     if isinstance(first := each[0].model, Averaged) and temperature is None and shift is None:
         temperature = None if first.temperature is None else float(first.temperature)
         shift = None if first.shift is None else float(first.shift)
-    shares = shares or [1.0 / len(each)] * len(each)
-    parts, members = [], []
+    parts, members = _taken_apart(each, shares or [1.0 / len(each)] * len(each))
+    equal = len({part.share for part in parts}) == 1
+    unlike = () if equal else [part.share for part in parts]
+    if isinstance(first, Averaged) and first.corrected is not None:
+        groups = [g for one in each if isinstance(one.model, Averaged) for g in one.model.groups]
+        return Trained(parts, Averaged(members, unlike, corrected=first.corrected, groups=groups))
+    return Trained(parts, Averaged(members, unlike, temperature, shift))
+
+
+def stacked(each: Sequence[Trained], corrected: Corrected) -> Trained:
+    """Returns trained models as one that predicts what trees make of their predictions.
+
+    Args:
+        each: At least one, each a single pipeline.
+        corrected: Combines them.
+    """
+    parts, members = _taken_apart(each, corrected.shares.tolist())
+    groups = range(len(members))
+    return Trained(parts, Averaged(members, corrected=corrected, groups=groups))
+
+
+def _taken_apart(
+    each: Sequence[Trained], shares: Sequence[float]
+) -> tuple[tuple[Part, ...], list[Deployed]]:
+    parts: list[Part] = []
+    members: list[Deployed] = []
     for one, share in zip(each, shares, strict=True):
         parts += [replace(part, share=share * part.share) for part in one.parts]
         several = one.model.members if isinstance(one.model, Averaged) else [one.model]
         members += [member for member in several if isinstance(member, Deployed)]
-    equal = len({part.share for part in parts}) == 1
-    unlike = () if equal else [part.share for part in parts]
-    return Trained(tuple(parts), Averaged(members, unlike, temperature, shift))
+    return tuple(parts), members
 
 
 def save_models(ledger: Ledger, name: str, models: Mapping[str, Trained]) -> None:

@@ -29,24 +29,26 @@ class Ensemble(Content):
     """A blend that was compared, largest shares first; `delivered` says whether the bundle holds it.
 
     Its probabilities are tempered by `temperature`, 1 for not at all; the second class is predicted from
-    the probability `threshold` on; `calibration` is it against itself without either.
+    the probability `threshold` on; `trees` correct the mean; `calibration` is it against itself without
+    any of these.
     """
 
     delivered: bool
     members: list[MemberSummary]
     temperature: float = 1.0
     threshold: float = 0.5
+    trees: int = 0
     calibration: Effect | None = None
 
 
 def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
     """Returns the candidate's recipes; `None` where it is one recipe."""
-    from pawl.evidence import Blend  # noqa: PLC0415  (imports torch)
+    from pawl.evidence import Blend, Stacked  # noqa: PLC0415  (imports torch)
     from pawl.models import threshold_of  # noqa: PLC0415
 
     confirmation = outcome.confirmation
     blend = confirmation.candidate
-    if not isinstance(blend, Blend):
+    if not isinstance(blend, Blend | Stacked):
         return None
     added = {recipe.id: comparison for recipe, comparison in confirmation.members}
     members = []
@@ -61,15 +63,18 @@ def gather(_: Session, outcome: CampaignOutcome) -> Ensemble | None:
     return Ensemble(
         delivered=confirmation.delivered == blend,
         members=members,
-        temperature=blend.temperature,
-        threshold=threshold_of(blend.shift),
+        temperature=1.0 if isinstance(blend, Stacked) else blend.temperature,
+        threshold=0.5 if isinstance(blend, Stacked) else threshold_of(blend.shift),
+        trees=len(blend.corrected.trees.roots) if isinstance(blend, Stacked) else 0,
         calibration=effect_of(worth) if worth is not None and worth.n else None,
     )
 
 
 def _adjusted(content: Ensemble, classes: list[str], metric: str) -> str:
-    """Returns what is said of the temperature or of the threshold, if there is one."""
-    if content.threshold != 0.5:
+    """Returns what is said of trees, temperature or threshold, if there are any."""
+    if content.trees:
+        said = f" So were the {content.trees} small trees that correct the mean"
+    elif content.threshold != 0.5:
         said = (
             f" So was the probability {content.threshold:.3g}, from which on {clean(classes[-1])!r} is "
             "predicted"

@@ -28,7 +28,8 @@ from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
 
-_MOST_ROWS = 100_000
+_MOST_ROWS, _MOST_SEEN = 100_000, 50_000_000
+"""Of more rows, or more numbers of all rows, some rows are taken, evenly."""
 _MOST_BINNED = 256
 """With more numbers none has bins."""
 _BATCH, _LEAST = 256, 1e-3
@@ -66,7 +67,7 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
     core = learned.core
     assert isinstance(core, BoostedNets)
     kind, outputs = KINDS[rows.kind], len(core.base)
-    rows = some(rows, _MOST_ROWS)
+    rows = some(rows, _most(learned.encoder, rows, core, settings.bins))
     generator = torch.Generator().manual_seed(seed)
     x = torch.from_numpy(vectors(learned.encoder, rows.inputs))
     weights = torch.ones(len(x)) if rows.weights is None else rows.weights / rows.weights.mean()
@@ -82,8 +83,7 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
 
     def losses(raw: Tensor, targets: Tensor) -> Tensor:
         found = kind.outputs(raw, outputs)
-        if found is None:
-            found = raw
+        assert found is not None
         return kind.loss(found, targets)
 
     best = math.inf if judged is None else float(losses(others_said, judged).mean())
@@ -100,16 +100,16 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
             raw = said[batch] + _says(network, seen[batch])
             loss = (losses(raw, rows.targets[batch]) * weights[batch]).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         first, constant, last = (tensor.detach() for tensor in network)
-        network = first, constant, settings.shrinkage * last
-        networks.append(network)
-        said += _says(network, seen)
+        fixed = first, constant, settings.shrinkage * last
+        networks.append(fixed)
+        said += _says(fixed, seen)
         if judged is None:
             count = len(networks)
             continue
-        others_said += _says(network, other)
+        others_said += _says(fixed, other)
         value = float(losses(others_said, judged).mean())
         if value < best:
             best, count = value, len(networks)
@@ -129,6 +129,13 @@ def refit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat)
     core = learned.core
     assert isinstance(core, BoostedNets)
     fit(learned, rows, settings.model_copy(update={"rounds": int(core.rounds)}), seed, beat)
+
+
+def _most(encoder: Encoder, rows: FitRows, core: BoostedNets, bins: int) -> int:
+    """Returns how many rows are learned from, by what networks see of each."""
+    few = rows.take(torch.arange(1)).inputs
+    columns = vectors(encoder, few).shape[1] + len(core.numbers) * bins
+    return min(_MOST_ROWS, _MOST_SEEN // columns)
 
 
 def _start(core: BoostedNets, x: Tensor, bins: int) -> None:

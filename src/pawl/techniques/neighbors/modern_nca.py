@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pawl.data.types import ModelSpec
-from pawl.kinds import KINDS
+from pawl.kinds import KINDS, KindName
 from pawl.models import Encoder, Learned, Neighborhood
 from pawl.models.neighborhood import distances
 from pawl.techniques.learning import (
@@ -26,26 +26,26 @@ from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
 
-_MOST_ROWS, _MOST_JUDGED = 100_000, 2000
-"""Of more rows some are taken, evenly; so are those to stop by."""
+_MOST_ROWS, _MOST_JUDGED, _MOST_LOOKED_AT = 100_000, 1000, 1500
+"""Of more rows some are taken, evenly; so are those to stop by, and the candidates that say when."""
 _MOST_WAVED = 256
 """With more numbers none has waves."""
 _WAVES, _MIXED, _DEVIATION = 16, 8, 0.05
-_BATCH, _BETWEEN = 256, 20
+_BATCH, _BETWEEN = 128, 20
 _LEAST = 1e-6
 
 
 class ModernNCASettings(Settings):
     """Settings of `modern_nca`."""
 
-    steps: int = number(600, 20, 5000, "most steps, each of a batch of 256 rows", log=True)
+    steps: int = number(600, 20, 5000, "most steps, each of a batch of 128 rows", log=True)
     learning_rate: float = number(0.01, 1e-4, 0.1, "AdamW's", log=True)
     weight_decay: float = number(2e-4, 0.0, 0.1, "AdamW's")
     width: int = number(64, 8, 512, "numbers of an embedded row", log=True)
-    sample: int = number(500, 16, 4000, "rows that a batch is compared with", log=True)
+    sample: int = number(250, 16, 4000, "rows that a batch is compared with", log=True)
     candidates: int = number(4000, 16, 20_000, "most rows that are kept to predict by", log=True)
     patience: int = number(
-        8, 1, 100, "looks, one each 20 steps, without a better loss to stop after"
+        6, 1, 100, "looks, one each 20 steps, without a better loss to stop after"
     )
 
 
@@ -79,6 +79,7 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
     weights = torch.ones(len(x)) if rows.weights is None else rows.weights / rows.weights.mean()
     _start(core, x, settings.width, generator)
     kept = _candidates(rows, settings.candidates, seed)
+    few = kept[torch.linspace(0, len(kept) - 1, min(len(kept), _MOST_LOOKED_AT)).long()]
     judged = None
     if rows.stopping is not None:
         inputs, targets = rows.stopping
@@ -96,16 +97,16 @@ def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) 
     for step in range(1, settings.steps + 1 if len(x) > 1 else 1):
         beat()
         batch = torch.randint(len(x), (min(_BATCH, len(x)),), generator=generator)
-        others = torch.randperm(len(x), generator=generator)[: settings.sample]
-        loss = _loss(core, x, values, weights, batch, others, rows.kind)
+        compared = torch.randperm(len(x), generator=generator)[: settings.sample]
+        loss = _loss(core, x, values, weights, batch, compared, rows.kind)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if judged is None:
             steps = step
         elif step % _BETWEEN == 0 or step == settings.steps:
             with torch.no_grad():
-                _keep(core, x[kept], values[kept], weights[kept])
+                _keep(core, x[few], values[few], weights[few])
                 value = float(_losses(core(judged[0]), judged[1], rows.kind).mean())
             stale += 1
             if value < best:
@@ -165,7 +166,7 @@ def _loss(
     weights: Tensor,
     batch: Tensor,
     others: Tensor,
-    kind: str,
+    kind: KindName,
 ) -> Tensor:
     """Returns a batch's loss, `[]`: what it would be predicted by the others without itself."""
     z = core.embed(x[torch.cat([batch, others])])
@@ -175,7 +176,7 @@ def _loss(
     return (losses * weights[batch]).mean()
 
 
-def _losses(found: Tensor, wanted: Tensor, kind: str) -> Tensor:
+def _losses(found: Tensor, wanted: Tensor, kind: KindName) -> Tensor:
     """Returns each row's loss, `[B]`, of probabilities or values `[B, O]`."""
     if not KINDS[kind].has_classes:
         return (found - wanted).square().mean(1)
