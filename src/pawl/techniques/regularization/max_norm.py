@@ -15,7 +15,7 @@ from pawl.techniques.values import StepContext
 class MaxNormSettings(Settings):
     """Settings of `max_norm`."""
 
-    norm: float = number(1.5, 0.5, 5.0, "largest norm of a unit's weights", log=True)
+    norm: float = number(1.0, 0.3, 5.0, "largest norm of a unit's weights", log=True)
 
 
 def max_norm(
