@@ -153,6 +153,13 @@ def _resize(
     for name, layer in channels.layers.items():
         if plan.changes(layer):
             _rebuild(module.get_submodule(name), layer, plan, preserve=preserve)
+    for name, layout in channels.weights.items():
+        home, _, own = name.rpartition(".")
+        for axis, segments in layout.items():
+            chosen = plan.chosen(segments)
+            if chosen is not None:
+                weight = module.get_parameter(name).detach()
+                _put(module.get_submodule(home), own, weight.index_select(axis, chosen))
 
 
 class _Plan:
