@@ -21,6 +21,7 @@ from pawl.models import (
     dropouts,
 )
 from pawl.models.operations import channel_axis, traced
+from pawl.models.surgery import standardized
 from pawl.task import Task
 from pawl.techniques import refusal, technique
 from pawl.training.fused import FusedStepper
@@ -180,6 +181,44 @@ def test_root_mean_squares_take_the_place_of_layer_normalization() -> None:
     body = built(of(NETS["vit"]), "rms_norm")
     assert sum(isinstance(m, nn.RMSNorm) for m in body.modules()) == 5
     assert not any(isinstance(m, nn.LayerNorm) for m in body.modules())
+
+
+class OwnNorm(nn.Module):
+    """Layer normalization as many models have it."""
+
+    def __init__(self, width: int, *, bias: bool) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(width))
+        self.shift = nn.Parameter(torch.rand(width)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.scale.shape, self.scale, self.shift, 1e-6)
+
+
+class OwnlyNormalized(nn.Module):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first, self.norm1 = nn.Linear(8, 12), OwnNorm(12, bias=True)
+        self.second, self.norm2 = nn.Linear(12, 12), OwnNorm(12, bias=False)
+        self.last = nn.Linear(12, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.norm1(self.first(x.squeeze(1))))
+        return self.last(self.norm2(self.second(x)).mean(1))
+
+
+def test_normalizations_of_the_models_own_are_exchanged() -> None:
+    task = of(OwnlyNormalized)
+    facts = task.facts()
+    before = facts.module(facts.sample)
+    module = standardized(copy.deepcopy(facts.module), facts.sample)
+    assert sum(isinstance(m, nn.LayerNorm) for m in module.modules()) == 2
+    assert len(list(module.parameters())) == len(list(facts.module.parameters()))
+    torch.testing.assert_close(module(facts.sample), before)
+    assert technique("layer_norm").fits(facts) == "the model normalizes like that already"
+    body = built(task, "rms_norm").module
+    assert isinstance(body.norm1, nn.RMSNorm)
+    assert isinstance(body.norm2, nn.RMSNorm)
 
 
 def test_a_head_with_a_hyperbolic_tangent_has_an_activation() -> None:

@@ -83,7 +83,7 @@ def test_what_is_accepted_trains(net: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
-@pytest.mark.parametrize("net", ["resnet", "stock_vit", "tcn"])
+@pytest.mark.parametrize("net", ["resnet", "stock_vit"])
 def test_all_of_it_at_once_trains_fused_as_serial_and_exports(net: str) -> None:
     recipe = BARE
     for name, nets in ACCEPTED.items():

@@ -102,7 +102,7 @@ class Refused(nn.Module):
         super().__init__()
         self.way = way
         self.first, self.last = nn.Linear(6, 8), nn.Linear(4 if way == "glu" else 8, 2)
-        self.scale = nn.Parameter(torch.ones(8))
+        self.register_buffer("scale", torch.ones(8))
 
     def forward(self, x: Tensor) -> Tensor:
         inputs, x = x, self.first(x)
@@ -110,7 +110,7 @@ class Refused(nn.Module):
             x = F.glu(x)
         elif self.way == "softmax":
             x = torch.softmax(x, -1)
-        elif self.way == "parameter":
+        elif self.way == "buffer":
             x = x * self.scale
         elif self.way == "view":
             x = x.reshape(-1, 2, 4).flatten(1)
@@ -128,20 +128,35 @@ class Refused(nn.Module):
     [
         ("glu", "'net:glu0'"),
         ("softmax", "'net:softmax0'"),
-        ("parameter", "'net:mul0' with others that are fixed"),
+        ("buffer", "'net:mul0' with others that are fixed"),
         ("view", "'net:reshape0'"),
         ("weights", "are used in another place"),
         ("twice", "called more than once"),
-        ("numpy", None),  # a mean over copies is the mean over the units
+        ("numpy", "predicts otherwise"),  # a mean that some units have a larger share in
     ],
 )
 def test_what_cannot_be_followed_is_named(way: str, reason: str | None) -> None:
     found = widths(Called(Refused(way)), X)
-    if reason is None:
-        assert list(found.sizes.values()) == [8]
-        return
     assert not found.sizes
     assert reason in found.reasons["net.first"]
+
+
+def test_weights_along_channels_that_no_layer_has() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 2)
+            self.scale = nn.Parameter(torch.rand(1, 8))
+            self.shift = nn.Parameter(torch.rand(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(F.relu(self.first(x) * self.scale + self.shift))
+
+    net = Called(Scaled())
+    before = net(X)
+    resize(net, widths(net, X), lambda size: size + 3, preserve=True)
+    assert (net.net.scale.shape, net.net.shift.shape) == ((1, 11), (11,))
+    torch.testing.assert_close(net(X), before)
 
 
 def test_what_does_not_show_in_calls_is_found_by_proof() -> None:

@@ -77,16 +77,24 @@ class Channels:
     Attributes:
         groups: Which channels go together.
         layers: By name.
+        weights: Those that no layer has, by name: what lies along their axes (`gamma * x`).
     """
 
     def __init__(self, trace: Trace, module: nn.Module) -> None:
         self.groups = Groups()
         self.layers: dict[str, Weighted] = {}
+        self.weights: dict[str, Layout] = {}
         self._shapes = trace.shapes
         self._layouts: dict[int, Layout] = {}
         self._owners = _owners(module)
         seen = {id(tensor) for tensor in trace.tensors}
         self._outside = {id(weight) for weight in module.parameters() if id(weight) in seen}
+        named = {id(weight): name for name, weight in module.named_parameters()}
+        self._loose = {
+            number: named[id(tensor)]
+            for number, tensor in enumerate(trace.tensors)
+            if id(tensor) in named and self._owners[id(tensor)] == 1
+        }
         for op in trace.operations:
             layouts = self._layer(op) if op.layer is not None else self._function(op)
             for number in op.outputs:
@@ -269,7 +277,13 @@ class Channels:
             shape = self._shapes[number]
             for place, segments in found.items():
                 axis = place - rank + len(shape)
-                if axis >= 0 and shape[axis] > 1 and axis not in self._layout(number):
+                if axis < 0 or shape[axis] == 1 or axis in self._layout(number):
+                    continue
+                if number in self._loose:
+                    layout = self.weights.setdefault(self._loose[number], {})
+                    self._layouts[number] = layout
+                    layout[axis] = segments
+                else:
                     self.groups.fix(
                         segments, f"its channels reach {where} with others that are fixed"
                     )

@@ -7,7 +7,8 @@ each of them doubled so that the function stays, the module must return what it 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from pawl.models.operations import traced
 _FEW_ROWS = 4
 _NOISE = 0.5
 """Of the deviation of weights: how far apart those of copied channels start."""
+_STIRRED = 0.02
 _LENGTHS = ("num_features", "num_channels", "num_parameters")
 
 
@@ -99,24 +101,31 @@ def resize(
 
 
 def _proved(module: nn.Module, channels: Channels, groups: list[int], rows: Inputs) -> bool:
-    """Tells whether a module with twice the channels of some groups predicts what it did."""
+    """Tells whether a module with some more channels, of these groups, predicts what it did.
+
+    One more, or twice as many where a normalization compares them. Weights are stirred: behind a layer
+    of zeros nothing would show.
+    """
+    sizes = {
+        group: channels.groups.size(group)
+        + (channels.groups.size(group) if channels.groups.compared(group) else 1)
+        for group in groups
+    }
     for dtype, tolerance in ((torch.float64, 1e-8), (torch.float32, 1e-3)):
         inputs = {name: x.to(dtype) if x.is_floating_point() else x for name, x in rows.items()}
-        before = copy.deepcopy(module).eval().to(dtype)
-        after = copy.deepcopy(before)
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                expected = before(inputs)
-                _resize(
-                    after, channels, {g: 2 * channels.groups.size(g) for g in groups}, preserve=True
-                )
-                alike = _alike(expected, after(inputs), tolerance)
-                trained = copy.deepcopy(before).train()(inputs)
-                if alike and _shapes(after.train()(inputs)) == _shapes(trained):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            before = copy.deepcopy(module).eval().to(dtype)
+            for weight in before.parameters():
+                weight.add_(_STIRRED * torch.randn_like(weight))
+            after = copy.deepcopy(before)
+            try:
+                _resize(after, channels, sizes, preserve=True)
+                alike = _alike(before(inputs), after(inputs), tolerance)
+                if alike and _shapes(after.train()(inputs)) == _shapes(before.train()(inputs)):
                     return True
-        except Exception:  # whatever a user's module raises
-            continue
+            except Exception:  # whatever a user's module raises
+                continue
     return False
 
 
@@ -144,6 +153,13 @@ def _resize(
     for name, layer in channels.layers.items():
         if plan.changes(layer):
             _rebuild(module.get_submodule(name), layer, plan, preserve=preserve)
+    for name, layout in channels.weights.items():
+        home, _, own = name.rpartition(".")
+        for axis, segments in layout.items():
+            chosen = plan.chosen(segments)
+            if chosen is not None:
+                weight = module.get_parameter(name).detach()
+                _put(module.get_submodule(home), own, weight.index_select(axis, chosen))
 
 
 class _Plan:
@@ -194,21 +210,14 @@ def _to_front(weight: Tensor, layer: nn.Module) -> Tensor:
 def _rebuild(layer: Any, channels: Weighted, plan: _Plan, *, preserve: bool) -> None:
     out, into = plan.chosen(channels.writes), plan.chosen(channels.reads)
     if isinstance(layer, nn.Linear | _ConvNd) and not channels.same:
-        fan_in = _to_front(layer.weight, layer)[0].numel()
-        weight = _to_front(layer.weight.detach(), layer)
-        if out is not None:
-            weight = weight[out]
-        if into is not None:
-            weight = _taken(weight, into) if preserve else weight[:, into]
-        _put(layer, "weight", _to_front(weight, layer).contiguous())
-        if out is not None and layer.bias is not None:
-            _put(layer, "bias", layer.bias.detach()[out])
-        if not preserve:
-            _draw(layer, (fan_in / _to_front(layer.weight, layer)[0].numel()) ** 0.5)
+        if preserve:
+            _copy(layer, out, into)
+        else:
+            _draw_anew(layer, out, into)
     elif out is not None:
         _take(layer, out)
         if isinstance(layer, _ConvNd) and not preserve:
-            _draw(layer, 1.0)
+            _put(layer, "weight", _drawn(layer.weight.detach(), layer.weight.shape, 1.0))
     _tell(layer, channels, out, into)
 
 
@@ -245,22 +254,45 @@ def _put(layer: nn.Module, name: str, value: Tensor) -> None:
 
 def _taken(weight: Tensor, chosen: Tensor) -> Tensor:
     """Returns weights of copied inputs, `[O, I', ...]` of `[O, I, ...]`, that sum up to those before."""
-    size = weight.shape[1]
-    counts = torch.bincount(chosen, minlength=size).to(weight)
-    taken = weight[:, chosen]
+    counts = torch.bincount(chosen, minlength=weight.shape[1]).to(weight)
     lead = (1, -1) + (1,) * (weight.dim() - 2)
-    noise = _NOISE * _deviation(weight) * torch.randn_like(taken)
-    sums = torch.zeros_like(weight).index_add_(1, chosen, noise)
-    means = sums / counts.clamp(min=1).view(lead)
-    return taken / counts[chosen].view(lead) + (noise - means[:, chosen])
+    taken = weight[:, chosen] / counts[chosen].view(lead)
+    copies = (counts[chosen] > 1).nonzero().flatten()
+    if len(copies):
+        old, which = torch.unique(chosen[copies], return_inverse=True)
+        noise = _NOISE * _deviation(weight) * torch.randn_like(taken[:, copies])
+        sums = torch.zeros_like(weight[:, old]).index_add_(1, which, noise)
+        taken[:, copies] += noise - (sums / counts[old].view(lead))[:, which]
+    return taken
 
 
-def _draw(layer: Any, scale: float) -> None:
-    for weight in (layer.weight, layer.bias):
-        if weight is not None:
-            values = weight.detach()
-            drawn = values.mean() + scale * _deviation(values) * torch.randn_like(values)
-            weight.data.copy_(drawn)
+def _copy(layer: Any, out: Tensor | None, into: Tensor | None) -> None:
+    """Gives a layer copies of its weights, those of inputs shared among copies."""
+    weight = _to_front(layer.weight.detach(), layer)
+    if out is not None:
+        weight = weight[out]
+        if layer.bias is not None:
+            _put(layer, "bias", layer.bias.detach()[out])
+    if into is not None:
+        weight = _taken(weight, into)
+    _put(layer, "weight", _to_front(weight, layer).contiguous())
+
+
+def _draw_anew(layer: Any, out: Tensor | None, into: Tensor | None) -> None:
+    """Gives a layer weights like those it has, of another number."""
+    weight = _to_front(layer.weight.detach(), layer)
+    shape = list(weight.shape)
+    shape[0] = shape[0] if out is None else len(out)
+    shape[1] = shape[1] if into is None else len(into)
+    scale = math.sqrt(math.prod(weight.shape[1:]) / math.prod(shape[1:]))
+    _put(layer, "weight", _to_front(_drawn(weight, shape, scale), layer).contiguous())
+    if layer.bias is not None:
+        _put(layer, "bias", _drawn(layer.bias.detach(), shape[:1], scale))
+
+
+def _drawn(values: Tensor, shape: Sequence[int], scale: float) -> Tensor:
+    noise = torch.randn(*shape, dtype=values.dtype, device=values.device)
+    return values.mean() + scale * _deviation(values) * noise
 
 
 def _deviation(values: Tensor) -> Tensor:

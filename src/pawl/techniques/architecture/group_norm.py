@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from torch import nn
@@ -13,6 +14,7 @@ from pawl.models.surgery import (
     normalize,
     observe,
     reject_normalization,
+    standardized,
 )
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -35,8 +37,9 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
 
 
 def _fits(facts: Facts) -> str | None:
-    places = normalizations(facts.module) or activations(facts.module)
-    seen = observe(facts.module, places, facts.sample)
+    module = standardized(copy.deepcopy(facts.module), facts.sample)
+    places = normalizations(module) or activations(module)
+    seen = observe(module, places, facts.sample)
     if seen and not any(len(shape) > 2 for shapes in seen.values() for shape in shapes):
         return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
     return reject_normalization(facts.module, facts.sample, _make)

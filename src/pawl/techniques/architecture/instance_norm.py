@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from torch import nn
@@ -13,6 +14,7 @@ from pawl.models.surgery import (
     normalize,
     observe,
     reject_normalization,
+    standardized,
 )
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -33,8 +35,9 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
 
 
 def _fits(facts: Facts) -> str | None:
-    places = normalizations(facts.module) or activations(facts.module)
-    seen = observe(facts.module, places, facts.sample)
+    module = standardized(copy.deepcopy(facts.module), facts.sample)
+    places = normalizations(module) or activations(module)
+    seen = observe(module, places, facts.sample)
     maps = [(name, s) for name, shapes in seen.items() for s in shapes if len(s) > 2]
     if seen and not maps:
         return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
