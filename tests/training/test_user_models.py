@@ -188,8 +188,10 @@ def test_normalization_of_the_last_axis_is_not_taken_for_one_of_channels() -> No
             return self.last(F.relu(self.norm(self.first(x.unsqueeze(-1)))).flatten(1))
 
     facts = problem_of(Task(data=numbers(), model=Rows)).facts()
-    for name in ("batch_norm", "layer_norm", "group_norm"):
+    for name in ("batch_norm", "group_norm"):
         assert "the last axis" in str(technique(name).fits(facts))
+    assert technique("layer_norm").fits(facts) == "the model normalizes like that already"
+    assert technique("rms_norm").fits(facts) is None
 
 
 def test_the_users_dropout_draws_each_members_own_mask() -> None:
