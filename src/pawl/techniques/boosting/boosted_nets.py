@@ -134,7 +134,7 @@ def refit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat)
 def _most(encoder: Encoder, rows: FitRows, core: BoostedNets, bins: int) -> int:
     """Returns how many rows are learned from, by what networks see of each."""
     few = rows.take(torch.arange(1)).inputs
-    columns = vectors(encoder, few).shape[1] + len(core.numbers) * bins
+    columns: int = vectors(encoder, few).shape[1] + len(core.numbers) * bins
     return min(_MOST_ROWS, _MOST_SEEN // columns)
 
 
