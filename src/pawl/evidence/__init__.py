@@ -25,6 +25,7 @@ from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
+    comparison,
     holm,
     non_inferior,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Training",
     "Verdict",
     "arm_of",
+    "comparison",
     "confirm",
     "crossed",
     "delivers",

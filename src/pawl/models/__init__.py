@@ -27,6 +27,7 @@ from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
 from pawl.models.surgery import assign
+from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
 
 __all__ = [
@@ -70,11 +71,14 @@ __all__ = [
     "freeze",
     "frozen",
     "member_layers",
+    "members_of",
     "outputs",
     "predicting",
     "predicts_several_times",
     "revealed",
     "tempered",
+    "thinned",
     "threshold_of",
     "to_onnx",
+    "with_members",
 ]

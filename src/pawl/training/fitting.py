@@ -63,7 +63,13 @@ class FittedSplit:
 
 
 def fit_split(
-    schema: Schema, examples: Examples, recipe: Recipe, rows: Tensor, *, own_loss: bool
+    schema: Schema,
+    examples: Examples,
+    recipe: Recipe,
+    rows: Tensor,
+    *,
+    own_loss: bool,
+    soft: Tensor | None = None,
 ) -> FittedSplit:
     """Runs the data stage on training rows of the development rows.
 
@@ -73,11 +79,14 @@ def fit_split(
         recipe: Its data techniques run.
         rows: The training rows, `[R]`.
         own_loss: Whether the user gave the loss, which then gets targets as they are.
+        soft: A teacher's labels of all development rows; see `Split.soft`.
 
     Raises:
         TrialError: A technique made something of them that cannot train.
     """
-    split = Split(examples, rows, modality_of(schema).base_layers(schema, examples, rows))
+    split = Split(
+        examples, rows, modality_of(schema).base_layers(schema, examples, rows), soft=soft
+    )
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
         problem = _problem_with(split, examples) or _problem_with_soft(split, schema, own_loss)
