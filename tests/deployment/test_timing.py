@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 
-
 import numpy as np
 import onnx
 import torch
@@ -19,9 +18,7 @@ def chain(layers: int, width: int = 64) -> bytes:
     """A graph of so many matrix products in a row."""
     weight = numpy_helper.from_array(np.eye(width, dtype=np.float32), "w")
     names = ["x", *(f"h{at}" for at in range(layers - 1)), "prediction"]
-    nodes = [
-        helper.make_node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)
-    ]
+    nodes = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in itertools.pairwise(names)]
     ends = [
         helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", width])
         for n in ("x", "prediction")
