@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.errors import TaskError, option
-from pawl.evidence import ALPHA, HoldoutScore, comparison, crossed, holdout_score, non_inferior
+from pawl.evidence import ALPHA, HoldoutScore, crossed, holdout_score
 from pawl.options.amounts import MaxLoss
 from pawl.task import Objective
 from pawl.training.metrics import METRICS
@@ -48,11 +49,14 @@ class Judge:
     those of `pawl.evidence.crossed`: rows are independent draws that had no part in making original or
     candidate; these very models are meant, not others trained alike.
 
-    Of two models that are nearly alike most rows have the same label, and a metric of labels then says
-    nothing of what has not been seen yet: with no label changed its variance would be 0. Two rows more
-    that change, one each way, are added to the variance (Bonett and Price, Adjusted Wald confidence
-    interval for a difference of binomial proportions based on paired data, 2012), each of the largest
-    influence that a row has.
+    A metric of labels moves in steps, and of two models that are nearly alike most rows have the same
+    label: what has not been seen yet is then most of the variance, and the usual one, 0 if no label
+    changed, lets up to 20% of those pass that lose the margin. Its bound is where a loss of `m` could
+    just be refused: with the variance that such a loss has at least, `m s`, `s` being the step of a row
+    (as score tests have it; Tango, Equivalence test and confidence interval for the difference in
+    proportions for the paired-sample design, 1998), and with two rows more, one changed each way (Bonett
+    and Price, Adjusted Wald confidence interval for a difference of binomial proportions based on paired
+    data, 2012).
 
     Args:
         objective: The metric.
@@ -104,8 +108,8 @@ class Judge:
         if not least.passed:
             raise TaskError(
                 f"{count:,} rows judge, too few to show a loss below {self.margin:.3g} of "
-                f"{self.objective.metric}: {least.at_most:.3g} is the least they can; give more rows, or "
-                f"a larger {option('max_loss')}"
+                f"{self.objective.metric}: {least.at_most:.3g} is the least they can; give more rows, "
+                f"or a larger {option('max_loss')}"
             )
 
     @property
@@ -123,14 +127,24 @@ class Judge:
             self.objective, [found], [self._original], rows, models_vary=False, units=self._units,
             level=self.level,
         )  # fmt: skip
+        at_most = -compared.lower
         if self._by_steps(found):
-            own = self._original.influence
-            step = float(own.max() - own.min())
-            error = math.hypot(compared.standard_error, math.sqrt(2) * step)
-            degrees = max(1.0, self._count - 1.0)
-            compared = comparison(compared.effect, error, 1, degrees, self.level)
-        passed = non_inferior(compared, self.margin)
-        return Judged(found.value, -compared.effect, -compared.lower, self.margin, passed)
+            at_most = self._bound(-compared.effect, compared.standard_error)
+        passed = at_most < self.margin
+        return Judged(found.value, -compared.effect, at_most, self.margin, passed)
+
+    def _bound(self, loss: float, error: float) -> float:
+        """Returns the largest loss `m` that is not refused, of a metric of labels.
+
+        Solves `m - loss = t sqrt(max(error^2, m s) + 2 s^2)`.
+        """
+        own = self._original.influence
+        step = float(own.max() - own.min())
+        t = float(special.stdtrit(max(1.0, self._count - 1.0), self.level))
+        usual = loss + t * math.hypot(error, math.sqrt(2) * step)
+        half = loss + t * t * step / 2
+        under = half * half - loss * loss + 2 * (t * step) ** 2
+        return max(usual, half + math.sqrt(under)) if under >= 0 else usual
 
     def _by_steps(self, found: HoldoutScore) -> bool:
         known = METRICS.get(self.objective.metric)

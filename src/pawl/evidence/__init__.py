@@ -25,7 +25,6 @@ from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import (
     ALPHA,
     Comparison,
-    comparison,
     holm,
     non_inferior,
 )
@@ -51,7 +50,6 @@ __all__ = [
     "Training",
     "Verdict",
     "arm_of",
-    "comparison",
     "confirm",
     "crossed",
     "delivers",
