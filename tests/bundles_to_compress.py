@@ -59,6 +59,7 @@ def bundle_of(
     trained = [from_outcome(problem, result.outcome) for result in results]
     whole = blended(trained, (), None, shift)
     metric = "rmse" if regression else "roc_auc"
+    task |= {} if shift is None else {"shift": shift}
     with Ledger.create(folder, {}) as ledger:
         return write_bundle(
             ledger, schema=data.schema, graph=whole.graph(data.development.take(torch.arange(4))),
@@ -76,6 +77,7 @@ def work_on(
     allowed: MaxLoss | None = None,
     goals: Goals | None = None,
     metric: str | None = None,
+    shift: float = 0.0,
 ) -> tuple[Work, Candidate]:
     """What steps get for a graph, and the graph as what there is."""
     objective = make_objective(metric, None, schema.kind)
@@ -83,6 +85,6 @@ def work_on(
     judge = Judge(objective, rows, predict(graph, rows), allowed or MaxLoss(0.01, relative=True))
     work = Work(
         schema=schema, objective=objective, rows=rows, choices=rows, judge=judge, original=original,
-        teacher=lambda given: predict(graph, given), goals=goals or Goals(latency=False),
+        teacher=lambda given: predict(graph, given), goals=goals or Goals(latency=False), shift=shift,
     )  # fmt: skip
     return work, Candidate("original", "", graph, original)

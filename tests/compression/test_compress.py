@@ -11,18 +11,24 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bundles_to_compress import bundle_of, rows
+from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
 
 import pawl
 from pawl.compression import distilling
-from pawl.compression.candidate import Weights
+from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.rows import given_rows
+from pawl.compression.work import Gain
 from pawl.data import read_like
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
+from pawl.deployment.export import predict
 from pawl.errors import BundleError, LimitError
-from pawl.models import members_of, thinned
+from pawl.kinds import Conformal
+from pawl.ledger import Ledger
+from pawl.models import members_of, tempered, thinned
+from pawl.options.amounts import MaxLoss
 from pawl.pacing import sizes
 from pawl.recipe import Recipe
 
@@ -31,7 +37,7 @@ TREES = Recipe.of(lightgbm={"rounds": 20})
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three networks and a model of trees."""
+    """Two networks and two models of trees."""
     folder = tmp_path_factory.mktemp("ensemble") / "campaign"
     recipes = (plain(), TREES)
     return bundle_of(folder, recipes, seeds=2, shift=0.3, metric="accuracy").folder
@@ -61,14 +67,10 @@ def test_a_thinned_graph_predicts_the_mean_of_its_members(ensemble: Path, others
     assert shares == pytest.approx([0.25] * 4)
     module = bundle.module()
     for kept in ([0, 1, 2, 3], [3], [0, 2]):
-        from pawl.deployment.export import predict
-
         got = predict(thinned(model, kept).SerializeToString(), examples)
         inputs = [examples.inputs[name] for name in module.names]
         with torch.no_grad():
             each = torch.stack([module.members[at](*inputs) for at in kept])  # type: ignore[index]
-            from pawl.models import tempered
-
             expected = tempered(each.mean(0), 1.0, 0.3)
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
@@ -129,20 +131,18 @@ def test_the_command_line_says_what_was_kept_and_why(
 def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     pawl.train(frame(1500), plain(), out=folder, metric="accuracy")
-    known = pawl.compression.rows.given_rows(Bundle.open(folder), frame(1500), 0)
+    known = given_rows(Bundle.open(folder), frame(1500), 0)
     assert known.own
     assert (len(known.judge), len(known.work)) == (300, 1200)
-    with pawl.ledger.Ledger.open(folder) as ledger:
+    with Ledger.open(folder) as ledger:
         assert ledger.test_touches == 2
-    other = pawl.compression.rows.given_rows(Bundle.open(folder), frame(1490), 0)
+    other = given_rows(Bundle.open(folder), frame(1490), 0)
     assert not other.own
 
 
 def test_where_nothing_helps_the_bundle_is_the_one_given(
     single: Path, others: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pawl.compression.work import Gain
-
     monkeypatch.setattr(Gain, "is_worth", lambda *_: False)
     found = pawl.compress(single, others, max_loss="10%", out=tmp_path / "same")
     assert not found.is_changed
@@ -166,19 +166,16 @@ def test_a_limit_that_cannot_be_kept_is_one_line_with_the_nearest(
     assert (out / "compress.json").is_file()
 
 
-def test_one_network_is_taught_by_all(ensemble: Path, others: Any, tmp_path: Path) -> None:
+def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     bundle = Bundle.open(ensemble)
     weights = Weights.read(ensemble / "model.safetensors")
     assert distilling.leading(weights) == plain()
     assert distilling.leading(weights.only([2, 3])) is None
-    call = pawl.options.CompressCall(out=tmp_path / "x", max_loss=0.2)
-    from pawl.compression.candidate import Candidate
-    from pawl.compression.face import _objective, _work
-
-    parts = pawl.compression.rows.given_rows(bundle, others, 0)
+    parts = given_rows(bundle, others, 0)
     graph = (ensemble / "model.onnx").read_bytes()
-    original = Candidate("original", "", graph, weights)
-    work = _work(bundle, _objective(bundle, call), parts, original, call)
+    work, original = work_on(
+        bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
+    )
     (student,) = distilling.distilled(work, original)
     assert len(student.weights.parts) == 1  # type: ignore[union-attr]
     assert 0.0 < len(student.graph) < 0.6 * len(graph)  # type: ignore[union-attr]
@@ -199,17 +196,20 @@ def test_values_are_taught_by_the_mean_of_target_and_teacher(tmp_path: Path) -> 
     assert Bundle.open(tmp_path / "out").predict(data.head(3)).shape == (3, 1)
 
 
-def test_what_was_calibrated_for_the_original_is_left_out(
-    single: Path, others: Any, tmp_path: Path
-) -> None:
-    from pawl.deployment.bundle import manifest_of
-
-    copy = Path(shutil.copytree(single, tmp_path / "copy"))
-    task = json.loads((copy / "task.json").read_text())
-    task["conformal"] = {"kind": "binary", "share": 0.9, "radii": [0.5]}
-    known = Bundle.open(single).conformal
-    assert known is None
-    del manifest_of, task
+def test_intervals_are_made_anew_by_the_rows_that_judge(tmp_path: Path) -> None:
+    known = Conformal(0.9, (1e6,), 50).to_dict()
+    bundle = bundle_of(tmp_path / "c", regression=True, direction="minimize", conformal=known)
+    data = rows(1200, 1, regression=True)
+    found = pawl.compress(bundle, data, max_loss="40%", out=tmp_path / "out")
+    made = Bundle.open(tmp_path / "out")
+    assert made.conformal is not None
+    assert made.conformal.coverage == 0.9
+    assert made.conformal.rows == found.rows == 600
+    assert made.conformal.limits[0] < 1e3
+    told = made.predict(data)
+    held = (told["low"] <= data["target"]) & (data["target"] <= told["high"])
+    assert 0.87 < held.mean() < 0.93
+    assert found.notes == ("what covers 90% of new rows was made anew, by the rows that judged",)
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

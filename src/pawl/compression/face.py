@@ -11,10 +11,12 @@ from pawl.compression.result import Compressed, Measured
 from pawl.compression.rows import GivenRows, given_rows
 from pawl.compression.work import Goals, Work
 from pawl.compression.writing import RECORD, write
+from pawl.data.types import Examples
 from pawl.deployment import BATCH_ROWS, Bundle
 from pawl.deployment.export import predict
 from pawl.errors import LimitError, TaskError, option
 from pawl.execution import Silent, driving
+from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
 from pawl.options import CompressCall, compressing
 from pawl.task import Objective
@@ -65,17 +67,32 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     kept = [each.record.measured for each in tried if each.record.accepted]
     after = kept[-1] if kept else before
     assert after is not None
-    notes = []
-    if kept and "conformal" in opened.task:
-        notes.append("intervals and sets of the original were calibrated for it, and are left out")
+    conformal, notes = opened.conformal, list[str]()
+    if kept and conformal is not None:
+        conformal, note = _calibrated(opened, chain.current, rows.judge, conformal.coverage)
+        notes.append(note)
     found = Compressed(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
         told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in tried), notes=tuple(notes), front=tuple(front),
     )  # fmt: skip
-    write(folder, opened, chain.current, found)
+    write(folder, opened, chain.current, found, conformal)
     _check_limits(found, after, call)
     return found
+
+
+def _calibrated(
+    bundle: Bundle, final: Candidate, rows: Examples, coverage: float
+) -> tuple[Conformal | None, str]:
+    """Returns a new model's intervals or sets, by the rows that judged it, and what is said of them."""
+    predicted, kind = predict(final.graph, rows), KINDS[bundle.schema.kind]
+    found = Conformal.of(kind, predicted, rows.known_targets.numpy(), coverage)
+    if found is None:
+        return (
+            None,
+            f"{len(rows):,} rows are too few for a coverage of {coverage:g}, which is left out",
+        )
+    return found, f"what covers {coverage:.0%} of new rows was made anew, by the rows that judged"
 
 
 def _objective(bundle: Bundle, call: CompressCall) -> Objective:
@@ -108,7 +125,7 @@ def _work(
         teacher=lambda examples: predict(original.graph, examples),
         goals=Goals(speed or not size, size or not speed, call.batch),
         seed=call.seed,
-        shift=float(bundle.task.get("shift", 0.0)),
+        shift=float(original.weights.tensors.get("shift", 0.0)),
         model=call.model,
         listener=call.listener or Silent(),
     )

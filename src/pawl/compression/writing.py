@@ -11,11 +11,18 @@ from pawl.compression.result import Compressed, Measured
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import MANIFEST, manifest_of
 from pawl.errors import LedgerError, option
+from pawl.kinds import Conformal
 
 RECORD = "compress.json"
 
 
-def write(folder: Path, bundle: Bundle, final: Candidate, found: Compressed) -> None:
+def write(
+    folder: Path,
+    bundle: Bundle,
+    final: Candidate,
+    found: Compressed,
+    conformal: Conformal | None = None,
+) -> None:
     """Writes bundle and record into a new or empty folder, the record last.
 
     Args:
@@ -23,11 +30,12 @@ def write(folder: Path, bundle: Bundle, final: Candidate, found: Compressed) -> 
         bundle: The original.
         final: What is left.
         found: How it came about.
+        conformal: What predictions come with.
 
     Raises:
         LedgerError: It cannot be written.
     """
-    files = _files(bundle, final, found)
+    files = _files(bundle, final, found, conformal)
     files[MANIFEST] = manifest_of(files)
     inside, partial = folder / "bundle", folder / ".bundle"
     try:
@@ -44,7 +52,9 @@ def write(folder: Path, bundle: Bundle, final: Candidate, found: Compressed) -> 
     Bundle.open(inside)
 
 
-def _files(bundle: Bundle, final: Candidate, found: Compressed) -> dict[str, bytes]:
+def _files(
+    bundle: Bundle, final: Candidate, found: Compressed, conformal: Conformal | None
+) -> dict[str, bytes]:
     def original(name: str) -> bytes:
         return (bundle.folder / name).read_bytes()
 
@@ -53,6 +63,8 @@ def _files(bundle: Bundle, final: Candidate, found: Compressed) -> dict[str, byt
         names = ("model.onnx", "model.safetensors", "recipe.toml", "task.json")
         return {name: original(name) for name in names} | {"card.md": card.encode()}
     kept = {name: value for name, value in bundle.task.items() if name != "conformal"}
+    if conformal is not None:
+        kept["conformal"] = conformal.to_dict()
     steps = [{"step": s.step, "detail": s.detail} for s in found.steps if s.accepted]
     before = kept.pop("compressed", {"steps": []})["steps"]
     task = {
