@@ -27,7 +27,7 @@ Step = Callable[[Work, Candidate], list[Candidate] | str]
 
 STEPS: dict[str, tuple[Step, int]] = {
     MEMBERS: (fewer_members, 2),
-    DISTILL: (distilled, 1),
+    DISTILL: (distilled, 2),
     "graph": (clean, 0),
     INT8: (quantized, 2),
     "float16": (half, 1),
@@ -40,7 +40,7 @@ def planned_tests(original: Weights) -> int:
     """Returns how many tests a bundle's steps may take: what cannot apply needs none."""
     several = len(original.parts) > 1
     networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, DISTILL: several and networks, INT8: networks}
+    needs = {MEMBERS: several, DISTILL: networks, INT8: networks}
     return sum(tests for name, (_, tests) in STEPS.items() if needs.get(name, True))
 
 

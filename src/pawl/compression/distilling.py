@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pawl.compression.work import Work
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.deployment import check_parity
+from pawl.deployment.export import predict
 from pawl.deployment.predictions import unshifted
 from pawl.errors import PawlError
 from pawl.execution import Job, Session
@@ -23,7 +25,7 @@ from pawl.execution.rows import STOPPING_SHARE
 from pawl.kinds import KINDS
 from pawl.ledger import Ledger
 from pawl.modalities import modality_of
-from pawl.models import ModelBuilder
+from pawl.models import ModelBuilder, Net
 from pawl.recipe import Recipe
 from pawl.training.problem import Problem
 from pawl.training.trained import Trained, blended, from_outcome, untrained
@@ -35,42 +37,62 @@ rows, it says little more than the targets."""
 
 
 def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes one network of the recipe with the largest share of the bundle's networks.
+    """Proposes single networks that learned what the bundle predicts, the cheapest first.
 
-    It is trained as recipes are, on the rows to learn from, from soft labels: the mean of target and of
-    what the bundle predicts. Values are learned from that mean, too.
+    One is of the recipe with the largest share of the bundle's networks, unless one network is all that
+    is left; one has layers of half that width, where pawl built the network: a pruned network would have
+    to beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
+    target and of what the bundle predicts. Values are learned from that mean, too.
 
     Args:
         work: Rows and measures.
         current: What there is.
 
     Returns:
-        The candidate, or why there is none.
+        Candidates that seem good enough on the rows for choices, or why there are none.
     """
     recipe = leading(work.original)
     if recipe is None:
         return "the bundle holds no network whose recipe could be taught"
-    if len(current.weights.parts) == 1 and current.weights.recipes[0].learner is None:
-        return "one network is left already"
     if KINDS[work.schema.kind].has_places:
         return "it is for targets of a row, and here they lie on places of it"
     taught = _taught(work)
     if not _is_same_network(work, taught, recipe):
         return "the bundle's network is a model of your own; give it in Python, as model="
+    one_left = len(current.weights.parts) == 1 and current.weights.recipes[0].learner is None
+    students = {} if one_left else {"": recipe}
+    if (narrower := narrowed(taught, recipe)) is not None:
+        students |= {" of half the width": narrower}
+    if not students:
+        return "one network is left already, and no narrower one can be made of it"
     try:
-        trained = _trained(work, taught, recipe)
+        trained = _trained(work, taught, list(students.values()))
     except PawlError as error:
         return f"no network could be taught ({error})"
-    if isinstance(trained, str):
-        return f"no network could be taught ({trained})"
+    found, reasons = list[Candidate](), list[str]()
+    for name, student in zip(students, trained, strict=True):
+        if isinstance(student, str):
+            reasons.append(f"no network could be taught ({student})")
+            continue
+        candidate = _candidate(work, student, name)
+        judged = work.judge(predict(candidate.graph, work.choices))
+        if judged.passed:
+            found.insert(0, candidate)
+        else:
+            reasons.append(
+                f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
+                f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+            )
+    return found or "; ".join(reasons)
+
+
+def _candidate(work: Work, trained: Trained, name: str) -> Candidate:
     graph = trained.graph(work.rows.take(torch.arange(4) % len(work.rows)))
     check_parity(trained, graph, work.choices)
     weights = Weights(trained.tensors(), tuple(trained.described()))
     several = len(work.original.parts)
-    detail = (
-        f"one network, taught by the {several} models" if several > 1 else "one network, taught"
-    )
-    return [Candidate(STEP, detail, graph, weights, {"rows": len(work.rows)})]
+    taught = f"taught by the {several} models" if several > 1 else "taught by the one given"
+    return Candidate(STEP, f"one network{name}, {taught}", graph, weights, {"rows": len(work.rows)})
 
 
 def leading(original: Weights) -> Recipe | None:
@@ -81,6 +103,18 @@ def leading(original: Weights) -> Recipe | None:
         if recipe.id in recipes:
             shares[recipe.id] = shares.get(recipe.id, 0.0) + float(part["share"])
     return recipes[max(shares, key=lambda one: shares[one])] if shares else None
+
+
+def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
+    """Returns the recipe with layers of half the width; `None` if there is no such width."""
+    if not isinstance(problem.builder(0), Net):
+        return None
+    present = recipe.to_dict().get("width", {"factor": 1.0})
+    factor = float(present["factor"]) / 2
+    try:
+        return recipe.without("width") if factor == 1.0 else recipe.with_("width", factor=factor)
+    except PawlError:  # no such width, or the recipe has what excludes it
+        return None
 
 
 def soft_labels(work: Work, targets: Tensor, predicted: np.ndarray) -> Tensor:
@@ -132,8 +166,8 @@ def _is_same_network(work: Work, problem: Problem, recipe: Recipe) -> bool:
     return set(built.state_dict()) == known - {"temperature", "shift"}
 
 
-def _trained(work: Work, problem: Problem, recipe: Recipe) -> Trained | str:
-    """Trains it; returns why it could not be."""
+def _trained(work: Work, problem: Problem, recipes: Sequence[Recipe]) -> list[Trained | str]:
+    """Trains a network of each; returns what predicts, or why it could not be trained."""
     with tempfile.TemporaryDirectory() as scratch:
         known = {"what": "compress", "seed": work.seed}
         with Ledger.create(Path(scratch) / "distill", known) as ledger:
@@ -144,12 +178,17 @@ def _trained(work: Work, problem: Problem, recipe: Recipe) -> Trained | str:
                 blocks=problem.blocks,
             )  # fmt: skip
             seed = session.rows.derive("distill")
-            member = session.rows.member(recipe, seed, train, stopping, session.epochs)
-            (result,) = session.trainer.train([Job(member, keep=True)])
-    outcome = result.outcome
-    if outcome.weights is None:
-        return outcome.reason or outcome.status
-    return _shifted(from_outcome(problem, outcome), work.shift)
+            members = [
+                session.rows.member(recipe, seed, train, stopping, session.epochs)
+                for recipe in recipes
+            ]
+            results = session.trainer.train([Job(member, keep=True) for member in members])
+    return [
+        _shifted(from_outcome(problem, result.outcome), work.shift)
+        if result.outcome.weights is not None
+        else result.outcome.reason or result.outcome.status
+        for result in results
+    ]
 
 
 def _shifted(trained: Trained, shift: float) -> Trained:

@@ -7,10 +7,10 @@ from typing import Any
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.chain import Chain, planned_tests
 from pawl.compression.judging import Judge
-from pawl.compression.result import Compressed, Measured
+from pawl.compression.result import RECORD, Compressed, Measured
 from pawl.compression.rows import GivenRows, given_rows
 from pawl.compression.work import Goals, Work
-from pawl.compression.writing import RECORD, write
+from pawl.compression.writing import write
 from pawl.data.types import Examples
 from pawl.deployment import BATCH_ROWS, Bundle
 from pawl.deployment.export import predict
@@ -68,6 +68,8 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     after = kept[-1] if kept else before
     assert after is not None
     conformal, notes = opened.conformal, list[str]()
+    if "compressed" in opened.task:
+        notes.append("the bundle given was compressed before: what it lost then comes on top")
     if kept and conformal is not None:
         conformal, note = _calibrated(opened, chain.current, rows.judge, conformal.coverage)
         notes.append(note)
@@ -75,6 +77,7 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
         told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in tried), notes=tuple(notes), front=tuple(front),
+        campaign=rows.campaign,
     )  # fmt: skip
     write(folder, opened, chain.current, found, conformal)
     _check_limits(found, after, call)

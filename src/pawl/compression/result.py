@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+RECORD = "compress.json"
+"""The file of a compression's folder that has what it found."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -84,6 +87,7 @@ class Compressed:
         steps: In order.
         notes: What a reader should know.
         front: The models that are not worse in all respects than another.
+        campaign: Folder of the campaign that the bundle is from, if it is known.
     """
 
     folder: Path
@@ -98,6 +102,7 @@ class Compressed:
     steps: tuple[StepRecord, ...]
     notes: tuple[str, ...] = ()
     front: tuple[str, ...] = ()
+    campaign: Path | None = None
 
     @property
     def is_changed(self) -> bool:
@@ -120,6 +125,7 @@ class Compressed:
     def to_json(self) -> str:
         """Returns all of it as JSON."""
         content = {"statement": self.statement, **asdict(self), "folder": str(self.folder)}
+        content["campaign"] = None if self.campaign is None else str(self.campaign)
         return json.dumps(_finite(content), indent=2, ensure_ascii=False)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from pawl.compression.result import RECORD
 from pawl.data import load, read_like, resolve_task, split_rows
 from pawl.data.types import Examples
 from pawl.deployment import Bundle
 from pawl.errors import DataError, PawlError
 from pawl.ledger import Ledger
+from pawl.ledger.database import LEDGER_FILE
 from pawl.options import RunOptions
 from pawl.rng import derive_seed
 
@@ -32,12 +35,14 @@ class GivenRows:
         judge: Had no part in anything.
         told: Where they are from, and what that assumes.
         own: Whether they are the campaign's own data, its test rows judging.
+        campaign: The folder of the campaign that the bundle is from, if it is known.
     """
 
     work: Examples
     judge: Examples
     told: str
     own: bool
+    campaign: Path | None = None
 
     def choices(self, seed: int) -> Examples:
         """Returns rows for choices: all to learn from, or a few thousand of many."""
@@ -49,9 +54,10 @@ class GivenRows:
 def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
     """Reads rows with targets, and parts them.
 
-    Where the bundle lies in its campaign's folder and this is the campaign's own data (told by its
-    fingerprint), its development rows are learned from and its test rows judge. Other rows are split in
-    halves by the seed; that they are others than the bundle learned from is then assumed.
+    Where the bundle lies in its campaign's folder, or was made of one that does, and this is the
+    campaign's own data (told by its fingerprint), its development rows are learned from and its test
+    rows judge. Other rows are split in halves by the seed; that they are others than the bundle learned
+    from is then assumed.
 
     Args:
         bundle: The bundle.
@@ -61,8 +67,8 @@ def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
     Raises:
         DataError: They cannot be read by the bundle's schema, lack targets, or are too few.
     """
-    own = _campaigns(bundle, source)
-    if own is not None:
+    campaign = _campaign_of(bundle)
+    if campaign is not None and (own := _campaigns(campaign, bundle, source)) is not None:
         return own
     rows = read_like(bundle.schema, source, with_targets=True)
     if len(rows) < _LEAST_ROWS:
@@ -78,14 +84,23 @@ def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
         f"{len(judge):,} of the {len(rows):,} rows given judge, and the others are learned from; that "
         "the bundle was not trained on them is assumed"
     )
-    return GivenRows(rows.take(work), rows.take(judge), told, own=False)
+    return GivenRows(rows.take(work), rows.take(judge), told, own=False, campaign=campaign)
 
 
-def _campaigns(bundle: Bundle, source: Any) -> GivenRows | None:
-    """Returns the campaign's own rows; `None` if there is no campaign, or these are others."""
+def _campaign_of(bundle: Bundle) -> Path | None:
+    """Returns the folder of the campaign that a bundle is from, through those that it was made of."""
     folder = bundle.folder.absolute().parent
-    if not (folder / "ledger.sqlite").is_file():
-        return None
+    if not (folder / LEDGER_FILE).is_file():
+        try:
+            known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            folder = Path(known["campaign"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return folder if (folder / LEDGER_FILE).is_file() else None
+
+
+def _campaigns(folder: Path, bundle: Bundle, source: Any) -> GivenRows | None:
+    """Returns the campaign's own rows; `None` if these are others."""
     with contextlib.suppress(PawlError), Ledger.open(folder) as ledger:
         known = ledger.identity
         options = known.get("options", {"seed": known.get("seed", 0)})
@@ -103,7 +118,7 @@ def _campaigns(bundle: Bundle, source: Any) -> GivenRows | None:
             f"the campaign's own data: its {len(data.test):,} test rows judge (on record as a further "
             f"look at them), its {len(data.development):,} development rows are learned from"
         )
-        return GivenRows(data.development, data.test, told, own=True)
+        return GivenRows(data.development, data.test, told, own=True, campaign=folder)
     return None
 
 

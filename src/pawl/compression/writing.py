@@ -7,13 +7,11 @@ import shutil
 from pathlib import Path
 
 from pawl.compression.candidate import Candidate
-from pawl.compression.result import Compressed, Measured
+from pawl.compression.result import RECORD, Compressed, Measured
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import MANIFEST, manifest_of
 from pawl.errors import LedgerError, option
 from pawl.kinds import Conformal
-
-RECORD = "compress.json"
 
 
 def write(
