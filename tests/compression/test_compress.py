@@ -121,7 +121,7 @@ def test_the_command_line_says_what_was_kept_and_why(
     made = Bundle.open(out)
     # Only size counted: integers or shorter constants, whichever is the smaller.
     steps = [each["step"] for each in made.task["compressed"]["steps"]]
-    assert steps[0] == "graph"
+    assert "graph" in steps
     assert steps[-1] in ("int8", "float16")
     if not made.task["compressed"]["exact"]:
         with pytest.raises(BundleError, match="computes with integers, which no module of it does"):
@@ -142,6 +142,7 @@ def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path
     assert (again.own, again.campaign) == (True, folder)
     other = given_rows(Bundle.open(folder), frame(1490), 0)
     assert not other.own
+    assert "not the data of its campaign" in other.told
 
 
 def test_where_nothing_helps_the_bundle_is_the_one_given(
@@ -215,7 +216,7 @@ def test_intervals_are_made_anew_by_the_rows_that_judge(tmp_path: Path) -> None:
     assert made.conformal.limits[0] < 1e3
     told = made.predict(data)
     held = (told["low"] <= data["target"]) & (data["target"] <= told["high"])
-    assert 0.87 < held.mean() < 0.93
+    assert 0.85 < held.mean() < 0.95
     assert found.notes == ("what covers 90% of new rows was made anew, by the rows that judged",)
 
 

@@ -50,6 +50,15 @@ def test_without_a_changed_label_the_bound_is_of_what_was_not_seen(tests: int) -
     assert found.value == pytest.approx(0.9)
 
 
+def test_a_model_without_errors_may_lose_what_was_not_seen() -> None:
+    targets, _ = labels(400, 0)
+    judge = Judge(ACCURACY, examples(targets), certain(targets), MaxLoss(0.02, False))
+    found = judge(certain(targets))
+    t = stats.t.ppf(0.95, 399)
+    assert found.at_most == pytest.approx(t * math.sqrt(found.at_most / 400 + 2 / 400**2))
+    assert found.at_most > 3 / 400
+
+
 def test_a_loss_above_the_margin_does_not_pass_and_a_gain_does() -> None:
     targets, predicted = labels(400, 40)
     judge = Judge(ACCURACY, examples(targets), certain(predicted), MaxLoss(0.02, False))

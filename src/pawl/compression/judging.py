@@ -127,11 +127,11 @@ class Judge:
             self.objective, [found], [self._original], rows, models_vary=False, units=self._units,
             level=self.level,
         )  # fmt: skip
-        at_most = -compared.lower
+        at_most = 0.0 - compared.lower
         if self._by_steps(found):
             at_most = self._bound(-compared.effect, compared.standard_error)
         passed = at_most < self.margin
-        return Judged(found.value, -compared.effect, at_most, self.margin, passed)
+        return Judged(found.value, 0.0 - compared.effect, at_most, self.margin, passed)
 
     def _bound(self, loss: float, error: float) -> float:
         """Returns the largest loss `m` that is not refused, of a metric of labels.
@@ -139,7 +139,8 @@ class Judge:
         Solves `m - loss = t sqrt(max(error^2, m s) + 2 s^2)`.
         """
         own = self._original.influence
-        step = float(own.max() - own.min())
+        # Where every row is right none has an influence; one that turns wrong would have its share.
+        step = max(float(own.max() - own.min()), 1.0 / len(own))
         t = float(special.stdtrit(max(1.0, self._count - 1.0), self.level))
         usual = loss + t * math.hypot(error, math.sqrt(2) * step)
         half = loss + t * t * step / 2

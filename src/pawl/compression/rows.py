@@ -19,6 +19,7 @@ from pawl.ledger import Ledger
 from pawl.ledger.database import LEDGER_FILE
 from pawl.options import RunOptions
 from pawl.rng import derive_seed
+from pawl.task import Task
 
 JUDGING_SHARE = 0.5
 """Of rows that are not the campaign's own."""
@@ -70,7 +71,8 @@ def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
     campaign = _campaign_of(bundle)
     if campaign is not None and (own := _campaigns(campaign, bundle, source)) is not None:
         return own
-    rows = read_like(bundle.schema, source, with_targets=True)
+    given = source.data if isinstance(source, Task) else source
+    rows = read_like(bundle.schema, given, with_targets=True)
     if len(rows) < _LEAST_ROWS:
         raise DataError(
             f"got {len(rows)} row(s) to compress with; at least {_LEAST_ROWS} are needed, and hundreds "
@@ -84,6 +86,8 @@ def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
         f"{len(judge):,} of the {len(rows):,} rows given judge, and the others are learned from; that "
         "the bundle was not trained on them is assumed"
     )
+    if campaign is not None:
+        told += f" (they are not the data of its campaign in {str(campaign)!r} as it was read then)"
     return GivenRows(rows.take(work), rows.take(judge), told, own=False, campaign=campaign)
 
 
