@@ -70,7 +70,7 @@ def test_a_thinned_graph_predicts_the_mean_of_its_members(ensemble: Path, others
         got = predict(thinned(model, kept).SerializeToString(), examples)
         inputs = [examples.inputs[name] for name in module.names]
         with torch.no_grad():
-            each = torch.stack([module.members[at](*inputs) for at in kept])  # type: ignore[index]
+            each = torch.stack([module.members[at](*inputs) for at in kept])
             expected = tempered(each.mean(0), 1.0, 0.3)
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
@@ -87,7 +87,7 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     assert found.original.size_bytes / found.final.size_bytes > 1.5
     assert found.level == 1 - 0.05 / 7
     assert [step.step for step in found.steps][-1] == "float16"
-    made = Bundle.open(tmp_path / "small")
+    made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
     graph = (made.folder / "model.onnx").read_bytes()
     assert len(graph) == found.final.size_bytes
@@ -182,17 +182,17 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
         bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
     )
     narrow, student = distilling.distilled(work, original)
-    assert len(student.weights.parts) == 1  # type: ignore[union-attr]
-    assert 0.0 < len(student.graph) < 0.6 * len(graph)  # type: ignore[union-attr]
+    assert len(student.weights.parts) == 1
+    assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
-    assert float(student.weights.tensors["shift"]) == pytest.approx(0.3)  # type: ignore[union-attr]
+    assert float(student.weights.tensors["shift"]) == pytest.approx(0.3)
     labels = distilling.soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
     torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
     only = Candidate("members", "", graph, weights.only([0]))
     (narrower,) = distilling.distilled(work, only)
     for each in (narrow, narrower):
-        assert each.detail == "one network of half the width, taught by the 4 models"  # type: ignore[union-attr]
-        assert len(each.graph) < 0.8 * len(student.graph)  # type: ignore[union-attr]
+        assert each.detail == "one network of half the width, taught by the 4 models"
+        assert len(each.graph) < 0.8 * len(student.graph)
 
 
 def test_values_are_taught_by_the_mean_of_target_and_teacher(tmp_path: Path) -> None:

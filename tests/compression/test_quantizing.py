@@ -107,7 +107,7 @@ def test_integers_are_not_made_of_integers_nor_where_there_are_no_layers() -> No
     graph = network()
     work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
     (first, *_) = quantized(work, current)
-    assert quantized(work, first) == "the graph computes with integers already"  # type: ignore[arg-type]
+    assert quantized(work, first) == "the graph computes with integers already"
     model = onnx.load_from_string(graph)
     bare = helper.make_graph(
         [helper.make_node("ReduceSum", ["x", "axes"], ["prediction"], keepdims=0)],
@@ -124,12 +124,12 @@ def test_constants_of_16_bits_halve_the_file_and_are_floats_when_it_runs() -> No
     rows = examples(graph)
     work, current = work_on(SCHEMA, rows, graph, metric="rmse")
     (found,) = half(work, current)
-    assert found.facts == {"shortened": 2 * WIDTH**2 + WIDTH}  # type: ignore[union-attr]
-    assert len(found.graph) < 0.55 * len(graph)  # type: ignore[union-attr]
-    ran = operators(found.graph)  # type: ignore[union-attr]
+    assert found.facts == {"shortened": 2 * WIDTH**2 + WIDTH}
+    assert len(found.graph) < 0.55 * len(graph)
+    ran = operators(found.graph)
     assert ran["Cast"] == 0
     assert ran["MatMul"] == 3
-    said = predict(found.graph, rows)  # type: ignore[union-attr]
+    said = predict(found.graph, rows)
     np.testing.assert_allclose(said, predict(graph, rows), atol=2e-2)
 
 
@@ -137,7 +137,7 @@ def test_numbers_that_16_bits_do_not_hold_stay() -> None:
     graph = network(fragile=True)
     work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
     (found,) = half(work, current)
-    names = {each.name for each in onnx.load_from_string(found.graph).graph.initializer}  # type: ignore[union-attr]
+    names = {each.name for each in onnx.load_from_string(found.graph).graph.initializer}
     assert "w1" in names
     assert "w2_half" in names
 
@@ -151,10 +151,10 @@ def test_cleaning_keeps_what_is_computed() -> None:
     rows = examples(graph)
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", goals=Goals())
     (found,) = clean(work, current)
-    assert found.is_lossless  # type: ignore[union-attr]
-    assert b"a note" not in found.graph  # type: ignore[union-attr]
-    assert b"trace" not in found.graph  # type: ignore[union-attr]
-    np.testing.assert_allclose(predict(found.graph, rows), predict(graph, rows), rtol=1e-5)  # type: ignore[union-attr]
+    assert found.is_lossless
+    assert b"a note" not in found.graph
+    assert b"trace" not in found.graph
+    np.testing.assert_allclose(predict(found.graph, rows), predict(graph, rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def fewer_members(work: Work, current: Candidate) -> list[Candidate] | str:
     good = sorted((one for one in found if one.passed), key=lambda one: (one.cost, -one.value))
     if not good:
         return f"no fewer of the {len(shares)} models seem good enough on the rows for choices"
-    first, middle = good[0], (good[0].cost * 1.0) ** 0.5
+    first, middle = good[0], good[0].cost ** 0.5  # all of them cost 1
     later = [one for one in good[1:] if one.cost > first.cost]
     second = sorted(later, key=lambda one: abs(one.cost - middle))[:1]
     return [_candidate(current, model, one.kept, len(shares)) for one in (first, *second)]

@@ -47,6 +47,8 @@ _METHODS = {
 }
 _MEMBER = re.compile(r"^m\d+_")
 _MOST_KINDS = 16
+_GRAIN = 0.05
+"""Costs that differ by less, as clocks have it, are equal."""
 _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 
 
@@ -105,7 +107,10 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     if not good:
         return quantizing.refusal(found)
     costs = work.costs({str(at): one.candidate.graph for at, one in enumerate(good)})
-    return [good[at].candidate for at in np.argsort(costs, kind="stable")]
+    order = sorted(
+        range(len(good)), key=lambda at: (round(float(costs[at]) / _GRAIN), good[at].loss)
+    )
+    return [good[at].candidate for at in order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +145,10 @@ class _Quantizing:
             self.failed.append(f"{how.detail}: ONNX Runtime computes all of it with floats")
             return None
         facts["excluded"] = list(how.excluded)
+        trees = ran["TreeEnsembleRegressor"]
+        stay = f"; {trees} model(s) of trees stay" if trees else ""
         candidate = replace(
-            self._current, step=STEP, detail=how.detail, graph=graph, facts=facts, is_exact=False,
+            self._current, step=STEP, detail=how.detail + stay, graph=graph, facts=facts, is_exact=False,
             is_lossless=False,
         )  # fmt: skip
         result = self._work.judge(predicted)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pawl.deployment import Bundle
+
 RECORD = "compress.json"
 """The file of a compression's folder that has what it found."""
 
@@ -108,6 +110,10 @@ class Compressed:
     def is_changed(self) -> bool:
         """Whether any step was kept."""
         return any(step.accepted for step in self.steps)
+
+    def bundle(self) -> Bundle:
+        """Opens the new bundle."""
+        return Bundle.open(self.folder / "bundle")
 
     @property
     def statement(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +103,12 @@ def _campaign_of(bundle: Bundle) -> Path | None:
 
 
 def _campaigns(folder: Path, bundle: Bundle, source: Any) -> GivenRows | None:
-    """Returns the campaign's own rows; `None` if these are others."""
-    with contextlib.suppress(PawlError), Ledger.open(folder) as ledger:
+    """Returns the campaign's own rows; `None` if these are others.
+
+    Raises:
+        LedgerError: The ledger cannot be read, or looks cannot be put on record.
+    """
+    with Ledger.open(folder) as ledger:
         known = ledger.identity
         options = known.get("options", {"seed": known.get("seed", 0)})
         given = {
@@ -113,17 +116,21 @@ def _campaigns(folder: Path, bundle: Bundle, source: Any) -> GivenRows | None:
             for name, value in options.items()
             if name in RunOptions.model_fields and value not in (None, [])
         }
-        run = RunOptions(**given)
-        data = load(resolve_task(source, **run.of_task()), seed=run.seed)
+        try:
+            run = RunOptions(**given)
+            data = load(resolve_task(source, **run.of_task()), seed=run.seed)
+        except (
+            PawlError
+        ):  # unlike what the campaign read; whether the bundle can take it is seen next
+            return None
         if data.fingerprint != known.get("fingerprint") or data.schema != bundle.schema:
             return None
         ledger.touch_test(f"compress/{_digest(bundle)}")
-        told = (
-            f"the campaign's own data: its {len(data.test):,} test rows judge (on record as a further "
-            f"look at them), its {len(data.development):,} development rows are learned from"
-        )
-        return GivenRows(data.development, data.test, told, own=True, campaign=folder)
-    return None
+    told = (
+        f"the campaign's own data: its {len(data.test):,} test rows judge (on record as a further look "
+        f"at them), its {len(data.development):,} development rows are learned from"
+    )
+    return GivenRows(data.development, data.test, told, own=True, campaign=folder)
 
 
 def _digest(bundle: Bundle) -> str:
