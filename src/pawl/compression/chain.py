@@ -22,6 +22,7 @@ from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
 from pawl.deployment import Latency, latencies
 from pawl.deployment.export import predict
+from pawl.errors import PawlError
 
 Step = Callable[[Work, Candidate], list[Candidate] | str]
 
@@ -76,7 +77,10 @@ class Chain:
         """Runs all steps in order."""
         for name, (step, tests) in STEPS.items():
             self.work.listener.phase(name, "candidates")
-            found = step(self.work, self.current)
+            try:
+                found = step(self.work, self.current)
+            except PawlError as error:  # the other steps may do without
+                found = str(error)
             if isinstance(found, str):
                 self.tried.append(Tried(StepRecord(name, "", accepted=False, reason=found)))
                 continue

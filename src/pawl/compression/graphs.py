@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pawl.compression.candidate import Candidate
 from pawl.compression.work import Work
+from pawl.errors import BundleError, first_line
 
 _LEAST_ELEMENTS = 32
 """Shorter constants save nothing that matters."""
@@ -62,14 +63,23 @@ def operators(graph: bytes) -> Counter[str]:
 
 
 def optimized(graph: bytes) -> onnx.ModelProto:
-    """Returns a graph with its constants folded and layers fused, of standard operators alone."""
+    """Returns a graph with its constants folded and layers fused, of standard operators alone.
+
+    Raises:
+        BundleError: ONNX Runtime cannot write it.
+    """
     with quietly() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(folder / "optimized.onnx")
-        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(folder / "optimized.onnx")
+        try:
+            onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            model = onnx.load(folder / "optimized.onnx")
+        except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
+            raise BundleError(
+                f"ONNX Runtime cannot write the graph as it runs it ({first_line(error)})"
+            ) from error
     used = {node.domain for node in model.graph.node}
     kept = [each for each in model.opset_import if each.domain in used]
     del model.opset_import[:]
