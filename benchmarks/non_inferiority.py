@@ -3,8 +3,8 @@
     python benchmarks/non_inferiority.py > benchmarks/results/non_inferiority.json
 
 Paired rows: a share turns wrong, another right, and their difference is the margin. Bounds: the usual
-one (variance of the differences, `t`), and that of `pawl.compression.Judge`; the first draws of each case
-are given to `Judge` itself, which must agree. A share above 5% is an error rate that is not kept.
+one (variance of the differences, `t`), and that of `pawl.compression.Judge`; the first draws of each
+case are given to `Judge` itself, which must agree. A share above 5% is a rate that is not kept.
 """
 
 from __future__ import annotations
