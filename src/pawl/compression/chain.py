@@ -15,6 +15,8 @@ from pawl.compression.graphs import clean, half
 from pawl.compression.judging import Judge
 from pawl.compression.members import STEP as MEMBERS
 from pawl.compression.members import fewer_members
+from pawl.compression.pruning import STEP as PRUNE
+from pawl.compression.pruning import pruned
 from pawl.compression.quantizing import STEP as INT8
 from pawl.compression.quantizing import quantized
 from pawl.compression.result import Measured, StepRecord
@@ -29,6 +31,7 @@ Step = Callable[[Work, Candidate], list[Candidate] | str]
 STEPS: dict[str, tuple[Step, int]] = {
     MEMBERS: (fewer_members, 2),
     DISTILL: (distilled, 2),
+    PRUNE: (pruned, 2),
     "graph": (clean, 0),
     INT8: (quantized, 2),
     "float16": (half, 1),
@@ -41,7 +44,7 @@ def planned_tests(original: Weights) -> int:
     """Returns how many tests a bundle's steps may take: what cannot apply needs none."""
     several = len(original.parts) > 1
     networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, DISTILL: networks, INT8: networks}
+    needs = {MEMBERS: several, DISTILL: networks, PRUNE: networks, INT8: networks}
     return sum(tests for name, (_, tests) in STEPS.items() if needs.get(name, True))
 
 

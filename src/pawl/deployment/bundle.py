@@ -174,8 +174,8 @@ class Bundle:
         folder = self.folder
         if not self.task.get("compressed", {}).get("exact", True):
             raise BundleError(
-                f"the graph of {str(folder)!r} computes with integers, which no module of it does; take "
-                "the module of the bundle that it was made from"
+                f"the graph of {str(folder)!r} was quantized or pruned, which no module made of its "
+                "recipe is; take the module of the bundle that it was made from"
             )
         graph = (folder / "model.onnx").read_bytes()
         return rebuilt(self.schema, graph, str(folder / "model.safetensors"), model)
