@@ -93,6 +93,28 @@ def test_layers_that_integers_spoil_stay_as_they_are() -> None:
     assert work.judge(predict(mixed.graph, rows)).passed
 
 
+def test_products_of_stacks_of_matrices_stay_floats() -> None:
+    model = onnx.load_from_string(network())
+    stack = np.stack([np.eye(WIDTH, dtype=np.float32)] * 2)
+    model.graph.initializer.append(numpy_helper.from_array(stack, "stack"))
+    nodes = list(model.graph.node)
+    nodes[0].output[0] = "a2"
+    nodes[1:1] = [
+        helper.make_node("MatMul", ["a2", "stack"], ["both"], "stacked"),
+        helper.make_node("ReduceMean", ["both", "first_axis"], ["a"], "pooled", keepdims=0),
+    ]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first_axis"))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    graph = model.SerializeToString()
+    work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
+    found = quantized(work, current)
+    assert not isinstance(found, str)
+    for candidate in found:
+        assert candidate.facts["integer_nodes"] == 3
+        assert candidate.facts["float_layers"] == 1
+
+
 def test_what_loses_too_much_is_told_with_what_it_loses() -> None:
     graph = network()
     work, current = work_on(

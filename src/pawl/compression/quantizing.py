@@ -129,6 +129,9 @@ class _Quantizing:
     ) -> None:
         self._work, self._current, self._source, self._layers = work, current, source, layers
         self._sample = work.sample(_CALIBRATION_ROWS)
+        may = {name for names in layers.values() for name in names}
+        nodes = onnx.load(source).graph.node
+        self._never = [n.name for n in nodes if n.op_type in _LAYERS and n.name not in may]
         self.failed: list[str] = []
 
     def judged(self, how: _Try) -> _Tried | None:
@@ -185,8 +188,9 @@ class _Quantizing:
 
     def _made(self, how: _Try, excluded: Collection[str]) -> bytes:
         target = self._source.with_name("quantized.onnx")
+        left_out = [*excluded, *self._never]
         common: dict[str, Any] = {
-            "weight_type": QuantType.QInt8, "per_channel": True, "nodes_to_exclude": list(excluded),
+            "weight_type": QuantType.QInt8, "per_channel": True, "nodes_to_exclude": left_out,
             "reduce_range": not has_vnni(),
         }  # fmt: skip
         if how.method is None:
@@ -237,12 +241,20 @@ def has_vnni(read: Callable[[], str] | None = None) -> bool:
 
 
 def _layers(model: onnx.ModelProto) -> dict[str, list[str]]:
-    """Returns the names of layers that may be quantized, by what they are in each member."""
-    constants = {each.name for each in model.graph.initializer}
+    """Returns the names of layers that may be quantized, by what they are in each member.
+
+    Products of stacks of matrices may not: ONNX Runtime has none with a scale for each channel.
+    """
+    constants = {
+        each.name: len(each.dims) for each in model.graph.initializer if len(each.dims) >= 2
+    }
     kinds: dict[str, list[str]] = {}
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"unnamed_{number}"
-        if node.op_type in _LAYERS and node.input[1] in constants:
+        if node.op_type not in _LAYERS:
+            continue
+        axes = constants.get(node.input[1], 0)
+        if axes == 2 or (axes > 2 and node.op_type != "MatMul"):
             kinds.setdefault(_MEMBER.sub("", node.name), []).append(node.name)
     return kinds
 
