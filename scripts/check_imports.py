@@ -33,6 +33,7 @@ ROOMS = (
     "ensembling",
     "pacing",
     "deployment",
+    "compression",
     "report",
     "delivery",
     "campaign",

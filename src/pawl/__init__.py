@@ -19,6 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 if TYPE_CHECKING:
     from pawl.api import optimize
+    from pawl.compression import compress
     from pawl.data import register_reader
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
@@ -44,6 +45,7 @@ _HOMES = {
     "Task": "pawl.task",
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
+    "compress": "pawl.compression",
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
@@ -67,6 +69,7 @@ __all__ = [
     "Task",
     "Technique",
     "compare",
+    "compress",
     "load",
     "optimize",
     "register",

@@ -7,7 +7,8 @@
     ├── TrialError      a trial could not be trained (the campaign records it and goes on)
     ├── LedgerError     a campaign's folder cannot be written, opened or resumed
     ├── BundleError     a bundle is incomplete, changed or does not fit the data given
-    └── BudgetError     no result within the budget (exit code 3)
+    ├── BudgetError     no result within the budget (exit code 3)
+    └── LimitError      no model within the limits (exit code 3)
 
 Each message is one line that says what was got, what is allowed and what to do. The command line
 prints it and ends with `exit_code`. Options are named in the words of the face in use: `option`.
@@ -61,6 +62,12 @@ class BundleError(PawlError):
 
 class BudgetError(PawlError):
     """No result could be had within the budget."""
+
+    exit_code = 3
+
+
+class LimitError(PawlError):
+    """No model keeps within the limits that were given; the nearest is kept."""
 
     exit_code = 3
 

@@ -30,6 +30,8 @@ from pawl.task import Task
 from pawl.training.checks import check_task
 from pawl.training.problem import Problem
 
+_PLAIN = (str, int, float, tuple)
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -90,7 +92,9 @@ def _session(
         problem = Problem.of(task, data, on)
     facts = problem.facts()
     check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
+    options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
     known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": call.seed,
+             "options": {**options, "seed": call.seed},
              "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
     ledger = Ledger.create(folder, known)
     session = Session(problem, ledger, call.seed, None, listener)

@@ -17,7 +17,7 @@ from pawl import budget as budgets
 from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import DataWarning
-from pawl.options import Call, CompareCall, PlanOptions, TrainCall, TuneCall
+from pawl.options import Call, CompareCall, CompressCall, PlanOptions, TrainCall, TuneCall
 
 _STARTED = time.monotonic()
 
@@ -141,6 +141,30 @@ def compare(
         show.out.print_json(result.to_json())
         return
     show.compared(first, second, result)
+
+
+@app.command()
+@with_options(CompressCall)
+def compress(
+    given: dict[str, Any],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
+    data: Annotated[
+        str, typer.Argument(help="Rows in the form of the training data, with targets.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a bundle smaller and faster, as far as it is shown to lose less than --max-loss.
+
+    Example: pawl compress runs/adult-20261129 adult.csv --max-loss 0.5% --out small
+    """
+    from pawl.compression import compress as run  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = run(bundle, data, **given, listener=listener)
+    if as_json:
+        show.json_text(result.to_json())
+        return
+    show.compressed(result)
 
 
 @app.command()

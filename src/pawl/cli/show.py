@@ -145,6 +145,34 @@ def compared(first: Path, second: Path, result: Any) -> None:
     notes(result.notes)
 
 
+def compressed(result: Any) -> None:
+    """Shows what a compression found and left."""
+    out.print()
+    out.print(result.statement, style="bold")
+    table = _table("step", "what", "kept", "faster", "smaller", result.metric, "why")
+    for step in result.steps:
+        speed = "" if step.speed is None else f"{step.speed:.3g}x"
+        size = "" if step.shrinkage is None else f"{step.shrinkage:.3g}x"
+        value = "" if step.value is None else f"{step.value:.5g}"
+        kept = "yes" if step.accepted else "no"
+        table.add_row(step.step, step.detail, kept, speed, size, value, step.reason)
+    out.print()
+    out.print(table)
+    out.print()
+    for name, measured in (("before", result.original), ("after", result.final)):
+        (low, high), batch = measured.latency_interval, measured.batch_latency_ms
+        line(
+            f"{name:<8} {result.metric} {measured.value:.5g}, one row {measured.latency_ms:.3g} ms (95% "
+            f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
+            f"{measured.size_bytes:,} bytes"
+        )
+    notes(result.notes)
+    line(f"rows     {result.told}")
+    line(f"front    {'; '.join(result.front)}")
+    line(f"bundle   {result.folder / 'bundle'}")
+    line(f"record   {result.folder / 'compress.json'}")
+
+
 def techniques(chosen: Sequence[Technique]) -> None:
     """Shows techniques, a line each."""
     table = _table("stage", "technique", "what it does")

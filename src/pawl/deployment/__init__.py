@@ -4,12 +4,16 @@ from pawl.deployment.bundle import Bundle, write_bundle
 from pawl.deployment.cost import BATCH_ROWS, Cost, measure
 from pawl.deployment.export import check_parity, predict
 from pawl.deployment.predictions import prediction_arrays, prediction_frame, write_predictions
+from pawl.deployment.timing import ROUNDS, Latency, latencies
 
 __all__ = [
     "BATCH_ROWS",
+    "ROUNDS",
     "Bundle",
     "Cost",
+    "Latency",
     "check_parity",
+    "latencies",
     "measure",
     "predict",
     "prediction_arrays",

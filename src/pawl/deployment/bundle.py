@@ -172,6 +172,11 @@ class Bundle:
             BundleError: The module cannot be built from it, or predicts other than the graph.
         """
         folder = self.folder
+        if not self.task.get("compressed", {}).get("exact", True):
+            raise BundleError(
+                f"the graph of {str(folder)!r} was quantized or pruned, which no module made of its "
+                "recipe is; take the module of the bundle that it was made from"
+            )
         graph = (folder / "model.onnx").read_bytes()
         return rebuilt(self.schema, graph, str(folder / "model.safetensors"), model)
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import dataclass
 
-import torch
-
 from pawl.data.types import Examples
-from pawl.deployment.export import session
-from pawl.models import OUTPUT
+from pawl.deployment.timing import latencies
 
 BATCH_ROWS = 64
-_REPEATS = 25
-_WARM = 5
+_ROUNDS = 25
 
 
 @dataclass(frozen=True)
@@ -33,23 +27,9 @@ def measure(graphs: dict[str, bytes], rows: Examples) -> dict[str, Cost]:
         graphs: ONNX graphs by name.
         rows: Raw rows; the first is used for single-row latency, up to 64 for a batch.
     """
-    sessions = {name: session(graph, threads=1) for name, graph in graphs.items()}
-    times: dict[tuple[str, int], list[float]] = {}
-    for size in (1, min(BATCH_ROWS, len(rows))):
-        chosen = rows.take(torch.arange(size))
-        feed = {name: tensor.numpy() for name, tensor in chosen.inputs.items()}
-        for repeat in range(_WARM + _REPEATS):
-            for name, running in sessions.items():
-                wanted = {item.name: feed[item.name] for item in running.get_inputs()}
-                started = time.perf_counter()
-                running.run([OUTPUT], wanted)
-                if repeat >= _WARM:
-                    spent = 1e3 * (time.perf_counter() - started)
-                    times.setdefault((name, size), []).append(spent)
-    batch = min(BATCH_ROWS, len(rows))
+    single = latencies(graphs, rows, rounds=_ROUNDS)
+    several = latencies(graphs, rows, batch=min(BATCH_ROWS, len(rows)), rounds=_ROUNDS)
     return {
-        name: Cost(
-            statistics.median(times[name, 1]), statistics.median(times[name, batch]), len(graph)
-        )
+        name: Cost(single[name].median, several[name].median, len(graph))
         for name, graph in graphs.items()
     }

@@ -113,6 +113,7 @@ def crossed(
     *,
     models_vary: bool = True,
     units: Tensor | None = None,
+    level: float = 0.95,
 ) -> Comparison:
     """Compares two arms by what their models score on the same held-out rows, pair by pair.
 
@@ -144,6 +145,7 @@ def crossed(
         models_vary: Whether others trained alike are meant too, or these very models.
         units: What varies on its own, of all rows of the data, `[rows]` int64 from 0; each row by
             default.
+        level: Of the one-sided lower bound.
     """
     pairs = len(first)
     if pairs == 0:
@@ -177,7 +179,7 @@ def crossed(
         # variance of rounding to one of them (Sheppard) keeps the result from counting as certain.
         error, degrees = abs(on_scale) / math.sqrt(12 * pairs), max(1.0, pairs - 1.0)
         parts = None
-    result = replace(comparison(on_scale, error, pairs, degrees), parts=parts)
+    result = replace(comparison(on_scale, error, pairs, degrees, level), parts=parts)
     return _in_units(result, effect, scales[1]) if ratio else result
 
 

@@ -51,7 +51,7 @@ class Comparison:
         n: Number of pairs.
         standard_error: Of the effect.
         degrees: Degrees of freedom of the t distribution used.
-        lower: One-sided 95% lower confidence bound of the effect.
+        lower: One-sided lower confidence bound of the effect, at 95% unless another level was asked for.
         parts: Of its variance; `None` where they are not known, as with one pair.
     """
 
@@ -65,8 +65,18 @@ class Comparison:
     parts: Parts | None = None
 
 
-def comparison(effect: float, error: float, n: int, degrees: float) -> Comparison:
-    """Returns what an effect with this standard error and these degrees of freedom is worth."""
+def comparison(
+    effect: float, error: float, n: int, degrees: float, level: float = 0.95
+) -> Comparison:
+    """Returns what an effect with this standard error and these degrees of freedom is worth.
+
+    Args:
+        effect: The mean difference.
+        error: Its standard error.
+        n: Number of pairs.
+        degrees: Degrees of freedom.
+        level: Of the one-sided bound.
+    """
     if error == 0.0:
         p_value, half, one_sided = (1.0 if effect == 0.0 else 0.0), 0.0, 0.0
     elif not math.isfinite(error):
@@ -74,7 +84,7 @@ def comparison(effect: float, error: float, n: int, degrees: float) -> Compariso
     else:
         p_value = float(2.0 * special.stdtr(degrees, -abs(effect) / error))
         half = float(special.stdtrit(degrees, 0.975)) * error
-        one_sided = float(special.stdtrit(degrees, 0.95)) * error
+        one_sided = float(special.stdtrit(degrees, level)) * error
     interval = effect - half, effect + half
     return Comparison(effect, interval, p_value, n, error, degrees, effect - one_sided)
 
@@ -94,5 +104,5 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def non_inferior(comparison: Comparison, margin: float) -> bool:
-    """Tells whether the first arm is worse by less than `margin` (one-sided, 95%)."""
+    """Tells whether the first arm is worse by less than `margin` (one-sided, at the bound's level)."""
     return comparison.lower > -margin

@@ -53,6 +53,7 @@ from pawl.models.nets import ImageNet, Net, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
 from pawl.models.surgery import assign
+from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "frozen",
     "is_pretrained",
     "member_layers",
+    "members_of",
     "outputs",
     "predicting",
     "predicts_several_times",
@@ -123,6 +125,8 @@ __all__ = [
     "revealed",
     "separable",
     "tempered",
+    "thinned",
     "threshold_of",
     "to_onnx",
+    "with_members",
 ]

@@ -12,7 +12,8 @@ from pawl.options.campaign import (
     TuneOptions,
     in_order,
 )
-from pawl.options.face import comparing, optimizing, training, tuning
+from pawl.options.compressing import CompressCall
+from pawl.options.face import comparing, compressing, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -24,6 +25,7 @@ __all__ = [
     "Call",
     "ColumnKind",
     "CompareCall",
+    "CompressCall",
     "Deliver",
     "Ensemble",
     "ExecutorName",
@@ -38,6 +40,7 @@ __all__ = [
     "TuneCall",
     "TuneOptions",
     "comparing",
+    "compressing",
     "in_order",
     "optimizing",
     "plain",

@@ -71,7 +71,14 @@ class FittedSplit:
 
 
 def fit_split(
-    schema: Schema, examples: Examples, recipe: Recipe, rows: Tensor, seed: int, *, own_loss: bool
+    schema: Schema,
+    examples: Examples,
+    recipe: Recipe,
+    rows: Tensor,
+    seed: int,
+    *,
+    own_loss: bool,
+    soft: Tensor | None = None,
 ) -> FittedSplit:
     """Runs the data stage on training rows of the development rows.
 
@@ -82,6 +89,7 @@ def fit_split(
         rows: The training rows, `[R]`.
         seed: What techniques that draw go by.
         own_loss: Whether the user gave the loss, which then gets targets as they are.
+        soft: A teacher's labels of all development rows; see `Split.soft`.
 
     Raises:
         TrialError: A technique made something of them that cannot train.
@@ -89,7 +97,7 @@ def fit_split(
     layers = modality_of(schema).base_layers(schema, examples, rows)
     device = next(iter(examples.inputs.values())).device
     layers = tuple(layer.to(device) for layer in layers)
-    split = Split(examples, rows, layers, schema=schema, seed=seed)
+    split = Split(examples, rows, layers, schema=schema, seed=seed, soft=soft)
     for technique, settings in recipe.of_stage(DataTechnique):
         split = technique.apply(split, settings)
         problem = (

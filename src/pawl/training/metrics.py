@@ -38,6 +38,7 @@ class Metric:
         direction: Whether more is better.
         function: Of predictions, targets and weights; see the head of the file.
         at_once: Whether the function takes all targets at once, where there are several.
+        of_labels: Whether only the labels that predictions stand for count, so that it moves in steps.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Metric:
     direction: Direction
     function: Weighted
     at_once: bool = False
+    of_labels: bool = False
 
     def score(self, kind: Kind, p: Tensor, t: Tensor, w: Tensor) -> Tensor:
         """Returns the metric over the rows, one number per leading index."""
@@ -78,24 +80,25 @@ _VALUES: tuple[KindName, ...] = ("regression", "multitarget", "dense_regression"
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", "share of right classes", _EVERY, "maximize", functions.accuracy),
+        Metric("accuracy", "share of right classes", _EVERY, "maximize", functions.accuracy,
+               of_labels=True),
         Metric("balanced_accuracy", "mean recall of the classes", _EVERY, "maximize",
-               functions.balanced_accuracy),
+               functions.balanced_accuracy, of_labels=True),
         Metric("f1", "F1 of the second class; mean over classes if more than two", _EVERY,
-               "maximize", functions.f1),
+               "maximize", functions.f1, of_labels=True),
         Metric("roc_auc", "area under the ROC curve (one against the rest if multi-class)",
                _CLASSES, "maximize", functions.roc_auc),
         Metric("average_precision", "area under the precision-recall curve",
                ("binary", "multilabel"), "maximize", functions.average_precision),
         Metric("f1_micro", "F1 over all labels of all rows", ("multilabel",), "maximize",
-               functions.f1_micro, at_once=True),
+               functions.f1_micro, at_once=True, of_labels=True),
         Metric("exact_match", "share of rows with all labels right", ("multilabel",), "maximize",
-               functions.exact_match, at_once=True),
+               functions.exact_match, at_once=True, of_labels=True),
         Metric("log_loss", "mean negative log-likelihood", _EVERY, "minimize", functions.log_loss),
         Metric("perplexity", "exponential of the mean negative log-likelihood of a step",
                ("sequence",), "minimize", functions.perplexity),
         Metric("mean_iou", "intersection over union of each class, the mean over those there are",
-               ("dense",), "maximize", functions.mean_iou),
+               ("dense",), "maximize", functions.mean_iou, of_labels=True),
         Metric("rmse", "root mean squared error", _VALUES, "minimize", functions.rmse),
         Metric("mae", "mean absolute error", _VALUES, "minimize", functions.mae),
         Metric("r2", "coefficient of determination", _VALUES, "maximize", functions.r2),

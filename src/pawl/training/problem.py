@@ -50,6 +50,7 @@ class Problem:
         builder: Builds the model before any technique.
         loss: The user's loss, or `None`.
         own_model: Whether the model is the user's, or their modality's, and not one that pawl builds.
+        soft: A teacher's labels of all development rows, to learn in place of the targets; see `Split`.
         compiled_steps: Steps that were compiled, by the stepper's key.
     """
 
@@ -59,6 +60,7 @@ class Problem:
     builder: Builder
     loss: LossFunction | None = None
     own_model: bool = False
+    soft: Tensor | None = None
     compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -149,8 +151,9 @@ class Problem:
             if len(self._fits) > 256:
                 self._fits.clear()
             self._fits[key] = fit_split(
-                self.schema, self.examples, recipe, rows, seed, own_loss=self.loss is not None
-            )
+                self.schema, self.examples, recipe, rows, seed, own_loss=self.loss is not None,
+                soft=self.soft,
+            )  # fmt: skip
         return self._fits[key]
 
     def build(

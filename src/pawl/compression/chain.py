@@ -1,0 +1,215 @@
+"""The steps of a compression, one after the other; each is kept only if it is shown to be worth it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.distilling import STEP as DISTILL
+from pawl.compression.distilling import distilled
+from pawl.compression.graphs import clean, half
+from pawl.compression.judging import Judge
+from pawl.compression.members import STEP as MEMBERS
+from pawl.compression.members import fewer_members
+from pawl.compression.pruning import STEP as PRUNE
+from pawl.compression.pruning import pruned
+from pawl.compression.quantizing import STEP as INT8
+from pawl.compression.quantizing import quantized
+from pawl.compression.result import Measured, StepRecord
+from pawl.compression.work import LEAST_GAIN, Work
+from pawl.data.types import Examples
+from pawl.deployment import Latency, latencies
+from pawl.deployment.export import predict
+from pawl.errors import PawlError
+
+Step = Callable[[Work, Candidate], list[Candidate] | str]
+
+STEPS: dict[str, tuple[Step, int]] = {
+    MEMBERS: (fewer_members, 2),
+    DISTILL: (distilled, 2),
+    PRUNE: (pruned, 2),
+    "graph": (clean, 0),
+    INT8: (quantized, 2),
+    "float16": (half, 1),
+}
+"""In order, each with how many of its candidates may be tested."""
+_SAME = 1e-5
+
+
+def planned_tests(original: Weights) -> int:
+    """Returns how many tests a bundle's steps may take: what cannot apply needs none."""
+    several = len(original.parts) > 1
+    networks = any(recipe.learner is None for recipe in original.recipes)
+    needs = {MEMBERS: several, DISTILL: networks, PRUNE: networks, INT8: networks}
+    return sum(tests for name, (_, tests) in STEPS.items() if needs.get(name, True))
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A candidate with what is on record of it, or a step without any."""
+
+    record: StepRecord
+    candidate: Candidate | None = None
+    passed: bool = False
+
+
+class Chain:
+    """Runs the steps.
+
+    Args:
+        work: What steps get.
+        judge: Judges candidates on rows that had no part in making them.
+        rows: The rows that judge.
+        original: The bundle's model.
+
+    Attributes:
+        current: The model that is kept so far.
+        tried: All that was tried, in order.
+    """
+
+    def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
+        self.work, self.judge, self.rows = work, judge, rows
+        self.original = self.current = original
+        self.tried: list[Tried] = []
+
+    def run(self) -> None:
+        """Runs all steps in order."""
+        for name, (step, tests) in STEPS.items():
+            self.work.listener.phase(name, "candidates")
+            try:
+                found = step(self.work, self.current)
+            except PawlError as error:  # the other steps may do without
+                found = str(error)
+            if isinstance(found, str):
+                self.tried.append(Tried(StepRecord(name, "", accepted=False, reason=found)))
+                continue
+            self.work.listener.phase(name, "what it gains and loses")
+            for candidate in found[: max(1, tests)]:
+                self.tried.append(self._try(candidate))
+                if self.tried[-1].record.accepted:
+                    self.current = candidate
+                    break
+
+    def _try(self, candidate: Candidate) -> Tried:
+        """Measures first: what gains nothing needs no test."""
+        gain = self.work.gain(candidate.graph, self.current.graph)
+        record = StepRecord(
+            candidate.step, candidate.detail, accepted=False, reason="", speed=gain.speed,
+            speed_interval=gain.interval, shrinkage=gain.size, facts=candidate.facts,
+        )  # fmt: skip
+        predicted = predict(candidate.graph, self.rows)
+        if candidate.is_lossless:
+            return self._compared(
+                candidate, record, predicted, worth=gain.is_worth(self.work.goals)
+            )
+        if not gain.is_worth(self.work.goals):
+            return Tried(replace(record, reason=_no_gain(record, self.work)), candidate)
+        judged = self.judge(predicted)
+        record = replace(
+            record, value=judged.value, loss=judged.loss, loss_at_most=judged.at_most,
+            accepted=judged.passed,
+        )  # fmt: skip
+        if judged.passed:
+            reason = f"loses less than {judged.allowed:.3g}: at most {judged.at_most:.3g}"
+        else:
+            reason = (
+                f"may lose {judged.at_most:.3g} (it lost {judged.loss:.3g}), where "
+                f"{judged.allowed:.3g} is allowed"
+            )
+        return Tried(replace(record, reason=reason), candidate, judged.passed)
+
+    def _compared(
+        self, candidate: Candidate, record: StepRecord, predicted: np.ndarray, *, worth: bool
+    ) -> Tried:
+        """Holds a candidate that computes the same to it; such a one needs no test."""
+        before = predict(self.current.graph, self.rows)
+        apart = float(np.abs(predicted - before).max() / max(1.0, float(np.abs(before).max())))
+        record = replace(record, value=self.judge(predicted).value)
+        if not apart <= _SAME:
+            return Tried(replace(record, reason=f"predicts otherwise (by {apart:.2g})"), candidate)
+        if not worth:
+            return Tried(
+                replace(record, reason=_no_gain(record, self.work)), candidate, passed=True
+            )
+        told = f"predicts the same (within {_SAME:g})"
+        return Tried(replace(record, reason=told, accepted=True), candidate, passed=True)
+
+    def measured(self, batch_rows: int) -> tuple[Measured, list[Tried]]:
+        """Times all candidates once more, side by side; returns the original's costs and theirs."""
+        own = {"original": self.original.graph}
+        own |= {str(at): t.candidate.graph for at, t in enumerate(self.tried) if t.candidate}
+        single = latencies(own, self.rows)
+        several = latencies(own, self.rows, batch=batch_rows)
+
+        def costs(name: str, value: float) -> Measured:
+            one, many = single[name], several[name]
+            return Measured(value, *_told(one), *_told(many), len(own[name]))
+
+        original = costs("original", self.judge.value)
+        done = []
+        for at, tried in enumerate(self.tried):
+            record = tried.record
+            if tried.candidate is not None:
+                value = math.nan if record.value is None else record.value
+                record = replace(record, measured=costs(str(at), value))
+            done.append(replace(tried, record=record))
+        return original, done
+
+    def front(
+        self, original: Measured, tried: Sequence[Tried], batch_rows: int
+    ) -> tuple[list[str], list[Tried]]:
+        """Returns which of the models that lose little enough no other is better than in all respects.
+
+        Point estimates of metric, latency (of as many rows as count) and size.
+        """
+        sign, single = self.judge.objective.sign, self.work.goals.batch != batch_rows
+
+        def place(m: Measured) -> tuple[float, float, float]:
+            return -sign * m.value, m.latency_ms if single else m.batch_latency_ms, m.size_bytes
+
+        places = {-1: place(original)}
+        for at, t in enumerate(tried):
+            if t.passed and t.record.measured is not None:
+                places[at] = place(t.record.measured)
+        best = {
+            at
+            for at, mine in places.items()
+            if not any(_dominates(other, mine) for other in places.values())
+        }
+        names = ["original"] if -1 in best else []
+        done = []
+        for at, t in enumerate(tried):
+            done.append(replace(t, record=replace(t.record, on_front=at in best)))
+            names += [f"{t.record.step}: {t.record.detail}"] if at in best else []
+        return names, done
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _told(latency: Latency) -> tuple[float, tuple[float, float]]:
+    return latency.median, latency.interval
+
+
+def _no_gain(record: StepRecord, work: Work) -> str:
+    """Says why a candidate is not worth it, and of integers what they had to do with it."""
+    assert record.speed is not None
+    assert record.speed_interval is not None
+    assert record.shrinkage is not None
+    low, high = record.speed_interval
+    told = f"{record.speed:.3g} times as fast (95% {low:.3g} to {high:.3g})"
+    told += f" and {record.shrinkage:.3g} times as small"
+    wanted = [name for name in ("latency", "size") if getattr(work.goals, name)]
+    told += f", where {LEAST_GAIN} in {' or '.join(wanted)}"
+    told += " is needed" + (", without a loss in the other" if len(wanted) > 1 else "")
+    if "conversions" in record.facts:
+        told += (
+            f"; {record.facts['integer_nodes']} operations compute with integers, and "
+            f"{record.facts['conversions']} convert to and from them"
+        )
+    return told

@@ -1,0 +1,195 @@
+"""One network that has learned what a whole bundle predicts (Hinton et al., 2015)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pawl import pacing
+from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.work import Work
+from pawl.data import split_rows
+from pawl.data.types import Examples
+from pawl.deployment import check_parity
+from pawl.deployment.export import predict
+from pawl.deployment.predictions import unshifted
+from pawl.errors import PawlError
+from pawl.execution import Job, Session
+from pawl.execution.rows import STOPPING_SHARE
+from pawl.kinds import KINDS
+from pawl.ledger import Ledger
+from pawl.modalities import modality_of
+from pawl.models import ModelBuilder, Net
+from pawl.recipe import Recipe
+from pawl.training.problem import Problem
+from pawl.training.trained import Trained, blended, from_outcome, untrained
+
+STEP = "distill"
+TEACHER_SHARE = 0.5
+"""Of the teacher in what is learned; the rest is the target's: where the teacher was trained on the same
+rows, it says little more than the targets."""
+
+
+def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
+    """Proposes single networks that learned what the bundle predicts, the cheapest first.
+
+    One is of the recipe with the largest share of the bundle's networks, unless one network is all that
+    is left; one has layers of half that width, where pawl built the network: a pruned network would have
+    to beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
+    target and of what the bundle predicts. Values are learned from that mean, too.
+
+    Args:
+        work: Rows and measures.
+        current: What there is.
+
+    Returns:
+        Candidates that seem good enough on the rows for choices, or why there are none.
+    """
+    recipe = leading(work.original)
+    if recipe is None:
+        return "the bundle holds no network whose recipe could be taught"
+    if KINDS[work.schema.kind].has_places:
+        return "it is for targets of a row, and here they lie on places of it"
+    taught = _taught(work)
+    if not _is_same_network(work, taught, recipe):
+        return "the bundle's network is a model of your own; give it in Python, as model="
+    one_left = len(current.weights.parts) == 1 and current.weights.recipes[0].learner is None
+    students = {} if one_left else {"": recipe}
+    if (narrower := narrowed(taught, recipe)) is not None:
+        students |= {" of half the width": narrower}
+    if not students:
+        return "one network is left already, and no narrower one can be made of it"
+    try:
+        trained = _trained(work, taught, list(students.values()))
+    except PawlError as error:
+        return f"no network could be taught ({error})"
+    found, reasons = list[Candidate](), list[str]()
+    for name, student in zip(students, trained, strict=True):
+        if isinstance(student, str):
+            reasons.append(f"no network could be taught ({student})")
+            continue
+        candidate = _candidate(work, student, name)
+        judged = work.judge(predict(candidate.graph, work.choices))
+        if judged.passed:
+            found.insert(0, candidate)
+        else:
+            reasons.append(
+                f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
+                f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+            )
+    return found or "; ".join(reasons)
+
+
+def _candidate(work: Work, trained: Trained, name: str) -> Candidate:
+    graph = trained.graph(work.rows.take(torch.arange(4) % len(work.rows)))
+    check_parity(trained, graph, work.choices)
+    weights = Weights(trained.tensors(), tuple(trained.described()))
+    several = len(work.original.parts)
+    taught = f"taught by the {several} models" if several > 1 else "taught by the one given"
+    return Candidate(STEP, f"one network{name}, {taught}", graph, weights, {"rows": len(work.rows)})
+
+
+def leading(original: Weights) -> Recipe | None:
+    """Returns the recipe with the largest share among those of networks; `None` if there is none."""
+    shares: dict[str, float] = {}
+    recipes = {r.id: r for r in original.recipes if r.learner is None}
+    for recipe, part in zip(original.recipes, original.parts, strict=True):
+        if recipe.id in recipes:
+            shares[recipe.id] = shares.get(recipe.id, 0.0) + float(part["share"])
+    return recipes[max(shares, key=lambda one: shares[one])] if shares else None
+
+
+def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
+    """Returns the recipe with layers of half the width; `None` if there is no such width."""
+    if not isinstance(problem.builder(0), Net):
+        return None
+    present = recipe.to_dict().get("width", {"factor": 1.0})
+    factor = float(present["factor"]) / 2
+    try:
+        return recipe.without("width") if factor == 1.0 else recipe.with_("width", factor=factor)
+    except PawlError:  # no such width, or the recipe has what excludes it
+        return None
+
+
+def soft_labels(work: Work, targets: Tensor, predicted: np.ndarray) -> Tensor:
+    """Returns the mean of targets and of what the bundle predicts.
+
+    Args:
+        work: Kind, classes and shift.
+        targets: `[R, *S]`.
+        predicted: `[R, *P]`.
+
+    Returns:
+        Probabilities `[R, *P]`, or values `[R, *S]`.
+    """
+    kind = KINDS[work.schema.kind]
+    plain = unshifted(predicted, work.shift) if work.shift else predicted
+    theirs = torch.from_numpy(np.ascontiguousarray(plain)).float()
+    own = F.one_hot(targets, theirs.shape[-1]).float() if kind.exclusive else targets.float()
+    return (1.0 - TEACHER_SHARE) * own + TEACHER_SHARE * theirs
+
+
+def _taught(work: Work) -> Problem:
+    """Returns the bundle's task with the teacher's labels."""
+    schema, rows = work.schema, work.rows
+    modality = modality_of(schema)
+    builder = ModelBuilder(schema, work.model, modality.net, one_vector=modality.one_vector)
+    labels = soft_labels(work, rows.known_targets, work.teacher(rows))
+    soft = None
+    if KINDS[schema.kind].has_classes:
+        soft = labels
+    else:
+        rows = Examples(rows.inputs, labels, blocks=rows.blocks)
+    return Problem(
+        schema=schema, examples=rows, objective=work.objective, builder=builder,
+        own_model=work.model is not None, soft=soft,
+    )  # fmt: skip
+
+
+def _is_same_network(work: Work, problem: Problem, recipe: Recipe) -> bool:
+    """Tells whether what would be built has the tensors of the bundle's network of this recipe."""
+    number = [one.id for one in work.original.recipes].index(recipe.id)
+    prefix = (
+        f"members.{number}." if any(n.startswith("members.") for n in work.original.tensors) else ""
+    )
+    known = {n.removeprefix(prefix) for n in work.original.tensors if n.startswith(prefix)}
+    try:
+        built = untrained(problem, recipe, 0, torch.arange(len(work.rows))).model
+    except Exception:  # of techniques that fit the user's model alone
+        return False
+    return set(built.state_dict()) == known - {"temperature", "shift"}
+
+
+def _trained(work: Work, problem: Problem, recipes: Sequence[Recipe]) -> list[Trained | str]:
+    """Trains a network of each; returns what predicts, or why it could not be trained."""
+    with tempfile.TemporaryDirectory() as scratch:
+        known = {"what": "compress", "seed": work.seed}
+        with Ledger.create(Path(scratch) / "distill", known) as ledger:
+            session = Session(problem, ledger, work.seed, None, work.listener)
+            session.epochs = pacing.natural_epochs(session)
+            train, stopping = split_rows(
+                problem.targets, work.schema.kind, STOPPING_SHARE, session.rows.derive("stopping"),
+                blocks=problem.blocks,
+            )  # fmt: skip
+            seed = session.rows.derive("distill")
+            members = [
+                session.rows.member(recipe, seed, train, stopping, session.epochs)
+                for recipe in recipes
+            ]
+            results = session.trainer.train([Job(member, keep=True) for member in members])
+    return [
+        _shifted(from_outcome(problem, result.outcome), work.shift)
+        if result.outcome.weights is not None
+        else result.outcome.reason or result.outcome.status
+        for result in results
+    ]
+
+
+def _shifted(trained: Trained, shift: float) -> Trained:
+    return blended([trained], (), None, shift) if shift else trained

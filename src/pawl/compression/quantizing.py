@@ -1,0 +1,279 @@
+"""Whole numbers of 8 bits in place of floating-point ones, by ONNX Runtime's quantizers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+from pawl.compression.candidate import Candidate
+from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, operators, optimized, quietly
+from pawl.compression.work import Work
+from pawl.data.types import Examples
+from pawl.deployment.export import predict
+from pawl.errors import first_line
+
+STEP = "int8"
+_CALIBRATION_ROWS, _CHUNK = 256, 64
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_BETWEEN = (
+    "Relu",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+)
+"""What stays among whole numbers where its neighbors do, so that fewer conversions are left."""
+_METHODS = {
+    "min-max": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+_MEMBER = re.compile(r"^m\d+_")
+_MOST_KINDS = 16
+_GRAIN = 0.05
+"""Costs that differ by less, as clocks have it, are equal."""
+_VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One way of quantizing.
+
+    Attributes:
+        method: Of calibration; `None` where ranges are found anew in each call.
+        excluded: Kinds of layers that stay as they are.
+    """
+
+    method: str | None
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def detail(self) -> str:
+        """In a few words."""
+        how = "dynamic" if self.method is None else f"static, {self.method}"
+        left = f", without {len(self.excluded)} kind(s) of layers" if self.excluded else ""
+        return how + left
+
+
+def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
+    """Proposes quantized graphs, the cheapest that seems good enough first.
+
+    Layers (convolutions, matrix products) whose weights are constants are quantized, each channel on its
+    own: statically, with the ranges of rows to learn from by three methods, and dynamically, matrix
+    products alone. If none of the static ones seems good enough on the rows for choices, the kinds of
+    layers that matter most alone are left out, as few as do. Trees compare numbers, and stay.
+
+    Args:
+        work: Rows and measures.
+        current: What it starts from.
+
+    Returns:
+        Candidates in the order in which to try them, or why there are none.
+    """
+    prepared = optimized(current.graph)
+    layers = _layers(prepared)
+    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
+        return "the graph computes with integers already"
+    if not layers:
+        trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)
+        has = f": it has {trees} model(s) of trees, which compare numbers" if trees else ""
+        return f"the graph has no layer that integers could compute{has}"
+    with quietly() as folder:
+        source = folder / "float.onnx"
+        onnx.save(prepared, source)
+        quantizing = _Quantizing(work, current, source, layers)
+        tries = [_Try(method) for method in _METHODS] + [_Try(None)]
+        found = [each for one in tries if (each := quantizing.judged(one))]
+        if not any(one.passed for one in found if one.how.method is not None):
+            found += quantizing.mixed([one for one in found if one.how.method is not None])
+    good = [one for one in found if one.passed]
+    if not good:
+        return quantizing.refusal(found)
+    costs = work.costs({str(at): one.candidate.graph for at, one in enumerate(good)})
+    order = sorted(
+        range(len(good)), key=lambda at: (round(float(costs[at]) / _GRAIN), good[at].loss)
+    )
+    return [good[at].candidate for at in order]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    how: _Try
+    candidate: Candidate
+    loss: float
+    passed: bool
+
+
+class _Quantizing:
+    """Quantizes one graph in several ways, and judges each on the rows for choices."""
+
+    def __init__(
+        self, work: Work, current: Candidate, source: Path, layers: dict[str, list[str]]
+    ) -> None:
+        self._work, self._current, self._source, self._layers = work, current, source, layers
+        self._sample = work.sample(_CALIBRATION_ROWS)
+        may = {name for names in layers.values() for name in names}
+        nodes = onnx.load(source).graph.node
+        self._never = [n.name for n in nodes if n.op_type in _LAYERS and n.name not in may]
+        self.failed: list[str] = []
+
+    def judged(self, how: _Try) -> _Tried | None:
+        """Quantizes and judges; `None` if it cannot be done, or nothing of it computes with integers."""
+        try:
+            graph = self._made(how, [n for k in how.excluded for n in self._layers[k]])
+            ran = operators(graph)
+            predicted = predict(graph, self._work.choices)
+        except Exception as error:  # the quantizers and ONNX Runtime have exceptions of their own
+            self.failed.append(f"{how.detail}: {first_line(error)}")
+            return None
+        facts = integers_in(ran)
+        if not facts["integer_nodes"]:
+            self.failed.append(f"{how.detail}: ONNX Runtime computes all of it with floats")
+            return None
+        facts["excluded"] = list(how.excluded)
+        trees = ran["TreeEnsembleRegressor"]
+        stay = f"; {trees} model(s) of trees stay" if trees else ""
+        candidate = replace(
+            self._current, step=STEP, detail=how.detail + stay, graph=graph, facts=facts, is_exact=False,
+            is_lossless=False,
+        )  # fmt: skip
+        result = self._work.judge(predicted)
+        return _Tried(how, candidate, result.loss, result.passed)
+
+    def mixed(self, static: Sequence[_Tried]) -> list[_Tried]:
+        """Leaves out the most sensitive kinds of layers, as few as seem good enough."""
+        if not static:
+            return []
+        method = min(static, key=lambda one: one.loss).how.method
+        order = self._sensitive(method)
+        low, high, best = 1, len(order) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            found = self.judged(_Try(method, tuple(order[:middle])))
+            if found is not None and found.passed:
+                best, high = found, middle - 1
+            else:
+                low = middle + 1
+        return [] if best is None else [best]
+
+    def _sensitive(self, method: str | None) -> list[str]:
+        """Returns kinds of layers, first the one that alone changes predictions most.
+
+        The measure is the mean squared difference of predictions of the calibration rows.
+        """
+        expected = predict(self._source.read_bytes(), self._sample)
+        moved = {}
+        for kind in list(self._layers)[:_MOST_KINDS]:
+            others = [n for k, names in self._layers.items() if k != kind for n in names]
+            got = predict(self._made(_Try(method), others), self._sample)
+            moved[kind] = float(np.mean((got - expected) ** 2))
+        return sorted(moved, key=lambda kind: -moved[kind])
+
+    def _made(self, how: _Try, excluded: Collection[str]) -> bytes:
+        target = self._source.with_name("quantized.onnx")
+        left_out = [*excluded, *self._never]
+        common: dict[str, Any] = {
+            "weight_type": QuantType.QInt8, "per_channel": True, "nodes_to_exclude": left_out,
+            "reduce_range": not has_vnni(),
+        }  # fmt: skip
+        if how.method is None:
+            quantize_dynamic(
+                self._source, target, op_types_to_quantize=["Gemm", "MatMul"], **common
+            )
+        else:
+            quantize_static(
+                self._source, target, _Reader(self._sample, _inputs(self._source)),
+                quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+                calibrate_method=_METHODS[how.method], op_types_to_quantize=[*_LAYERS, *_BETWEEN],
+                extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}}, **common,
+            )  # fmt: skip
+        return target.read_bytes()
+
+    def refusal(self, found: Sequence[_Tried]) -> str:
+        """Says why nothing is proposed."""
+        if found:
+            least = min(found, key=lambda one: one.loss)
+            return (
+                f"on the rows for choices the best one ({least.how.detail}) loses too much: "
+                f"{least.loss:.3g}, where {self._work.judge.margin:.3g} is allowed"
+            )
+        return f"ONNX Runtime could not quantize it ({self.failed[0]})"
+
+
+def integers_in(ran: Counter[str]) -> dict[str, Any]:
+    """Returns how many nodes compute with integers, and how many convert to and from them."""
+    return {
+        "integer_nodes": sum(ran[name] for name in INTEGER_OPERATORS),
+        "conversions": sum(ran[name] for name in CONVERSIONS),
+        "float_layers": sum(
+            count for name, count in ran.items() if name.removeprefix("Fused") in _LAYERS
+        ),
+    }
+
+
+def has_vnni(read: Callable[[], str] | None = None) -> bool:
+    """Tells whether the processor adds up products of 8 bits in 32.
+
+    Without, sums of two products are cut off at 16 bits, and weights must be of 7 bits.
+    """
+    try:
+        flags = (read or Path("/proc/cpuinfo").read_text)()
+    except OSError:
+        return False
+    return any(flag in flags.split() for flag in _VNNI)
+
+
+def _layers(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """Returns the names of layers that may be quantized, by what they are in each member.
+
+    Products of stacks of matrices may not: ONNX Runtime has none with a scale for each channel.
+    """
+    constants = {
+        each.name: len(each.dims) for each in model.graph.initializer if len(each.dims) >= 2
+    }
+    kinds: dict[str, list[str]] = {}
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"unnamed_{number}"
+        if node.op_type not in _LAYERS:
+            continue
+        axes = constants.get(node.input[1], 0)
+        if axes == 2 or (axes > 2 and node.op_type != "MatMul"):
+            kinds.setdefault(_MEMBER.sub("", node.name), []).append(node.name)
+    return kinds
+
+
+def _inputs(source: Path) -> list[str]:
+    return [item.name for item in onnx.load(source).graph.input]
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # without types
+    """Gives rows to a calibrator, a few at a time."""
+
+    def __init__(self, rows: Examples, names: Sequence[str]) -> None:
+        self._chunks = iter(
+            [
+                {name: rows.inputs[name][start : start + _CHUNK].numpy() for name in names}
+                for start in range(0, len(rows), _CHUNK)
+            ]
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Returns the next rows, or nothing."""
+        return next(self._chunks, None)

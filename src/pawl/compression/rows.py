@@ -1,0 +1,138 @@
+"""Rows to compress with: those that may be learned from, and those that judge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pawl.compression.result import RECORD
+from pawl.data import load, read_like, resolve_task, split_rows
+from pawl.data.types import Examples
+from pawl.deployment import Bundle
+from pawl.errors import DataError, PawlError
+from pawl.ledger import Ledger
+from pawl.ledger.database import LEDGER_FILE
+from pawl.options import RunOptions
+from pawl.rng import derive_seed
+from pawl.task import Task
+
+JUDGING_SHARE = 0.5
+"""Of rows that are not the campaign's own."""
+_CHOICE_ROWS = 4000
+_LEAST_ROWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class GivenRows:
+    """Rows in their parts.
+
+    Attributes:
+        work: May be learned from, and choices are judged on some of them.
+        judge: Had no part in anything.
+        told: Where they are from, and what that assumes.
+        own: Whether they are the campaign's own data, its test rows judging.
+        campaign: The folder of the campaign that the bundle is from, if it is known.
+    """
+
+    work: Examples
+    judge: Examples
+    told: str
+    own: bool
+    campaign: Path | None = None
+
+    def choices(self, seed: int) -> Examples:
+        """Returns rows for choices: all to learn from, or a few thousand of many."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "choices"))
+        drawn = torch.randperm(len(self.work), generator=generator)[:_CHOICE_ROWS]
+        return self.work.take(drawn.sort().values)
+
+
+def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
+    """Reads rows with targets, and parts them.
+
+    Where the bundle lies in its campaign's folder, or was made of one that does, and this is the
+    campaign's own data (told by its fingerprint), its development rows are learned from and its test
+    rows judge. Other rows are split in halves by the seed; that they are others than the bundle learned
+    from is then assumed.
+
+    Args:
+        bundle: The bundle.
+        source: Rows in the form of the training data, with targets.
+        seed: Of the split.
+
+    Raises:
+        DataError: They cannot be read by the bundle's schema, lack targets, or are too few.
+    """
+    campaign = _campaign_of(bundle)
+    if campaign is not None and (own := _campaigns(campaign, bundle, source)) is not None:
+        return own
+    given = source.data if isinstance(source, Task) else source
+    rows = read_like(bundle.schema, given, with_targets=True)
+    if len(rows) < _LEAST_ROWS:
+        raise DataError(
+            f"got {len(rows)} row(s) to compress with; at least {_LEAST_ROWS} are needed, and hundreds "
+            "to show that little is lost; give more rows"
+        )
+    work, judge = split_rows(
+        rows.known_targets, bundle.schema.kind, JUDGING_SHARE, derive_seed(seed, "judge"),
+        blocks=rows.blocks,
+    )  # fmt: skip
+    told = (
+        f"{len(judge):,} of the {len(rows):,} rows given judge, and the others are learned from; that "
+        "the bundle was not trained on them is assumed"
+    )
+    if campaign is not None:
+        told += f" (they are not the data of its campaign in {str(campaign)!r} as it was read then)"
+    return GivenRows(rows.take(work), rows.take(judge), told, own=False, campaign=campaign)
+
+
+def _campaign_of(bundle: Bundle) -> Path | None:
+    """Returns the folder of the campaign that a bundle is from, through those that it was made of."""
+    folder = bundle.folder.absolute().parent
+    if not (folder / LEDGER_FILE).is_file():
+        try:
+            known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            folder = Path(known["campaign"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+    return folder if (folder / LEDGER_FILE).is_file() else None
+
+
+def _campaigns(folder: Path, bundle: Bundle, source: Any) -> GivenRows | None:
+    """Returns the campaign's own rows; `None` if these are others.
+
+    Raises:
+        LedgerError: The ledger cannot be read, or looks cannot be put on record.
+    """
+    with Ledger.open(folder) as ledger:
+        known = ledger.identity
+        options = known.get("options", {"seed": known.get("seed", 0)})
+        given = {
+            name: value
+            for name, value in options.items()
+            if name in RunOptions.model_fields and value not in (None, [])
+        }
+        try:
+            run = RunOptions(**given)
+            data = load(resolve_task(source, **run.of_task()), seed=run.seed)
+        except (
+            PawlError
+        ):  # unlike what the campaign read; whether the bundle can take it is seen next
+            return None
+        if data.fingerprint != known.get("fingerprint") or data.schema != bundle.schema:
+            return None
+        ledger.touch_test(f"compress/{_digest(bundle)}")
+    told = (
+        f"the campaign's own data: its {len(data.test):,} test rows judge (on record as a further look "
+        f"at them), its {len(data.development):,} development rows are learned from"
+    )
+    return GivenRows(data.development, data.test, told, own=True, campaign=folder)
+
+
+def _digest(bundle: Bundle) -> str:
+    content = json.loads((bundle.folder / "manifest.json").read_text(encoding="utf-8"))
+    return str(content["sha256"]["model.onnx"])[:16]

@@ -1,0 +1,113 @@
+"""What steps of compression work with: rows for choices, rows to learn from, what counts as cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from pawl.compression.candidate import Weights
+from pawl.compression.judging import Judge
+from pawl.data.types import Examples, Schema
+from pawl.deployment import ROUNDS, Latency, latencies
+from pawl.execution import Listener, Silent
+from pawl.task import ModelFactory, Objective
+
+LEAST_GAIN = 1.02
+"""How many times as fast or as small a step must make a model to be kept."""
+_FEW_ROUNDS = 16
+
+
+@dataclass(frozen=True)
+class Goals:
+    """What counts: latency, size or both; and how many rows a call has."""
+
+    latency: bool = True
+    size: bool = True
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many times as fast, with its 95% interval, and as small a model is as another."""
+
+    speed: float
+    interval: tuple[float, float]
+    size: float
+
+    def is_worth(self, goals: Goals) -> bool:
+        """Tells whether one of the goals gains enough, beyond noise, and none of them loses.
+
+        The speed must be gained at the lower end of its interval, too; it counts as lost where the whole
+        interval is below `1 / LEAST_GAIN`.
+        """
+        faster = self.speed >= LEAST_GAIN and self.interval[0] > 1.0
+        slower = self.interval[1] < 1.0 / LEAST_GAIN
+        smaller, larger = self.size >= LEAST_GAIN, self.size < 1.0 / LEAST_GAIN
+        gains = (goals.latency and faster) or (goals.size and smaller)
+        return gains and not (goals.latency and slower) and not (goals.size and larger)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What steps get.
+
+    Attributes:
+        schema: The bundle's.
+        objective: The metric.
+        rows: All rows that may be learned from.
+        choices: Of these, those that choices are judged on.
+        judge: Judges predictions of the rows for choices; what it lets pass is tried, no more.
+        original: The original's weights and parts.
+        teacher: Returns what the original predicts of rows.
+        goals: What counts.
+        seed: Decides what is random.
+        shift: What the original's predictions of two classes are shifted by; see `pawl.models.tempered`.
+        model: What makes the user's own model, if that was given.
+        listener: Told how it goes on.
+    """
+
+    schema: Schema
+    objective: Objective
+    rows: Examples
+    choices: Examples
+    judge: Judge
+    original: Weights
+    teacher: Callable[[Examples], np.ndarray]
+    goals: Goals = Goals()
+    seed: int = 0
+    shift: float = 0.0
+    model: ModelFactory | None = None
+    listener: Listener = field(default_factory=Silent)
+
+    def sample(self, count: int) -> Examples:
+        """Returns so many of the rows to learn from, drawn at random, the same each time."""
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randperm(len(self.rows), generator=generator)[:count]
+        return self.rows.take(drawn.sort().values)
+
+    def timed(
+        self, graphs: Mapping[str, bytes], rounds: int = _FEW_ROUNDS, batch: int | None = None
+    ) -> dict[str, Latency]:
+        """Times graphs turn by turn, with as many rows a call as count."""
+        size = self.goals.batch if batch is None else batch
+        return latencies(graphs, self.choices, batch=size, rounds=rounds)
+
+    def costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
+        """Returns what graphs cost by what counts, each part relative to their mean."""
+        parts: list[Any] = []
+        if self.goals.size:
+            parts.append(np.array([len(graph) for graph in graphs.values()], dtype=float))
+        if self.goals.latency:
+            found = self.timed(graphs)
+            parts.append(np.array([found[name].median for name in graphs]))
+        return np.asarray(np.sum([part / part.mean() for part in parts], axis=0))
+
+    def gain(self, candidate: bytes, current: bytes) -> Gain:
+        """Measures a candidate against what there is."""
+        found = self.timed({"current": current, "candidate": candidate}, ROUNDS)
+        speed, interval = found["candidate"].gain_over(found["current"])
+        return Gain(speed, interval, len(current) / len(candidate))

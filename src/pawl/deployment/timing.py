@@ -1,0 +1,113 @@
+"""Latencies of graphs in ONNX Runtime, side by side, with intervals.
+
+What else a machine does comes in stretches, so that calls in a row are alike: intervals are over blocks
+of rounds, and graphs that are compared were called in the same rounds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pawl.data.types import Examples
+from pawl.deployment.export import session
+from pawl.models import OUTPUT
+
+ROUNDS = 40
+_WARM = 5
+_BLOCK = 4
+_RESAMPLES = 1000
+_LEAST_MS = 0.5
+"""Clocks' steps and interrupts are small against such a time; faster graphs are called again."""
+_MOST_CALLS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Latency:
+    """Milliseconds of a call, `[rounds]`, in the order in which they were measured."""
+
+    times: np.ndarray
+
+    @property
+    def median(self) -> float:
+        """Of all rounds."""
+        return float(np.median(self.times))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the median, by a bootstrap over blocks of rounds (Künsch, 1989)."""
+        return _between(np.median(self.times[_resampled(len(self.times))], axis=1))
+
+    def gain_over(self, other: Latency) -> tuple[float, tuple[float, float]]:
+        """Returns how many times as fast it is as another of the same rounds, and the 95% interval.
+
+        Ratio of the medians; both are resampled by the same blocks.
+        """
+        drawn = _resampled(len(self.times))
+        mine, theirs = (np.median(each.times[drawn], axis=1) for each in (self, other))
+        return other.median / self.median, _between(theirs / mine)
+
+
+def _resampled(rounds: int) -> np.ndarray:
+    """Returns rounds in blocks drawn with replacement, `[resamples, rounds']`; the same each time."""
+    length = min(_BLOCK, rounds)
+    starts = np.arange(rounds - length + 1)  # moving blocks: every stretch counts alike
+    drawn = np.random.default_rng(0).choice(starts, (_RESAMPLES, max(1, rounds // length)))
+    return (drawn[..., None] + np.arange(length)).reshape(_RESAMPLES, -1)
+
+
+def _between(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def latencies(
+    graphs: Mapping[str, bytes],
+    rows: Examples,
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    rounds: int = ROUNDS,
+) -> dict[str, Latency]:
+    """Times graphs on the same rows, turn by turn, so that a drifting machine hits all alike.
+
+    Each round begins with another graph. Sessions' threads do not spin between calls, so that one does
+    not take the cores of the next (`pawl.deployment.export.session`). The first rounds are left out.
+
+    Args:
+        graphs: ONNX graphs by name.
+        rows: Raw rows; the first are used, repeated where there are fewer than `batch`.
+        batch: Rows of a call.
+        threads: Of a session.
+        rounds: How often each is timed.
+    """
+    sessions = {name: session(graph, threads=threads) for name, graph in graphs.items()}
+    chosen = rows.take(torch.arange(batch) % len(rows))
+    arrays = {name: tensor.numpy() for name, tensor in chosen.inputs.items()}
+    feeds = {
+        name: {item.name: arrays[item.name] for item in running.get_inputs()}
+        for name, running in sessions.items()
+    }
+
+    def call(name: str, times: int) -> float:
+        running, feed = sessions[name], feeds[name]
+        started = time.perf_counter()
+        for _ in range(times):
+            running.run([OUTPUT], feed)
+        return 1e3 * (time.perf_counter() - started) / times
+
+    calls = {}
+    for name in graphs:
+        fastest = min(call(name, 1) for _ in range(_WARM))
+        calls[name] = max(1, min(_MOST_CALLS, math.ceil(_LEAST_MS / max(fastest, 1e-6))))
+    names, times = list(graphs), np.empty((len(graphs), rounds))
+    for turn in range(rounds):
+        for place in range(len(names)):
+            index = (place + turn) % len(names)
+            times[index, turn] = call(names[index], calls[names[index]])
+    return {name: Latency(times[index]) for index, name in enumerate(names)}

@@ -1,0 +1,279 @@
+"""`compress` from a bundle and rows to a bundle: by Python and the command line, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from bundles_to_compress import bundle_of, rows, work_on
+from problems import frame, plain
+from terminal import run_here as run
+
+import pawl
+from pawl.compression import distilling, pruning
+from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.rows import given_rows
+from pawl.compression.work import Gain
+from pawl.data import read_like
+from pawl.deployment import Bundle
+from pawl.deployment.bundle import FILES, MANIFEST
+from pawl.deployment.export import predict
+from pawl.errors import BundleError, LimitError
+from pawl.kinds import Conformal
+from pawl.ledger import Ledger
+from pawl.models import members_of, tempered, thinned
+from pawl.options.amounts import MaxLoss
+from pawl.pacing import sizes
+from pawl.recipe import Recipe
+
+TREES = Recipe.of(lightgbm={"rounds": 20})
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks and two models of trees."""
+    folder = tmp_path_factory.mktemp("ensemble") / "campaign"
+    recipes = (plain(), TREES)
+    return bundle_of(folder, recipes, seeds=2, shift=0.3, metric="accuracy").folder
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of(tmp_path_factory.mktemp("single") / "campaign").folder
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "_STEPS", 20)
+    monkeypatch.setattr(pruning, "_STEPS", 10)
+
+
+@pytest.fixture(scope="module")
+def others() -> Any:
+    """Rows that no bundle here was trained on."""
+    return rows(1600, 1)
+
+
+def test_a_thinned_graph_predicts_the_mean_of_its_members(ensemble: Path, others: Any) -> None:
+    bundle = Bundle.open(ensemble)
+    examples = read_like(bundle.schema, others.head(50))
+    model = onnx.load(ensemble / "model.onnx")
+    shares = members_of(model)
+    assert shares == pytest.approx([0.25] * 4)
+    module = bundle.module()
+    for kept in ([0, 1, 2, 3], [3], [0, 2]):
+        got = predict(thinned(model, kept).SerializeToString(), examples)
+        inputs = [examples.inputs[name] for name in module.names]
+        with torch.no_grad():
+            each = torch.stack([module.members[at](*inputs) for at in kept])
+            expected = tempered(each.mean(0), 1.0, 0.3)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
+    ensemble: Path, others: Any, tmp_path: Path
+) -> None:
+    found = pawl.compress(ensemble, others, max_loss=0.1, out=tmp_path / "small")
+    members, *_ = found.steps
+    assert found.is_changed
+    assert (members.step, members.accepted) == ("members", True)
+    assert members.loss_at_most is not None
+    assert members.loss_at_most < found.allowed == 0.1
+    assert found.original.size_bytes / found.final.size_bytes > 1.5
+    assert found.level == 1 - 0.05 / 9
+    assert [step.step for step in found.steps][-1] == "float16"
+    made = found.bundle()
+    assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
+    graph = (made.folder / "model.onnx").read_bytes()
+    assert len(graph) == found.final.size_bytes
+    # What is in the bundle predicts as the record says, and the threshold is undone for people.
+    table = made.predict(others.head(20))
+    assert list(table.columns) == ["prediction", "p_no", "p_yes"]
+    assert made.task["shift"] == 0.3
+    kept = len(Weights.read(made.folder / "model.safetensors").parts)
+    assert kept < 4
+    assert "## Compressed" in (made.folder / "card.md").read_text()
+    if made.task["compressed"]["exact"]:
+        assert type(made.module()).__name__ == "Averaged"
+    record = json.loads((tmp_path / "small" / "compress.json").read_text())
+    assert record["steps"][0]["step"] == "members"
+    assert record["statement"] == found.statement
+    assert record["front"]
+
+
+def test_the_command_line_says_what_was_kept_and_why(
+    single: Path, others: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "rows.csv"
+    others.to_csv(data, index=False)
+    out = tmp_path / "out"
+    code, text, _ = run(capfd, "compress", single, data, "--max-loss", "5%", "--out", out,
+                        "--max-size", "1MB")  # fmt: skip
+    assert code == 0
+    assert "the bundle holds one model" in text
+    assert "times as small" in text
+    assert "800 of the 1,600 rows given judge" in text
+    made = Bundle.open(out)
+    # Only size counted: integers or shorter constants, whichever is the smaller.
+    steps = [each["step"] for each in made.task["compressed"]["steps"]]
+    assert "graph" in steps
+    assert steps[-1] in ("int8", "float16")
+    if not made.task["compressed"]["exact"]:
+        with pytest.raises(BundleError, match="was quantized or pruned, which no module"):
+            made.module()
+
+
+def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path) -> None:
+    folder = tmp_path / "trained"
+    pawl.train(frame(1500), plain(), out=folder, metric="accuracy")
+    known = given_rows(Bundle.open(folder), frame(1500), 0)
+    assert known.own
+    assert (len(known.judge), len(known.work)) == (300, 1200)
+    with Ledger.open(folder) as ledger:
+        assert ledger.test_touches == 2
+    # A bundle that was made of it knows where from.
+    pawl.compress(folder, frame(1500), max_loss="20%", out=tmp_path / "small")
+    again = given_rows(Bundle.open(tmp_path / "small"), frame(1500), 0)
+    assert (again.own, again.campaign) == (True, folder)
+    other = given_rows(Bundle.open(folder), frame(1490), 0)
+    assert not other.own
+    assert "not the data of its campaign" in other.told
+
+
+def test_where_nothing_helps_the_bundle_is_the_one_given(
+    single: Path, others: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gain, "is_worth", lambda *_: False)
+    found = pawl.compress(single, others, max_loss="10%", out=tmp_path / "same")
+    assert not found.is_changed
+    assert found.statement.startswith("Nothing helps here")
+    assert found.final == found.original
+    for name in FILES:
+        assert (tmp_path / "same" / "bundle" / name).read_bytes() == (single / name).read_bytes()
+
+
+def test_a_limit_that_cannot_be_kept_is_one_line_with_the_nearest(
+    single: Path, others: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "near"
+    with pytest.raises(
+        LimitError, match=r"max_size='100b': the nearest has [\d,]+ bytes"
+    ) as caught:
+        pawl.compress(single, others, max_loss="10%", max_size="100b", out=out)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 3
+    Bundle.open(out)
+    assert (out / "compress.json").is_file()
+
+
+def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
+    bundle = Bundle.open(ensemble)
+    weights = Weights.read(ensemble / "model.safetensors")
+    assert distilling.leading(weights) == plain()
+    assert distilling.leading(weights.only([2, 3])) is None
+    parts = given_rows(bundle, others, 0)
+    graph = (ensemble / "model.onnx").read_bytes()
+    work, original = work_on(
+        bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
+    )
+    narrow, student = distilling.distilled(work, original)
+    assert len(student.weights.parts) == 1
+    assert 0.0 < len(student.graph) < 0.6 * len(graph)
+    # The shift of the original is the student's, too.
+    assert float(student.weights.tensors["shift"]) == pytest.approx(0.3)
+    labels = distilling.soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
+    torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
+    only = Candidate("members", "", graph, weights.only([0]))
+    (narrower,) = distilling.distilled(work, only)
+    for each in (narrow, narrower):
+        assert each.detail == "one network of half the width, taught by the 4 models"
+        assert len(each.graph) < 0.8 * len(student.graph)
+
+
+def test_values_are_taught_by_the_mean_of_target_and_teacher(tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path / "c", seeds=2, regression=True, direction="minimize")
+    data = rows(1200, 1, regression=True)
+    found = pawl.compress(bundle, data, max_loss="40%", out=tmp_path / "out")
+    assert found.metric == "rmse"
+    assert found.is_changed
+    assert Bundle.open(tmp_path / "out").predict(data.head(3)).shape == (3, 1)
+
+
+def test_intervals_are_made_anew_by_the_rows_that_judge(tmp_path: Path) -> None:
+    known = Conformal(0.9, (1e6,), 50).to_dict()
+    bundle = bundle_of(tmp_path / "c", regression=True, direction="minimize", conformal=known)
+    data = rows(1200, 1, regression=True)
+    found = pawl.compress(bundle, data, max_loss="40%", out=tmp_path / "out")
+    made = Bundle.open(tmp_path / "out")
+    assert made.conformal is not None
+    assert made.conformal.coverage == 0.9
+    assert made.conformal.rows == found.rows == 600
+    assert made.conformal.limits[0] < 1e3
+    told = made.predict(data)
+    held = (told["low"] <= data["target"]) & (data["target"] <= told["high"])
+    assert 0.85 < held.mean() < 0.95
+    assert found.notes == ("what covers 90% of new rows was made anew, by the rows that judged",)
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "loss 0": ({"max_loss": 0}, "must be above 0, since no number of rows can show"),
+    "loss below 0": ({"max_loss": "-1%"}, "must be above 0"),
+    "latency": ({"max_latency": "fast"}, "write it as 2ms or 500us"),
+    "size": ({"max_size": "-1MB"}, "must be above zero"),
+    "too few": ({"max_loss": "0.01%"}, r"800 rows judge, too few .* give more rows, or a larger"),
+    "batch": ({"batch": 0}, "give a whole number from 1 to 65536"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_options_are_one_line(single: Path, others: Any, tmp_path: Path, case: str) -> None:
+    options, words = BAD[case]
+    options = {"metric": "accuracy", **options}
+    with pytest.raises(pawl.PawlError, match=words) as caught:
+        pawl.compress(single, others, out=tmp_path / "out", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_rows_and_bundles_are_one_line(
+    single: Path, others: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    empty, unlike, bare = (tmp_path / f"{name}.csv" for name in ("empty", "unlike", "bare"))
+    others.head(0).to_csv(empty, index=False)
+    others[["noise", "target"]].to_csv(unlike, index=False)
+    others.drop(columns="target").to_csv(bare, index=False)
+    few = tmp_path / "few.csv"
+    others.head(5).to_csv(few, index=False)
+    changed = Path(shutil.copytree(single, tmp_path / "changed"))
+    graph = bytearray((changed / "model.onnx").read_bytes())
+    graph[len(graph) // 2] ^= 1
+    (changed / "model.onnx").write_bytes(bytes(graph))
+    good = tmp_path / "good.csv"
+    others.to_csv(good, index=False)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine").write_text("kept")
+    cases = [
+        (single, empty, tmp_path / "out", "no rows"),
+        (single, unlike, tmp_path / "out", "size"),
+        (single, bare, tmp_path / "out", "target"),
+        (single, few, tmp_path / "out", "got 5 row(s) to compress with"),
+        (single, tmp_path / "none.csv", tmp_path / "out", "none.csv"),
+        (changed, good, tmp_path / "out", "has changed since the bundle was written"),
+        (tmp_path, good, tmp_path / "out", "is not a bundle"),
+        (single, good, taken, "is not empty (it has 'mine')"),
+    ]
+    for bundle, data, out, words in cases:
+        code, text, error = run(capfd, "compress", bundle, data, "--out", out)
+        last = error.strip().splitlines()[-1]
+        assert (code, text) == (2, ""), last
+        assert last.startswith("pawl: ")
+        assert words in last
+    assert not (tmp_path / "out").exists()
+    assert (taken / "mine").read_text() == "kept"

@@ -1,0 +1,95 @@
+"""Units taken out of a network: fewer, in step with each other, and what cannot be pruned."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles_to_compress import bundle_of, rows, work_on
+from problems import plain
+
+from pawl.compression import pruning
+from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.judging import Judged
+from pawl.compression.work import Work
+from pawl.data import read_like
+from pawl.deployment import Bundle
+from pawl.deployment.export import predict
+from pawl.options.amounts import MaxLoss
+from pawl.recipe import Recipe
+
+pytest.importorskip("torch_pruning")
+TREES = Recipe.of(lightgbm={"rounds": 20})
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "_STEPS", 60)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle_of(tmp_path_factory.mktemp("network") / "c")
+
+
+def given(bundle: Bundle, allowed: float = 0.2) -> tuple[Work, Candidate]:
+    examples = read_like(bundle.schema, rows(600, 1), with_targets=True)
+    graph = (bundle.folder / "model.onnx").read_bytes()
+    weights = Weights.read(bundle.folder / "model.safetensors")
+    limit = MaxLoss(allowed, relative=False)
+    return work_on(bundle.schema, examples, graph, weights, allowed=limit)
+
+
+def test_units_go_in_multiples_of_eight_and_the_graph_follows(tmp_path: Path) -> None:
+    recipe = plain(batch_norm={}, residual={}, depth={"layers": 3})
+    work, current = given(bundle_of(tmp_path / "c", (recipe,)))
+    found = pruning.pruned(work, current)
+    assert not isinstance(found, str)
+    assert len(found) == 2
+    sizes = [len(each.graph) for each in found]
+    assert sizes[0] < sizes[1] < len(current.graph)
+    for each in found:
+        *hidden, last = each.facts["units"]
+        assert last == 2
+        assert all(units % 8 == 0 and 8 <= units < 128 for units in hidden)
+        assert len(set(hidden)) == 1  # shortcuts tie the layers' units
+        assert not each.is_exact
+        assert work.judge(predict(each.graph, work.choices)).passed
+    share = float(found[0].detail.partition("%")[0]) / 100
+    left = sum(t.numel() for n, t in found[0].weights.tensors.items() if n.endswith("weight"))
+    whole = sum(t.numel() for n, t in current.weights.tensors.items() if n.endswith("weight"))
+    assert left / whole == pytest.approx(share, abs=0.03)
+
+
+def test_fine_tuning_brings_back_what_pruning_lost(
+    network: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, current = given(network, allowed=1.0)
+    with_, *_ = pruning.pruned(work, current)
+    monkeypatch.setattr(pruning, "_fine_tuned", lambda *_: None)
+    without, *_ = pruning.pruned(work, current)
+    said = work.teacher(work.choices)
+    apart = [np.abs(predict(each.graph, work.choices) - said).mean() for each in (with_, without)]
+    assert apart[0] < 0.7 * apart[1]
+
+
+def test_what_cannot_be_pruned_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = given(bundle_of(tmp_path / "trees", (TREES,)))
+    assert pruning.pruned(*trees) == "what is left is no network"
+    work, current = given(bundle_of(tmp_path / "two", seeds=2), allowed=1e-6)
+    assert "several models" in str(pruning.pruned(work, current))
+    one = Candidate("members", "", b"", current.weights.only([0]), is_exact=False)
+    assert "cannot be built anew" in str(pruning.pruned(work, one))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    one = Candidate("members", "", b"", current.weights.only([0]))
+    assert "pip install 'pawl[compress]'" in str(pruning.pruned(work, one))
+
+
+def test_a_network_that_loses_too_much_is_not_proposed(network: Bundle) -> None:
+    work, current = given(network)
+    nothing = Judged(0.0, 1.0, 1.0, 0.2, passed=False)
+    refusing = replace(work, judge=lambda _: nothing)
+    assert "even the least pruned" in str(pruning.pruned(refusing, current))
