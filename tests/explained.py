@@ -53,7 +53,9 @@ def subject_of(names: str, function: Function, kind: str = "regression") -> Subj
     return Subject(schema_of(names, kind), predict)
 
 
-def rows_of(x: np.ndarray, codes: np.ndarray | None = None, y: np.ndarray | None = None) -> Examples:
+def rows_of(
+    x: np.ndarray, codes: np.ndarray | None = None, y: np.ndarray | None = None
+) -> Examples:
     """Rows of such a schema."""
     inputs = {"numeric": torch.from_numpy(x.astype(np.float32))}
     if codes is not None:

@@ -229,7 +229,9 @@ class Explanation(Value):
     outputs: list[str]
     rows: int
     seed: int
-    seconds: float | None = Field(description="The time that was given; none for as long as it takes.")
+    seconds: float | None = Field(
+        description="The time that was given; none for as long as it takes."
+    )
     importance: Importance | None = None
     dependences: list[Dependence] = Field(default_factory=list)
     attributions: list[Attributions] = Field(default_factory=list)
