@@ -1,1 +1,1 @@
-"""What a model does, with evidence for each explanation: importances, dependence, attributions, errors."""
+"""What a model does, with evidence for each explanation."""

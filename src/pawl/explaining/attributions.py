@@ -1,4 +1,4 @@
-"""Attributions of rows, and what they are worth: complete, stable, of this model, and in the right order.
+"""Attributions of rows, and what they are worth: complete, stable, of this model, in the right order.
 
 Shape legend: `F` columns, `O` outputs, `N` explained rows.
 """
@@ -220,8 +220,8 @@ def _of_this_model(rows: Inputs, found: Explained, scrambled: Subject, seed: int
         name="weights",
         value=same,
         passed=same <= _UNLIKE,
-        text="With the model's weights shuffled, sizes of attributions rank columns with a correlation of "
-        f"{same:.2f} to these (median over rows; at most {_UNLIKE} is allowed).",
+        text="With the model's weights shuffled, sizes of attributions rank columns with a correlation "
+        f"of {same:.2f} to these (median over rows; at most {_UNLIKE} is allowed).",
     )
 
 
@@ -229,7 +229,7 @@ def _deletion(subject: Subject, rows: Inputs, found: Explained) -> Check:
     """Columns taken from the row in the order of their attributions, against random orders."""
     gained = []
     sample = taken(
-        found.background, shapley.spread_rows(np.arange(count_of(found.background)), _DELETED)
+        found.background, shapley.spread_rows(np.arange(1.0 * count_of(found.background)), _DELETED)
     )
     for place, (estimate, at) in enumerate(zip(found.estimates, found.leading, strict=True)):
         row = taken(rows, [place])
@@ -245,14 +245,14 @@ def _deletion(subject: Subject, rows: Inputs, found: Explained) -> Check:
         name="deletion",
         value=mean,
         passed=low > 0 or len(subject.features) == 1,
-        text="Where columns are taken away by their attributions, the largest first, the prediction comes "
+        text="Where columns are taken away by their attributions, largest first, the prediction comes "
         f"nearer to the mean by {mean:.2g} deviations than in random orders (95% interval over rows "
         f"{low:.2g} to {high:.2g}; above 0 is demanded).",
     )
 
 
 def deleted(subject: Subject, row: Inputs, background: Inputs, order: NDArray[np.int64]) -> Values:
-    """Returns mean predictions with the first `k` columns of an order from background rows, `[F+1, O]`."""
+    """Returns mean predictions with an order's first `k` columns from background rows, `[F + 1, O]`."""
     count, width = count_of(background), len(order)
     mixed = {
         name: tensor.expand(count * (width + 1), *tensor.shape[1:]).clone()
@@ -262,7 +262,8 @@ def deleted(subject: Subject, row: Inputs, background: Inputs, order: NDArray[np
     step = np.repeat(np.arange(width + 1), count)
     for rank, place in enumerate(order):
         subject.features[place].where(torch.from_numpy(step > rank), mixed, others)
-    return subject.values(mixed).reshape(width + 1, count, -1).mean(1)
+    means: Values = subject.values(mixed).reshape(width + 1, count, -1).mean(1)
+    return means
 
 
 def mean_interval(values: Values) -> tuple[float, tuple[float, float]]:

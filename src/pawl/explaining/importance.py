@@ -105,7 +105,8 @@ def importance(
         _Measured(lost[:done], part[:done].astype(np.float64))
         for lost, part in zip(losses, parts, strict=True)
     ]
-    single, grouped = [], []
+    single: list[FeatureImportance] = []
+    grouped: list[FeatureImportance] = []
     for features, each in zip(wanted, measured, strict=True):
         value, interval = each.estimate()
         named = [feature.name for feature in features]

@@ -159,7 +159,7 @@ class Subject:
     def leading(self, values: Values) -> NDArray[np.int64]:
         """Returns which output is explained of each row, `[R]`.
 
-        The second of two classes, the most probable of several, the most probable label, the first value.
+        The second of two classes, the most probable of several classes or labels, the first value.
         """
         if self.schema.kind == "binary":
             return np.ones(len(values), dtype=np.int64)
