@@ -31,9 +31,9 @@ def calibration(
     Of two classes the second's probability, of several the predicted one's (Guo et al. 2017), of labels
     all of them, of values the values. Even a perfectly calibrated model has an error above 0 on few
     rows, so what chance alone would make is drawn, too (Broecker and Smith 2007): outcomes by the
-    predicted probabilities; of values, residuals without their mean in the bin. The interval is by the basic
-    bootstrap over rows, which takes much of that excess out, and goes down to 0 where chance would do;
-    rows are taken to be independent draws.
+    predicted probabilities; of values, residuals without their mean in the bin. The interval is by the
+    basic bootstrap over rows, which takes much of that excess out, and goes down to 0 where chance would
+    do; rows are taken to be independent draws.
 
     Args:
         subject: What is explained.
@@ -152,9 +152,9 @@ def _by_chance(
         return _error(np.broadcast_to(predicted, drawn.shape), drawn, bins)
     order = np.argsort(predicted, kind="stable")
     edges = _edges(len(order), bins)
-    centered = (actual - predicted)[order]
+    centered: Values = (actual - predicted)[order]
     for low, high in pairwise(edges):
         centered[low:high] -= centered[low:high].mean()
     signs = generator.choice([-1.0, 1.0], (_DRAWS, len(order)))
-    fair = predicted[order] + signs * centered.astype(np.float64)
+    fair = np.asarray(predicted[order] + signs * centered, dtype=np.float64)
     return _error(np.broadcast_to(predicted[order], fair.shape), fair, bins)
