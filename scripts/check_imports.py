@@ -34,6 +34,7 @@ ROOMS = (
     "pacing",
     "deployment",
     "report",
+    "explaining",
     "delivery",
     "campaign",
     "single",

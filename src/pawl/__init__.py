@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
+    from pawl.explaining import explain
     from pawl.functions import tune
     from pawl.modalities import register_modality
     from pawl.options import ReadOptions
@@ -44,6 +45,7 @@ _HOMES = {
     "Task": "pawl.task",
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
+    "explain": "pawl.explaining",
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
@@ -67,6 +69,7 @@ __all__ = [
     "Task",
     "Technique",
     "compare",
+    "explain",
     "load",
     "optimize",
     "register",

@@ -28,7 +28,9 @@ _LEAST_PAIRS = 16
 _COMPLETE = 0.1
 _STABLE, _UNLIKE = 0.7, 0.5
 _DELETED = 16
-_RANKED = 4
+_SHUFFLED = 10
+"""Rows that are explained with shuffled weights, too."""
+RANKED = 4
 """Fewer columns have no ranks to compare."""
 
 
@@ -168,11 +170,12 @@ def checks(
             name="completeness",
             value=missed,
             passed=missed <= _COMPLETE,
-            text="The attributions of a row miss its prediction's distance from the mean prediction by "
-            f"{missed:.2g} deviations of the prediction at most ({_COMPLETE:g} is allowed).",
+            text="The attributions of a row miss its prediction's distance from the mean "
+            f"prediction by {missed:.2g} deviations of the prediction at most ({_COMPLETE:g} is "
+            "allowed).",
         )
     ]
-    if len(subject.features) >= _RANKED:
+    if len(subject.features) >= RANKED:
         made.append(_stability(found))
         if scrambled is not None:
             made.append(_of_this_model(rows, found, scrambled, seed))
@@ -211,17 +214,22 @@ def _of_this_model(rows: Inputs, found: Explained, scrambled: Subject, seed: int
     features = scrambled.features
     pairs = max(_LEAST_PAIRS, count_of(found.background) // 2)
     others = []
-    for place in range(len(found.estimates)):
+    for place in range(min(_SHUFFLED, len(found.estimates))):
         own = derive_seed(seed, "scrambled", place)
         row = taken(rows, [place])
         others.append(shapley.sampled(scrambled, features, row, found.background, pairs, own))
-    same = alike(np.abs(found.values()), np.abs(found.values(others)))
+    return weights_check(np.abs(found.values()[: len(others)]), np.abs(found.values(others)))
+
+
+def weights_check(ours: Values, wrong: Values) -> Check:
+    """Returns whether sizes of attributions `[N, F]` are others where weights are shuffled."""
+    same = alike(ours, wrong)
     return Check(
         name="weights",
         value=same,
         passed=same <= _UNLIKE,
-        text="With the model's weights shuffled, sizes of attributions rank columns with a correlation "
-        f"of {same:.2f} to these (median over rows; at most {_UNLIKE} is allowed).",
+        text="With the model's weights shuffled, sizes of attributions rank columns with a "
+        f"correlation of {same:.2f} to these (median over rows; at most {_UNLIKE} is allowed).",
     )
 
 
@@ -245,9 +253,9 @@ def _deletion(subject: Subject, rows: Inputs, found: Explained) -> Check:
         name="deletion",
         value=mean,
         passed=low > 0 or len(subject.features) == 1,
-        text="Where columns are taken away by their attributions, largest first, the prediction comes "
-        f"nearer to the mean by {mean:.2g} deviations than in random orders (95% interval over rows "
-        f"{low:.2g} to {high:.2g}; above 0 is demanded).",
+        text="Where columns are taken away by their attributions, largest first, the prediction "
+        f"comes nearer to the mean by {mean:.2g} deviations than in random orders (95% interval "
+        f"over rows {low:.2g} to {high:.2g}; above 0 is demanded).",
     )
 
 

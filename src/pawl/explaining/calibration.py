@@ -148,7 +148,7 @@ def _by_chance(
 ) -> Values:
     """Returns the errors of a perfectly calibrated model, `[D]`."""
     if classes:
-        drawn = (generator.random((_DRAWS, len(predicted))) < predicted) * 1.0
+        drawn: Values = np.where(generator.random((_DRAWS, len(predicted))) < predicted, 1.0, 0.0)
         return _error(np.broadcast_to(predicted, drawn.shape), drawn, bins)
     order = np.argsort(predicted, kind="stable")
     edges = _edges(len(order), bins)
@@ -156,5 +156,5 @@ def _by_chance(
     for low, high in pairwise(edges):
         centered[low:high] -= centered[low:high].mean()
     signs = generator.choice([-1.0, 1.0], (_DRAWS, len(order)))
-    fair = np.asarray(predicted[order] + signs * centered, dtype=np.float64)
+    fair: Values = predicted[order] + signs * centered
     return _error(np.broadcast_to(predicted[order], fair.shape), fair, bins)

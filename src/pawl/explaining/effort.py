@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+_END = 0.3
+"""The share of a budget that is for errors, slices and the page."""
 
 
 @dataclass(frozen=True)
@@ -17,20 +20,19 @@ class Effort:
     """
 
     deadline: float | None = None
-    started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of(cls, seconds: float | None) -> Effort:
-        """Returns that of so many seconds from now on."""
-        started = time.monotonic()
-        return cls(None if seconds is None else started + seconds, started)
+    def of(cls, seconds: float | None, started: float | None = None) -> Effort:
+        """Returns that of so many seconds, from when the budget began on, but for the end's share."""
+        begun = time.monotonic() if started is None else started
+        return cls(None if seconds is None else begun + (1.0 - _END) * seconds)
 
     def part(self, share: float) -> Effort:
         """Returns that of a share of the time left."""
         if self.deadline is None:
             return self
         now = time.monotonic()
-        return Effort(now + share * max(0.0, self.deadline - now), self.started)
+        return Effort(now + share * max(0.0, self.deadline - now))
 
     @property
     def over(self) -> bool:

@@ -64,7 +64,9 @@ def integrated_gradients(
         )
         path = torch.where(x.isfinite(), start + places * away, x).requires_grad_()
         value = _outputs(pipeline, {**own, name: path}, steps, shown)[:, output].sum()
-        (slopes,) = torch.autograd.grad(value, path, allow_unused=True)
+        slopes = None  # of trees alone, say
+        if value.requires_grad:
+            (slopes,) = torch.autograd.grad(value, path, allow_unused=True)
         slopes = torch.zeros_like(path) if slopes is None else torch.nan_to_num(slopes)
         share = torch.as_tensor(weights / 2, dtype=torch.float32).view_as(places)
         values = (slopes * share).sum(0, keepdim=True) * away
@@ -186,3 +188,15 @@ def subject_of(subject: Subject, pipeline: Pipeline) -> Subject:
         return np.concatenate(parts)
 
     return Subject(subject.schema, predict, subject.shift)
+
+
+def unshifted_values(shift: float) -> Callable[[Tensor], Tensor]:
+    """Returns what takes a shift of two classes' odds out of probabilities."""
+
+    def shown(values: Tensor) -> Tensor:
+        if not shift:
+            return values
+        second = values[:, 1] / (values[:, 1] + (1.0 - values[:, 1]) * float(np.exp(shift)))
+        return torch.stack([1.0 - second, second], 1)
+
+    return shown

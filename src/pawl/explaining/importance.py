@@ -34,7 +34,7 @@ from pawl.task import Objective
 THRESHOLD = 0.7
 """Columns are a group from this rank correlation on, on average between all of them."""
 _ROWS, _FEW_ROWS = 5_000, 500
-_EVALUATIONS = 400_000
+_EVALUATIONS = 200_000
 _FEWEST, _MOST = 4, 10
 _STABLE = 0.5
 

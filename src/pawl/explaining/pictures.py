@@ -16,7 +16,13 @@ from pawl.data.types import Examples, Inputs
 from pawl.errors import printable
 from pawl.explaining.attributions import alike, mean_interval
 from pawl.explaining.effort import Effort
-from pawl.explaining.gradients import grad_cam, integrated_gradients, scrambled, subject_of
+from pawl.explaining.gradients import (
+    grad_cam,
+    integrated_gradients,
+    scrambled,
+    subject_of,
+    unshifted_values,
+)
 from pawl.explaining.result import Check, Picture, Pictures
 from pawl.explaining.subject import Subject, Values, count_of, taken
 from pawl.models import Pipeline
@@ -25,6 +31,7 @@ from pawl.rng import derive_seed
 _SIDE, _DONORS = 8, 8
 _COMPLETE, _STABLE, _UNLIKE = 0.1, 0.7, 0.5
 _STEPS, _ORDERS = 10, 8
+_MOST_PLACES = 32
 
 
 def image_input(subject: Subject) -> str | None:
@@ -94,7 +101,7 @@ class Maps:
 
     def integrated(self, pipeline: Pipeline, row: int) -> tuple[Values, float]:
         """Returns integrated gradients from the mean image, summed over channels, and what they miss."""
-        shown = _unshifted(self.subject.shift)
+        shown = unshifted_values(self.subject.shift)
         maps, missed = integrated_gradients(
             pipeline, taken(self.images, [row]), self.name, self.mean, self.leading[row : row + 1],
             shown=shown,
@@ -128,9 +135,9 @@ class Maps:
             name="deletion",
             value=mean,
             passed=low > 0,
-            text="Where places are taken away by the map, largest first, the output falls faster than "
-            f"in random orders, by {mean:.2g} deviations (95% interval over images {low:.2g} to "
-            f"{high:.2g}; above 0 is demanded).",
+            text="Where places are taken away by the map, largest first, the output falls faster "
+            f"than in random orders, by {mean:.2g} deviations (95% interval over images {low:.2g} "
+            f"to {high:.2g}; above 0 is demanded).",
         )
 
     def _kept(self, row: int, orders: Sequence[NDArray[np.int64]]) -> Values:
@@ -158,7 +165,7 @@ class Maps:
                     file=printable(self.files[row]) if self.files else "",
                     output=self.subject.outputs[int(self.leading[row])],
                     prediction=float(self.values[row, self.leading[row]]),
-                    map=[[float(f"{value:.4g}") for value in line] for line in each],
+                    map=[[float(f"{value:.4g}") for value in line] for line in _pooled(each)],
                 )
                 for row, each in enumerate(maps)
             ],
@@ -251,16 +258,11 @@ def _blocks(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[n
     return order
 
 
-def _unshifted(shift: float) -> Callable[[Tensor], Tensor]:
-    """Returns what takes a shift of two classes' odds out of probabilities."""
-
-    def shown(values: Tensor) -> Tensor:
-        if not shift:
-            return values
-        second = values[:, 1] / (values[:, 1] + (1.0 - values[:, 1]) * float(np.exp(shift)))
-        return torch.stack([1.0 - second, second], 1)
-
-    return shown
+def _pooled(map_: Values) -> Values:
+    """Returns a map of at most 32 places a side, means of what is larger."""
+    size = (min(_MOST_PLACES, map_.shape[0]), min(_MOST_PLACES, map_.shape[1]))
+    pooled = nn.functional.adaptive_avg_pool2d(torch.from_numpy(map_)[None, None], size)
+    return pooled[0, 0].numpy()
 
 
 def _flat(maps: Values) -> Values:
@@ -284,8 +286,8 @@ def _weights(maps: Values, wrong: Values) -> Check:
         name="weights",
         value=same,
         passed=same <= _UNLIKE,
-        text=f"With the model's weights shuffled, maps rank places with a correlation of {same:.2f} to "
-        f"these (median over images; at most {_UNLIKE} is allowed).",
+        text="With the model's weights shuffled, maps rank places with a correlation of "
+        f"{same:.2f} to these (median over images; at most {_UNLIKE} is allowed).",
     )
 
 

@@ -28,7 +28,7 @@ FEWEST = 200
 _LEAST, _SHARE = 20, 0.03
 _LEAVES = (3, 5)
 _PAIRED, _TESTED, _NAMED = 8, 10, 6
-_OVERLAP = 0.8
+_OVERLAP = 0.5
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pawl.options.campaign import (
     TuneOptions,
     in_order,
 )
-from pawl.options.face import comparing, optimizing, training, tuning
+from pawl.options.explaining import ExplainCall
+from pawl.options.face import comparing, explaining, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -27,6 +28,7 @@ __all__ = [
     "Deliver",
     "Ensemble",
     "ExecutorName",
+    "ExplainCall",
     "KindName",
     "Options",
     "OptionsModel",
@@ -38,6 +40,7 @@ __all__ = [
     "TuneCall",
     "TuneOptions",
     "comparing",
+    "explaining",
     "in_order",
     "optimizing",
     "plain",

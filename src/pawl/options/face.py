@@ -46,6 +46,13 @@ class Comparing(Protocol[P, R_co]):
         """Calls it."""
 
 
+class Explaining(Protocol[P, R_co]):
+    """A function of a bundle and rows."""
+
+    def __call__(self, bundle: Any, data: Any, *args: P.args, **options: P.kwargs) -> R_co:
+        """Calls it."""
+
+
 class Tuning(Protocol[P, R_co]):
     """A function of a task."""
 
@@ -76,6 +83,13 @@ def comparing(
     options: Callable[P, M],
 ) -> Callable[[Callable[[Any, Any, Any, M], R_co]], Comparing[P, R_co]]:
     """Gives a function of a source and two recipes the fields of a model as keywords."""
+    return functools.partial(_with_keywords, options)
+
+
+def explaining(
+    options: Callable[P, M],
+) -> Callable[[Callable[[Any, Any, M], R_co]], Explaining[P, R_co]]:
+    """Gives a function of a bundle and rows the fields of a model as keywords."""
     return functools.partial(_with_keywords, options)
 
 
