@@ -39,7 +39,9 @@ from pawl.ledger import Ledger
 from pawl.models import Pipeline
 from pawl.options import ExplainCall, explaining
 from pawl.task import Objective
+from pawl.training.checks import check_metric_works
 from pawl.training.metrics import METRICS, make_objective
+from pawl.training.own_metric import note_on
 
 _LEAST_BACKGROUND = 10
 _DEPENDENCES = 6
@@ -82,6 +84,9 @@ def explain(bundle: Any, data: Any, call: ExplainCall) -> Explained:
     with _noted(notes):
         rows, without = _rows(opened, data)
         others = _background(opened, rows, call.background)
+    if objective.function is not None and rows.targets is not None:
+        objective = check_metric_works(objective, opened.schema, rows)
+        notes += [note for note in [note_on(objective)] if note is not None]
     command = _command(bundle, data, call)
     work = _Work(opened, rows, others, objective, call, effort)
     if without:
