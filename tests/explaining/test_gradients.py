@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
+from pawl.explaining import overlays
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import grad_cam, integrated_gradients, scrambled, subject_of
 from pawl.explaining.pictures import pictures
@@ -148,3 +154,39 @@ def test_without_modules_or_time_there_is_occlusion_alone() -> None:
     assert found.method == "occlusion"
     assert [picture.file for picture in found.pictures] == ["a.png"]
     assert "weights" not in {check.name for check in found.checks}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_they_are_those_of_captum() -> None:
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed")
+    whole = pipeline()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in whole.body.parameters():
+            weight.copy_(0.01 * torch.randn(weight.shape, generator=generator))
+    x, baseline = images(3).float(), images().float().mean(0)
+    expected = attr.IntegratedGradients(whole).attribute(
+        x, baselines=baseline[None].expand_as(x), target=1, n_steps=50
+    )
+    found, _ = integrated_gradients(
+        whole, {"image": x}, "image", baseline, np.ones(3, dtype=np.int64)
+    )
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+    layer = attr.LayerGradCam(whole, whole.body.smooth)
+    cam = layer.attribute(x[:1], target=1, relu_attributions=True)
+    ours = grad_cam(whole, {"image": x[:1]}, 1)
+    assert ours is not None
+    np.testing.assert_allclose(ours[0], cam[0, 0].detach().numpy(), atol=1e-9)
+
+
+def test_overlays_are_orange_where_a_map_is_positive_and_blue_where_it_is_not() -> None:
+    for channels in (1, 3):
+        pixels = np.full((channels, 2, 2), 128, dtype=np.uint8)
+        uri = overlays.overlaid(pixels, np.array([[1.0, 0.0], [0.0, -1.0]]))
+        data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+        image = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+        assert image.shape == (144, 144, 3)
+        (r, _, b), plain, (r2, _, b2) = image[0, 0], image[0, -1], image[-1, -1]
+        assert r > b + 100
+        assert b2 > r2 + 50
+        assert len(set(plain)) == 1

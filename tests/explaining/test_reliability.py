@@ -118,7 +118,9 @@ def test_errors_by_class_and_the_worst_rows() -> None:
     subject = subject_of("a", lambda x: x, "multiclass")
     values = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9]])
     targets = np.array([0.0, 1.0, 1.0, 0.0])
-    found = errors_of.told(subject, values, values.astype(np.float32), targets, ())
+    found = errors_of.told(
+        subject, values, values.astype(np.float32), targets, rows_of(np.arange(4.0)[:, None]), ["a"]
+    )
     assert found.mean == 0.5
     a, b, c = found.classes
     assert (a.rows, a.recall, a.precision, a.taken_for) == (2, 0.5, 0.5, "c (1)")
@@ -126,10 +128,10 @@ def test_errors_by_class_and_the_worst_rows() -> None:
     assert (c.rows, c.recall, c.precision, c.taken_for) == (0, None, 0.0, "")
     worst = found.worst[0]
     assert (worst.row, worst.actual, worst.predicted) == (3, "a", "c (0.9)")
+    assert worst.shown == ["a 3"]
     one = subject_of("a", lambda x: x)
-    numbers = errors_of.told(
-        one, np.array([[1.0], [5.0]]), np.array([1.0, 5.0]), np.array([1.5, 2.0]), ()
-    )
+    far, known = np.array([[1.0], [5.0]]), np.array([1.5, 2.0])
+    numbers = errors_of.told(one, far, far[:, 0].astype(np.float32), known, rows_of(far))
     assert numbers.worst[0].row == 1
     assert numbers.worst[0].error == 3.0
     assert numbers.mean == pytest.approx(1.75)

@@ -193,8 +193,8 @@ def explain(
         raise TaskError(
             f"{option('out')} is missing; give a folder for explain.json and explain.html"
         )
-    warnings.filterwarnings("ignore")  # other libraries' advice; what is of the data is noted
-    found = run(bundle, data, **given, started=_STARTED)
+    with _progress() as listener:
+        found = run(bundle, data, **given, listener=listener, started=_STARTED)
     if as_json:
         show.json_text(found.explanation.to_json())
         return

@@ -35,7 +35,7 @@ RANKED = 4
 
 
 @dataclass(frozen=True)
-class Explained:
+class Attributed:
     """Rows with the attributions of all outputs.
 
     Attributes:
@@ -66,7 +66,7 @@ class Explained:
 
 def attribute(
     subject: Subject, rows: Inputs, others: Inputs, *, seed: int, effort: Effort
-) -> Explained:
+) -> Attributed:
     """Returns Shapley values of rows.
 
     Args:
@@ -99,7 +99,7 @@ def attribute(
     done = taken(rows, np.arange(len(estimates)))
     predictions = subject.values(done)
     steps = 2 ** len(features) * count_of(background) if exact else 2 * pairs * (len(features) + 1)
-    return Explained(
+    return Attributed(
         estimates=estimates,
         predictions=predictions,
         base=all_values.mean(0),
@@ -111,7 +111,9 @@ def attribute(
     )
 
 
-def told(subject: Subject, rows: Inputs, found: Explained, checks: Sequence[Check]) -> Attributions:
+def told(
+    subject: Subject, rows: Inputs, found: Attributed, checks: Sequence[Check]
+) -> Attributions:
     """Returns attributions as they are kept."""
     told_rows = []
     for place, (estimate, at) in enumerate(zip(found.estimates, found.leading, strict=True)):
@@ -143,7 +145,7 @@ def shown(feature: Feature, row: Inputs) -> str:
     return "" if feature.kind == "input" else feature.text(float(feature.numbers(row)[0]))
 
 
-def incompleteness(found: Explained) -> float:
+def incompleteness(found: Attributed) -> float:
     """Returns the largest distance of a row's sum from what it is to explain, in deviations."""
     rows = np.arange(len(found.estimates))
     wanted = found.predictions[rows, found.leading] - found.base[found.leading]
@@ -153,7 +155,7 @@ def incompleteness(found: Explained) -> float:
 
 
 def checks(
-    subject: Subject, rows: Inputs, found: Explained, scrambled: Subject | None, *, seed: int
+    subject: Subject, rows: Inputs, found: Attributed, scrambled: Subject | None, *, seed: int
 ) -> list[Check]:
     """Returns the tests of attributions.
 
@@ -192,7 +194,7 @@ def alike(one: Values, other: Values) -> float:
     return float(np.median(each))
 
 
-def _stability(found: Explained) -> Check:
+def _stability(found: Attributed) -> Check:
     halves = [
         np.stack(
             [e.halves[part][:, at] for e, at in zip(found.estimates, found.leading, strict=True)]
@@ -209,7 +211,7 @@ def _stability(found: Explained) -> Check:
     )
 
 
-def _of_this_model(rows: Inputs, found: Explained, scrambled: Subject, seed: int) -> Check:
+def _of_this_model(rows: Inputs, found: Attributed, scrambled: Subject, seed: int) -> Check:
     """Adebayo et al. 2018: an explanation that does not depend on the weights explains nothing."""
     features = scrambled.features
     pairs = max(_LEAST_PAIRS, count_of(found.background) // 2)
@@ -233,7 +235,7 @@ def weights_check(ours: Values, wrong: Values) -> Check:
     )
 
 
-def _deletion(subject: Subject, rows: Inputs, found: Explained) -> Check:
+def _deletion(subject: Subject, rows: Inputs, found: Attributed) -> Check:
     """Columns taken from the row in the order of their attributions, against random orders."""
     gained = []
     sample = taken(

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.data.types import Examples
 from pawl.errors import printable
 from pawl.explaining.result import ClassErrors, Errors, WorstRow
 from pawl.explaining.subject import Subject, Values
 
-_WORST = 10
+_WORST, _TOLD = 10, 4
 _LEAST = 1e-7
 
 
@@ -54,14 +55,31 @@ def told(
     values: Values,
     predictions: NDArray[np.float32],
     targets: NDArray[np.float64],
-    files: Sequence[str],
+    rows: Examples,
+    important: Sequence[str] = (),
 ) -> Errors:
-    """Returns errors by class, and the worst rows; see `errors_of`."""
+    """Returns errors by class, and the worst rows; see `errors_of`.
+
+    Args:
+        subject: What is explained.
+        values: As they are explained, `[R, O]`.
+        predictions: As the model gives them.
+        targets: `[R]` or `[R, O]`.
+        rows: The rows.
+        important: Names of columns, the most important first: values of the first few are told.
+    """
+    by_name = {feature.name: feature for feature in subject.features}
+    telling = [by_name[name] for name in important[:_TOLD]]
     name, errors, badness = errors_of(subject, values, predictions, targets)
     worst = [
         WorstRow(
             row=int(row),
-            file=printable(files[row]) if files else "",
+            file=printable(rows.files[row]) if rows.files else "",
+            shown=[
+                f"{feature.name} {feature.text(float(feature.numbers(rows.inputs)[row]))}"
+                for feature in telling
+                if feature.kind != "input"
+            ],
             actual=_actual(subject, targets[row]),
             predicted=_predicted(subject, values[row], predictions[row]),
             error=float(errors[row] if subject.kind.prediction_axes == 0 else badness[row]),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pawl.data.types import Inputs
 from pawl.explaining import attributions
-from pawl.explaining.attributions import Explained
+from pawl.explaining.attributions import Attributed
 from pawl.explaining.gradients import integrated_gradients, scrambled, unshifted_values
 from pawl.explaining.result import Attributions, Check, RowAttribution
 from pawl.explaining.subject import Subject, Values, count_of, taken
@@ -24,7 +24,7 @@ _COMPLETE = 0.1
 
 
 def by_gradients(
-    subject: Subject, pipeline: Pipeline, rows: Inputs, found: Explained, *, seed: int
+    subject: Subject, pipeline: Pipeline, rows: Inputs, found: Attributed, *, seed: int
 ) -> Attributions | str:
     """Returns integrated gradients of rows, or why there are none.
 

@@ -198,10 +198,11 @@ class ClassErrors(Value):
 
 
 class WorstRow(Value):
-    """A row that is predicted badly; `row` counts from 0."""
+    """A row that is predicted badly; `row` counts from 0, `shown` are its most important values."""
 
     row: int
     file: str
+    shown: list[str]
     actual: str
     predicted: str
     error: float

@@ -15,13 +15,13 @@ from pawl.report.text import DASH, capital, clean, count, interval_text, number,
 
 def trust(found: Explanation, thumbnails: Thumbnails) -> Chapter:
     """Returns the chapter."""
-    blocks = []
+    blocks, classes = [], KINDS[found.kind].has_classes
     if found.calibration is not None:
-        blocks.append(_calibration(found.calibration, KINDS[found.kind].has_classes))
+        blocks.append(_calibration(found.calibration, classes))
     if found.slices is not None:
         blocks.append(_slices(found.slices))
     if found.errors is not None:
-        blocks += _errors(found.errors, thumbnails)
+        blocks += _errors(found.errors, thumbnails, classes)
     return Chapter(name="trust", title="When it can be trusted", blocks=blocks)
 
 
@@ -90,7 +90,7 @@ def _slices(found: Slices) -> Block:
     )
 
 
-def _errors(found: Errors, thumbnails: Thumbnails) -> list[Block]:
+def _errors(found: Errors, thumbnails: Thumbnails, classes: bool) -> list[Block]:
     blocks = []
     if found.classes:
         shares = [
@@ -105,16 +105,19 @@ def _errors(found: Errors, thumbnails: Thumbnails) -> list[Block]:
         heads = ("Class", "Rows", "Found", "Right where predicted", "Most taken for")
         blocks.append(Block(title="Errors by class", tables=[Table(heads=heads, rows=shares)]))
     if found.worst:
+        told = any(each.shown for each in found.worst)
         listed = [
             (
                 clean(w.file) or f"row {w.row + 1}",
                 clean(w.actual),
                 clean(w.predicted),
                 number(w.error),
+                *([clean(", ".join(w.shown))] if told else []),
             )
             for w in found.worst
         ]
-        kind = "How bad" if found.classes else capital(found.error)
+        kind = "How bad" if classes else capital(found.error)
+        columns = ("Row", "True", "Predicted", kind, *(["Its values"] if told else []))
         pictures = [
             Shown(
                 source=overlays.plain(thumbnails[each.row]),
@@ -125,15 +128,15 @@ def _errors(found: Errors, thumbnails: Thumbnails) -> list[Block]:
             if each.row in thumbnails
         ]
         note = (
-            "How bad is the negative logarithm of the probability of what is true."
-            if found.classes
+            "How bad is the negative logarithm of the probability of what is true (of labels the mean)."
+            if classes
             else ""
         )
         blocks.append(
             Block(
                 title="The worst rows",
                 pictures=pictures,
-                tables=[Table(heads=("Row", "True", "Predicted", kind), rows=listed)],
+                tables=[Table(heads=columns, rows=listed)],
                 note=note,
             )
         )

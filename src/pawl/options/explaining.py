@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from pawl import budget as budgets
 from pawl.options.model import Whole
-from pawl.options.shared import SeedOptions
+from pawl.options.shared import LISTENER, SeedOptions
 
 
 class ExplainCall(SeedOptions):
@@ -55,6 +55,8 @@ class ExplainCall(SeedOptions):
         description="`time.monotonic()` at which the budget began; now by default.",
         json_schema_extra={"python_only": True},
     )
+
+    listener: Any = LISTENER
 
     @field_validator("budget", mode="before")
     @classmethod
