@@ -7,6 +7,7 @@ import pytest
 import torch
 from explained import probabilities, rows_of, subject_of
 
+from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
 from pawl.explaining import shapley
 from pawl.explaining.attributions import attribute, checks, told
 from pawl.explaining.effort import Effort
@@ -103,6 +104,30 @@ def test_wrong_ones_fail() -> None:
         estimate.halves[0] = generator.normal(size=estimate.values.shape)
     made = {each.name: each for each in checks(subject, some, found, None, seed=0)}
     assert [name for name, each in made.items() if each.passed] == []
+
+
+def test_an_input_of_several_axes_is_one_column() -> None:
+    schema = Schema(
+        source="arrays", kind="regression", targets=(TargetColumn(name="y"),),
+        inputs=(
+            InputSpec(name="a", shape=(2, 3), dtype="float32"),
+            InputSpec(name="b", shape=(2,), dtype="float32"),
+        ),
+    )  # fmt: skip
+
+    def predict(rows: Examples) -> np.ndarray:
+        return (rows.inputs["a"].sum((1, 2)) + 3 * rows.inputs["b"][:, 1]).numpy()
+
+    subject = Subject(schema, predict)
+    assert [each.name for each in subject.features] == ["a", "b[0]", "b[1]"]
+    inputs = {"a": torch.randn(40, 2, 3), "b": torch.randn(40, 2)}
+    some = taken(inputs, [0, 1])
+    found = attribute(subject, some, inputs, seed=0, effort=Effort())
+    means = {name: tensor.mean(0) for name, tensor in inputs.items()}
+    for row, estimate in enumerate(found.estimates):
+        a = (inputs["a"][row] - means["a"]).sum()
+        b = 3 * (inputs["b"][row] - means["b"])[1]
+        np.testing.assert_allclose(estimate.values[:, 0], [a, 0.0, b], atol=1e-4)
 
 
 def test_an_end_leaves_at_least_one_row() -> None:

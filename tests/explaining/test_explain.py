@@ -162,6 +162,18 @@ def test_images_are_explained_by_maps(tmp_path: Path) -> None:
     assert len(found.explanation.errors.classes) == 3
 
 
+def test_images_in_arrays_are_shown_too(tmp_path: Path) -> None:
+    pixels, targets = images()
+    scaled = pixels.astype(np.float32) / 255
+    campaign = bundle_of(Task(data=(scaled, targets)), tmp_path / "campaign", metric="accuracy")
+    found = pawl.explain(campaign, (scaled, targets), rows=2, budget=20)
+    assert found.explanation.pictures[0].method == "occlusion"
+    assert found.explanation.importance is not None
+    assert [each.name for each in found.explanation.importance.features] == ["x"]
+    assert "one column alone" in found.explanation.skipped["attributions"]
+    assert found.html.count("data:image/png") > 4
+
+
 @pytest.mark.usefixtures("pageless")
 @pytest.mark.parametrize("labels", [False, True])
 def test_several_targets(tmp_path: Path, labels: bool) -> None:

@@ -142,7 +142,7 @@ def correlated(subject: Subject, inputs: Inputs) -> list[tuple[Feature, ...]]:
     Categories rank by the mean prediction of their rows.
     """
     features = [each for each in subject.features if each.kind != "input"]
-    if len(features) < 2 or count_of(inputs) < 3:
+    if len(features) < 2 or count_of(inputs) < 3 or subject.kind.has_places:
         return []
     values = subject.values(inputs)
     leading = values[:, np.bincount(subject.leading(values)).argmax()]

@@ -45,9 +45,7 @@ def overlaid(pixels: NDArray[np.uint8], map_: NDArray[np.float64]) -> str:
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
-    values = pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
-    if len(pixels) == 2:
-        values = pixels[0]
+    values = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
     image = Image.fromarray(np.ascontiguousarray(values))
     factor = _SIDE / max(image.size)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))

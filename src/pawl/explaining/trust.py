@@ -38,7 +38,7 @@ def _calibration(found: Calibration, classes: bool) -> Block:
         "No more than chance would make" if calibrated(found) else "More than chance would make"
     )
     what = clean(found.what)
-    title = f"{what} against {'how often it is right' if classes else 'the mean of what is true'}"
+    title = f"{what} against {'how often it is true' if classes else 'the mean of what is true'}"
     dots = [Dot(at=b.predicted, value=b.actual, interval=b.interval) for b in found.bins]
     told = []
     for each in found.bins:

@@ -69,7 +69,7 @@ class Work:
             "importance": self._importances,
             "attributions": self._attributions,
             "dependence": self._dependences,
-            "maps": self._pictures,
+            **({"maps": self._pictures} if image_input(self.subject) is not None else {}),
             "errors": self._reliability,
         }
         for name, part in parts.items():
@@ -104,10 +104,14 @@ class Work:
     def thumbnails(self) -> Thumbnails:
         """Returns images that the page shows, by row, `[C, H, W]` uint8."""
         name = image_input(self.subject)
-        if name is None or self.bundle.schema.source != "images":
+        if name is None:
             return {}
-        pixels = self.rows.inputs[name]
-        return {row: pixels[row].numpy() for row in range(len(pixels))}
+        pixels = self.rows.inputs[name].numpy()
+        if pixels.dtype != np.uint8:
+            low, high = np.nanmin(pixels), np.nanmax(pixels)
+            scaled = np.nan_to_num(pixels - low) * (255.0 / max(float(high - low), 1e-12))
+            pixels = scaled.clip(0, 255).astype(np.uint8)
+        return dict(enumerate(pixels))
 
     def _importances(self, _: dict[str, Any]) -> dict[str, Any]:
         if "importance" in self.skipped:
@@ -134,6 +138,9 @@ class Work:
             self.skipped["attributions"] = "predictions on places of a row are not explained by row"
             return {}
         if not subject.features:
+            return {}
+        if len(subject.features) == 1:
+            self.skipped["attributions"] = "one column alone has nothing to share with others"
             return {}
         if len(subject.features) > _MOST_COLUMNS:
             self.skipped["attributions"] = (
@@ -182,7 +189,7 @@ class Work:
         return [feature.name for feature in self.subject.features]
 
     def _pictures(self, _: dict[str, Any]) -> dict[str, Any]:
-        if image_input(self.subject) is None or self.subject.kind.has_places:
+        if self.subject.kind.has_places:
             return {}
         some = Examples(self.some, None, self.rows.files[: count_of(self.some)])
         part = self.effort.part(_SHARES["pictures"])
