@@ -11,7 +11,7 @@ from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
 from pawl.explaining import shapley
 from pawl.explaining.attributions import attribute, checks, told
 from pawl.explaining.effort import Effort
-from pawl.explaining.subject import taken
+from pawl.explaining.subject import Subject, taken
 
 W = np.array([2.0, -1.0, 0.5, 0.0, 3.0])
 
