@@ -14,7 +14,16 @@ from terminal import pawl as typed
 
 import pawl
 from pawl.errors import PawlError, TaskError, command_line_words
-from pawl.options import Call, CompareCall, ExplainCall, Options, OptionsModel, PlanOptions, TrainCall, in_order
+from pawl.options import (
+    Call,
+    CompareCall,
+    ExplainCall,
+    Options,
+    OptionsModel,
+    PlanOptions,
+    TrainCall,
+    in_order,
+)
 from pawl.recipe import Recipe
 
 FACES: dict[str, tuple[Any, type[OptionsModel], int]] = {

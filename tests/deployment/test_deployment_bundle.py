@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-import torch
 from bundles import bundle_of
 from problems import frame, plain
 

@@ -121,7 +121,9 @@ def test_a_check_that_fails_stands_in_the_picture_s_place(
 def test_rows_without_targets_are_explained_and_nothing_is_said_of_errors(
     table: Path, rows: pd.DataFrame
 ) -> None:
-    for given in (rows.drop(columns="target"), rows.assign(target=[None, *rows["target"][1:]])):
+    unknown = rows.assign(target="perhaps")
+    gap = rows.assign(target=[None, *rows["target"][1:]])
+    for given in (rows.drop(columns="target"), gap, unknown):
         found = pawl.explain(table, given.head(50), rows=2).explanation
         assert found.importance is None
         assert found.calibration is found.slices is found.errors is None
