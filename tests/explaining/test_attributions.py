@@ -85,10 +85,10 @@ def test_good_ones_pass_all_tests_of_two_classes() -> None:
     rows = rows_of(x).inputs
     some = taken(rows, np.arange(12))
     found = attribute(subject, some, rows, seed=0, effort=Effort())
-    made = {each.name: each for each in checks(subject, some, found, other, seed=0)}
+    made = {each.name: each for each in checks(subject, some, found, [other], seed=0)}
     assert set(made) == {"completeness", "stability", "weights", "deletion"}
     assert all(each.passed for each in made.values()), made
-    same = {each.name: each for each in checks(subject, some, found, subject, seed=0)}
+    same = {each.name: each for each in checks(subject, some, found, [subject], seed=0)}
     assert not same["weights"].passed
 
 
@@ -102,7 +102,7 @@ def test_wrong_ones_fail() -> None:
     for estimate in found.estimates:
         estimate.values[:] = generator.normal(size=estimate.values.shape)
         estimate.halves[0] = generator.normal(size=estimate.values.shape)
-    made = {each.name: each for each in checks(subject, some, found, None, seed=0)}
+    made = {each.name: each for each in checks(subject, some, found, [], seed=0)}
     assert [name for name, each in made.items() if each.passed] == []
 
 

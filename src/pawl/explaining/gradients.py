@@ -19,6 +19,8 @@ from pawl.models import Deployed, Pipeline
 from pawl.rng import derive_seed
 
 _STEPS = 50
+SHUFFLES = 4
+"""Models with shuffled weights to compare with: one alone may be like the model by chance."""
 
 
 def integrated_gradients(
@@ -150,7 +152,7 @@ def grad_cam(
     return None if total is None else (total.numpy(), named)
 
 
-def scrambled(pipeline: Pipeline, seed: int) -> Pipeline:
+def scrambled(pipeline: Pipeline, seed: int, number: int = 0) -> Pipeline:
     """Returns a copy whose weights, and what else it learned, are in random places.
 
     Each tensor of a model behind its front layers keeps its numbers in another order, so that scales and
@@ -158,7 +160,7 @@ def scrambled(pipeline: Pipeline, seed: int) -> Pipeline:
     infinite ones, which are how trees are built, stay; the values of leaves move.
     """
     other = copy.deepcopy(pipeline)
-    generator = torch.Generator().manual_seed(derive_seed(seed, "scrambled weights"))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "scrambled weights", number))
     with torch.no_grad():
         for member, _ in members_of(other):
             for tensor in _learned(member.body):

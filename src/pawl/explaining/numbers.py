@@ -14,7 +14,12 @@ from torch import Tensor
 from pawl.data.types import Inputs
 from pawl.explaining import attributions
 from pawl.explaining.attributions import Attributed
-from pawl.explaining.gradients import integrated_gradients, scrambled, unshifted_values
+from pawl.explaining.gradients import (
+    SHUFFLES,
+    integrated_gradients,
+    scrambled,
+    unshifted_values,
+)
 from pawl.explaining.result import Attributions, Check, RowAttribution
 from pawl.explaining.subject import Subject, Values, count_of, taken
 from pawl.models import Pipeline
@@ -71,8 +76,8 @@ def by_gradients(
         )
     ]
     if len(features) >= attributions.RANKED:
-        other, _ = maps(scrambled(pipeline, seed))
-        checks.append(attributions.weights_check(np.abs(values), np.abs(other)))
+        wrong = [np.abs(maps(scrambled(pipeline, seed, number))[0]) for number in range(SHUFFLES)]
+        checks.append(attributions.weights_check(np.abs(values), wrong))
         places = [subject.features.index(each) for each in features]
         same = attributions.alike(values, found.values()[:, places])
         checks.append(

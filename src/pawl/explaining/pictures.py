@@ -5,7 +5,7 @@ Shape legend: `N` images, `D` other images, `K` patches, `C, H, W` an image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Inputs
 from pawl.errors import printable
-from pawl.explaining.attributions import alike, mean_interval
+from pawl.explaining.attributions import alike, mean_interval, weights_check
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import (
+    SHUFFLES,
     grad_cam,
     integrated_gradients,
     scrambled,
@@ -29,9 +30,10 @@ from pawl.models import Pipeline
 from pawl.rng import derive_seed
 
 _SIDE, _DONORS = 8, 8
-_COMPLETE, _STABLE, _UNLIKE = 0.1, 0.7, 0.5
+_COMPLETE, _STABLE = 0.1, 0.7
 _STEPS, _ORDERS = 10, 8
 _MOST_PLACES = 32
+_FEW = 6
 
 
 def image_input(subject: Subject) -> str | None:
@@ -71,10 +73,6 @@ class Maps:
         self.leading = subject.leading(self.values)
         self.scale = subject.values(others).std(0)
 
-    def of(self, rows: int, method: Callable[[int], Values]) -> Values:
-        """Returns the maps of the first rows, `[rows, H, W]`."""
-        return np.stack([method(row) for row in range(rows)])
-
     def occluded(self, subject: Subject, row: int, donors: Tensor) -> Values:
         """Returns by how much the output falls where a patch is that of other images, `[H, W]`.
 
@@ -108,17 +106,20 @@ class Maps:
         )  # fmt: skip
         return maps[0].sum(0), float(missed[0])
 
-    def cam(self, pipeline: Pipeline, row: int) -> tuple[Values, str] | None:
-        """Returns Grad-CAM as large as the image, and its layer."""
-        found = grad_cam(pipeline, taken(self.images, [row]), int(self.leading[row]))
-        if found is None:
-            return None
-        small, layer = found
+    def cams(self, pipeline: Pipeline, rows: int) -> tuple[Values, str] | None:
+        """Returns Grad-CAM of the first rows, as large as the images, and its layer; `None` without."""
         size = tuple(self.images[self.name].shape[-2:])
-        large = nn.functional.interpolate(
-            torch.from_numpy(small)[None, None], size=size, mode="bilinear"
-        )
-        return large[0, 0].numpy(), layer
+        maps, layer = [], ""
+        for row in range(rows):
+            found = grad_cam(pipeline, taken(self.images, [row]), int(self.leading[row]))
+            if found is None:
+                return None
+            small, layer = found
+            large = nn.functional.interpolate(
+                torch.from_numpy(small)[None, None], size=size, mode="bilinear"
+            )
+            maps.append(large[0, 0].numpy())
+        return np.stack(maps), layer
 
     def deletion(self, maps: Values) -> Check:
         """Places taken from the image in the order of a map, against random orders."""
@@ -195,7 +196,9 @@ def pictures(
     name = image_input(subject)
     assert name is not None
     maps = Maps(subject, name, images.inputs, others, images.files, seed)
-    wrong = None if pipeline is None else scrambled(pipeline, seed)
+    wrong: list[Pipeline] = []
+    if pipeline is not None:
+        wrong = [scrambled(pipeline, seed, number) for number in range(SHUFFLES)]
     first: list[Values] = []
     for row in range(len(images)):
         if effort.over and first:
@@ -207,34 +210,37 @@ def pictures(
     halves = np.stack(first, 1)
     occluded = halves.mean(0)
     checks = [_stability(*halves)]
-    if wrong is not None:
-        other = subject_of(subject, wrong)
-        checks.append(
-            _weights(occluded, maps.of(rows, lambda r: maps.occluded(other, r, maps.donors)))
-        )
+    few = min(_FEW, rows)
+    if wrong:
+        like = [subject_of(subject, each) for each in wrong]
+        shuffled = [
+            np.stack([maps.occluded(other, row, maps.donors) for row in range(few)])
+            for other in like
+        ]
+        checks.append(_weights(occluded, shuffled))
     patch = _patches(*occluded.shape[1:])[0]
     size = f"{patch[1]} by {patch[3]} pixels"
     detail = f"Patches of {size} become those of {len(maps.donors)} other images."
     found = [maps.told(occluded, "occlusion", detail, [*checks, maps.deletion(occluded)])]
-    if pipeline is None or wrong is None or effort.over:
+    if pipeline is None or effort.over:
         return found
     both = [maps.integrated(pipeline, row) for row in range(rows)]
     integrated = np.stack([each for each, _ in both])
+    shuffled = [np.stack([maps.integrated(other, row)[0] for row in range(few)]) for other in wrong]
     checks = [
         _completeness(maps, np.array([missed for _, missed in both])),
-        _weights(integrated, maps.of(rows, lambda r: maps.integrated(wrong, r)[0])),
+        _weights(integrated, shuffled),
         maps.deletion(integrated),
     ]
     detail = "From the mean image to the image in 50 steps, summed over colors."
     found.append(maps.told(integrated, "integrated gradients", detail, checks))
-    cams = [maps.cam(pipeline, row) for row in range(rows)]
-    wrongs = [maps.cam(wrong, row) for row in range(rows)]
-    if all(each is not None for each in (*cams, *wrongs)) and not effort.over:
-        kept = np.stack([each[0] for each in cams if each is not None])
-        other_maps = np.stack([each[0] for each in wrongs if each is not None])
-        layer = next(each[1] for each in cams if each is not None)
+    cams = maps.cams(pipeline, rows)
+    if cams is not None and not effort.over:
+        kept, layer = cams
+        others_too = [maps.cams(other, few) for other in wrong]
+        shuffled = [each[0] for each in others_too if each is not None]
+        checks = [_weights(kept, shuffled), maps.deletion(kept)]
         detail = f"Of the last layer with places, {layer}, resized to the image."
-        checks = [_weights(kept, other_maps), maps.deletion(kept)]
         found.append(maps.told(kept, "Grad-CAM", detail, checks))
     return found
 
@@ -280,15 +286,8 @@ def _stability(one: Values, other: Values) -> Check:
     )
 
 
-def _weights(maps: Values, wrong: Values) -> Check:
-    same = alike(_flat(maps), _flat(wrong))
-    return Check(
-        name="weights",
-        value=same,
-        passed=same <= _UNLIKE,
-        text="With the model's weights shuffled, maps rank places with a correlation of "
-        f"{same:.2f} to these (median over images; at most {_UNLIKE} is allowed).",
-    )
+def _weights(maps: Values, wrong: Sequence[Values]) -> Check:
+    return weights_check(_flat(maps), [_flat(each) for each in wrong], "places of an image")
 
 
 def _completeness(maps: Maps, missed: Values) -> Check:

@@ -15,7 +15,7 @@ from pawl.explaining import attributions, calibration, errors_of, slices
 from pawl.explaining.chapters import Thumbnails
 from pawl.explaining.dependence import dependences
 from pawl.explaining.effort import Effort
-from pawl.explaining.gradients import scrambled, subject_of
+from pawl.explaining.gradients import SHUFFLES, scrambled, subject_of
 from pawl.explaining.importance import importance
 from pawl.explaining.numbers import by_gradients
 from pawl.explaining.pictures import image_input, pictures
@@ -152,11 +152,14 @@ class Work:
             subject, self.some, self.others, seed=self.call.seed, effort=part
         )
         pipeline = None if part.over else self.module()
-        wrong = None
+        wrong: list[Subject] = []
         if pipeline is None and "gradients" not in self.skipped:
             self.skipped["gradients"] = self.skipped["check of weights"] = "no time was left"
         if pipeline is not None:
-            wrong = subject_of(subject, scrambled(pipeline, self.call.seed))
+            wrong = [
+                subject_of(subject, scrambled(pipeline, self.call.seed, number))
+                for number in range(SHUFFLES)
+            ]
         rows = taken(self.some, np.arange(len(found.estimates)))
         checks = attributions.checks(subject, rows, found, wrong, seed=self.call.seed)
         kept = [attributions.told(subject, rows, found, checks)]
