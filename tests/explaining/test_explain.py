@@ -18,15 +18,22 @@ from terminal import run_here
 import pawl
 from pawl.deployment.bundle import MANIFEST
 from pawl.errors import DataError, LedgerError, PawlError
+from pawl.explaining import Explained
 from pawl.explaining.result import SCHEMA_FILE, Explanation, json_schema
 from pawl.task import Task
 
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 HOSTILE = "<script>alert('a')</script>\x1b[31m"
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle_of(Task(data=frame()), tmp_path_factory.mktemp("table") / "campaign", epochs=30)
+
+
+@pytest.fixture(scope="module")
+def whole(table: Path, rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Explained:
+    return pawl.explain(table, rows, out=tmp_path_factory.mktemp("explained") / "out", rows=4)
 
 
 @pytest.fixture
@@ -47,10 +54,11 @@ def test_the_schema_file_is_the_generated_one() -> None:
 
 
 def test_a_table_is_explained_in_a_file_and_on_a_page(
-    table: Path, rows: pd.DataFrame, tmp_path: Path
+    table: Path, rows: pd.DataFrame, whole: Explained
 ) -> None:
-    found = pawl.explain(table, rows, out=tmp_path / "out", rows=4)
-    text = (tmp_path / "out" / "explain.json").read_text(encoding="utf-8")
+    found, folder = whole, whole.folder
+    assert folder is not None
+    text = (folder / "explain.json").read_text(encoding="utf-8")
     content = json.loads(text)
     jsonschema.validate(content, json.loads(json_schema()))
     kept = Explanation.model_validate(content)
@@ -85,13 +93,35 @@ def test_a_table_is_explained_in_a_file_and_on_a_page(
     assert kept.slices is not None
     assert kept.errors is not None
     assert [each.name for each in kept.errors.classes] == ["no", "yes"]
-    page = (tmp_path / "out" / "explain.html").read_text(encoding="utf-8")
+    page = (folder / "explain.html").read_text(encoding="utf-8")
     assert page == found.html
     for words in ("What matters", "Single rows", "Weak slices", "What the explanations are worth"):
         assert words in page
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=\"(?!data:)", page)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"explain.json", "explain.html"}
+    assert {path.name for path in folder.iterdir()} == {"explain.json", "explain.html"}
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")
+def test_the_page_fits_a_desktop_and_a_phone_and_asks_for_nothing(whole: Explained) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    assert whole.folder is not None
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width in (1280, 390):
+            page = browser.new_page(viewport={"width": width, "height": 800})
+            requests: list[str] = []
+            messages: list[str] = []
+            page.on("request", lambda request, kept=requests: kept.append(request.url))
+            page.on("console", lambda message, kept=messages: kept.append(message.text))
+            page.goto((whole.folder / "explain.html").as_uri())
+            assert len(requests) == 1
+            assert messages == []
+            root = "document.documentElement"
+            assert page.evaluate(f"{root}.scrollWidth - {root}.clientWidth") <= 0
+            drawn = [each for each in page.locator("svg").all() if each.is_visible()]
+            assert len(drawn) >= 8
+        browser.close()
 
 
 @pytest.mark.usefixtures("pageless")

@@ -224,12 +224,15 @@ def _of_this_model(
             others.append(
                 shapley.sampled(subject, subject.features, row, found.background, _LEAST_PAIRS, own)
             )
-        wrong.append(np.abs(found.values(others)))
-    return weights_check(np.abs(found.values()), wrong)
+        wrong.append(found.values(others))
+    return weights_check(found.values(), wrong)
 
 
 def weights_check(ours: Values, wrong: Sequence[Values], what: str = "columns of a row") -> Check:
     """Returns whether attributions `[N, F]` are others where weights are shuffled.
+
+    By their signed ranks: sizes also depend on how far a row's values are from the others', whatever the
+    model makes of them.
 
     Args:
         ours: Of the model.

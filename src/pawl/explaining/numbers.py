@@ -76,8 +76,8 @@ def by_gradients(
         )
     ]
     if len(features) >= attributions.RANKED:
-        wrong = [np.abs(maps(scrambled(pipeline, seed, number))[0]) for number in range(SHUFFLES)]
-        checks.append(attributions.weights_check(np.abs(values), wrong))
+        wrong = [maps(scrambled(pipeline, seed, number))[0] for number in range(SHUFFLES)]
+        checks.append(attributions.weights_check(values, wrong))
         places = [subject.features.index(each) for each in features]
         same = attributions.alike(values, found.values()[:, places])
         checks.append(
