@@ -35,6 +35,7 @@ ROOMS = (
     "deployment",
     "compression",
     "report",
+    "explaining",
     "delivery",
     "campaign",
     "single",

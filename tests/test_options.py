@@ -14,13 +14,23 @@ from terminal import pawl as typed
 
 import pawl
 from pawl.errors import PawlError, TaskError, command_line_words
-from pawl.options import Call, CompareCall, Options, OptionsModel, PlanOptions, TrainCall, in_order
+from pawl.options import (
+    Call,
+    CompareCall,
+    ExplainCall,
+    Options,
+    OptionsModel,
+    PlanOptions,
+    TrainCall,
+    in_order,
+)
 from pawl.recipe import Recipe
 
 FACES: dict[str, tuple[Any, type[OptionsModel], int]] = {
     "optimize": (pawl.optimize, Call, 2),
     "train": (pawl.train, TrainCall, 2),
     "compare": (pawl.compare, CompareCall, 3),
+    "explain": (pawl.explain, ExplainCall, 2),
 }
 NAMES = st.text("abc_", min_size=1, max_size=5)
 OPTIONS = st.builds(
@@ -53,12 +63,18 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
 
 @pytest.mark.parametrize(
     ("command", "model"),
-    [("optimize", Call), ("train", TrainCall), ("compare", CompareCall), ("doctor", PlanOptions)],
+    [
+        ("optimize", Call),
+        ("train", TrainCall),
+        ("compare", CompareCall),
+        ("explain", ExplainCall),
+        ("doctor", PlanOptions),
+    ],
 )
 def test_a_command_has_an_option_for_each_field(command: str, model: type[OptionsModel]) -> None:
     told = typed(command, "-h").stdout
     assert set(in_order(model)) == set(model.model_fields)
-    for name in set(in_order(model)) - {"listener", "started"}:
+    for name in set(in_order(model)) - {"listener", "started", "model"}:
         assert f"--{name.replace('_', '-')} " in told
     assert "--listener" not in told
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pawl.deployment import Bundle
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
+    from pawl.explaining import explain
     from pawl.functions import tune
     from pawl.modalities import register_modality
     from pawl.options import ReadOptions
@@ -46,6 +47,7 @@ _HOMES = {
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
     "compress": "pawl.compression",
+    "explain": "pawl.explaining",
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
@@ -70,6 +72,7 @@ __all__ = [
     "Technique",
     "compare",
     "compress",
+    "explain",
     "load",
     "optimize",
     "register",

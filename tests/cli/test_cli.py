@@ -24,7 +24,16 @@ from pawl.progress import TerminalProgress
 from pawl.search import baseline
 from pawl.techniques import techniques
 
-COMMANDS = ("optimize", "train", "compare", "predict", "report", "techniques", "doctor")
+COMMANDS = (
+    "optimize",
+    "train",
+    "compare",
+    "predict",
+    "explain",
+    "report",
+    "techniques",
+    "doctor",
+)
 PHASE = r"^ +\d+:\d\d  [a-z ]+: "
 
 

@@ -10,36 +10,14 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-import torch
-from problems import frame, member, plain
+from bundles import bundle_of
+from problems import frame, plain
 
-from pawl.data import load
-from pawl.deployment import Bundle, write_bundle, write_predictions
+from pawl.deployment import Bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
 from pawl.errors import BundleError, DataError, DataWarning
-from pawl.execution import Job, Plan, TrainingWay, train_all
-from pawl.ledger import Ledger
 from pawl.recipe import Recipe
 from pawl.task import Task
-from pawl.training.problem import Problem
-from pawl.training.trained import from_outcome
-
-
-def bundle_of(task: Task, folder: Path) -> Path:
-    """Trains a little, and leaves a bundle as a campaign does; returns the campaign's folder."""
-    data = load(task)
-    problem = Problem.of(task, data)
-    chosen = Plan(TrainingWay("serial", 1), "for the test")
-    job = Job(member(plain(), epochs=8), keep=True)
-    (result,) = train_all(problem, [job], lambda _: chosen)
-    trained = from_outcome(problem, result.outcome)
-    graph = trained.graph(data.development.take(torch.arange(4)))
-    with Ledger.create(folder, {}) as ledger:
-        write_bundle(
-            ledger, schema=data.schema, graph=graph, predictor=trained,
-            recipe=plain().to_toml(), task={"name": data.name, "metric": "roc_auc"}, card="# a card\n",
-        )  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")

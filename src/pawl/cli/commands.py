@@ -16,8 +16,16 @@ import typer
 from pawl import budget as budgets
 from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
-from pawl.errors import DataWarning
-from pawl.options import Call, CompareCall, CompressCall, PlanOptions, TrainCall, TuneCall
+from pawl.errors import DataWarning, TaskError, option
+from pawl.options import (
+    Call,
+    CompareCall,
+    CompressCall,
+    ExplainCall,
+    PlanOptions,
+    TrainCall,
+    TuneCall,
+)
 
 _STARTED = time.monotonic()
 
@@ -192,6 +200,37 @@ def predict(
     for each in caught:
         if issubclass(each.category, DataWarning):
             show.line(f"note: {each.message}")
+
+
+@app.command()
+@with_options(ExplainCall)
+def explain(
+    given: dict[str, Any],
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Rows in the form of the training data, best ones that the model has not seen."
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Explain what a bundle's model does, with evidence for each explanation.
+
+    Example: pawl explain runs/adult adult-test.csv --out explained
+    """
+    from pawl.explaining import explain as run  # noqa: PLC0415
+
+    if given.get("out") is None and not as_json:
+        raise TaskError(
+            f"{option('out')} is missing; give a folder for explain.json and explain.html"
+        )
+    with _progress() as listener:
+        found = run(bundle, data, **given, listener=listener, started=_STARTED)
+    if as_json:
+        show.json_text(found.explanation.to_json())
+        return
+    show.explained(found)
 
 
 @app.command()

@@ -31,6 +31,7 @@ class _Printable(Console):
 _OBEYED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 out = _Printable(highlight=False, markup=False)
 _MAX_NOTES = 10
+_MAX_IMPORTANT = 12
 
 
 def line(text: str) -> None:
@@ -171,6 +172,33 @@ def compressed(result: Any) -> None:
     line(f"front    {'; '.join(result.front)}")
     line(f"bundle   {result.folder / 'bundle'}")
     line(f"record   {result.folder / 'compress.json'}")
+
+
+def explained(found: Any) -> None:
+    """Shows what matters, where the model is weak, and what the explanations are worth."""
+    explanation = found.explanation
+    if explanation.importance is not None:
+        part = explanation.importance
+        table = _table("column", f"loss in {part.metric}", "95% interval")
+        for each in [*part.features[:_MAX_IMPORTANT], *part.groups]:
+            low, high = each.interval
+            table.add_row(each.name, f"{each.value:+.3g}", f"{low:+.3g} to {high:+.3g}")
+        out.print(table)
+        out.print()
+    if explanation.calibration is not None:
+        part = explanation.calibration
+        line(f"calibration error {part.error:.3g}, by chance {part.by_chance[0]:.3g}")
+    if explanation.slices is not None:
+        for each in explanation.slices.slices:
+            if each.weak:
+                line(
+                    f"weak: {each.text}: {explanation.slices.error} {each.error:.3g} against "
+                    f"{each.other:.3g} (p = {each.p_value:.2g})"
+                )
+    for name, reason in explanation.skipped.items():
+        line(f"no {name}: {reason}")
+    notes(explanation.notes)
+    line(f"page     {found.folder / 'explain.html'}")
 
 
 def techniques(chosen: Sequence[Technique]) -> None:

@@ -18,12 +18,12 @@ from pawl.errors import LimitError, TaskError, option
 from pawl.execution import Silent, driving
 from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
-from pawl.options import CompressCall, compressing
+from pawl.options import CompressCall, of_bundle
 from pawl.task import Objective
 from pawl.training.metrics import METRICS, make_objective
 
 
-@compressing(CompressCall)
+@of_bundle(CompressCall)
 @driving()
 def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     """Makes a bundle smaller and faster, and keeps only what is shown to lose little.

@@ -13,7 +13,8 @@ from pawl.options.campaign import (
     in_order,
 )
 from pawl.options.compressing import CompressCall
-from pawl.options.face import comparing, compressing, optimizing, training, tuning
+from pawl.options.explaining import ExplainCall
+from pawl.options.face import comparing, of_bundle, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -29,6 +30,7 @@ __all__ = [
     "Deliver",
     "Ensemble",
     "ExecutorName",
+    "ExplainCall",
     "KindName",
     "Options",
     "OptionsModel",
@@ -40,8 +42,8 @@ __all__ = [
     "TuneCall",
     "TuneOptions",
     "comparing",
-    "compressing",
     "in_order",
+    "of_bundle",
     "optimizing",
     "plain",
     "training",

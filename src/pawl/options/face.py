@@ -46,17 +46,17 @@ class Comparing(Protocol[P, R_co]):
         """Calls it."""
 
 
+class OfBundle(Protocol[P, R_co]):
+    """A function of a bundle and rows."""
+
+    def __call__(self, bundle: Any, data: Any, *args: P.args, **options: P.kwargs) -> R_co:
+        """Calls it."""
+
+
 class Tuning(Protocol[P, R_co]):
     """A function of a task."""
 
     def __call__(self, task: Any = None, *args: P.args, **options: P.kwargs) -> R_co:
-        """Calls it."""
-
-
-class Compressing(Protocol[P, R_co]):
-    """A function of a bundle and rows."""
-
-    def __call__(self, bundle: Any, data: Any, *args: P.args, **options: P.kwargs) -> R_co:
         """Calls it."""
 
 
@@ -86,9 +86,9 @@ def comparing(
     return functools.partial(_with_keywords, options)
 
 
-def compressing(
+def of_bundle(
     options: Callable[P, M],
-) -> Callable[[Callable[[Any, Any, M], R_co]], Compressing[P, R_co]]:
+) -> Callable[[Callable[[Any, Any, M], R_co]], OfBundle[P, R_co]]:
     """Gives a function of a bundle and rows the fields of a model as keywords."""
     return functools.partial(_with_keywords, options)
 

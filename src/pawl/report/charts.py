@@ -3,7 +3,7 @@
 Text in a picture shrinks with it, so a chart with labels is drawn twice, for a desktop and for a
 phone, and the style sheet shows the one that fits. Sizes are in CSS pixels at a scale of 1.
 
-`altair` is imported in `_layers`, not above: `pawl --help` must not pay for it.
+`altair` is imported in `layered`, not above: `pawl --help` must not pay for it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Size:
+class Size:
     """The plot area and the room around it."""
 
     width: int
@@ -70,13 +70,19 @@ class _Size:
     bottom: int = 40
 
 
-def intervals(rows: Sequence[Row], *, label: str, axis: str, zero: bool) -> Drawing:
-    """Returns a forest plot of `rows`, top to bottom, with a line at zero if `zero`."""
+def intervals(
+    rows: Sequence[Row], *, label: str, axis: str, zero: bool, clip: bool = True
+) -> Drawing:
+    """Returns a forest plot of `rows`, top to bottom, with a line at zero if `zero`.
+
+    With `clip`, intervals that are far longer than others are cut.
+    """
     values = [row.value for row in rows] + [row.mean for row in rows if row.mean is not None]
     low = min([*values, *(row.interval[0] for row in rows)])
     high = max([*values, *(row.interval[1] for row in rows)])
     if zero:
         low, high = min(0.0, low), max(0.0, high)
+    if zero and clip:
         typical = median(max(abs(end) for end in row.interval) for row in rows)
         reach = max(_CLIP * typical, 1.1 * max(abs(value) for value in values))
         low, high = max(low, -reach), min(high, reach)
@@ -101,14 +107,14 @@ def _interval_spec(
         data.append(_interval_datum(row, domain, y=top + (32 if phone else pitch / 2)))
         top += pitch
     room = {"left": 6, "right": 6} if phone else {"left": 210, "right": 214}
-    size = _Size(width=_fit(_PHONE if phone else _WIDE, room), height=top, **room)
+    size = Size(width=_fit(_PHONE if phone else _WIDE, room), height=top, **room)
 
     x_scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     ticks = alt.Axis(
         title=clean(axis),
         tickCount=4 if phone else 6,
         grid=not zero,
-        format=_axis_format(domain, 4 if phone else 6, signed=zero),
+        format=axis_format(domain, 4 if phone else 6, signed=zero),
     )
     if zero:
         ticks.labelExpr = "datum.value === 0 ? '0' : datum.label"
@@ -160,7 +166,7 @@ def _interval_spec(
         limit=190 if phone else 206,
     )
     layers += [name.encode(text="label:N", **label_at), note.encode(text="note:N", **note_at)]
-    return _layers(layers, data, size)
+    return layered(layers, data, size)
 
 
 def _interval_datum(row: Row, domain: tuple[float, float], y: float) -> dict[str, Any]:
@@ -192,7 +198,7 @@ def _history_spec(search: Search, width: int, height: int) -> dict[str, Any]:
     import altair as alt  # noqa: PLC0415
 
     room = {"left": 52, "right": 8}
-    size = _Size(width=_fit(width, room), height=height, **room)
+    size = Size(width=_fit(width, room), height=height, **room)
     x = alt.X(
         "number:Q",
         scale=alt.Scale(domain=list(search.numbers), nice=False, padding=8),
@@ -201,7 +207,7 @@ def _history_spec(search: Search, width: int, height: int) -> dict[str, Any]:
     y = alt.Y(
         "score:Q",
         scale=alt.Scale(domain=list(search.domain), nice=False, zero=False, padding=8),
-        axis=alt.Axis(title=None, tickCount=5, format=_axis_format(search.domain, 5)),
+        axis=alt.Axis(title=None, tickCount=5, format=axis_format(search.domain, 5)),
     )
     base = alt.Chart(alt.NamedData(_DATA)).encode(x=x)
     dot = base.mark_point(opacity=1, strokeWidth=1.2).encode(y=y)
@@ -215,7 +221,7 @@ def _history_spec(search: Search, width: int, height: int) -> dict[str, Any]:
         lost.transform_filter("datum.kind === 'failed'").encode(y=alt.value(height - 6)),
         best.transform_filter("datum.kind === 'best'"),
     ]
-    return _layers(layers, search.data, size)
+    return layered(layers, search.data, size)
 
 
 def lines(curves: Lines, *, label: str, half: bool = True) -> Drawing:
@@ -229,7 +235,7 @@ def _lines_spec(curves: Lines, width: int) -> dict[str, Any]:
     import altair as alt  # noqa: PLC0415
 
     room = {"left": 52, "right": 8}
-    size = _Size(width=_fit(width, room), height=230, **room)
+    size = Size(width=_fit(width, room), height=230, **room)
     stroke, _, _ = _tone_channels(alt)
     reach = alt.Undefined if curves.reach is None else list(curves.reach)
     x = alt.X(
@@ -239,7 +245,7 @@ def _lines_spec(curves: Lines, width: int) -> dict[str, Any]:
     )
     # Vega's logarithmic axis labels every 1, 2, 5 and crowds: name the ticks.
     ticks = axis_values(curves.domain) if curves.logarithmic else None
-    y_axis = alt.Axis(title=None, tickCount=5, format=_axis_format(curves.domain, 5))
+    y_axis = alt.Axis(title=None, tickCount=5, format=axis_format(curves.domain, 5))
     if ticks:
         y_axis.values, y_axis.format = ticks, "~g"
     kind: Literal["log", "linear"] = "log" if curves.logarithmic else "linear"
@@ -249,7 +255,7 @@ def _lines_spec(curves: Lines, width: int) -> dict[str, Any]:
     faint = base.mark_line(strokeWidth=1, opacity=0.3).transform_filter("!datum.mean")
     shape: Literal["step-after", "linear"] = "step-after" if curves.held else "linear"
     strong = base.mark_line(strokeWidth=2.2, interpolate=shape).transform_filter("datum.mean")
-    return _layers([faint, strong], curves.data, size)
+    return layered([faint, strong], curves.data, size)
 
 
 def _tone_channels(alt: Any) -> tuple[Any, Any, Any]:
@@ -261,7 +267,8 @@ def _tone_channels(alt: Any) -> tuple[Any, Any, Any]:
     return stroke, fill, alt.Shape("tone:N", scale=scales[2], legend=None)
 
 
-def _layers(layers: list[alt.Chart], data: list[dict[str, Any]], size: _Size) -> dict[str, Any]:
+def layered(layers: list[alt.Chart], data: list[dict[str, Any]], size: Size) -> dict[str, Any]:
+    """Returns layers over one set of rows as a spec in the page's colors."""
     import altair as alt  # noqa: PLC0415
 
     padding = {"left": size.left, "right": size.right, "top": size.top, "bottom": size.bottom}
@@ -289,7 +296,7 @@ def _layers(layers: list[alt.Chart], data: list[dict[str, Any]], size: _Size) ->
     return spec
 
 
-def _axis_format(domain: tuple[float, float], count: int, *, signed: bool = False) -> str:
+def axis_format(domain: tuple[float, float], count: int, *, signed: bool = False) -> str:
     """Returns the d3 format whose decimals are those of the ticks' step, alike on all ticks."""
     rough = math.log10((domain[1] - domain[0]) / count)
     # d3 rounds the step to 1, 2, 5 or 10 times a power of ten; 10 begins at the root of 50.

@@ -1,4 +1,4 @@
-"""The page's template, filled: one for campaigns over models and over functions."""
+"""The pages' templates, filled: one for campaigns over models and over functions, one to explain."""
 
 from __future__ import annotations
 
@@ -44,17 +44,26 @@ class Labels:
     latency: str = "Latency is the median in ONNX Runtime on this machine."
 
 
-def fill(**context: Any) -> str:
-    """Returns the page as HTML text; every text in the context is escaped but for the charts."""
+def fill(page: str = "report.html.j2", style: str = "", **context: Any) -> str:
+    """Returns a page as HTML text; every text in the context is escaped but for the charts.
+
+    Args:
+        page: The template.
+        style: A style sheet beside the report's.
+        context: What the template names.
+    """
     import jinja2  # noqa: PLC0415 - `pawl --help` must not pay for it
     from markupsafe import Markup  # noqa: PLC0415
 
     folder = resources.files("pawl.report") / _TEMPLATES
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
     )
     environment.filters["drawing"] = Markup
-    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
-        css=Markup((folder / "report.css").read_text(encoding="utf-8")), **context
-    )
+    sheets = ["report.css", *([style] if style else [])]
+    css = "\n".join((folder / sheet).read_text(encoding="utf-8") for sheet in sheets)
+    return environment.get_template(page).render(css=Markup(css), **context)

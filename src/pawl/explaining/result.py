@@ -1,0 +1,262 @@
+"""`explain.json`: what a model does, as typed values.
+
+The models here are the one definition; `explain.schema.json` beside this file is generated from them
+(`python -m pawl.explaining.result`), and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pawl.options import KindName
+
+SCHEMA_FILE = Path(__file__).with_name("explain.schema.json")
+Interval = tuple[float, float]
+
+
+class Value(BaseModel):
+    """Base of what `explain.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(Value):
+    """A test of an explanation; one that fails is shown in place of the explanation's picture.
+
+    `value` is what was measured, NaN-free; `text` says it, with what is demanded.
+    """
+
+    name: str
+    value: float | None
+    passed: bool
+    text: str
+
+
+class FeatureImportance(Value):
+    """What the metric loses where a column's values are those of other rows; below zero it gains.
+
+    `features` are the columns that are permuted together.
+    """
+
+    name: str
+    features: list[str]
+    value: float
+    interval: Interval
+
+
+class Importance(Value):
+    """Permutation importance, most important columns first; intervals are of 95%, one by one.
+
+    `groups` are of columns whose rank correlation is `threshold` or more; they are permuted together.
+    """
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    score: float
+    rows: int
+    permutations: int
+    threshold: float
+    features: list[FeatureImportance]
+    groups: list[FeatureImportance]
+    checks: list[Check]
+
+
+class Dependence(Value):
+    """Partial dependence of an output on a column, and of single rows (individual conditional
+    expectation).
+
+    `grid` are the column's values, as text; `at` as numbers, empty for categories. `mean` with its 95%
+    `interval` is over rows; `single` has a list for each of a few rows.
+    """
+
+    feature: str
+    kind: str
+    output: str
+    grid: list[str]
+    at: list[float]
+    mean: list[float]
+    interval: list[Interval]
+    single: list[list[float]]
+    rows: int
+    checks: list[Check]
+
+
+class RowAttribution(Value):
+    """What each column adds to a row's prediction: `prediction - base` in parts.
+
+    `row` counts from 0; `shown` are the columns' values, `errors` standard errors.
+    """
+
+    row: int
+    output: str
+    prediction: float
+    base: float
+    shown: list[str]
+    values: list[float]
+    errors: list[float]
+
+
+class Attributions(Value):
+    """Attributions of rows by one method, against the mean prediction of a background sample.
+
+    `evaluations` are model evaluations per row. `completeness` is the largest
+    `|sum of attributions - (prediction - base)|`, in deviations of the prediction over rows.
+    """
+
+    method: Literal["exact Shapley values", "sampled Shapley values", "integrated gradients"]
+    background: int
+    evaluations: int
+    features: list[str]
+    rows: list[RowAttribution]
+    completeness: float
+    checks: list[Check]
+
+
+class Picture(Value):
+    """A map over an image, `[H][W]`: how much each place speaks for `output`. `row` counts from 0."""
+
+    row: int
+    file: str
+    output: str
+    prediction: float
+    map: list[list[float]]
+
+
+class Pictures(Value):
+    """Maps of images by one method."""
+
+    method: Literal["occlusion", "integrated gradients", "Grad-CAM"]
+    detail: str
+    pictures: list[Picture]
+    checks: list[Check]
+
+
+class Bin(Value):
+    """Rows with like predictions: their mean prediction, and the mean of what is true."""
+
+    predicted: float
+    actual: float
+    interval: Interval
+    rows: int
+
+
+class Calibration(Value):
+    """Predictions against what is true, in bins of equally many rows.
+
+    `error` is the mean distance of `actual` from `predicted` over bins (of probabilities the expected
+    calibration error), with its 95% interval; `by_chance` is what a perfectly calibrated model would
+    have on as many rows, on average and in 19 of 20 cases at most.
+    """
+
+    what: str
+    bins: list[Bin]
+    error: float
+    interval: Interval
+    by_chance: tuple[float, float]
+    rows: int
+
+
+class Slice(Value):
+    """Rows that the model is worse at: `error` inside, `other` outside, on rows it was not found by.
+
+    `p_value` is corrected for the number of slices tested (Holm).
+    """
+
+    text: str
+    features: list[str]
+    rows: int
+    error: float
+    other: float
+    difference: float
+    interval: Interval
+    p_value: float
+    weak: bool
+
+
+class Slices(Value):
+    """Weak slices: found by trees on the errors of one half of the rows, tested on the other."""
+
+    error: str
+    looked: int
+    tested: int
+    rows: int
+    slices: list[Slice]
+
+
+class ClassErrors(Value):
+    """A class: its rows, the share found, the share of its predictions that is right."""
+
+    name: str
+    rows: int
+    recall: float | None
+    precision: float | None
+    taken_for: str
+
+
+class WorstRow(Value):
+    """A row that is predicted badly; `row` counts from 0, `shown` are its most important values."""
+
+    row: int
+    file: str
+    shown: list[str]
+    actual: str
+    predicted: str
+    error: float
+
+
+class Errors(Value):
+    """Errors by class, and the worst rows."""
+
+    error: str
+    mean: float
+    classes: list[ClassErrors]
+    worst: list[WorstRow]
+
+
+class Explanation(Value):
+    """What a model does on these rows.
+
+    Parts that are not there are named in `skipped`, each with the reason in a line.
+    """
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    name: str
+    kind: KindName
+    target: str
+    outputs: list[str]
+    rows: int
+    seed: int
+    seconds: float | None = Field(
+        description="The time that was given; none for as long as it takes."
+    )
+    importance: Importance | None = None
+    dependences: list[Dependence] = Field(default_factory=list)
+    attributions: list[Attributions] = Field(default_factory=list)
+    pictures: list[Pictures] = Field(default_factory=list)
+    calibration: Calibration | None = None
+    slices: Slices | None = None
+    errors: Errors | None = None
+    skipped: dict[str, str] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    command: str = ""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def to_json(self) -> str:
+        """Returns it as indented JSON."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+
+def json_schema() -> str:
+    """Returns the JSON schema of `explain.json`."""
+    schema = Explanation.model_json_schema(by_alias=True, mode="serialization")
+    return json.dumps(schema, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json_schema(), encoding="utf-8")

@@ -1,0 +1,139 @@
+"""Attributions of rows: known values, completeness, and tests that can fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from explained import probabilities, rows_of, subject_of
+
+from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
+from pawl.explaining import shapley
+from pawl.explaining.attributions import attribute, checks, told
+from pawl.explaining.effort import Effort
+from pawl.explaining.subject import Subject, taken
+
+W = np.array([2.0, -1.0, 0.5, 0.0, 3.0])
+
+
+def data(columns: int, rows: int = 300) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(rows, columns)) + 1.0
+
+
+@pytest.mark.parametrize("columns", [5, 14])
+def test_of_a_linear_model_they_are_weights_times_distances_from_the_mean(columns: int) -> None:
+    x = data(columns)
+    weights = np.resize(W, columns)
+    subject = subject_of("abcdefghijklmn"[:columns], lambda x: x @ weights)
+    rows = rows_of(x).inputs
+    some = taken(rows, [0, 1, 2])
+    found = attribute(subject, some, rows, seed=0, effort=Effort())
+    assert found.exact == (columns == 5)
+    background = found.background["numeric"].numpy()
+    for row, estimate in enumerate(found.estimates):
+        expected = weights * (x[row] - background.mean(0))
+        np.testing.assert_allclose(estimate.values[:, 0], expected, atol=1e-5)
+        # The background is a sample of the rows: errors say how far it may be off.
+        away = estimate.values[:, 0] - weights * (x[row] - x.mean(0))
+        assert (np.abs(away) <= 4 * estimate.errors[:, 0] + 1e-6).all()
+    kept = told(subject, some, found, [])
+    assert kept.completeness < 0.05
+    assert kept.rows[0].values[3] == 0
+
+
+def test_sampled_ones_come_near_exact_ones_and_know_how_near() -> None:
+    x = data(6)
+
+    def function(x: np.ndarray) -> np.ndarray:
+        return x[:, 0] * x[:, 1] + np.maximum(x[:, 2], x[:, 3]) + (x[:, 4] > 1)
+
+    subject = subject_of("abcdef", function)
+    rows = rows_of(x).inputs
+    row, background = taken(rows, [7]), taken(rows, np.arange(100, 132))
+    right = shapley.exact(subject, subject.features, row, background)
+    near = shapley.sampled(subject, subject.features, row, background, 32 * 20, 1)
+    np.testing.assert_allclose(
+        right.values.sum(), function(x[7:8])[0] - right.path[0, 0], atol=1e-5
+    )
+    np.testing.assert_allclose(near.values.sum(), right.values.sum(), atol=1e-5)
+    assert right.values[5, 0] == pytest.approx(0, abs=1e-6)
+    assert (np.abs(near.values - right.values) <= 4 * near.errors + 1e-5).all()
+    assert np.abs(near.values - right.values).max() < 0.2
+    np.testing.assert_allclose(near.path[[0, -1]], right.path[[0, -1]], atol=1e-5)
+
+
+def test_a_product_is_shared_and_a_date_or_category_is_one_column() -> None:
+    x = np.array([[3.0, 5.0]])
+    subject = subject_of("abC", lambda x: x[:, 0] * x[:, 1] + 10 * (x[:, 2] == 2))
+    row = rows_of(x, np.array([[2]])).inputs
+    background = rows_of(np.zeros((1, 2)), np.array([[1]])).inputs
+    found = shapley.exact(subject, subject.features, row, background)
+    np.testing.assert_allclose(found.values[:, 0], [7.5, 7.5, 10.0], atol=1e-5)
+
+
+def test_good_ones_pass_all_tests_of_two_classes() -> None:
+    x = data(8)
+    weights = np.array([2.0, -1.0, 0.5, 0.0, 3.0, 0.2, -0.7, 0.0])
+    subject = subject_of(
+        "abcdefgh", lambda x: probabilities(1 / (1 + np.exp(-(x - 1) @ weights))), "binary"
+    )
+    other = subject_of(
+        "abcdefgh",
+        lambda x: probabilities(1 / (1 + np.exp(-(x - 1) @ np.roll(weights, 3)))),
+        "binary",
+    )
+    rows = rows_of(x).inputs
+    some = taken(rows, np.arange(12))
+    found = attribute(subject, some, rows, seed=0, effort=Effort())
+    made = {each.name: each for each in checks(subject, some, found, [other], seed=0)}
+    assert set(made) == {"completeness", "stability", "weights", "deletion"}
+    assert all(each.passed for each in made.values()), made
+    same = {each.name: each for each in checks(subject, some, found, [subject], seed=0)}
+    assert not same["weights"].passed
+
+
+def test_wrong_ones_fail() -> None:
+    x = data(6)
+    subject = subject_of("abcdef", lambda x: x @ np.array([5.0, 4.0, 3.0, 0.3, 0.2, 0.1]))
+    rows = rows_of(x).inputs
+    some = taken(rows, np.arange(12))
+    found = attribute(subject, some, rows, seed=0, effort=Effort())
+    generator = np.random.default_rng(0)
+    for estimate in found.estimates:
+        estimate.values[:] = generator.normal(size=estimate.values.shape)
+        estimate.halves[0] = generator.normal(size=estimate.values.shape)
+    made = {each.name: each for each in checks(subject, some, found, [], seed=0)}
+    assert [name for name, each in made.items() if each.passed] == []
+
+
+def test_an_input_of_several_axes_is_one_column() -> None:
+    schema = Schema(
+        source="arrays", kind="regression", targets=(TargetColumn(name="y"),),
+        inputs=(
+            InputSpec(name="a", shape=(2, 3), dtype="float32"),
+            InputSpec(name="b", shape=(2,), dtype="float32"),
+        ),
+    )  # fmt: skip
+
+    def predict(rows: Examples) -> np.ndarray:
+        return (rows.inputs["a"].sum((1, 2)) + 3 * rows.inputs["b"][:, 1]).numpy()
+
+    subject = Subject(schema, predict)
+    assert [each.name for each in subject.features] == ["a", "b[0]", "b[1]"]
+    inputs = {"a": torch.randn(40, 2, 3), "b": torch.randn(40, 2)}
+    some = taken(inputs, [0, 1])
+    found = attribute(subject, some, inputs, seed=0, effort=Effort())
+    means = {name: tensor.mean(0) for name, tensor in inputs.items()}
+    for row, estimate in enumerate(found.estimates):
+        a = (inputs["a"][row] - means["a"]).sum()
+        b = 3 * (inputs["b"][row] - means["b"])[1]
+        np.testing.assert_allclose(estimate.values[:, 0], [a, 0.0, b], atol=1e-4)
+
+
+def test_an_end_leaves_at_least_one_row() -> None:
+    x = data(4)
+    subject = subject_of("abcd", lambda x: x.sum(1))
+    rows = rows_of(x).inputs
+    found = attribute(subject, taken(rows, [0, 1, 2]), rows, seed=0, effort=Effort(deadline=0.0))
+    assert len(found.estimates) == 1
+    assert torch.isfinite(found.background["numeric"]).all()
