@@ -150,15 +150,16 @@ def compressed(result: Any) -> None:
     """Shows what a compression found and left."""
     out.print()
     out.print(result.statement, style="bold")
-    table = _table("step", "what", "kept", "faster", "smaller", result.metric, "why")
-    for step in result.steps:
-        speed = "" if step.speed is None else f"{step.speed:.3g}x"
-        size = "" if step.shrinkage is None else f"{step.shrinkage:.3g}x"
-        value = "" if step.value is None else f"{step.value:.5g}"
-        kept = "yes" if step.accepted else "no"
-        table.add_row(step.step, step.detail, kept, speed, size, value, step.reason)
     out.print()
-    out.print(table)
+    for step in result.steps:
+        gains = [("faster", step.speed), ("smaller", step.shrinkage)]
+        told = [f"{value:.3g}x {what}" for what, value in gains if value is not None]
+        if step.value is not None:
+            told.append(f"{result.metric} {step.value:.5g}")
+        line(
+            f"{'kept' if step.accepted else 'not':<5}{step.step}: {step.detail or 'nothing to try'}"
+        )
+        line(f"     {'; '.join([*told, step.reason])}")
     out.print()
     for name, measured in (("before", result.original), ("after", result.final)):
         (low, high), batch = measured.latency_interval, measured.batch_latency_ms
