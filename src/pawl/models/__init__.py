@@ -23,7 +23,8 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
-from pawl.models.nets import ImageNet, Net, Shape, TabularNet
+from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
+from pawl.models.readers import EncoderKind
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
 from pawl.models.surgery import assign
@@ -39,6 +40,7 @@ __all__ = [
     "Calls",
     "Deployed",
     "Encoder",
+    "EncoderKind",
     "Front",
     "ImageNet",
     "InputScale",
@@ -56,6 +58,7 @@ __all__ = [
     "Periodic",
     "PiecewiseLinear",
     "Pipeline",
+    "SequenceNet",
     "Shape",
     "SmoothClip",
     "Spread",

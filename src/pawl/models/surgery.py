@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pawl.data.types import Inputs
 from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
+from pawl.models.nets import Net
 
 _FEW_ROWS = 4  # that shapes are observed on
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -127,10 +128,12 @@ def reject_normalization(module: nn.Module, sample: Inputs, make: Make) -> str |
     seen = observe(module, activations(module), sample)
     if not seen:
         return NO_ACTIVATION
+    # Of a user's model [B, x, y] may be [B, C, L] or [B, L, C].
+    axes = (2, 3, 4) if isinstance(module, Net) else (2, 4)
     for name, shapes in seen.items():
         if len({shape[1:] for shape in shapes}) > 1:
             return f"activation {name!r} is shared by layers of different shapes"
-        if any(len(shape) not in (2, 4) for shape in shapes):
+        if any(len(shape) not in axes for shape in shapes):
             return f"activation {name!r} sees inputs that are neither [B, F] nor [B, C, H, W]"
     return None
 
