@@ -54,6 +54,7 @@ ROWS = {
         Row("batch_norm", _NONE, rejects="bare"),
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
+        Row("encoder", _same(kind="recurrent"), accepts="tokens", rejects="table"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
         Row("initialization", _same(method="orthogonal"), rejects="bare"),
         Row("input_scale", _NONE, rejects="own_model"),
@@ -71,6 +72,7 @@ ROWS = {
         Row("mixup", _each(alpha=(0.1, 0.5, 1.5))),
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
         Row("random_crop", _each(shift=(0.05, 0.15, 0.25)), accepts="images", rejects="table"),
+        Row("token_dropout", _each(share=(0.1, 0.3, 0.6)), accepts="tokens", rejects="codes"),
         # loss
         Row("l1", _each(strength=(1e-5, 1e-4, 1e-3))),
         Row("label_smoothing", _each(amount=(0.02, 0.1, 0.3)), rejects="regression"),

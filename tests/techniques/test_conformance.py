@@ -36,7 +36,10 @@ assert sum(SPLIT_STEPS) == STEPS
 # gradient but rounding, and two correct steppers may disagree about it. In eight bits rounding is large.
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
 RTOL = {"mixed_precision": 5e-3}
-NOT_FOR = {"label_smoothing": ("regression", "multilabel", "multitarget")}
+NOT_FOR = {
+    "label_smoothing": ("regression", "multilabel", "multitarget"),
+    "mixup": ("tokens",),
+}
 """Kinds that a technique for tables does not fit."""
 
 
@@ -207,7 +210,7 @@ def check_every_kind(technique: Technique, row: Row) -> None:
     """It trains for whatever is predicted, fused as serial, or says why it does not fit."""
     if row.accepts != "table":
         return
-    for kind in ("regression", "multilabel", "multitarget"):
+    for kind in ("regression", "multilabel", "multitarget", "tokens", "sequences"):
         reason = technique.fits(problem(kind).facts())
         if reason is not None:
             assert row.rejects or kind in NOT_FOR[technique.name]
@@ -287,7 +290,7 @@ def test_a_technique_without_a_row_is_named(placebo: Technique) -> None:
 
 
 _TOGETHER = 6
-Kind = Literal["table", "images"]
+Kind = Literal["table", "images", "tokens"]
 
 
 def row_for(technique: Technique) -> Row:
@@ -329,9 +332,9 @@ def compose(group: Sequence[Technique], kind: Kind) -> None:
 
 
 def compose_pairs(pool: Sequence[Technique], wanted: Callable[[Pair], bool]) -> None:
-    """Trains every wanted pair that fits tables or images together, several pairs at a time."""
+    """Trains every wanted pair that fits a task of some kind together, several pairs at a time."""
     done = set[Pair]()
-    kinds: tuple[Kind, ...] = ("table", "images")
+    kinds: tuple[Kind, ...] = ("table", "images", "tokens")
     for kind in kinds:
         facts = problem(kind).facts()
         fitting = [t for t in pool if t.fits(facts) is None]
@@ -345,8 +348,8 @@ def compose_pairs(pool: Sequence[Technique], wanted: Callable[[Pair], bool]) -> 
                 raise
         done |= pairs
     for pair in {frozenset(pair) for pair in itertools.combinations(pool, 2)} - done:
-        if wanted(pair) and not excludes(*pair):  # one is for images, the other for tables
-            assert {row_for(t).accepts for t in pair} == {"images", "table"}
+        if wanted(pair) and not excludes(*pair):  # they are for unlike inputs
+            assert len({row_for(t).accepts for t in pair}) == 2
 
 
 def test_every_pair_composes_or_is_excluded() -> None:

@@ -20,6 +20,7 @@ from pawl.data.encoding import finite_float32
 from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import (
     INSTALL,
+    TEXT,
     installed,
     num_ids,
     reads_as_text,
@@ -150,7 +151,7 @@ def infer_columns(
     for place, (column, length) in enumerate(zip(written, found.lengths, strict=True), start=1):
         inputs.append(
             InputSpec(
-                name="text" if place == 1 else f"text_{place}",
+                name=TEXT if place == 1 else f"{TEXT}_{place}",
                 shape=(length,),
                 dtype="int64",
                 features=(column.name,),

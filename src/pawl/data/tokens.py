@@ -24,6 +24,8 @@ from pawl.errors import DataError, first_line
 
 PAD, MASK = 0, 1
 """The ids of no token, and of a token that is hidden."""
+TEXT = "text"
+"""What the inputs of texts are called; of several, `text_2` and so on."""
 INSTALL = "pip install 'pawl[text]'"
 _SPECIAL = ("[PAD]", "[MASK]")
 _LETTERS = 100
@@ -43,6 +45,11 @@ def reads_as_text(texts: Sequence[str]) -> bool:
     words = [sum(any(map(str.isalpha, word)) for word in text.split()) for text in some]
     unspaced = [len(_UNSPACED.findall(text)) for text in some]
     return statistics.median(words) >= _MIN_WORDS or statistics.median(unspaced) >= _MIN_UNSPACED
+
+
+def is_text(name: str) -> bool:
+    """Tells whether an input's name is that of a text's."""
+    return name == TEXT or name.startswith(f"{TEXT}_")
 
 
 def installed() -> bool:

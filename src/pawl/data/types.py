@@ -16,10 +16,12 @@ from torch import Tensor
 
 from pawl.data.blocks import Blocks
 from pawl.data.numbers import Marks
+from pawl.data.tokens import is_text
 from pawl.errors import TaskError
 from pawl.kinds import KINDS, KindName
 from pawl.options import ColumnKind
 
+_TEXT_WIDTH = 8192
 Inputs = dict[str, Tensor]
 """Named tensors, batch first, in the order the model takes them.
 
@@ -214,6 +216,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def width(self) -> int:
+        """About how many numbers are computed of a row, by which rows are taken at a time."""
+        return sum(
+            _TEXT_WIDTH if is_text(name) else math.prod(x.shape[1:])
+            for name, x in self.inputs.items()
+        )
 
     @property
     def known_targets(self) -> Tensor:

@@ -1,5 +1,6 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
+from pawl.models.bags import TokenBag
 from pawl.models.build import Adapter, Builder, Calls, ModelBuilder, revealed
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
@@ -64,6 +65,7 @@ __all__ = [
     "Spread",
     "SqueezeExcite",
     "TabularNet",
+    "TokenBag",
     "Tree",
     "Trees",
     "assign",

@@ -22,11 +22,11 @@ from pawl.models.blocks import Block
 
 EncoderKind = Literal["bag", "convolution", "recurrent", "attention"]
 TOKEN_WIDTH = 32
-_TOKEN_DEVIATION = 0.03
-"""Means of hundreds of tokens' embeddings are learned sooner from small ones."""
+_DEVIATION = 0.03
+"""Of first embeddings: what tokens say is learned soonest where steps are large beside them."""
 _HEADS = 4
 _FAR = -1e4
-_LONGEST = {"convolution": 256, "recurrent": 256, "attention": 128}
+_LONGEST = {"convolution": 256, "recurrent": 128, "attention": 128}
 
 
 class Steps(nn.Module):
@@ -43,7 +43,7 @@ class Steps(nn.Module):
         self.width = TOKEN_WIDTH if tokens else channels
         if tokens:
             self.embedding = nn.Embedding(tokens, TOKEN_WIDTH)
-            nn.init.normal_(self.embedding.weight, std=_TOKEN_DEVIATION)
+            nn.init.normal_(self.embedding.weight, std=_DEVIATION)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeds tokens; what is not there becomes 0."""
@@ -131,31 +131,35 @@ class Convolutions(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """A gated recurrent layer whose gates see the present step alone: `[B, L, C]` to `[B, L, C]`.
+    """A gated recurrent layer whose gates see the present step alone, one half of it backwards.
 
-    `h_t = (1 - z_t) h_{t-1} + z_t v_t` with `z = sigmoid(W x + b)` and `v = V x + c`. As gates do not
-    depend on `h`, all steps are taken at once, by doubling: `ceil(log2 L)` operations on whole rows in
-    place of `L` small ones. Where a step is not there, `h` stays.
+    `h_t = (1 - z_t) h_{t-1} + z_t v_t` with `z = sigmoid(W x + b)` and `v = V x + c`, `[B, L, C]` to
+    `[B, L, C]`. As gates do not depend on `h`, all steps are taken at once, by doubling: `ceil(log2 L)`
+    operations on whole rows in place of `L` small ones. Where a step is not there, `h` stays.
 
     Feng et al., Were RNNs All We Needed?, 2024 (the minimal GRU), for GRUs by Cho et al., 2014.
     """
 
     def __init__(self, steps: int, channels: int) -> None:
         super().__init__()
-        self.reaches = tuple(2**at for at in range(max(1, math.ceil(math.log2(max(2, steps))))))
-        self.gate = nn.Linear(channels, channels)
-        self.value = nn.Linear(channels, channels)
+        self.reaches = tuple(2**at for at in range((steps - 1).bit_length()))
+        self.half = channels // 2
+        self.gates = nn.ModuleList(nn.Linear(channels, self.half) for _ in range(2))
+        self.values = nn.ModuleList(nn.Linear(channels, self.half) for _ in range(2))
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        """Runs over the steps, first to last."""
-        new = torch.sigmoid(self.gate(x)) * there
-        kept, state = 1.0 - new, new * self.value(x)
+        """Runs over the steps, first to last and last to first."""
+        ways = ((x, there), (x.flip(1), there.flip(1)))
+        new = [torch.sigmoid(gate(y)) * some for gate, (y, some) in zip(self.gates, ways, strict=True)]
+        value = [layer(y) for layer, (y, _) in zip(self.values, ways, strict=True)]
+        both = torch.cat(new, dim=-1)
+        kept, state = 1.0 - both, both * torch.cat(value, dim=-1)
         for reach in self.reaches:
             # What was seen up to so many steps before is carried on.
-            before = F.pad(state[:, :-reach], (0, 0, reach, 0))
-            factor = F.pad(kept[:, :-reach], (0, 0, reach, 0), value=1.0)
-            state, kept = state + kept * before, kept * factor
-        return state
+            state = state + kept * F.pad(state[:, :-reach], (0, 0, reach, 0))
+            if reach != self.reaches[-1]:
+                kept = kept * F.pad(kept[:, :-reach], (0, 0, reach, 0))
+        return torch.cat([state[..., : self.half], state[..., self.half :].flip(1)], dim=-1)
 
 
 class Recurrent(nn.Module):
@@ -164,25 +168,22 @@ class Recurrent(nn.Module):
     def __init__(self, steps: int, width: int, channels: int, depth: int) -> None:
         super().__init__()
         self.first = Shortened(steps, width, channels, _LONGEST["recurrent"])
-        half = channels // 2
+        layers = max(1, depth - 1)
         self.layers = nn.ModuleList(
-            nn.ModuleList(Recurrence(self.first.steps, half) for _ in range(2)) for _ in range(depth)
+            Recurrence(self.first.steps, channels) for _ in range(layers)
         )
         self.mixers = nn.ModuleList(
-            Block(nn.Conv1d(channels, channels, 1), residual=True) for _ in range(depth)
+            Block(nn.Conv1d(channels, channels, 1), residual=True) for _ in range(layers)
         )
-        self.half = half
         self.features = 2 * channels
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
         """Runs both ways and pools."""
         x, left = self.first(x, there)
-        x, there = x.transpose(1, 2), left.transpose(1, 2)
-        for (ahead, back), mixer in zip(self.layers, self.mixers, strict=True):
-            one = ahead(x[..., : self.half], there)
-            other = back(x[..., self.half :].flip(1), there.flip(1)).flip(1)
-            x = mixer(torch.cat([one, other], dim=-1).transpose(1, 2)).transpose(1, 2)
-        return pooled(x, there)
+        there = left.transpose(1, 2)
+        for layer, mixer in zip(self.layers, self.mixers, strict=True):
+            x = mixer(layer(x.transpose(1, 2), there).transpose(1, 2))
+        return pooled(x.transpose(1, 2), there)
 
 
 class Attention(nn.Module):
@@ -234,7 +235,7 @@ class Attentive(nn.Module):
         super().__init__()
         self.first = Shortened(steps, width, channels, _LONGEST["attention"])
         self.places = nn.Parameter(0.02 * torch.randn(self.first.steps, channels))
-        self.blocks = nn.ModuleList(AttentionBlock(channels) for _ in range(depth))
+        self.blocks = nn.ModuleList(AttentionBlock(channels) for _ in range(max(1, depth - 1)))
         self.features = 2 * channels
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
@@ -255,7 +256,7 @@ class Reader(nn.Module):
         tokens: As `Steps` has it.
         channels: `D` of numbers.
         units: `C`; a multiple of 8.
-        depth: Layers.
+        depth: Layers, what shortens rows among them.
         residual: Whether convolutions add their input.
 
     Attributes:
@@ -285,9 +286,15 @@ class Reader(nn.Module):
         else:
             self.core = Attentive(steps, width, units, depth)
         self.features = int(self.core.features)  # type: ignore[arg-type]
+        # Of a text what else is seen comes beside the bag, which is hard to beat on few texts.
+        self.beside = bool(tokens) and kind != "bag"
+        if self.beside:
+            self.features += 2 * width
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Maps an input to `[B, E]`."""
         steps, there = self.steps(x, mask)
-        found: Tensor = self.core(steps, there)
-        return found
+        if not self.beside:
+            found: Tensor = self.core(steps, there)
+            return found
+        return torch.cat([pooled(steps, there), self.core(steps, there)], dim=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pawl import rng
-from pawl.data.tokens import MASK, PAD
+from pawl.data.tokens import MASK, PAD, is_text
 from pawl.techniques.architecture.encoder import needs_sequences
 from pawl.techniques.record import Facts, Phase, Settings, number
 from pawl.techniques.stages import BatchTechnique
@@ -29,7 +29,7 @@ def token_dropout(batch: Batch, settings: Any, key: Tensor) -> Batch:
     """
     hidden = dict(batch.inputs)
     for index, (name, x) in enumerate(batch.inputs.items()):
-        if x.dtype == torch.int64 and name.startswith("text"):
+        if x.dtype == torch.int64 and is_text(name):
             drawn = rng.uniform(rng.fold(key, 61 + index), tuple(x.shape[1:]))
             gone = (drawn < settings.share.view(-1, 1, 1)) & (x != PAD)
             hidden[name] = torch.where(gone, MASK, x)
