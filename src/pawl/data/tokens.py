@@ -108,7 +108,7 @@ def usual_length(tokenizer: str, texts: Sequence[str], rows: int) -> int:
     lengths = [len(ids) for ids in _ids(tokenizer, some)]
     bound = max(_SHORTEST_BOUND, min(_LONGEST, _MOST_IN_ALL // max(1, rows)))
     wanted = int(np.ceil(np.quantile(lengths, _SHARE))) if lengths else 1
-    return max(_MULTIPLE, min(bound, -(-wanted // _MULTIPLE) * _MULTIPLE))
+    return max(_MULTIPLE, min(bound // _MULTIPLE, -(-wanted // _MULTIPLE)) * _MULTIPLE)
 
 
 def token_ids(
