@@ -116,7 +116,8 @@ def test_long_rows_are_made_shorter(steps: int, stride: int, left: int) -> None:
 
 def test_a_text_beside_numbers_and_categories_makes_one_vector() -> None:
     inputs = (
-        InputSpec(name="numeric", shape=(2,), dtype="float32", features=("a", "b"), missing=(False, True)),
+        InputSpec(name="numeric", shape=(2,), dtype="float32", features=("a", "b"),
+                  missing=(False, True)),
         InputSpec(name="categorical", shape=(1,), dtype="int64", features=("c",), cardinalities=(4,)),
         InputSpec(name="text", shape=(STEPS,), dtype="int64", features=("t",), tokens=TOKENS),
     )  # fmt: skip

@@ -181,9 +181,13 @@ def test_a_column_that_is_empty_everywhere_is_no_text() -> None:
     assert load(Task(data=empty)).left_out == ("c",)
     with pytest.raises(DataError, match="got the type text for column 'c', but none of its cells"):
         load(Task(data=empty, read=ReadOptions(types={"c": "text"})))
-    with pytest.raises(DataError, match="no feature column is left .*every cell is missing"):
+    with pytest.raises(DataError, match=r"no feature column is left .*every cell is missing"):
         load(Task(data=empty[["c", "target"]]))
-    same = load(Task(data=frame_with(["the same five words again"] * 40), read=ReadOptions(types=["c=text"])))
+    same = load(
+        Task(
+            data=frame_with(["the same five words again"] * 40), read=ReadOptions(types=["c=text"])
+        )
+    )
     assert same.left_out == ("c",)
 
 
@@ -211,9 +215,7 @@ def test_a_users_model_gets_texts_if_they_are_asked_for() -> None:
     problem = Problem.of(task, load(task))
     rows = problem.examples.take(torch.arange(3)).inputs
     assert problem.builder(0)(rows).shape == (3, 2)
-    wrong = Task(
-        data=frame, model=lambda spec: nn.Linear(spec.num_features, 2), read=task.read
-    )
+    wrong = Task(data=frame, model=lambda spec: nn.Linear(spec.num_features, 2), read=task.read)
     with pytest.raises(TaskError, match="for a table without texts or a single array"):
         Problem.of(wrong, load(wrong))
 
@@ -226,7 +228,7 @@ def test_without_the_library_texts_are_left_out_and_asking_says_what_to_install(
     data = load(Task(data=reviews()))
     assert data.left_out == ("review",)
     assert any("pip install 'pawl[text]' reads them" in note for note in data.notes)
-    with pytest.raises(DataError, match="install it with pip install 'pawl.text.'"):
+    with pytest.raises(DataError, match=r"install it with pip install 'pawl.text.'"):
         load(Task(data=reviews(), read=ReadOptions(types={"review": "text"})))
 
 

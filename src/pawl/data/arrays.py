@@ -90,12 +90,13 @@ def load_arrays(
 
 
 def _check_lengths(inputs: Inputs, masks: Sequence[str]) -> None:
-    """Refuses rows of unlike lengths but those of numbers `[steps, channels]`, for which there is a net."""
+    """Refuses rows of unlike lengths, but real numbers `[steps, channels]`: for these there is a net."""
     for name in (mask.removesuffix(MASK) for mask in masks):
         if inputs[name].dim() != _MATRICES or not inputs[name].is_floating_point():
             raise DataError(
-                f"input {name!r} has rows of unlike lengths, for which pawl builds a network if they are "
-                "real numbers [steps, channels]; give them so, give a model of yours, or pad or crop them"
+                f"input {name!r} has rows of unlike lengths, for which pawl builds a network if they "
+                "are real numbers [steps, channels]; give them so, give a model of yours, or pad or "
+                "crop them"
             )
 
 

@@ -57,7 +57,7 @@ def encode_columns(
         if column.name not in there:
             raise DataError(missing_column(column.name, names))
     by_name = {spec.name: spec for spec in inputs}
-    encoded: Inputs = {}
+    encoded: Inputs = _encoded_texts(frame, columns, inputs)
     if "numeric" in by_name:
         features = by_name["numeric"].features
         block = np.empty((len(frame), len(features)), dtype=np.float32)
@@ -91,6 +91,13 @@ def encode_columns(
                 lost = ~cells.missing & (codes[-1] == 0)
                 _warn(frame[column.name], lost, "no category of the model and count as unknown")
         encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
+    return {spec.name: encoded[spec.name] for spec in inputs}
+
+
+def _encoded_texts(
+    frame: pd.DataFrame, columns: Sequence[Column], inputs: Sequence[InputSpec]
+) -> Inputs:
+    encoded: Inputs = {}
     texts = [column for column in columns if column.kind == "text"]
     for column, spec in zip(texts, [spec for spec in inputs if spec.tokens], strict=True):
         found, places = as_texts(read_cells(frame[column.name]))

@@ -18,7 +18,10 @@ _TEXT_PENALTY = 0.1
 
 
 def learners(facts: Facts) -> Mapping[str, Recipe]:
-    """Returns lines, neighbors and trees; of texts lines first. Trees as pytabkit's defaults and AutoGluon have them."""
+    """Returns lines, neighbors and trees, of texts lines first.
+
+    Trees are as pytabkit's defaults and AutoGluon have them.
+    """
     scaled: dict[str, dict[str, object]] = {"standardize": {}}
     if technique("standardize").fits(facts):
         scaled = {}

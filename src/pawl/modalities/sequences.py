@@ -77,7 +77,9 @@ def recurrent(start: Recipe) -> Recipe:
 
 def attentive(start: Recipe) -> Recipe:
     """A small encoder of attention, over a whole cycle with a low rate."""
-    return add(with_rate(smooth_cycle(start), 1e-3, 0.05), encoder={"kind": "attention"}, dropout={})
+    return add(
+        with_rate(smooth_cycle(start), 1e-3, 0.05), encoder={"kind": "attention"}, dropout={}
+    )
 
 
 def bag_of_steps(start: Recipe) -> Recipe:

@@ -25,9 +25,9 @@ from pawl.models.member_layers import (
 )
 from pawl.models.members import MemberHeads, Spread, predicts_several_times
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
-from pawl.models.readers import EncoderKind
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
+from pawl.models.readers import EncoderKind
 from pawl.models.surgery import assign
 from pawl.models.trees import Tree, Trees
 

@@ -18,8 +18,8 @@ _COMPONENTS, _ROWS_PER_COMPONENT = 32, 4
 class TokenBag(nn.Module):
     """Weighs tokens by how often a row has them and how few rows do (TF-IDF); `[B, T]` to `[B, V]`.
 
-    `x_v = (1 + log n_v) (1 + log((1 + R) / (1 + R_v)))` where `n_v > 0`, each row of length 1, with `R_v` the
-    rows that have `v`. With `latent`, what the first `K` singular vectors of that say, `[B, K]`.
+    `x_v = (1 + log n_v) (1 + log((1 + R) / (1 + R_v)))` where `n_v > 0`, each row of length 1;
+    `R_v` rows have `v`. With `latent`, what the first `K` singular vectors of that say, `[B, K]`.
 
     Salton and Buckley, Term-Weighting Approaches in Automatic Text Retrieval, 1988; Deerwester et al.,
     Indexing by Latent Semantic Analysis, 1990.

@@ -29,8 +29,8 @@ class Encoder(nn.Module):
     """Makes one vector of a row: `Inputs` behind the front layers to `[B, D]`.
 
     Numbers stay as they are. A category becomes columns of 0 and 1, or one number by which categories
-    are in the order of their mean target. A text becomes what its tokens count, or a few numbers of that.
-    `fit` sets what these are.
+    are in the order of their mean target. A text becomes what its tokens count, or a few numbers of
+    that. `fit` sets what these are.
 
     Args:
         inputs: The data's.
@@ -41,9 +41,7 @@ class Encoder(nn.Module):
     offsets: Tensor
     ranks: Tensor
 
-    def __init__(
-        self, inputs: Sequence[InputSpec], *, one_hot: bool, latent: bool = True
-    ) -> None:
+    def __init__(self, inputs: Sequence[InputSpec], *, one_hot: bool, latent: bool = True) -> None:
         super().__init__()
         self.names = tuple(spec.name for spec in inputs)
         self.bags = nn.ModuleDict(
@@ -59,7 +57,7 @@ class Encoder(nn.Module):
         self.register_buffer("ranks", torch.zeros(int(sizes.sum())))
 
     def fit(self, inputs: Inputs, targets: Tensor) -> None:
-        """Counts tokens, and orders categories by the mean target of their rows, rare ones near the mean.
+        """Counts tokens; orders categories by the mean target of their rows, rare ones near its mean.
 
         Args:
             inputs: Training rows, as they get here.

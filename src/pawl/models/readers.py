@@ -1,9 +1,9 @@
 """What makes a vector of the steps of a row: tokens of a text, or numbers over time.
 
-A reader maps steps `[B, T, D]` and what is there of them, 1 or 0, `[B, T, 1]`, to a vector `[B, E]`. Steps
-that are not there change nothing. Long rows are made shorter first, by layers that see several steps at
-once, so that what a step costs is bounded. Activations see channels first, `[B, C, L]`, as those of
-images do, so that what techniques put around them is in place.
+A reader maps steps `[B, T, D]` and what is there of them, 1 or 0, `[B, T, 1]`, to a vector `[B, E]`.
+Steps that are not there change nothing. Long rows are made shorter first, by layers that see several
+steps at once, so that what a step costs is bounded. Activations see channels first, `[B, C, L]`, as
+those of images do, so that what techniques put around them is in place.
 
 Shape legend: `B` rows, `T` steps, `L` steps after shortening, `D` numbers of a step, `C` channels, `E`
 numbers of the vector, `H` heads.
@@ -66,7 +66,7 @@ def pooled(x: Tensor, there: Tensor) -> Tensor:
 class Bag(nn.Module):
     """Mean and maximum of the steps, in any order; numbers go through a layer first.
 
-    Joulin et al., Bag of Tricks for Efficient Text Classification, 2017, with the maximum beside the mean.
+    Joulin et al., Bag of Tricks for Efficient Text Classification, 2017; the maximum is ours.
     """
 
     def __init__(self, width: int, channels: int, *, layered: bool) -> None:
@@ -109,7 +109,9 @@ class Convolutions(nn.Module):
     Classification, 2014 (the maximum over time).
     """
 
-    def __init__(self, steps: int, width: int, channels: int, depth: int, *, residual: bool) -> None:
+    def __init__(
+        self, steps: int, width: int, channels: int, depth: int, *, residual: bool
+    ) -> None:
         super().__init__()
         self.first = Shortened(steps, width, channels, _LONGEST["convolution"])
         self.activation = nn.ReLU()
@@ -143,14 +145,16 @@ class Recurrence(nn.Module):
     def __init__(self, steps: int, channels: int) -> None:
         super().__init__()
         self.reaches = tuple(2**at for at in range((steps - 1).bit_length()))
-        self.half = channels // 2
-        self.gates = nn.ModuleList(nn.Linear(channels, self.half) for _ in range(2))
-        self.values = nn.ModuleList(nn.Linear(channels, self.half) for _ in range(2))
+        self.units = channels // 2
+        self.gates = nn.ModuleList(nn.Linear(channels, self.units) for _ in range(2))
+        self.values = nn.ModuleList(nn.Linear(channels, self.units) for _ in range(2))
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
         """Runs over the steps, first to last and last to first."""
         ways = ((x, there), (x.flip(1), there.flip(1)))
-        new = [torch.sigmoid(gate(y)) * some for gate, (y, some) in zip(self.gates, ways, strict=True)]
+        new = [
+            torch.sigmoid(gate(y)) * some for gate, (y, some) in zip(self.gates, ways, strict=True)
+        ]
         value = [layer(y) for layer, (y, _) in zip(self.values, ways, strict=True)]
         both = torch.cat(new, dim=-1)
         kept, state = 1.0 - both, both * torch.cat(value, dim=-1)
@@ -159,7 +163,7 @@ class Recurrence(nn.Module):
             state = state + kept * F.pad(state[:, :-reach], (0, 0, reach, 0))
             if reach != self.reaches[-1]:
                 kept = kept * F.pad(kept[:, :-reach], (0, 0, reach, 0))
-        return torch.cat([state[..., : self.half], state[..., self.half :].flip(1)], dim=-1)
+        return torch.cat([state[..., : self.units], state[..., self.units :].flip(1)], dim=-1)
 
 
 class Recurrent(nn.Module):
@@ -169,9 +173,7 @@ class Recurrent(nn.Module):
         super().__init__()
         self.first = Shortened(steps, width, channels, _LONGEST["recurrent"])
         layers = max(1, depth - 1)
-        self.layers = nn.ModuleList(
-            Recurrence(self.first.steps, channels) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(Recurrence(self.first.steps, channels) for _ in range(layers))
         self.mixers = nn.ModuleList(
             Block(nn.Conv1d(channels, channels, 1), residual=True) for _ in range(layers)
         )
@@ -285,7 +287,7 @@ class Reader(nn.Module):
             self.core = Recurrent(steps, width, units, depth)
         else:
             self.core = Attentive(steps, width, units, depth)
-        self.features = int(self.core.features)  # type: ignore[arg-type]
+        self.features = int(self.core.features)
         # Of a text what else is seen comes beside the bag, which is hard to beat on few texts.
         self.beside = bool(tokens) and kind != "bag"
         if self.beside:

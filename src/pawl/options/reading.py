@@ -46,8 +46,8 @@ class ReadOptions(OptionsModel):
     )
     types: Mapping[str, str] | Sequence[str] = Field(
         default=(),
-        description="What a column is, whatever it looks like: COLUMN=KIND, with numeric, boolean, date, "
-        "categorical or text (words, read as tokens); several times, or a mapping.",
+        description="What a column is, whatever it looks like: COLUMN=KIND, with numeric, boolean, "
+        "date, categorical or text (words, read as tokens); several times, or a mapping.",
     )
     rare: str | None = Field(
         default=None,

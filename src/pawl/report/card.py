@@ -11,8 +11,8 @@ _TAKES = {
     "its fraction; `features` in `task.json` names them in order",
     "categorical": "a code per column: 1 for the first category that `task.json` lists for it, 0 where "
     "it is missing or unknown",
-    "text": "token ids by the tokenizer that `task.json` holds for the column, 0 behind the last; of a text "
-    "with more the first and the last half of what fits",
+    "text": "token ids by the tokenizer that `task.json` holds for the column, 0 behind the last; of a "
+    "text with more the first and the last half of what fits",
     "image": "pixels from 0 to 255 as channels, height, width; resized to that, and gray or RGB",
 }
 

@@ -45,7 +45,8 @@ def _fits(facts: Facts) -> str | None:
 TECHNIQUE = BatchTechnique(
     name="token_dropout",
     summary="Hide random tokens of a text.",
-    reference="Iyyer et al., Deep Unordered Composition Rivals Syntactic Methods, ACL 2015 (word dropout)",
+    reference="Iyyer et al., Deep Unordered Composition Rivals Syntactic Methods for Text "
+    "Classification, ACL 2015 (word dropout)",
     apply=token_dropout,
     phase=Phase.VALUES,
     settings=TokenDropoutSettings,

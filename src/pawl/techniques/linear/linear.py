@@ -34,9 +34,7 @@ def module(spec: ModelSpec, settings: Any) -> Learned:
     """Returns a map to zero."""
     del settings
     outputs = 1 if spec.kind == "binary" else spec.num_outputs
-    return Learned(
-        Encoder(spec.inputs, one_hot=True, latent=False), Affinity(outputs), "identity"
-    )
+    return Learned(Encoder(spec.inputs, one_hot=True, latent=False), Affinity(outputs), "identity")
 
 
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
