@@ -21,7 +21,7 @@ from pawl.errors import TaskError
 from pawl.kinds import KINDS, KindName
 from pawl.options import ColumnKind
 
-_TEXT_WIDTH = 8192
+_TEXT_WIDTH = 16_384
 Inputs = dict[str, Tensor]
 """Named tensors, batch first, in the order the model takes them.
 
