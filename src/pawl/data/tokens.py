@@ -36,7 +36,7 @@ _MIN_WORDS, _MIN_UNSPACED = 5, 12
 _LOOKED_AT = 1000
 _MOST_CHARACTERS = 3_000_000
 _FEWEST_IDS, _MOST_IDS, _IDS_PER_ROW = 512, 16_384, 8
-_SHARE, _MULTIPLE, _LONGEST, _SHORTEST_BOUND, _MOST_IN_ALL = 0.95, 8, 2048, 64, 1 << 24
+_SHARE, _MULTIPLE, _LONGEST, _SHORTEST_BOUND, _MOST_IN_ALL = 0.95, 8, 1024, 64, 1 << 24
 
 
 def reads_as_text(texts: Sequence[str]) -> bool:
@@ -102,7 +102,7 @@ def num_ids(tokenizer: str) -> int:
 def usual_length(tokenizer: str, texts: Sequence[str], rows: int) -> int:
     """Returns how many ids a row gets: as many as 95% of the texts have, within bounds.
 
-    At most 2,048, and of many rows so many that all together have about 16 million.
+    At most 1,024, and of many rows so many that all together have about 16 million.
     """
     some = _spread(texts, _LOOKED_AT)
     lengths = [len(ids) for ids in _ids(tokenizer, some)]

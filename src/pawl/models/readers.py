@@ -46,20 +46,19 @@ class Steps(nn.Module):
             nn.init.normal_(self.embedding.weight, std=_DEVIATION)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Embeds tokens; what is not there becomes 0."""
+        """Embeds tokens; what is not there may have any values."""
         if self.embedding is not None:
-            there = (x > 0).to(torch.float32).unsqueeze(-1)
-            return self.embedding(x) * there, there
+            return self.embedding(x), (x > 0).to(torch.float32).unsqueeze(-1)
         x = x.to(torch.float32)
         x = x.unsqueeze(-1) if x.dim() == 2 else x
         there = torch.ones_like(x[..., :1]) if mask is None else mask.to(x.dtype).unsqueeze(-1)
-        return x * there, there
+        return x, there
 
 
 def pooled(x: Tensor, there: Tensor) -> Tensor:
     """Returns mean and maximum over the steps that are there, `[B, 2 D]`; 0 where there are none."""
     some = there.amax(1)
-    mean = (x * there).sum(1) / there.sum(1).clamp_min(1.0)
+    mean = (there.transpose(1, 2) @ x).squeeze(1) / there.sum(1).clamp_min(1.0)
     return torch.cat([mean, (x + _FAR * (1.0 - there)).amax(1) * some], dim=1)
 
 
@@ -98,7 +97,7 @@ class Shortened(nn.Module):
     def forward(self, x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Shortens; returns what is there as `[B, 1, L]`."""
         left = there[:, :: self.stride].transpose(1, 2)
-        return self.convolution(x.transpose(1, 2)) * left, left
+        return self.convolution((x * there).transpose(1, 2)) * left, left
 
 
 class Convolutions(nn.Module):
