@@ -158,7 +158,7 @@ def test_a_campaign_on_texts_beats_a_constant_and_its_card_tells_of_tokens(tmp_p
     out = tmp_path / "out"
     frame = reviews(260)
     result = pawl.optimize(
-        frame, families=["linear"], trials=2, epochs=3, seed=1, out=out, executor="inline"
+        frame, families=["linear"], trials=20, epochs=3, seed=1, out=out, executor="inline"
     )
     found = result.predict(frame.drop(columns="target"))
     assert np.mean(found["prediction"] == frame["target"]) >= 0.9
