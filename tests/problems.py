@@ -82,6 +82,33 @@ def colors(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     return found, targets
 
 
+def reviews(rows: int = ROWS) -> pd.DataFrame:
+    """Texts that are good or bad by a few words among many, a number that helps, a target."""
+    generator = np.random.default_rng(5)
+    filler = [f"{a}{b}" for a in ("la", "mo", "ti", "ru") for b in ("na", "ke", "so", "di", "pu")]
+    said = {True: ["wonderful", "moving", "superb"], False: ["dull", "tedious", "awful"]}
+    texts, targets = [], generator.random(rows) < 0.5
+    for good in targets:
+        words = list(generator.choice(filler, generator.integers(6, 20)))
+        for word in generator.choice(said[bool(good)], 2):
+            words.insert(int(generator.integers(0, len(words))), word)
+        texts.append(" ".join(words).capitalize() + ".")
+    length = targets + generator.normal(size=rows)
+    label = np.where(targets, "good", "bad")
+    return pd.DataFrame({"review": texts, "length": length, "target": label})
+
+
+def waves(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Two channels over 20 steps: one of noise, one with a bump that is narrow or wide."""
+    generator = np.random.default_rng(0)
+    targets = generator.integers(0, 2, rows)
+    places = generator.integers(4, 16, rows)[:, None]
+    widths = np.where(targets, 3.0, 0.8)[:, None]
+    bumps = 3 * np.exp(-(((np.arange(20) - places) / widths) ** 2))
+    both = np.stack([bumps, np.zeros_like(bumps)], axis=2)
+    return (both + 0.3 * generator.normal(size=both.shape)).astype(np.float32), targets
+
+
 class Functional(nn.Module):
     """A user's model without activation modules."""
 
@@ -154,6 +181,8 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "multitarget": lambda: Task(data=several(), target=("near", "far", "odd")),
         "images": lambda: Task(data=images()),
         "colors": lambda: Task(data=colors()),
+        "tokens": lambda: Task(data=reviews()),
+        "sequences": lambda: Task(data=waves()),
         "codes": lambda: Task(data=(images()[0].reshape(ROWS, -1).astype(np.int64), images()[1])),
         "own_model": lambda: Task(data=frame(), model=modular),
         "stack": lambda: Task(data=frame(), model=stack),

@@ -15,10 +15,10 @@ from pawl.data import ModelSpec, load
 from pawl.data.types import Schema
 from pawl.errors import TaskError
 from pawl.modalities import Images, Tensors, modality_of, register_modality, unregister_modality
-from pawl.models import Adapter, ImageNet, TabularNet
+from pawl.models import Adapter, ImageNet, SequenceNet, TabularNet
 from pawl.recipe import Recipe
 from pawl.search import baseline, starts
-from pawl.techniques import Facts
+from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
 
 
@@ -27,6 +27,36 @@ def test_what_the_inputs_are_decides() -> None:
     assert modality_of(problem("images").schema).name == "image"
     assert isinstance(problem("images").builder(0), ImageNet)
     assert isinstance(problem("table").builder(0), TabularNet)
+    for kind, name, encoder in (
+        ("tokens", "text", "bag"),
+        ("sequences", "sequence", "convolution"),
+    ):
+        assert modality_of(problem(kind).schema).name == name
+        net = problem(kind).builder(0)
+        assert isinstance(net, SequenceNet)
+        assert net.shape.encoder == encoder
+    assert not isinstance(
+        problem("codes").builder(0), SequenceNet
+    )  # numbers, for all that is known
+
+
+@pytest.mark.parametrize("kind", ["tokens", "sequences"])
+def test_what_reads_steps_is_started_from_and_fits(kind: str) -> None:
+    facts = problem(kind).facts()
+    start = baseline(facts)
+    found = starts(start, facts)
+    kinds = {recipe.settings("encoder").kind for recipe in found if "encoder" in recipe}
+    assert len(found) >= 5
+    assert {"recurrent", "attention"} <= kinds
+    assert ("token_dropout" in found[0]) == (kind == "tokens")
+    learners = modality_of(facts.schema).learners(facts)
+    reasons = [refusal(technique(r.learner.name), facts) for r in learners if r.learner]
+    if kind == "tokens":
+        assert learners[0].learner is not None
+        assert learners[0].learner.name == "linear"
+        assert not any(reasons)
+    else:
+        assert all(reason and "inputs with axes" in reason for reason in reasons)
 
 
 class Waves(Tensors):

@@ -294,7 +294,7 @@ def test_read_like_casts_only_what_fits():
         ((X.astype(str), Y), "allowed are arrays and tensors of numbers"),
         ((X + 1j, Y), "of dtype complex128"),
         ((torch.ones(40, 2, dtype=torch.complex64), Y), "is complex"),
-        (([[1.0], [1.0, 2.0]] * 20, Y), "rows of unlike lengths, for which pawl builds no netw"),
+        (([[1.0], [1.0, 2.0]] * 20, Y), "rows of unlike lengths, for which pawl builds a netw"),
         (([[[1.0]], [[1.0, 2.0]]] * 20, Y), "rows of different shapes"),
         (((X, X[1:]), Y), r"inputs differ in their number of rows \(x0: 40, x1: 39\)"),
         ((X, "target"), "got a str as targets; allowed is one value per row.*target='target'"),

@@ -510,6 +510,9 @@ def test_adult_with_its_own_split(shared):
     assert not column(data, "age").missing
 
 
-def test_free_text_alone_is_refused(shared):
-    with pytest.raises(DataError, match="free text"):
-        load(Task(data=shared("movie-reviews.csv")))
+def test_reviews_are_read_as_text(shared):
+    data = load(Task(data=pd.read_csv(shared("movie-reviews.csv")).iloc[::10]))
+    (text,) = data.schema.inputs
+    assert text.shape == (1024,)
+    assert text.tokens == 8 * len(data.development)
+    assert (data.development.inputs["text"] > 0).any(1).all()

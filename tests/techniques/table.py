@@ -72,6 +72,7 @@ ROWS = {
         Row("dilation", _same(rate=3), accepts="images", rejects="table"),
         Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),
         Row("dropout", _each(rate=(0.05, 0.2, 0.5)), rejects="bare"),
+        Row("encoder", _same(kind="recurrent"), accepts="tokens", rejects="table"),
         Row("freezing", _same(share=0.5), accepts="pretrained", rejects="table"),
         Row("global_pooling", _NONE, accepts="images", rejects="table"),
         Row("group_norm", _NONE, accepts="images", rejects="table"),
@@ -129,6 +130,7 @@ ROWS = {
         Row("swap_noise", _each(probability=(0.05, 0.2, 0.5)), rejects="codes"),
         Row("trivial_augment", _each(strength=(0.2, 0.5, 1.0)), accepts="images", rejects="table"),
         Row("zoom", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
+        Row("token_dropout", _each(share=(0.1, 0.3, 0.6)), accepts="tokens", rejects="codes"),
         # loss
         Row("absolute_error", _NONE, accepts="regression", rejects="table"),
         Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),

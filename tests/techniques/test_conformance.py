@@ -58,6 +58,7 @@ NOT_FOR = {
     "generalized_cross_entropy": _VALUES,
     "label_smoothing": _CLASSES,
     "logit_adjustment": _VALUES,
+    "mixup": ("tokens",),
     "poly_loss": _VALUES,
     "smote": _CLASSES,
 }
@@ -231,7 +232,7 @@ def check_every_kind(technique: Technique, row: Row) -> None:
     """It trains for whatever is predicted, fused as serial, or says why it does not fit."""
     if row.accepts != "table":
         return
-    for kind in ("regression", "multilabel", "multitarget"):
+    for kind in ("regression", "multilabel", "multitarget", "tokens", "sequences"):
         reason = technique.fits(problem(kind).facts())
         if reason is not None:
             assert row.rejects or kind in NOT_FOR[technique.name]

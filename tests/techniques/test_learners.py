@@ -41,7 +41,7 @@ from pawl.training.problem import Problem
 from pawl.training.trained import Trained, blended, from_outcome
 
 CPU = torch.device("cpu")
-KIND_PROBLEMS = ("table", "regression", "multilabel", "multitarget", "codes")
+KIND_PROBLEMS = ("table", "regression", "multilabel", "multitarget", "codes", "tokens")
 NAMES = [t.name for t in techniques() if t.stage is Stage.FIT]
 
 

@@ -36,6 +36,7 @@ from pawl.task import Task
 
 _TARGET = "target"
 _PAIR = 2
+_MATRICES = 3
 
 
 def load_arrays(
@@ -74,11 +75,8 @@ def load_arrays(
     if test_inputs is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks[0])
         development, test_rows = everything.take(rest), everything.take(held)
-    if arrays.masks and not own_model:
-        raise DataError(
-            f"input {arrays.masks[0].removesuffix(MASK)!r} has rows of unlike lengths, for which pawl "
-            "builds no network; give a model of yours, or pad or crop them"
-        )
+    if not own_model:
+        _check_lengths(development.inputs, arrays.masks)
     specs = _specs(development.inputs, arrays, own_model=own_model)
     schema = Schema(source="arrays", kind=kind, targets=predicted, inputs=specs, style=arrays.style)
     if test_inputs is not None and test_read is not None:
@@ -89,6 +87,17 @@ def load_arrays(
     for rows in (development, test_rows):
         notes += _notes_on_gaps(rows.inputs, own_model=own_model)
     return Parts(schema, development, test_rows, notes)
+
+
+def _check_lengths(inputs: Inputs, masks: Sequence[str]) -> None:
+    """Refuses rows of unlike lengths, but real numbers `[steps, channels]`: for these there is a net."""
+    for name in (mask.removesuffix(MASK) for mask in masks):
+        if inputs[name].dim() != _MATRICES or not inputs[name].is_floating_point():
+            raise DataError(
+                f"input {name!r} has rows of unlike lengths, for which pawl builds a network if they "
+                "are real numbers [steps, channels]; give them so, give a model of yours, or pad or "
+                "crop them"
+            )
 
 
 def _load_places(

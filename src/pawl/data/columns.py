@@ -18,6 +18,15 @@ from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, 
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
 from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.tokens import (
+    INSTALL,
+    TEXT,
+    installed,
+    num_ids,
+    reads_as_text,
+    train_tokenizer,
+    usual_length,
+)
 from pawl.data.types import Column, InputSpec, list_names
 from pawl.errors import DataError
 from pawl.options import ColumnKind, ReadOptions
@@ -41,6 +50,7 @@ class _Found:
 
     options: ReadOptions
     decimal: Marks
+    texts: bool
     columns: list[Column] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
     missing: list[bool] = field(default_factory=list)
@@ -48,6 +58,7 @@ class _Found:
     left_out: list[str] = field(default_factory=list)
     decimal_commas: list[str] = field(default_factory=list)
     grouped: list[str] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
 
     def leave_out(self, name: str, why: str) -> None:
         self.left_out.append(name)
@@ -65,7 +76,7 @@ class Inferred:
 
     Attributes:
         columns: The columns that are kept.
-        inputs: `numeric` and `categorical`, either absent when there is none.
+        inputs: `numeric`, `categorical` and one for each text, as far as there are such columns.
         notes: On what was left out or changed.
         left_out: The columns that are not used.
     """
@@ -76,18 +87,21 @@ class Inferred:
     left_out: tuple[str, ...]
 
 
-def infer_columns(frame: pd.DataFrame, options: ReadOptions, decimal: Marks) -> Inferred:
+def infer_columns(
+    frame: pd.DataFrame, options: ReadOptions, decimal: Marks, *, texts: bool = True
+) -> Inferred:
     """Infers columns and model inputs from development rows.
 
     Args:
         frame: `[R, columns]`, without the target.
         options: Columns to leave out, what columns are, and how dates are written.
         decimal: The decimal marks of numbers written as text.
+        texts: Whether what reads like text is taken as such; if not, it must be asked for.
 
     Raises:
         DataError: If no column is left, or one is not what the options say.
     """
-    found = _Found(options, decimal)
+    found = _Found(options, decimal, texts)
     types = options.kinds
     for name in map(str, frame.columns):
         if name in options.ignore:
@@ -131,6 +145,17 @@ def infer_columns(frame: pd.DataFrame, options: ReadOptions, decimal: Marks) -> 
                 dtype="int64",
                 features=tuple(column.name for column in categorical),
                 cardinalities=tuple(len(column.categories) + 1 for column in categorical),
+            )
+        )
+    written = [column for column in found.columns if column.kind == "text"]
+    for place, (column, length) in enumerate(zip(written, found.lengths, strict=True), start=1):
+        inputs.append(
+            InputSpec(
+                name=TEXT if place == 1 else f"{TEXT}_{place}",
+                shape=(length,),
+                dtype="int64",
+                features=(column.name,),
+                tokens=num_ids(column.tokenizer),
             )
         )
     return Inferred(tuple(found.columns), tuple(inputs), tuple(found.notes), tuple(found.left_out))
@@ -213,6 +238,8 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
     written = Cells("category", np.array(texts, dtype=object), codes)
     if kind == "categorical" and len(texts):
         return _infer_categories(name, written, found)
+    if kind == "text" and len(texts):
+        return _add_text(name, written, found)
     if kind == "date":
         typed = cells.kind == "date"
         wanted = found.options.date_format
@@ -237,17 +264,38 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
 def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
     num_present = int((~cells.missing).sum())
     num_distinct = len(cells.values)
-    varied = num_distinct > _FREE_TEXT_DISTINCT and (
-        num_distinct > _FREE_TEXT_SHARE * len(cells.codes)
-    )
+    mostly = num_distinct > _FREE_TEXT_SHARE * len(cells.codes)
+    is_text = mostly and num_distinct >= _MIN_IDENTIFIER_ROWS and reads_as_text(cells.present_texts)
+    if is_text and found.texts and installed():
+        return _add_text(name, cells, found)
+    varied = mostly and num_distinct > _FREE_TEXT_DISTINCT
     if varied or num_distinct == num_present >= _MIN_IDENTIFIER_ROWS:
+        how = ""
+        if is_text:
+            how = f"; the option types ({name}=text) gives them to the model as tokens"
+            how = how if installed() else f"; {INSTALL} reads them"
         found.leave_out(
             name,
             f"{num_distinct} distinct texts in {len(cells.codes)} rows look like free text or "
-            f"identifiers",
+            f"identifiers{how}",
         )
         return None
     return _infer_categories(name, cells, found)
+
+
+def _add_text(name: str, cells: Cells, found: _Found) -> None:
+    texts, rows = cells.present_texts, len(cells.codes)
+    missing = bool(cells.missing.any())
+    if len(texts) == 1 and not missing:
+        found.leave_out(name, f"it is always {short(texts[0])}")
+        return
+    tokenizer = train_tokenizer(texts, rows)
+    length = usual_length(tokenizer, texts, rows)
+    found.add(Column(name=name, kind="text", missing=missing, tokenizer=tokenizer))
+    found.lengths.append(length)
+    found.notes.append(
+        f"column {name!r} is read as text, in {num_ids(tokenizer):,} tokens, {length:,} of a row at most"
+    )
 
 
 def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:

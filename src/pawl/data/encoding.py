@@ -1,6 +1,6 @@
 """A table's rows as tensors, read by the columns of a schema.
 
-Shape legend: `R` rows, `F` numeric features, `K` categorical columns.
+Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `T` tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
 from pawl.data.numbers import Marks
+from pawl.data.tokens import token_ids
 from pawl.data.types import Column, Inputs, InputSpec
 from pawl.errors import DataError, DataWarning, did_you_mean
 
@@ -44,7 +45,8 @@ def encode_columns(
 
     Returns:
         `numeric` `[R, F]` float32 with NaN where missing, and `categorical` `[R, K]` int64 codes
-        with 0 where missing or unknown, as far as `inputs` has them.
+        with 0 where missing or unknown, and each text's `[R, T]` int64 token ids, as far as `inputs`
+        has them.
 
     Raises:
         DataError: If a column is not there.
@@ -55,13 +57,13 @@ def encode_columns(
         if column.name not in there:
             raise DataError(missing_column(column.name, names))
     by_name = {spec.name: spec for spec in inputs}
-    encoded: Inputs = {}
+    encoded: Inputs = _encoded_texts(frame, columns, inputs)
     if "numeric" in by_name:
         features = by_name["numeric"].features
         block = np.empty((len(frame), len(features)), dtype=np.float32)
         place = 0
         for column in columns:
-            if column.kind == "categorical":
+            if column.kind in ("categorical", "text"):
                 continue
             cells = read_cells(frame[column.name])
             if column.kind == "date":
@@ -89,6 +91,18 @@ def encode_columns(
                 lost = ~cells.missing & (codes[-1] == 0)
                 _warn(frame[column.name], lost, "no category of the model and count as unknown")
         encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
+    return {spec.name: encoded[spec.name] for spec in inputs}
+
+
+def _encoded_texts(
+    frame: pd.DataFrame, columns: Sequence[Column], inputs: Sequence[InputSpec]
+) -> Inputs:
+    encoded: Inputs = {}
+    texts = [column for column in columns if column.kind == "text"]
+    for column, spec in zip(texts, [spec for spec in inputs if spec.tokens], strict=True):
+        found, places = as_texts(read_cells(frame[column.name]))
+        ids = token_ids(column.tokenizer, found, places, spec.shape[0])
+        encoded[spec.name] = torch.from_numpy(ids)
     return encoded
 
 

@@ -82,7 +82,10 @@ def load_table(
         test_targets = encode_targets(test_read, kind, predicted)
     notes += check_targets(targets, kind, predicted)
     no_features = [*chosen, *([options.group] if options.group else [])]
-    inferred = infer_columns(frame.drop(columns=no_features), options, decimal)
+    # A user's model that takes one vector goes on getting one, unless texts are asked for.
+    inferred = infer_columns(
+        frame.drop(columns=no_features), options, decimal, texts=task.model is None
+    )
     columns, inputs = inferred.columns, inferred.inputs
     notes += inferred.notes
     if test is None and blocks is None:
@@ -90,6 +93,7 @@ def load_table(
     schema = Schema(
         source="table", kind=kind, targets=predicted, columns=columns, inputs=inputs,
         separator=options.separator, encoding=options.encoding, decimal=decimal,
+        style="dict" if len(inputs) > 1 and any(spec.tokens for spec in inputs) else "single",
     )  # fmt: skip
     return Parts(
         schema,

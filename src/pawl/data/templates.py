@@ -12,7 +12,7 @@ _GAPS = 0.1
 
 
 def template(schema: Schema, rows: int, seed: int = 0) -> Examples:
-    """Returns random rows of a schema: normal numbers with gaps where there may be some, any codes.
+    """Returns random rows of a schema: normal numbers, with gaps where there may be some, codes, tokens.
 
     Args:
         schema: Of the rows.
@@ -41,6 +41,10 @@ def _input(spec: InputSpec, rows: int, generator: torch.Generator) -> Tensor:
         return torch.stack(
             [torch.randint(most, (rows,), generator=generator) for most in spec.cardinalities], -1
         )
+    if spec.tokens:
+        ids = torch.randint(1, spec.tokens, shape, generator=generator)
+        lengths = torch.randint(1 + spec.shape[0], (rows, 1), generator=generator)
+        return torch.where(torch.arange(spec.shape[0]) < lengths, ids, 0)
     if spec.dtype == "uint8":
         return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
     if spec.dtype == "int64":

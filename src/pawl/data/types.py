@@ -1,6 +1,6 @@
 """The values that data becomes: named tensors, and a schema that says how raw rows turn into them.
 
-Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `C` classes.
+Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `T` tokens, `C` classes.
 """
 
 from __future__ import annotations
@@ -8,23 +8,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 
 from pawl.data.blocks import Blocks
 from pawl.data.numbers import Marks
+from pawl.data.tokens import is_text
 from pawl.errors import TaskError
 from pawl.kinds import KINDS, KindName
 from pawl.options import ColumnKind
 
+_TEXT_WIDTH = 16_384
 Inputs = dict[str, Tensor]
 """Named tensors, batch first, in the order the model takes them.
 
 Tables have `numeric` (`[R, F]` float32, NaN where missing) and `categorical` (`[R, K]` int64 codes,
-0 for missing or unknown), either of them absent when there is no such column. Images have `image`
+0 for missing or unknown), either of them absent when there is no such column, and of columns of text
+`text`, `text_2`, ... (`[R, T]` int64 token ids, 0 behind the last). Images have `image`
 (`[R, channels, height, width]` uint8). Arrays keep the user's names, or `x` / `x0`, `x1`, ...
 """
 
@@ -38,10 +41,11 @@ class Column(_Value):
 
     Attributes:
         name: The column's header.
-        kind: `numeric`, `boolean`, `date` or `categorical`.
+        kind: `numeric`, `boolean`, `date`, `categorical` or `text`.
         categories: The known categories in order; code 1 is the first, 0 is missing or unknown.
         missing: Whether development rows miss it.
         date_format: How a date is written as text, as in `pawl.ReadOptions`.
+        tokenizer: What makes token ids of a text, as JSON; see `pawl.data.tokens`.
     """
 
     name: str
@@ -49,6 +53,14 @@ class Column(_Value):
     categories: tuple[str, ...] = ()
     missing: bool = False
     date_format: str = "ymd"
+    tokenizer: str = ""
+
+    @model_validator(mode="after")
+    def _has_tokenizer(self) -> Self:
+        if (self.kind == "text") != bool(self.tokenizer):
+            lacks = "has no tokenizer" if self.kind == "text" else "has one, and is no text"
+            raise ValueError(f"the column {self.name!r} {lacks}")
+        return self
 
 
 class InputSpec(_Value):
@@ -64,6 +76,7 @@ class InputSpec(_Value):
             own networks): which features of a row may be missing, one flag per entry of the last
             axis. Only the features of vectors are flagged; an input without flags is not filled.
         cardinalities: For `categorical`: number of codes per column, the 0 included.
+        tokens: For a text: number of token ids, that of padding (0) included; 0 for all else.
         is_mask: Whether it tells which steps of padded rows are there, as 1 and 0.
     """
 
@@ -73,6 +86,7 @@ class InputSpec(_Value):
     features: tuple[str, ...] = ()
     missing: tuple[bool, ...] = ()
     cardinalities: tuple[int, ...] = ()
+    tokens: int = 0
     is_mask: bool = False
 
 
@@ -168,9 +182,9 @@ class ModelSpec:
         the product of its shape.
 
         Raises:
-            TaskError: If there are several inputs that are not a table's.
+            TaskError: If there are several inputs that are not a table's, or texts among them.
         """
-        if self.inputs and all(spec.features for spec in self.inputs):
+        if self.inputs and all(spec.features and not spec.tokens for spec in self.inputs):
             return sum(
                 sum(spec.cardinalities) if spec.cardinalities else spec.shape[0] + sum(spec.missing)
                 for spec in self.inputs
@@ -178,8 +192,8 @@ class ModelSpec:
         if len(self.inputs) != 1:
             names = ", ".join(spec.name for spec in self.inputs)
             raise TaskError(
-                f"num_features is for a table or a single array, and this data has the inputs "
-                f"{names}; size the layers by spec.inputs[i].shape"
+                f"num_features is for a table without texts or a single array, and this data has the "
+                f"inputs {names}; size the layers by spec.inputs[i].shape"
             )
         return math.prod(self.inputs[0].shape)
 
@@ -202,6 +216,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def width(self) -> int:
+        """About how many numbers are computed of a row, by which rows are taken at a time."""
+        return sum(
+            _TEXT_WIDTH if is_text(name) else math.prod(x.shape[1:])
+            for name, x in self.inputs.items()
+        )
 
     @property
     def known_targets(self) -> Tensor:

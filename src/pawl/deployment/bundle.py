@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pandas as pd
+from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
 from pawl.cores import cores
@@ -71,7 +72,7 @@ class Bundle:
             float(task.get("shift", 0.0))
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(
-                f"{str(path / 'task.json')!r} cannot be read ({first_line(error)}); take the bundle "
+                f"{str(path / 'task.json')!r} cannot be read ({_reason(error)}); take the bundle "
                 "anew"
             ) from None
         try:
@@ -220,6 +221,13 @@ def manifest_of(files: dict[str, bytes]) -> bytes:
     """Returns the manifest of a bundle's files."""
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     return (json.dumps({"format": _FORMAT, "sha256": digests}, indent=2) + "\n").encode()
+
+
+def _reason(error: Exception) -> str:
+    """Returns what is wrong with a `task.json`: of a schema's values the first that is."""
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return first_line(error)
 
 
 def _manifest(folder: Path) -> dict[str, str]:

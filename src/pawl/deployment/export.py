@@ -16,6 +16,7 @@ from pawl.models import OUTPUT
 from pawl.training.trained import Predictor
 
 _PARITY_ROWS = 256
+_VALUES = 1 << 22
 _RELATIVE_TOLERANCE = 1e-3
 
 
@@ -75,9 +76,10 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 
 def run(
-    running: onnxruntime.InferenceSession, examples: Examples, *, chunk: int = 4096
+    running: onnxruntime.InferenceSession, examples: Examples, *, chunk: int | None = None
 ) -> np.ndarray:
-    """Returns a session's predictions for all rows, `[R, C]` or `[R]`."""
+    """Returns a session's predictions for all rows, `[R, C]` or `[R]`, some thousand at a time."""
+    chunk = chunk or max(64, min(4096, _VALUES // examples.width))
     wanted = [item.name for item in running.get_inputs()]
     parts = []
     for start in range(0, len(examples), chunk):

@@ -3,13 +3,16 @@
 from pawl.modalities.images import Images
 from pawl.modalities.modality import Modality
 from pawl.modalities.registry import modality_of, register_modality, unregister_modality
+from pawl.modalities.sequences import Sequences, Texts
 from pawl.modalities.vectors import Table, Tensors
 
 __all__ = [
     "Images",
     "Modality",
+    "Sequences",
     "Table",
     "Tensors",
+    "Texts",
     "modality_of",
     "register_modality",
     "unregister_modality",

@@ -13,14 +13,20 @@ from pawl.techniques import Facts, technique
 _LEAF_ROWS = ((5_000, 1), (20_000, 3), (100_000, 10), (math.inf, 30))
 """Fewest rows of a leaf of a forest, below so many: leaves of one row remember copies, but are many"""
 _FEW_ROWS = 1000
+_TEXT_PENALTY = 0.1
+"""Rows of a text's weights have length 1, spread over hundreds of tokens: slopes must be large."""
 
 
 def learners(facts: Facts) -> Mapping[str, Recipe]:
-    """Returns lines, neighbors and trees; trees as pytabkit's defaults and AutoGluon have them."""
+    """Returns lines, neighbors and trees, of texts lines first.
+
+    Trees are as pytabkit's defaults and AutoGluon have them.
+    """
     scaled: dict[str, dict[str, object]] = {"standardize": {}}
     if technique("standardize").fits(facts):
         scaled = {}
     classes = KINDS[facts.schema.kind].has_classes
+    texts = any(spec.tokens for spec in facts.schema.inputs)
     forest: dict[str, object] = {
         "leaf_rows": next(n for rows, n in _LEAF_ROWS if facts.num_rows < rows)
     }
@@ -33,7 +39,7 @@ def learners(facts: Facts) -> Mapping[str, Recipe]:
     tables: dict[str, dict[str, dict[str, object]]] = {
         "lightgbm": {"lightgbm": boosted},
         "catboost": {"catboost": {}},
-        "linear": scaled | {"linear": {}},
+        "linear": scaled | {"linear": {"penalty": _TEXT_PENALTY} if texts else {}},
         "nearest_neighbors": scaled | {"nearest_neighbors": {}},
         "extra_trees": {"extra_trees": forest},
         "modern_nca": {"modern_nca": {}},
@@ -41,6 +47,8 @@ def learners(facts: Facts) -> Mapping[str, Recipe]:
         "random_forest": {"random_forest": forest},
         "boosted_nets": {"boosted_nets": {}},
     }
+    if texts:
+        tables = {"linear": tables["linear"], **tables}
     return {name: Recipe.from_dict(each) for name, each in tables.items()}
 
 

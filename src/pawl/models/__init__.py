@@ -1,6 +1,7 @@
 """The models pawl builds when none is given, the layers in front of them, and surgery on any."""
 
 from pawl.models.added_inputs import Pairs, TargetMeans
+from pawl.models.bags import TokenBag
 from pawl.models.boosted import BoostedNets
 from pawl.models.build import (
     Adapter,
@@ -49,9 +50,10 @@ from pawl.models.member_layers import (
 )
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
 from pawl.models.neighborhood import Neighborhood
-from pawl.models.nets import ImageNet, Net, Shape, TabularNet
+from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
+from pawl.models.readers import EncoderKind
 from pawl.models.surgery import assign
 from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
@@ -71,6 +73,7 @@ __all__ = [
     "Curves",
     "Deployed",
     "Encoder",
+    "EncoderKind",
     "Front",
     "ImageNet",
     "InputScale",
@@ -98,6 +101,7 @@ __all__ = [
     "Power",
     "RankOne",
     "Scaled",
+    "SequenceNet",
     "Shape",
     "Skip",
     "SmoothClip",
@@ -106,6 +110,7 @@ __all__ = [
     "StochasticDepth",
     "TabularNet",
     "TargetMeans",
+    "TokenBag",
     "Tree",
     "Trees",
     "assign",

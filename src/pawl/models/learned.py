@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs, InputSpec
+from pawl.models.bags import TokenBag
 from pawl.models.layers import flat
 
 Link = Literal["identity", "log", "logit"]
@@ -28,19 +29,24 @@ class Encoder(nn.Module):
     """Makes one vector of a row: `Inputs` behind the front layers to `[B, D]`.
 
     Numbers stay as they are. A category becomes columns of 0 and 1, or one number by which categories
-    are in the order of their mean target; `fit` sets that.
+    are in the order of their mean target. A text becomes what its tokens count, or a few numbers of
+    that. `fit` sets what these are.
 
     Args:
         inputs: The data's.
         one_hot: Whether categories become columns.
+        latent: Whether texts become a few numbers, and not one for each token.
     """
 
     offsets: Tensor
     ranks: Tensor
 
-    def __init__(self, inputs: Sequence[InputSpec], *, one_hot: bool) -> None:
+    def __init__(self, inputs: Sequence[InputSpec], *, one_hot: bool, latent: bool = True) -> None:
         super().__init__()
         self.names = tuple(spec.name for spec in inputs)
+        self.bags = nn.ModuleDict(
+            {s.name: TokenBag(s.tokens, latent=latent) for s in inputs if s.tokens}
+        )
         self.one_hot = one_hot
         self.cardinalities: tuple[int, ...] = ()
         for spec in inputs:
@@ -51,12 +57,15 @@ class Encoder(nn.Module):
         self.register_buffer("ranks", torch.zeros(int(sizes.sum())))
 
     def fit(self, inputs: Inputs, targets: Tensor) -> None:
-        """Orders categories by the mean target of their rows; rare ones are near the mean of all.
+        """Counts tokens; orders categories by the mean target of their rows, rare ones near its mean.
 
         Args:
             inputs: Training rows, as they get here.
             targets: `[R]`, numbers.
         """
+        for name, bag in self.bags.items():
+            assert isinstance(bag, TokenBag)
+            bag.fit(inputs[name].cpu())
         if self.one_hot or not self.cardinalities:
             return
         targets = targets.double()
@@ -71,18 +80,21 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Encodes."""
-        parts: list[Tensor] = []
-        for name in self.names:
-            x = inputs[name]
-            if name != _CATEGORICAL or not self.cardinalities:
-                parts.append(flat(x).to(torch.float32))
-            elif self.one_hot:
-                for column, size in enumerate(self.cardinalities):
-                    codes = torch.arange(size, device=x.device)
-                    parts.append((x[:, column, None] == codes).to(torch.float32))
-            else:
-                parts.append(self.ranks[x + self.offsets])
-        return torch.cat(parts, dim=1)
+        return torch.cat([part for name in self.names for part in self.parts(name, inputs)], dim=1)
+
+    def parts(self, name: str, inputs: Inputs) -> list[Tensor]:
+        """Returns what is made of one input, `[B, ...]` each."""
+        x = inputs[name]
+        if name in self.bags:
+            return [self.bags[name](x)]
+        if name != _CATEGORICAL or not self.cardinalities:
+            return [flat(x).to(torch.float32)]
+        if not self.one_hot:
+            return [self.ranks[x + self.offsets]]
+        return [
+            (x[:, column, None] == torch.arange(size, device=x.device)).to(torch.float32)
+            for column, size in enumerate(self.cardinalities)
+        ]
 
 
 class Neighbors(nn.Module):

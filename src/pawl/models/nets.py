@@ -15,8 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pawl.data.types import Inputs, ModelSpec
+from pawl.data.ragged import MASK
+from pawl.data.types import Inputs, InputSpec, ModelSpec
 from pawl.models.layers import flat
+from pawl.models.readers import EncoderKind, Reader
+from pawl.models.unit import Block
 
 EMBEDDING_WIDTH = 8
 _SMALLEST_MAP = 4
@@ -30,26 +33,13 @@ class Shape:
         depth: Hidden layers of a table's network; convolutions per stage of an image's.
         width: Units per hidden layer; channels of the first stage (doubled at each halving).
         residual: Add each hidden layer's input to its output.
+        encoder: What makes a vector of a text or of another sequence, where there is one.
     """
 
     depth: int = 2
     width: int
     residual: bool = False
-
-
-class Block(nn.Module):
-    """One layer and its activation, with the input added when `residual`."""
-
-    def __init__(self, layer: nn.Module, *, residual: bool) -> None:
-        super().__init__()
-        self.layer = layer
-        self.activation = nn.ReLU()
-        self.residual = residual
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps `[B, ...]` to `[B, ...]`."""
-        y: Tensor = self.activation(self.layer(x))
-        return x + y if self.residual else y
+    encoder: EncoderKind = "bag"
 
 
 class Net(nn.Module):
@@ -77,12 +67,17 @@ class TabularNet(Net):
     def __init__(self, spec: ModelSpec, shape: Shape | None = None) -> None:
         super().__init__(spec, shape or Shape(width=128))
         width = self.shape.width
-        by_name = {item.name: item for item in spec.inputs}
-        self.names = tuple(by_name)
+        given = [item for item in spec.inputs if not item.is_mask]
+        self.names = tuple(item.name for item in given)
         num_features = 0
+        self.readers = nn.ModuleDict()
         self.embedding: nn.Embedding | None = None
-        for item in spec.inputs:
-            if item.name == "categorical":
+        for place, item in enumerate(given):
+            reader = self.reader(item)
+            if reader is not None:
+                self.readers[str(place)] = reader
+                num_features += reader.features
+            elif item.name == "categorical":
                 cardinalities = torch.tensor(item.cardinalities)
                 self.register_buffer("offsets", cardinalities.cumsum(0) - cardinalities)
                 self.embedding = nn.Embedding(int(cardinalities.sum()), EMBEDDING_WIDTH)
@@ -107,8 +102,10 @@ class TabularNet(Net):
     def forward(self, inputs: Inputs) -> Tensor:
         """Maps the table's inputs to `[B, O]`."""
         parts: list[Tensor] = []
-        for name in self.names:
-            if name == "categorical" and self.embedding is not None:
+        for place, name in enumerate(self.names):
+            if (key := str(place)) in self.readers:
+                parts.append(self.readers[key](inputs[name], inputs.get(f"{name}{MASK}")))
+            elif name == "categorical" and self.embedding is not None:
                 parts.append(self.embedding(inputs[name] + self.offsets).flatten(1))
             else:
                 parts.append(flat(inputs[name]).to(torch.float32))
@@ -116,6 +113,20 @@ class TabularNet(Net):
                 parts.append(self.encoders[name](parts[-1]))
         x_BF = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self.out(self.blocks(self.stem(self.spread(self.scale(x_BF)))))  # type: ignore[no-any-return]
+
+    def reader(self, item: InputSpec) -> Reader | None:
+        """Returns what makes a vector of an input, where it is no vector itself."""
+        del item
+        return None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the inputs that are numbers, which no reader makes vectors of."""
+        kinds = {item.name: item.dtype for item in self.spec.inputs}
+        return tuple(
+            name for place, name in enumerate(self.names)
+            if kinds[name] != "int64" and str(place) not in self.readers
+        )  # fmt: skip
 
     def encode(self, name: str, encoder: nn.Module, num_features: int) -> None:
         """Feeds the first layer, which is made anew, with what `encoder` makes of an input, too.
@@ -129,6 +140,25 @@ class TabularNet(Net):
         present = self.stem.layer
         assert isinstance(present, nn.Linear)
         self.stem.layer = nn.Linear(present.in_features + num_features, present.out_features)
+
+
+class SequenceNet(TabularNet):
+    """The same over what readers make of texts and other sequences, beside numbers and categories."""
+
+    def reader(self, item: InputSpec) -> Reader | None:
+        """Returns what reads a text, or numbers over time."""
+        masked = any(other.name == f"{item.name}{MASK}" for other in self.spec.inputs)
+        if not item.tokens and len(item.shape) != 2 and not masked:
+            return None
+        return Reader(
+            self.shape.encoder,
+            steps=item.shape[0],
+            tokens=item.tokens,
+            channels=(item.shape[1] if len(item.shape) > 1 else 1) + sum(item.missing),
+            units=max(8, self.shape.width // 2),
+            depth=self.shape.depth,
+            residual=self.shape.residual,
+        )
 
 
 class ImageNet(Net):

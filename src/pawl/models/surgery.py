@@ -17,6 +17,7 @@ from pawl.data.types import Inputs
 from pawl.models.exchanged import ChannelRMSNorm
 from pawl.models.layers import Parametric
 from pawl.models.member_layers import KeyedDropout
+from pawl.models.nets import Net
 from pawl.models.operations import Operation, channel_axis, traced
 
 _FEW_ROWS = 4  # that shapes are observed on
@@ -209,7 +210,9 @@ def reject_normalization(
 
 
 def channel_axes(module: nn.Module, sample: Inputs) -> dict[str, int | None]:
-    """Returns along which axis the channels lie that each activation sees."""
+    """Returns along which axis the channels lie that each activation sees; in pawl's own networks 1."""
+    if isinstance(module, Net):
+        return dict.fromkeys(activations(module), 1)
     trace, _ = traced(module, lambda m: m({name: x[:_FEW_ROWS] for name, x in sample.items()}))
     return {
         op.address.partition("#")[0]: channel_axis(trace, op.inputs[0])

@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from pawl.errors import TaskError, did_you_mean
 from pawl.options.model import OptionsModel
 
-ColumnKind = Literal["numeric", "boolean", "date", "categorical"]
+ColumnKind = Literal["numeric", "boolean", "date", "categorical", "text"]
 
-COLUMN_KINDS: tuple[ColumnKind, ...] = ("numeric", "boolean", "date", "categorical")
+COLUMN_KINDS: tuple[ColumnKind, ...] = ("numeric", "boolean", "date", "categorical", "text")
 DATE_ORDERS = ("ymd", "dmy", "mdy")
 _DECIMALS = (".", ",")
 _RARE = ("drop", "merge")
@@ -46,8 +46,8 @@ class ReadOptions(OptionsModel):
     )
     types: Mapping[str, str] | Sequence[str] = Field(
         default=(),
-        description="What a column is, whatever it looks like: COLUMN=KIND, with numeric, boolean, date "
-        "or categorical; several times, or a mapping.",
+        description="What a column is, whatever it looks like: COLUMN=KIND, with numeric, boolean, "
+        "date, categorical or text (words, read as tokens); several times, or a mapping.",
     )
     rare: str | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pawl.data.tokens import TEXT, is_text
 from pawl.report.summary import Summary, TaskSummary
 
 _TAKES = {
@@ -10,6 +11,8 @@ _TAKES = {
     "its fraction; `features` in `task.json` names them in order",
     "categorical": "a code per column: 1 for the first category that `task.json` lists for it, 0 where "
     "it is missing or unknown",
+    "text": "token ids by the tokenizer that `task.json` holds for the column, 0 behind the last; of a "
+    "text with more the first and the last half of what fits",
     "image": "pixels from 0 to 255 as channels, height, width; resized to that, and gray or RGB",
 }
 
@@ -72,6 +75,7 @@ tensors with the rows on the first axis, and scales and fills them itself:
 def _graph_inputs(task: TaskSummary) -> str:
     lines = []
     for each in task.inputs:
-        meaning = _TAKES.get(each.split()[0], "as it was given, in that type")
+        name = each.split()[0]
+        meaning = _TAKES.get(TEXT if is_text(name) else name, "as it was given, in that type")
         lines.append(f"- `{each}` a row: {meaning}.")
     return "\n".join(lines)

@@ -21,11 +21,11 @@ _MOST_FEATURES = 4096
 
 
 def fits_tables(facts: Facts) -> str | None:
-    """Refuses what is no table: inputs on axes, targets on places; and losses of the user's own."""
+    """Refuses what is no table: inputs on axes but texts, targets on places; and losses of one's own."""
     schema = facts.schema
-    if any(len(spec.shape) > 1 for spec in schema.inputs):
+    if any(len(spec.shape) > 1 or spec.is_mask for spec in schema.inputs):
         return "it takes rows of numbers and categories, and this data has inputs with axes"
-    if sum(math.prod(spec.shape) for spec in schema.inputs) > _MOST_FEATURES:
+    if sum(math.prod(s.shape) for s in schema.inputs if not s.tokens) > _MOST_FEATURES:
         return f"it takes rows of at most {_MOST_FEATURES:,} numbers"
     if KINDS[schema.kind].has_places:
         return "it predicts rows, and targets lie on places of a row"

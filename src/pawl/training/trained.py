@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,8 +97,7 @@ class Trained:
     def predict(self, examples: Examples, device: torch.device) -> Tensor:
         """Returns predictions of all rows, a few thousand at a time."""
         model = self.model.to(device)
-        per_row = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
-        rows = max(64, min(4096, 1_000_000 // per_row))
+        rows = max(64, min(4096, 1_000_000 // examples.width))
         inputs = [torch.split(examples.inputs[name], rows) for name in model.names]
         with torch.no_grad():
             found = [

@@ -9,10 +9,10 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.kinds import KINDS
-from pawl.models import Net, Pooled, RankOne
-from pawl.models.nets import Block
+from pawl.models import Net, Pooled, RankOne, SequenceNet
+from pawl.models.unit import Block
 from pawl.techniques.architecture.depth import needs_own_net
-from pawl.techniques.record import Phase, Settings
+from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 
@@ -44,6 +44,12 @@ def batch_ensemble(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
     return module
 
 
+def _fits(facts: Facts) -> str | None:
+    if isinstance(facts.module, SequenceNet):
+        return "what reads texts and sequences mixes their steps, and has no members"
+    return needs_own_net(facts)
+
+
 TECHNIQUE = ModelTechnique(
     name="batch_ensemble",
     summary="Train several predictors in one network; their weights differ by matrices of rank one.",
@@ -52,7 +58,7 @@ TECHNIQUE = ModelTechnique(
     apply=batch_ensemble,
     # Behind what looks at the first layer, before what goes behind layers.
     phase=Phase.ACTIVATION,
-    conflicts=frozenset({"tabm"}),
+    conflicts=frozenset({"global_pooling", "separable", "tabm"}),
     settings=BatchEnsembleSettings,
-    fits=needs_own_net,
+    fits=_fits,
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models import Scaled, TabularNet
+from pawl.models import Scaled, SequenceNet, TabularNet
 from pawl.techniques.architecture._tables import needs_table_net
-from pawl.techniques.record import Phase, Settings
+from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 
@@ -41,6 +41,12 @@ def ntk(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     return module
 
 
+def _fits(facts: Facts) -> str | None:
+    if isinstance(facts.module, SequenceNet):
+        return "what reads texts and sequences has layers over their steps, which it does not start"
+    return needs_table_net(facts)
+
+
 TECHNIQUE = ModelTechnique(
     name="ntk",
     summary="Scale layers by their inputs' number, and start where the data is.",
@@ -49,5 +55,5 @@ TECHNIQUE = ModelTechnique(
     apply=ntk,
     phase=Phase.START,
     conflicts=frozenset({"initialization"}),
-    fits=needs_table_net,
+    fits=_fits,
 )

@@ -9,7 +9,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import Periodic, TabularNet, flat
-from pawl.techniques.architecture.piecewise_linear import needs_few_numbers, numbers
+from pawl.techniques.architecture.piecewise_linear import needs_few_numbers
 from pawl.techniques.record import Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -30,7 +30,7 @@ def periodic(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     place of one for all, and no ReLU), as RealMLP has it.
     """
     assert isinstance(module, TabularNet)
-    for name in numbers(module):
+    for name in module.numbers:
         width = flat(sample[name]).shape[1]
         encoder = Periodic(width, settings.frequencies, _OUTPUTS, _DEVIATION)
         module.encode(name, encoder, width * _OUTPUTS)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pawl.data.types import Inputs
 from pawl.models import PiecewiseLinear, TabularNet, flat
 from pawl.techniques.architecture._tables import needs_table_net
-from pawl.techniques.data.standardize import needs_numbers
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -32,7 +31,7 @@ def piecewise_linear(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
     it occurs: a column that is mostly zero would else have most of its bins there.
     """
     assert isinstance(module, TabularNet)
-    for name in numbers(module):
+    for name in module.numbers:
         x = flat(sample[name]).double().numpy()
         edges = [bin_edges(column, settings.bins) for column in x.T]
         low, width = torch.zeros(2, len(edges), settings.bins)
@@ -52,21 +51,18 @@ def bin_edges(values: np.ndarray, bins: int) -> np.ndarray:
     return np.unique(np.interp(at, reached, distinct).astype(np.float32))
 
 
-def numbers(module: TabularNet) -> list[str]:
-    """Returns the names of the inputs that are numbers."""
-    return [item.name for item in module.spec.inputs if item.dtype != "int64"]
-
-
 def needs_few_numbers(facts: Facts) -> str | None:
     """Says that there are no numbers, too many, or no network to give them to."""
     reason = needs_table_net(facts)
     if reason:
         return reason
     assert isinstance(facts.module, TabularNet)
-    count = sum(_width(facts.sample[name]) for name in numbers(facts.module))
+    if not facts.module.numbers:
+        return "the task has no numeric inputs"
+    count = sum(_width(facts.sample[name]) for name in facts.module.numbers)
     if count > _MOST_NUMBERS:
         return f"a row has {count:,} numbers, and {_MOST_NUMBERS} are the most"
-    return needs_numbers(facts)
+    return None
 
 
 def _width(x: Tensor) -> int:

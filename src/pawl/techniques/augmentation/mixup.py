@@ -49,6 +49,8 @@ def mixup(batch: Batch, settings: Any, key: Tensor) -> Batch:
 def _fits(facts: Facts) -> str | None:
     if any(spec.is_mask for spec in facts.schema.inputs):
         return "rows of unlike lengths have no steps in common"
+    if any(spec.tokens for spec in facts.schema.inputs):
+        return "tokens of two texts would alternate at random"
     if not KINDS[facts.schema.kind].has_places:
         return None
     if all(spec.dtype != "int64" for spec in facts.schema.inputs):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from pawl.data.types import ModelSpec
 from pawl.kinds import KINDS
-from pawl.models import Affinity, Encoder, Learned
+from pawl.models import Affinity, Encoder, Learned, TokenBag
 from pawl.techniques.learning import fits_tables, some, vectors
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
@@ -33,7 +34,7 @@ def module(spec: ModelSpec, settings: Any) -> Learned:
     """Returns a map to zero."""
     del settings
     outputs = 1 if spec.kind == "binary" else spec.num_outputs
-    return Learned(Encoder(spec.inputs, one_hot=True), Affinity(outputs), "identity")
+    return Learned(Encoder(spec.inputs, one_hot=True, latent=False), Affinity(outputs), "identity")
 
 
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
@@ -42,7 +43,7 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     core = learned.core
     assert isinstance(core, Affinity)
     rows = some(rows, _MOST_ROWS)
-    x = vectors(learned.encoder, rows.inputs).astype(np.float64)
+    x = _features(learned.encoder, rows)
     outputs = len(core.base)
     weights = None if rows.weights is None else rows.weights.numpy()
     targets = rows.targets.numpy()
@@ -66,10 +67,28 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     core.slope, core.base = torch.from_numpy(slope).float(), torch.from_numpy(base).float()
 
 
+def _features(encoder: Encoder, rows: FitRows) -> Any:
+    """Returns the rows as vectors `[R, D]`, float64; a sparse matrix where there are texts."""
+    encoder.fit(rows.inputs, rows.targets)
+    if not encoder.bags:
+        return vectors(encoder, rows.inputs).astype(np.float64)
+    parts: list[Any] = []
+    for name in encoder.names:
+        if name in encoder.bags:
+            bag = encoder.bags[name]
+            assert isinstance(bag, TokenBag)
+            parts.append(bag.weighed(rows.inputs[name]))
+        else:
+            parts += [x.double().numpy() for x in encoder.parts(name, rows.inputs)]
+    return sparse.hstack(parts, format="csr")
+
+
 def _logistic(
-    penalty: float, x: NDArray[np.float64], targets: NDArray[Any], weights: NDArray[Any] | None
+    penalty: float, x: Any, targets: NDArray[Any], weights: NDArray[Any] | None
 ) -> LogisticRegression:
-    model = LogisticRegression(C=1.0 / penalty, max_iter=300, tol=1e-3)
+    # Of texts no row has much of any token: slopes of little gradient still have far to go.
+    tolerance = 1e-5 if sparse.issparse(x) else 1e-3
+    model = LogisticRegression(C=1.0 / penalty, max_iter=300, tol=tolerance)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
         return model.fit(x, targets, sample_weight=weights)
@@ -77,7 +96,7 @@ def _logistic(
 
 TECHNIQUE = FitTechnique(
     name="linear",
-    summary="A weighted sum of numbers and categories, with small weights.",
+    summary="A weighted sum of numbers, categories and tokens (TF-IDF), with small weights.",
     reference="Hoerl and Kennard, Ridge Regression, Technometrics 1970",
     apply=fit,  # type: ignore[arg-type]
     module=module,

@@ -8,7 +8,7 @@ import torch
 
 from pawl.data.types import ModelSpec
 from pawl.models import Encoder, Learned, Neighbors
-from pawl.techniques.learning import as_numbers, fits_tables, probable, vectors
+from pawl.techniques.learning import as_numbers, encoded, fits_tables, probable
 from pawl.techniques.record import Facts, Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
@@ -33,7 +33,7 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     del settings, seed, beat
     core = learned.core
     assert isinstance(core, Neighbors)
-    core.keys = torch.from_numpy(vectors(learned.encoder, rows.inputs))
+    core.keys = torch.from_numpy(encoded(learned, rows)[0])
     values = as_numbers(rows, core.values.shape[1])
     core.values = torch.from_numpy(values).float()
 

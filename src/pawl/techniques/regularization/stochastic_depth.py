@@ -11,7 +11,7 @@ from torch import nn
 from pawl.data.types import Inputs
 from pawl.models import StochasticDepth, is_pretrained
 from pawl.models.blocks import Part, edited, no_parts, parts, place
-from pawl.models.nets import Block
+from pawl.models.unit import Block
 from pawl.techniques.record import Facts, Phase, Settings, number
 from pawl.techniques.stages import ModelTechnique
 
