@@ -132,8 +132,10 @@ def test_points_of_the_ledger_are_taken_after_json(space: Space) -> None:
     assert sampler.study.trials[0].params == points[0]
 
 
-def test_tpe_learns_from_what_it_is_told(space: Space) -> None:
+def test_tpe_learns_from_what_it_is_told() -> None:
     """Where one optimizer always scores high and the others low, it is asked for more often."""
+    facts = problem("table").facts()
+    space = Space(baseline(facts), facts, ("rmsprop", "sgd", "momentum", "dropout"))
     source = make_sampler("random", space, 7, 0, [])
     history = []
     for _ in range(60):
