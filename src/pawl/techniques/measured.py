@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from pawl.techniques.registry import technique
 
-PROMISING, UNKNOWN, POOR = 1.0, 0.3, 0.1
-"""Weights of what was shown to help, of what nothing is shown of, and of what was shown to harm."""
+PROMISING, UNKNOWN = 1.0, 0.3
+"""Weights of what was shown to help, and of all else."""
 
 
 class Effect(NamedTuple):
@@ -57,8 +57,10 @@ def effects() -> Mapping[str, tuple[Effect, ...]]:
 def weight(name: str, modality: str) -> float:
     """Returns how often a search brings a technique in, relative to others.
 
-    By measurements on the same modality, else on any: shown to help somewhere and to harm nowhere, shown
-    to harm everywhere, or neither. What a user registers counts as what helps.
+    More often if it was shown to help somewhere and to harm nowhere, by measurements on the same modality,
+    else on any. What was shown to harm comes in as often as what nothing is known of: at its defaults, alone
+    and in a short training a schedule or an augmentation harms which helps in company. What a user
+    registers counts as what helps.
 
     Example:
         >>> 0.0 < weight("dropout", "table") <= 1.0
@@ -68,8 +70,5 @@ def weight(name: str, modality: str) -> float:
         return PROMISING
     known = effects().get(name, ())
     mine = [one for one in known if one.modality == modality] or known
-    helped = [one.low > 0 for one in mine]
-    harmed = [one.high < 0 for one in mine]
-    if any(helped) and not any(harmed):
-        return PROMISING
-    return POOR if harmed and all(harmed) else UNKNOWN
+    helps = any(one.low > 0 for one in mine) and not any(one.high < 0 for one in mine)
+    return PROMISING if helps else UNKNOWN
