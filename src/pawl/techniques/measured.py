@@ -57,10 +57,10 @@ def effects() -> Mapping[str, tuple[Effect, ...]]:
 def weight(name: str, modality: str) -> float:
     """Returns how often a search brings a technique in, relative to others.
 
-    More often if it was shown to help somewhere and to harm nowhere, by measurements on the same modality,
-    else on any. What was shown to harm comes in as often as what nothing is known of: at its defaults, alone
-    and in a short training a schedule or an augmentation harms which helps in company. What a user
-    registers counts as what helps.
+    More often if it was shown to help somewhere and to harm nowhere, by measurements on the same
+    modality, else on any. What was shown to harm comes in as often as what nothing is known of: at its
+    defaults, alone and in a short training, a schedule or an augmentation harms which helps in company.
+    What a user registers counts as what helps.
 
     Example:
         >>> 0.0 < weight("dropout", "table") <= 1.0
