@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import Functional, frame, images, member, plain, pretrained, problem
+from problems import (
+    VGG,
+    Functional,
+    Words,
+    frame,
+    images,
+    member,
+    plain,
+    pretrained,
+    problem,
+    stack,
+)
 from safetensors.torch import save_file
 from techniques.table import ROWS
 from torch import nn
@@ -106,7 +117,7 @@ def test_weights_without_what_made_them_are_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-FACTORIES = {"pretrained": pretrained}
+FACTORIES = {"own_images": VGG, "pretrained": pretrained, "stack": stack, "words": Words}
 BUILDING = [t.name for t in techniques() if t.stage in (Stage.DATA, Stage.MODEL)]
 
 
