@@ -90,11 +90,16 @@ def vectors(encoder: Encoder, inputs: Inputs) -> NDArray[np.float32]:
 
 
 def number_columns(spec: ModelSpec) -> tuple[int, ...]:
-    """Returns which of an encoded row's numbers are quantities: no categories, nor flags of gaps."""
+    """Returns which of an encoded row's numbers are quantities: no categories, flags of gaps, or texts.
+
+    Nothing behind a text: how many numbers that becomes is known only once it was learned.
+    """
     found: list[int] = []
     start = 0
     for each in spec.inputs:
         count = math.prod(each.shape)
+        if each.tokens:
+            break
         if each.cardinalities:
             start += sum(each.cardinalities)  # an encoder with columns of 0 and 1
             continue
