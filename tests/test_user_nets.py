@@ -27,6 +27,7 @@ ACCEPTED = {
     "batch_norm": "squeezenet unet lstm tcn mlp",
     "blocks": "resnet vgg mobilenet squeezenet convnext vit stock_vit mixer tcn mlp",
     "dilation": "resnet vgg mobilenet squeezenet densenet unet",
+    "drop_connect": "resnet vgg mobilenet densenet convnext vit stock_vit unet mixer lstm tcn mlp",
     "dropout": EVERY,
     "global_pooling": "vgg",
     "group_norm": "resnet vgg mobilenet squeezenet densenet unet tcn",
