@@ -80,7 +80,7 @@ def test_trainings_travel(kind: str) -> None:
     one = (
         problem_of(Task(data=frame(), model=Functional)) if kind == "functional" else problem(kind)
     )
-    one.fit(plain(), torch.arange(64))  # what it keeps of it stays at home
+    one.fit(plain(), torch.arange(64), 0)  # what it keeps of it stays at home
     assert not pickle.loads(pickle.dumps(one))._fits
     jobs = [Job(member(plain(), seed, epochs=2), torch.arange(100, 120)) for seed in range(2)]
     piece = partial(_attempt, one, jobs, PLAN, one.examples, quiet)
