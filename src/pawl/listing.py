@@ -48,7 +48,7 @@ def describe(t: Technique) -> dict[str, Any]:
             }
             for key, field in t.settings.model_fields.items()
         ],
-        "effects": [one._asdict() for one in effects().get(t.name, ())],
+        "effects": [{**one._asdict(), "gain": one.gain} for one in effects().get(t.name, ())],
     }
 
 
@@ -94,8 +94,7 @@ def markdown() -> str:
 
 def _told(one: Effect) -> str:
     """Returns one measurement in words."""
-    gain = f"{one.effect:+.3g} ({one.low:+.3g} to {one.high:+.3g})"
-    return f"{one.data}, {one.metric} {one.baseline:.4g}: {gain}"
+    return f"{one.data}, {one.metric} {one.baseline:.4g}: {one.gain}"
 
 
 if __name__ == "__main__":

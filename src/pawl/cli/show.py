@@ -220,8 +220,9 @@ def technique(record: dict[str, Any]) -> None:
         f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
     )
     for one in record["effects"]:
-        gain = f"{one['effect']:+.3g} ({one['low']:+.3g} to {one['high']:+.3g})"
-        out.print(f"measured on {one['data']}, {one['metric']}: {gain}, {one['pairs']} pairs")
+        out.print(
+            f"measured on {one['data']}, {one['metric']}: {one['gain']}, {one['pairs']} pairs"
+        )
     if not record["settings"]:
         return
     table = _table("setting", "default", "range", "what it is", "per member")

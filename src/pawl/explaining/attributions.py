@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import spearmanr
 
 from pawl.data.types import Inputs
 from pawl.explaining import shapley
+from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.effort import Effort
 from pawl.explaining.result import Attributions, Check, RowAttribution
 from pawl.explaining.subject import Feature, Subject, Values, count_of, taken
@@ -187,10 +187,7 @@ def checks(
 
 def alike(one: Values, other: Values) -> float:
     """Returns the median over rows of the rank correlation over columns; both are `[N, F]`."""
-    each = [
-        float(np.nan_to_num(spearmanr(a, b).statistic)) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
-        for a, b in zip(one, other, strict=True)
-    ]
+    each = [rank_correlation(a, b) for a, b in zip(one, other, strict=True)]
     return float(np.median(each))
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import spearmanr
 
 from pawl.data.types import Inputs
+from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.effort import Effort
 from pawl.explaining.result import Check, Dependence
 from pawl.explaining.subject import Feature, Subject, count_of, taken
@@ -128,7 +128,7 @@ def _stability(curves: NDArray[np.float64], width: float) -> Check:
             passed=True,
             text="The mean is flat: it stays within the width of its interval.",
         )
-    same = float(np.nan_to_num(spearmanr(curves[::2].mean(0), curves[1::2].mean(0)).statistic))
+    same = rank_correlation(curves[::2].mean(0), curves[1::2].mean(0))
     return Check(
         name="stability",
         value=same,

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from torch import Tensor
 
 from pawl.data.types import Examples, Inputs
 from pawl.evidence import holdout_score
+from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.effort import Effort
 from pawl.explaining.result import Check, FeatureImportance, Importance
 from pawl.explaining.subject import Feature, Subject, count_of, taken
@@ -177,7 +178,7 @@ def _checks(measured: Sequence[_Measured], done: int) -> list[Check]:
     if len(measured) < 4:
         return []
     halves = [[each.estimate(slice(part, done, 2))[0] for each in measured] for part in (0, 1)]
-    alike = float(np.nan_to_num(spearmanr(*halves).statistic)) if np.ptp(halves) > 0 else 0.0
+    alike = rank_correlation(*halves)
     passed = alike >= _STABLE
     return [
         Check(

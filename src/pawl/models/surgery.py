@@ -130,6 +130,15 @@ def observe(
     return seen
 
 
+def normalizable(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int, ...]]]:
+    """Returns what each place sees where a module would be normalized, as `observe` does.
+
+    Its normalizations, else its activations; the module is left as it is.
+    """
+    module = standardized(copy.deepcopy(module), sample)
+    return observe(module, normalizations(module) or activations(module), sample)
+
+
 def standardized(module: nn.Module, sample: Inputs) -> nn.Module:
     """Puts PyTorch's layers in the place of submodules that call their function on own weights alone.
 

@@ -43,6 +43,11 @@ class Effect(NamedTuple):
     pairs: int
     cost: float
 
+    @property
+    def gain(self) -> str:
+        """The gain with its interval, in words."""
+        return f"{self.effect:+.3g} ({self.low:+.3g} to {self.high:+.3g})"
+
 
 @functools.cache
 def effects() -> Mapping[str, tuple[Effect, ...]]:

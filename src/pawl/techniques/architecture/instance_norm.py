@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.surgery import (
-    activations,
-    normalizations,
-    normalize,
-    observe,
-    reject_normalization,
-    standardized,
-)
+from pawl.models.surgery import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -35,9 +27,7 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
 
 
 def _fits(facts: Facts) -> str | None:
-    module = standardized(copy.deepcopy(facts.module), facts.sample)
-    places = normalizations(module) or activations(module)
-    seen = observe(module, places, facts.sample)
+    seen = normalizable(facts.module, facts.sample)
     maps = [(name, s) for name, shapes in seen.items() for s in shapes if len(s) > 2]
     if seen and not maps:
         return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
