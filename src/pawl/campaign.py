@@ -232,19 +232,23 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     place, depth = session.ledger.decide("depth", deepest)
     session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
     session.clock.floor = pacing.floor(session, pace, arms[place])
-    keep = 0 if session.rows.in_time else pace.seeds  # those lack the latest rows
+    # Models of the end know more: the latest rows, or more of very many.
+    keep = 0 if session.rows.in_time or pace.rows else pace.seeds
     confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=keep)
     final, compared = confirmation.delivered, confirmation.pairs
     session.clock.floor = None  # the end itself is not given up
     there = len(compared.kept(baseline, final)) if compared else 0
     unchanged, parts = final == Single(baseline), len(final.trainings)
+    most = session.ledger.decide(
+        "rows", lambda: pacing.rows_at_end(session, pace, parts, unchanged=unchanged)
+    )
     seeds = session.ledger.decide(
-        "seeds", lambda: pacing.seeds(session, pace, there, parts, unchanged=unchanged)
+        "seeds", lambda: pacing.seeds(session, pace, there, parts, unchanged=unchanged, most=most)
     )
     average = pacing.copies(options.average, parts)
     more = partial(pacing.more_seeds, session, max(pace.seeds, options.average), parts)
     test = final_test(
-        session, baseline, final, data.test, seeds, more, average=average, pairs=compared
+        session, baseline, final, data.test, seeds, more, average=average, pairs=compared, most=most
     )
     coverage = None
     if options.coverage is not None:

@@ -21,6 +21,8 @@ _SHARE, _LEAST_SECONDS = 0.08, 1.0
 """Of the time left that a first fit may take, and the least seconds that it is given."""
 _ALL = 0.1
 """Of the time left that all first fits may take; those that come late are then not tried."""
+_OF_FEW = 2.5
+"""Times these shares where there are so many rows that trainings take a part of them: trees lead then."""
 
 
 def families() -> tuple[str, ...]:
@@ -87,16 +89,17 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
     """
     found: list[TrialRecord] = []
     ledger, before = session.ledger, session.clock.left
+    times = 1.0 if session.rows.most is None else _OF_FEW
     for start in range(0, len(recipes), _AT_ONCE):
         if before is not None:
             spent = ledger.decide(f"learners/{start}/late", partial(_spent, session, before))
-            if spent > _ALL:
+            if spent > times * _ALL:
                 break
         chosen = recipes[start : start + _AT_ONCE]
         names = [recipe.learner.name for recipe in chosen if recipe.learner]
         session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
         key = f"learners/{'+'.join(recipe.id for recipe in chosen)}"
-        unit = session.attempt(key, "learners", partial(_tried, session, chosen, names))
+        unit = session.attempt(key, "learners", partial(_tried, session, chosen, names, times))
         if unit is not None:
             session.note(unit.trials)
             found += [trial for trial in unit.trials if trial.status == "completed"]
@@ -110,11 +113,11 @@ def _spent(session: Session, before: float) -> float:
 
 
 def _tried(
-    session: Session, recipes: Sequence[Recipe], names: Sequence[str]
+    session: Session, recipes: Sequence[Recipe], names: Sequence[str], times: float
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     train, valid = session.rows.search
     seed, left = session.rows.derive("learners"), session.clock.left
-    seconds = None if left is None else max(_LEAST_SECONDS, _SHARE * left)
+    seconds = None if left is None else max(_LEAST_SECONDS, times * _SHARE * left)
     results = session.trainer.train(
         [
             Job(Member(recipe, seed, train, valid, session.epochs), seconds=seconds)

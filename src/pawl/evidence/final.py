@@ -57,6 +57,7 @@ def final_test(
     *,
     average: int = 1,
     pairs: Pairs | None = None,
+    most: int | None = None,
 ) -> FinalTest:
     """Scores models of both arms on the test rows, and keeps what is to be deployed.
 
@@ -76,6 +77,7 @@ def final_test(
         average: Most models of an arm that are kept, to predict by their mean. A single one is of all
             development rows, where there is one.
         pairs: The confirmation's, if there was one.
+        most: Development rows that a training takes at most; all by default.
 
     Raises:
         TrialError: No training of an arm gave a usable model.
@@ -100,7 +102,7 @@ def final_test(
         keep = {name: average - len(usable(units, name)[:average]) for name in arms}
         if average == 1:
             keep = dict.fromkeys(arms, 1)
-        work = partial(of_seeds, session, arms, test, key, range(trained, trained + count), keep)
+        work = partial(of_seeds, session, arms, test, key, range(trained, trained + count), keep, most)
         units.append(ledger.compute(key, "test", work))
         session.note(units[-1].trials)
         records += units[-1].trials
@@ -134,7 +136,7 @@ def final_test(
         for name in arms
     }
     models = {
-        name: blended([model_of(session, pairs, units, arms[name], label) for label in labels])
+        name: blended([model_of(session, pairs, units, arms[name], label, most) for label in labels])
         for name, labels in kept.items()
     }
     return FinalTest(

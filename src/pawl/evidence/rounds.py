@@ -49,9 +49,14 @@ def usable(units: Iterable[Unit], arm: str) -> list[str]:
 
 
 def model_of(
-    session: Session, pairs: Pairs | None, units: Iterable[Unit], arm: Arm, label: str
+    session: Session,
+    pairs: Pairs | None,
+    units: Iterable[Unit],
+    arm: Arm,
+    label: str,
+    most: int | None = None,
 ) -> Trained:
-    """Returns a model of one of these rounds by its label."""
+    """Returns a model of one of these rounds by its label; `most` is that of `of_seeds`."""
     source, _, number = label.partition(" ")
     if source == "pair":
         assert pairs is not None
@@ -61,7 +66,7 @@ def model_of(
     models = [
         KeptModel(
             path, _name(training.id, label), session.problem,
-            _member(session, training, int(number)).train,
+            _member(session, training, int(number), most).train,
         )
         for training in arm.trainings
     ]  # fmt: skip
@@ -111,6 +116,7 @@ def of_seeds(
     key: str,
     seeds: Sequence[int],
     keep: Mapping[str, int],
+    most: int | None = None,
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
     """Trains both arms on all development rows with paired seeds, and scores the test rows.
 
@@ -121,6 +127,7 @@ def of_seeds(
         key: The unit's.
         seeds: Numbers of the seeds.
         keep: Most models to keep, by arm.
+        most: Rows that a training takes at most; of more, others for each seed.
     """
     ledger, problem = session.ledger, session.problem
     ledger.touch_test("gain of the final recipe over the baseline")
@@ -131,7 +138,7 @@ def of_seeds(
         for training in arm.trainings
     }
     jobs = {
-        (id_, label_of("seed", n)): Job(_member(session, training, n), rows, keep=True)
+        (id_, label_of("seed", n)): Job(_member(session, training, n, most), rows, keep=True)
         for id_, (_, training) in distinct.items()
         for n in seeds
     }
@@ -222,12 +229,14 @@ def _name(training_id: str, label: str) -> str:
     return f"{training_id} {label}"
 
 
-def _member(session: Session, training: Training, number: int) -> Member:
+def _member(session: Session, training: Training, number: int, most: int | None) -> Member:
+    targets = session.problem.targets
     train, valid = split_rows(
-        session.problem.targets,
+        targets,
         session.problem.schema.kind,
         STOPPING_SHARE,
         session.rows.derive("test", "stopping", number),
+        rows=session.rows.some(torch.arange(len(targets)), "test", number, most=most),
         blocks=session.problem.blocks,
     )
     seed = session.rows.derive("test", "seed", number)

@@ -47,10 +47,13 @@ class Rows:
     Attributes:
         problem: The task.
         seed: The campaign's seed.
+        most: Rows that a training takes, and that choices and claims are each judged on, at most; all
+            there are by default. Those of a training are drawn anew for each split.
     """
 
     problem: Problem
     seed: int
+    most: int | None = None
 
     def derive(self, *parts: int | str) -> int:
         """Returns a seed for a purpose of this campaign."""
@@ -65,9 +68,10 @@ class Rows:
         """
         if not self.in_time:
             proof, selection = self._split(SELECTION_SHARE, "parts")
-            return selection, proof
-        _, judged = self._split(JUDGED_SHARE, "judged")
-        return self._split(1.0 - SELECTION_SHARE, "parts", rows=judged)
+        else:
+            _, judged = self._split(JUDGED_SHARE, "judged")
+            selection, proof = self._split(1.0 - SELECTION_SHARE, "parts", rows=judged)
+        return self.some(selection, "selection"), self.some(proof, "proof")
 
     @property
     def in_time(self) -> bool:
@@ -100,7 +104,7 @@ class Rows:
         if len(selection) == 1:
             return proof, selection
         _, valid = self._split(0.5, "search", rows=selection)
-        return self._others(valid), valid
+        return self.some(self._others(valid), "search"), valid
 
     def num_folds(self, rows: Tensor, most: int = FOLDS) -> int:
         """Returns how many folds these rows are dealt into, so that each can be scored."""
@@ -127,10 +131,21 @@ class Rows:
             rows = rows[torch.isin(rows, torch.cat(self.parts))]
         dealt = fold_rows(targets, kind, folds, seed, rows=rows, blocks=self.problem.blocks)
         holdout = dealt[fold % len(dealt)]
-        train, valid = self._split(
-            STOPPING_SHARE, purpose, "stopping", index, rows=self._others(holdout)
-        )
+        others = self.some(self._others(holdout), purpose, index)
+        train, valid = self._split(STOPPING_SHARE, purpose, "stopping", index, rows=others)
         return Resplit(train, valid, holdout)
+
+    def some(self, rows: Tensor, *purpose: int | str, most: int | None = None) -> Tensor:
+        """Returns these rows, or `most` of them (by default as many as a training takes), by strata.
+
+        Groups and times play no part: which rows are on which side of a split is settled before.
+        """
+        most = most or self.most
+        if most is None or len(rows) <= most:
+            return rows
+        seed = self.derive("some", *purpose)
+        share = most / len(rows)
+        return split_rows(self.problem.targets, self.problem.schema.kind, share, seed, rows=rows)[1]
 
     def member(
         self, recipe: Recipe, seed: int, train: Tensor, stopping: Tensor, epochs: int

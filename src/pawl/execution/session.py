@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pawl.execution.clock import Clock, OutOfTime
@@ -72,6 +73,10 @@ class Session:
     @epochs.setter
     def epochs(self, epochs: int) -> None:
         self.trainer.epochs = epochs
+
+    def take_few(self, most: int) -> None:
+        """From now on a training takes so many rows at most, and so do choices and claims."""
+        self.rows = self.trainer.rows = replace(self.rows, most=most)
 
     @functools.cached_property
     def facts(self) -> Facts:

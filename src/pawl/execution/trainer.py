@@ -36,6 +36,7 @@ class Trainer:
         executor: Where members may train; see `plan`.
 
     Attributes:
+        rows: The campaign's; plans are timed on those of its search.
         epochs: Length of the trainings that plans are made for; set by the session.
     """
 
@@ -47,7 +48,7 @@ class Trainer:
         heartbeat: Heartbeat,
         executor: ExecutorName = "auto",
     ) -> None:
-        self._rows, self._ledger, self._clock = rows, ledger, clock
+        self.rows, self._ledger, self._clock = rows, ledger, clock
         self._heartbeat = heartbeat
         self.problem = rows.problem
         self.executor = executor
@@ -68,8 +69,8 @@ class Trainer:
         return key, len(self._ledger.decisions(f"{key}/"))
 
     def _plan(self, recipe: Recipe, *, anew: bool) -> dict[str, object]:
-        train, valid = self._rows.search
-        probe = Member(recipe, self._rows.derive("probe"), train, valid, self.epochs)
+        train, valid = self.rows.search
+        probe = Member(recipe, self.rows.derive("probe"), train, valid, self.epochs)
         left = 0.0 if self._clock.left is None else _STRUCTURE_SHARE * self._clock.left
         return plan(
             self.problem, recipe, probe, timed=self._clock.timed, training_seconds=lambda _: left,

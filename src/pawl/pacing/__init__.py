@@ -12,6 +12,7 @@ from pawl.pacing.proof import (
     floor,
     more_seeds,
     plan_confirmation,
+    rows_at_end,
     seeds,
 )
 from pawl.pacing.racing import RacePlan, finalists
@@ -31,5 +32,6 @@ __all__ = [
     "natural_epochs",
     "pace",
     "plan_confirmation",
+    "rows_at_end",
     "seeds",
 ]

@@ -34,6 +34,7 @@ _FEW_ROWS = 4000
 _PAIRS_OF_FEW, _PAIRS_OF_MANY, _PAIRS_OF_NETWORKS = 8, 5, LOOKS[-1]
 """Pairs that a blend must have time for to be preferred; networks alone gain as much by their copies."""
 _ROUND_SHARE = 0.6  # of the time left that a round of the final test's seeds may take
+_ROWS_SHARE = 0.55  # that its rows are chosen for, where there are very many: a little less
 
 
 def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None:
@@ -195,25 +196,55 @@ def extension(session: Session, pace_: Pace, baseline: Recipe, candidate: Recipe
 
 
 def seeds(
-    session: Session, pace_: Pace, there: int, parts: int = 1, *, unchanged: bool = False
+    session: Session,
+    pace_: Pace,
+    there: int,
+    parts: int = 1,
+    *,
+    unchanged: bool = False,
+    most: int | None = None,
 ) -> int:
     """Returns the seeds that are trained for the final test at first: what lacks, or fewer.
 
-    `parts` is how many recipes a model of the final arm trains. What a pair takes is known from other
-    splits and another number of members only, and a machine can turn busy. So a round takes a part of
-    the time left; `more_seeds` goes on from what it took.
+    `parts` is how many recipes a model of the final arm trains, `most` how many rows, of very many.
+    What a pair takes is known from other splits and another number of members only, and a machine can
+    turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
     """
     lacking = max(pace_.seeds - there, pace_.fresh)
     if lacking <= 0 or session.clock.left is None or pace_.seconds_per_trial is None:
         return max(0, lacking)
+    each = _seconds_per_seed(session, pace_, parts, unchanged=unchanged)
+    if most is not None and pace_.rows is not None:
+        each *= most / pace_.rows
+    affordable_ = _affordable(session, each, there, parts)
+    return max(0 if there else 1, min(lacking, affordable_))
+
+
+def rows_at_end(
+    session: Session, pace_: Pace, parts: int = 1, *, unchanged: bool = False
+) -> int | None:
+    """Returns how many rows a training of the final test takes, where all were too many until then.
+
+    As many as there is time for, with as many seeds as an interval needs; `None` for all.
+    """
+    if pace_.rows is None or session.clock.left is None:
+        return None
+    left = session.clock.left - ending(session, copies(FEW_MODELS, parts), parts)
+    each = _seconds_per_seed(session, pace_, parts, unchanged=unchanged)
+    times = _ROWS_SHARE * left / max(pace_.seeds * each, 1e-9)
+    return min(len(session.problem.targets), int(pace_.rows * max(1.0, times)))
+
+
+def _seconds_per_seed(session: Session, pace_: Pace, parts: int, *, unchanged: bool) -> float:
+    """Returns the seconds in which both arms train a model, by what they took in the confirmation."""
+    assert pace_.seconds_per_trial is not None
     recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
     each = pace_.seconds_per_trial * (1 + SLOWER_FINAL) / 2
     if recent:
         each = sum(recent) / len(recent) / RESPLIT_ROWS
     if unchanged:
         each = pace_.seconds_per_trial / 2
-    affordable_ = _affordable(session, (1 + parts) * each, there, parts)
-    return max(0 if there else 1, min(lacking, affordable_))
+    return (1 + parts) * each
 
 
 def more_seeds(session: Session, most: int, parts: int, done: int, seconds: float) -> int:

@@ -28,6 +28,10 @@ _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 _GENERATIONS = 6
 _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
+_TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 50, 3, 2000
+"""Where not even the fewest trainings of all rows fit: so many, with passes over as many rows as do."""
+MODELS_OF_MORE = 2
+"""Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
 
 
@@ -41,6 +45,7 @@ class Pace:
         search: Size of the search.
         seeds: Pairs of models that the final test scores.
         fresh: How many of them train on all development rows, behind the confirmation.
+        rows: What a training takes of the rows until then, where there are too many; all if `None`.
     """
 
     epochs: int
@@ -48,6 +53,7 @@ class Pace:
     search: SearchPlan
     seeds: int
     fresh: int = 0
+    rows: int | None = None
 
 
 def natural_epochs(session: Session) -> int:
@@ -84,7 +90,10 @@ def pace(session: Session, baseline: Recipe, trials: int | None, average: int = 
         fresh = _fresh(session, average)
         return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), fresh)
     decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average))
-    return Pace(**{**decided, "search": SearchPlan(**decided["search"])})
+    found = Pace(**{**decided, "search": SearchPlan(**decided["search"])})
+    if found.rows is not None:
+        session.take_few(found.rows)
+    return found
 
 
 def affordable(session: Session, pace_: Pace, learners: Sequence[Recipe]) -> Sequence[Recipe]:
@@ -111,6 +120,18 @@ def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:
     return epochs, trainings
 
 
+def fewer_rows(left: float, per_epoch: float, rows: int) -> int | None:
+    """Returns of how many rows trainings of a few passes fit, some tens; `None` if only of too few.
+
+    Args:
+        left: Seconds.
+        per_epoch: Seconds of a pass over all rows.
+        rows: How many these are.
+    """
+    few = int(rows * left / (_TRAININGS_OF_FEW * _PASSES_OF_FEW * per_epoch))
+    return few if few >= _FEWEST_ROWS else None
+
+
 def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, Any]:
     end = ending(session, FEW_MODELS)
     assert session.clock.left is not None
@@ -122,14 +143,19 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
             f"and the end (export, report) takes about {end:.0f}s; give {longer}"
         )
     per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
-    left = session.clock.left - end
+    left, rows = session.clock.left - end, None
     epochs, trainings = trial_epochs(left, per_epoch)
+    if epochs < 1:
+        rows = fewer_rows(left, per_epoch, len(session.rows.search[0]))
+    if rows is not None:
+        per_epoch *= rows / len(session.rows.search[0])
+        epochs, trainings = _PASSES_OF_FEW, _TRAININGS_OF_FEW
     share = _SEARCH_SHARE if trainings == _TRAININGS[0][0] else _SHORT_SEARCH_SHARE
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:
         return asdict(_bare_pace(session, per_epoch, end))
     per_trial = epochs * per_epoch
-    fresh = _fresh(session, average)
+    fresh = _fresh(session, average) if rows is None else MODELS_OF_MORE
     searching = share * (left - fresh * per_trial * (1 + SLOWER_FINAL))
     configurations = searching / per_trial / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
@@ -139,7 +165,8 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
         trials=None,
         deadline=session.ledger.elapsed + searching,
     )
-    return asdict(Pace(epochs, per_trial, plan, max(_SEEDS, average), fresh))
+    seeds = max(_SEEDS, average) if rows is None else MODELS_OF_MORE
+    return asdict(Pace(epochs, per_trial, plan, seeds, fresh, rows))
 
 
 def _fresh(session: Session, average: int) -> int:

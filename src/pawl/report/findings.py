@@ -33,6 +33,8 @@ def findings(
                 suggests=["a new campaign"],
             )
         )
+    if session.rows.most is not None:
+        found.append(_part_of_rows(session, session.rows.most))
     baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
@@ -49,6 +51,19 @@ def findings(
             )
         )
     return found
+
+
+def _part_of_rows(session: Session, most: int) -> FindingSummary:
+    """Returns the finding that a budget holds too few passes over all rows to search with them."""
+    every, end = len(session.problem.targets), session.ledger.decisions("rows")[0]
+    return FindingSummary(
+        rule="part_of_rows",
+        severity="warning",
+        evidence=f"the budget holds few passes over all {every:,} development rows: search and "
+        f"comparisons drew {most:,} of them for each training, and the models of the end "
+        f"{min(every, end or every):,}; the rows to judge by were drawn likewise",
+        suggests=["a larger budget"],
+    )
 
 
 def nothing_learned(arm: str, reason: str, recipe: Recipe) -> FindingSummary:
