@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, cast
@@ -63,7 +64,13 @@ class ReadOptions(OptionsModel):
         default=None,
         description="Column (of arrays: the name of one) that says which rows belong together, such as "
         "a patient: none is trained on where another is judged on, and it is no feature. With a window, "
-        "rows of one group are a series of their own, and it stays a feature.",
+        "rows of one group are a series of their own, and it stays a feature. Of images: a CSV file of "
+        "paths and groups.",
+    )
+    group_pattern: str | None = Field(
+        default=None,
+        description="Of images: a regular expression that finds the group in a file's path, as in "
+        "'(patient\\d+)_'; the first pair of brackets is the group, if there is one.",
     )
     time: str | Sequence[str] | None = Field(
         default=None,
@@ -139,7 +146,21 @@ class ReadOptions(OptionsModel):
             )
         _check_dates(self.date_format)
         self._check_time()
+        self._check_pattern()
         return self
+
+    def _check_pattern(self) -> None:
+        if self.group_pattern is None:
+            return
+        if self.group is not None:
+            raise TaskError("got a group and a group pattern; give one of them")
+        try:
+            re.compile(self.group_pattern)
+        except re.error as error:
+            raise TaskError(
+                f"got {option('group_pattern', self.group_pattern)}, which is no regular expression "
+                f"({error}); correct it"
+            ) from None
 
     def _check_time(self) -> None:
         if self.window is not None and self.time is None:
