@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pawl.data import memory
 from pawl.data.block_columns import read_keys, read_times
-from pawl.data.encoding import encode_columns, missing_column
+from pawl.data.encoding import encode_columns, features_by_column, missing_column
 from pawl.data.labels import class_codes, encode_labels, read_labels
 from pawl.data.numbers import Marks
 from pawl.data.types import Column, InputSpec, Schema, TargetColumn, Window
@@ -91,6 +91,26 @@ def window_spec(
 def num_seen(schema: Schema) -> int:
     """Returns how many numbers of a step are no targets: those come behind them."""
     return 0 if schema.window is None else len(_names(schema.window))
+
+
+def seen(schema: Schema) -> list[tuple[str, tuple[int, ...]]]:
+    """Returns what rows see of those before them, columns and targets, with their places in a step."""
+    if schema.window is None:
+        return []
+    columns = schema.window.columns
+    widths = {
+        name: len(own) for name, own in features_by_column(columns, schema.window.features).items()
+    }
+    widths |= {column.name: len(column.categories) for column in _coded(schema.window)}
+    numbers = [column.name for column in columns if column.kind != "categorical"]
+    named = [(name, widths[name]) for name in numbers]
+    named += [(column.name, widths[column.name]) for column in _coded(schema.window)]
+    named += [(column.name, len(_target_names([column]))) for column in schema.targets]
+    found, start = [], 0
+    for name, width in named:
+        found.append((name, tuple(range(start, start + width))))
+        start += width
+    return found
 
 
 def seen_columns(columns: Sequence[Column], window: Window) -> tuple[tuple[Column, ...], list[str]]:

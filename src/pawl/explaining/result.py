@@ -135,6 +135,32 @@ class Pictures(Value):
     checks: list[Check]
 
 
+class Word(Value):
+    """A word of a text, or a few in a row, as the model reads it: what the output loses without it."""
+
+    column: str
+    text: str
+    value: float
+
+
+class Text(Value):
+    """A row's words, in their order. `row` counts from 0."""
+
+    row: int
+    output: str
+    prediction: float
+    words: list[Word]
+
+
+class Texts(Value):
+    """What words add to their rows' predictions."""
+
+    method: Literal["occlusion"]
+    detail: str
+    texts: list[Text]
+    checks: list[Check]
+
+
 class Bin(Value):
     """Rows with like predictions: their mean prediction, and the mean of what is true."""
 
@@ -237,6 +263,7 @@ class Explanation(Value):
     dependences: list[Dependence] = Field(default_factory=list)
     attributions: list[Attributions] = Field(default_factory=list)
     pictures: list[Pictures] = Field(default_factory=list)
+    texts: Texts | None = None
     calibration: Calibration | None = None
     slices: Slices | None = None
     errors: Errors | None = None

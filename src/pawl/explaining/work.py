@@ -21,6 +21,7 @@ from pawl.explaining.numbers import by_gradients
 from pawl.explaining.pictures import image_input, pictures
 from pawl.explaining.result import Attributions, Explanation
 from pawl.explaining.subject import Subject, count_of, taken
+from pawl.explaining.texts import has_texts, texts
 from pawl.models import Pipeline
 from pawl.options import ExplainCall
 from pawl.task import Objective
@@ -29,7 +30,7 @@ LEAST_BACKGROUND = 10
 """Rows that others are compared with, at least."""
 _DEPENDENCES = 6
 _MOST_COLUMNS = 500
-_SHARES = {"importance": 0.45, "attributions": 0.5, "dependence": 0.4, "pictures": 0.8}
+_SHARES = {"importance": 0.45, "attributions": 0.5, "dependence": 0.4, "pictures": 0.8, "texts": 0.8}
 
 
 class Work:
@@ -70,6 +71,7 @@ class Work:
             "attributions": self._attributions,
             "dependence": self._dependences,
             **({"maps": self._pictures} if image_input(self.subject) is not None else {}),
+            **({"words": self._texts} if has_texts(self.subject) else {}),
             "errors": self._reliability,
         }
         for name, part in parts.items():
@@ -200,6 +202,18 @@ class Work:
             self.subject, some, self.others, self.module(), seed=self.call.seed, effort=part
         )
         return {"pictures": found}
+
+    def _texts(self, _: dict[str, Any]) -> dict[str, Any]:
+        if self.subject.kind.has_places:
+            return {}
+        part = self.effort.part(_SHARES["texts"])
+        found = texts(
+            self.subject, self.some, self.others, self.module(), seed=self.call.seed, effort=part
+        )
+        if isinstance(found, str):
+            self.skipped["words"] = found
+            return {}
+        return {"texts": found}
 
     def _reliability(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self.rows.targets is None:
