@@ -91,7 +91,7 @@ def test_a_bundle_of_texts_is_explained_in_colored_words(rows, tmp_path: Path, a
     explained = pawl.explain(bundle, asked, rows=6, seed=1)
     found = explained.explanation
     assert found.importance is not None
-    assert [each.name for each in found.importance.features if each.interval[0] > 0][0] == "review"
+    assert "review" in [each.name for each in found.importance.features if each.interval[0] > 0]
     assert found.texts is not None
     assert {check.name: check.passed for check in found.texts.checks} == {"deletion": True, "weights": True}
     good = {"wonderful", "moving", "superb"}

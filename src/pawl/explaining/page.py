@@ -5,7 +5,7 @@ Every text goes through the template's escaping; images are PNGs that are made h
 
 from __future__ import annotations
 
-from pawl.explaining import chapters, trust, words
+from pawl.explaining import changes, chapters, trust, words
 from pawl.explaining.chapters import Chapter, Thumbnails
 from pawl.explaining.result import Check, Explanation
 from pawl.kinds import KINDS
@@ -158,6 +158,8 @@ def _chapters(found: Explanation, thumbnails: Thumbnails) -> list[Chapter]:
         made.append(words.words(found.texts))
     if found.calibration or found.slices or found.errors:
         made.append(trust.trust(found, thumbnails))
+    if found.against is not None:
+        made.append(changes.changes(found.against))
     return made
 
 

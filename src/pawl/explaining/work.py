@@ -12,6 +12,7 @@ from pawl.environment import versions
 from pawl.errors import PawlError, printable
 from pawl.execution import Listener
 from pawl.explaining import attributions, calibration, errors_of, slices
+from pawl.explaining.against import against
 from pawl.explaining.chapters import Thumbnails
 from pawl.explaining.dependence import dependences
 from pawl.explaining.effort import Effort
@@ -43,6 +44,7 @@ class Work:
         objective: The metric.
         call: The options.
         effort: The time there is.
+        other: Another bundle with the rows as it reads them, if there is one to compare with.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Work:
         objective: Objective,
         call: ExplainCall,
         effort: Effort,
+        other: tuple[Bundle, Examples] | None = None,
     ) -> None:
+        self.other = other
         self.bundle, self.rows, self.others = bundle, rows, others
         self.objective, self.call, self.effort = objective, call, effort
         self.subject = Subject.of(bundle)
@@ -73,6 +77,7 @@ class Work:
             **({"maps": self._pictures} if image_input(self.subject) is not None else {}),
             **({"words": self._texts} if has_texts(self.subject) else {}),
             "errors": self._reliability,
+            **({} if self.other is None else {"against": self._against}),
         }
         for name, part in parts.items():
             listener.phase("explain", name)
@@ -214,6 +219,20 @@ class Work:
             self.skipped["words"] = found
             return {}
         return {"texts": found}
+
+    def _against(self, _: dict[str, Any]) -> dict[str, Any]:
+        if "against" in self.skipped or self.other is None:
+            return {}
+        bundle, rows = self.other
+        try:
+            found = against(
+                self.subject, self.rows, Subject.of(bundle), rows, self.objective,
+                str(bundle.task.get("name", "model")), seed=self.call.seed, effort=self.effort,
+            )  # fmt: skip
+        except ValueError as error:
+            self.skipped["against"] = str(error)
+            return {}
+        return {"against": found}
 
     def _reliability(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self.rows.targets is None:
