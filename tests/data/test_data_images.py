@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pawl.data import archives, load, read_like
+from pawl.data import archives, load, read_like, resolve_task
 from pawl.errors import DataError, TaskError
 from pawl.task import Task
 
@@ -376,3 +376,70 @@ def test_read_like_names_the_files(make_images):
     for source in (folder, pack(folder, "p.tar")):
         assert read_like(schema, source).files == names
     assert read_like(schema, folder / "cat" / "007.png").files == ("007.png",)
+
+
+def patients(make_images, **options) -> Path:
+    """Forty images of ten patients, each of both classes."""
+    folder = make_images({"cat": 20, "dog": 20}, **options)
+    for place, file in enumerate(sorted(folder.rglob("*.png"))):
+        file.rename(file.with_name(f"patient{place % 10}_{place}.png"))
+    return folder
+
+
+def test_images_of_a_group_by_a_pattern_stay_together(make_images):
+    task = resolve_task(patients(make_images), group_pattern=r"(patient\d+)_")
+    data = load(task)
+    blocks, held = data.development.blocks, data.test.blocks
+    assert (blocks.by, blocks.column) == ("group", r"(patient\d+)_")
+    assert len(torch.unique(torch.cat([blocks.keys, held.keys]))) == 10
+    assert not set(blocks.keys.tolist()) & set(held.keys.tolist())
+    assert len(blocks.keys) + len(held.keys) == 40
+    assert len(data.test) == len(held.keys) == data.test.inputs["image"].shape[0]
+    assert any("stay together (10 of them)" in note for note in data.notes)
+    assert data.fingerprint != load(resolve_task(task.data)).fingerprint
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_images_of_a_group_by_a_table_stay_together(make_images, tmp_path, alone):
+    folder = patients(make_images)
+    files = sorted(folder.rglob("*.png"))
+    lines = [
+        f"{file.name if alone else file.relative_to(folder)},7,p{place % 9}"
+        for place, file in enumerate(files)
+    ]
+    table = tmp_path / "groups.csv"
+    table.write_text("\n".join(["File,age,group", *lines]))
+    data = load(resolve_task(folder, group=str(table)))
+    assert data.development.blocks.column == "group"
+    assert len(torch.unique(data.development.blocks.keys)) < 9
+    table.write_text("\n".join(["File,age,group", *lines[:-2]]))
+    with pytest.raises(DataError, match="2 of 40 image.* have no group in groups.csv"):
+        load(resolve_task(folder, group=str(table)))
+
+
+def test_test_images_of_groups_that_the_data_has_are_counted(make_images):
+    folder = make_images({"train/cat": 20, "train/dog": 20, "test/cat": 4, "test/dog": 4})
+    for place, file in enumerate(sorted(folder.rglob("*.png"))):
+        file.rename(file.with_name(f"p{place % 8}-{place}.png"))
+    notes = load(resolve_task(folder, group_pattern=r"p\d+")).notes
+    assert any("8 test row(s) are of a" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"group_pattern": r"(person\d+)"}, "40 of 40 image.* have no group by"),
+        ({"group_pattern": "(patient"}, "no regular expression"),
+        ({"group_pattern": "cat|dog"}, "has 2 different value"),
+        ({"group": "patient"}, "a table of paths and groups"),
+        ({"group": "x.csv", "group_pattern": "x"}, "give one of them"),
+    ],
+)
+def test_groups_of_images_that_cannot_be_told_are_refused(make_images, options, words):
+    with pytest.raises((DataError, TaskError), match=words):
+        load(resolve_task(patients(make_images), **options))
+
+
+def test_images_without_files_have_no_groups():
+    with pytest.raises(DataError, match="told by the files"):
+        load(resolve_task("digits", group_pattern="x"))

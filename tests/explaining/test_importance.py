@@ -7,7 +7,7 @@ import pytest
 from explained import probabilities, rows_of, subject_of
 
 from pawl.explaining.effort import Effort
-from pawl.explaining.importance import importance
+from pawl.explaining.importance import Measured, importance
 from pawl.explaining.result import FeatureImportance, Importance
 from pawl.training.metrics import make_objective
 
@@ -88,3 +88,29 @@ def test_the_same_seed_gives_the_same_and_an_end_leaves_two_permutations() -> No
         subject, rows_of(x, y=x[:, 0]), objective, seed=0, effort=Effort(deadline=0.0)
     )
     assert found.permutations == 2
+
+
+@pytest.mark.parametrize("which", ["a", "e"])
+def test_intervals_of_few_permutations_are_as_wide_as_estimates_vary(which: str) -> None:
+    """Of main effects (`a`), and of what only pairs have (`e`), where means of parts vary twice as much."""
+
+    def one(seed: int) -> tuple[float, float]:
+        generator = np.random.default_rng(seed)
+        rows, permutations = 200, 4
+        main = generator.normal(size=rows) if which == "a" else np.zeros(rows)
+        pairs, parts, losses = [], [], []
+        for _ in range(permutations):
+            order = generator.permutation(rows)
+            own = (main + main[order] + 1e-9) if which == "a" else generator.normal(size=rows)
+            losses.append(own.mean())
+            lost = (own - own.mean()) / rows
+            part = lost.copy()
+            np.add.at(part, order, lost)
+            pairs.append(lost)
+            parts.append(part)
+        measured = Measured(np.array(losses), np.array(pairs), np.array(parts))
+        value, (low, high) = measured.estimate()
+        return value, (high - low) / 2 / 1.972
+
+    found = np.array([one(seed) for seed in range(300)])
+    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.12)

@@ -312,3 +312,22 @@ def test_the_policy_uses_all_of_its_operations() -> None:
     assert len({tuple(image.flatten().tolist()) for image in found[0]}) > 200
     unchanged = (found[0] - x[0].float()).abs().flatten(1).amax(1) < 1e-2
     assert 0.02 < float(unchanged.float().mean()) < 0.2
+
+
+def test_a_mix_of_mixes_keeps_all_targets_in_proportion() -> None:
+    """The loss by chains of partners is that of the distribution over rows that the shares make."""
+    generator = torch.Generator().manual_seed(0)
+    targets = Targets(torch.arange(5.0).view(1, 5))
+    weights = torch.eye(5)
+    for _ in range(3):
+        share = torch.rand(1, 5, generator=generator)
+        weights = share.view(5, 1) * weights + (1 - share.view(5, 1)) * weights.roll(1, dims=0)
+        targets = targets.mixed(share)
+    found, left, part = torch.zeros(5, 5), torch.ones(5), targets
+    while part is not None:
+        own = torch.ones(5) if part.share is None else part.share[0]
+        found[torch.arange(5), part.values[0].long()] += left * own
+        left, part = left * (1 - own), part.partner
+    torch.testing.assert_close(found, weights)
+    certain = Targets(torch.arange(5.0).view(1, 5)).mixed(torch.ones(1, 5)).mixed(torch.ones(1, 5))
+    assert bool((certain.share == 1).all())

@@ -68,3 +68,16 @@ def test_what_was_started_from_stays_but_for_signs() -> None:
     torch.testing.assert_close(stem.layer.weight, plain_stem.weight)
     torch.testing.assert_close(stem.bias[2, 0], plain_stem.bias)
     assert isinstance(bodies[1].get_submodule("out"), Pooled)
+
+
+def test_other_layers_have_members_too() -> None:
+    one, rows = problem("images"), torch.arange(96)
+    recipe = plain(batch_ensemble={"members": 2}, separable={}, global_pooling={})
+    front, body, _ = one.build(recipe, 0, rows)
+    ranks = [each for each in body.modules() if isinstance(each, RankOne)]
+    linear = [each for each in body.modules() if isinstance(each, nn.Linear | nn.Conv2d)]
+    assert len(ranks) == len(linear) > 4
+    assert any(getattr(each, "groups", 1) > 1 for each in linear)
+    inputs = front(one.examples.take(rows[:7]).inputs)
+    assert body.train()(inputs).shape == (2, 7, one.schema.num_outputs)
+    assert body.eval()(inputs).shape == (7, one.schema.num_outputs)

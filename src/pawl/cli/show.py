@@ -196,6 +196,21 @@ def explained(found: Any) -> None:
                     f"weak: {each.text}: {explanation.slices.error} {each.error:.3g} against "
                     f"{each.other:.3g} (p = {each.p_value:.2g})"
                 )
+    if explanation.against is not None:
+        part = explanation.against
+        low, high = part.score_interval
+        line(
+            f"against {part.name}: {part.metric} {part.score:.4g} and {part.other_score:.4g}, better by "
+            f"{part.score_difference:+.3g} ({low:+.3g} to {high:+.3g}); {part.same_is} {part.same:.3g}"
+        )
+        for each in part.changes:
+            if each.moved:
+                low, high = each.interval
+                line(
+                    f"changed: {each.name}: importance {each.value:.3g} and {each.other:.3g}, by "
+                    f"{each.difference:+.3g} ({low:+.3g} to {high:+.3g}), rank {each.rank} and "
+                    f"{each.other_rank}"
+                )
     for name, reason in explanation.skipped.items():
         line(f"no {name}: {reason}")
     notes(explanation.notes)

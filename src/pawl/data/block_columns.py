@@ -24,35 +24,50 @@ _FEWEST = {"group": 8, "time": 20}
 _FEWEST_WITH_CLASS = 5
 
 
-def block_column(options: ReadOptions) -> str | None:
-    """Returns the name of the column of groups or times; `None` if there is none."""
-    return options.time if options.group is None else options.group
+def block_columns(options: ReadOptions, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns of groups or times that the options name; none if they name none.
+
+    Args:
+        options: Their `group` and `time` are used.
+        names: Those that there are: a name may hold a comma itself.
+    """
+    if options.time is None:
+        return () if options.group is None else (options.group,)
+    return split_names(options.time, names)
+
+
+def split_names(given: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names in texts, of which each may hold several with commas between."""
+    parts = [given] if isinstance(given, str) else list(given)
+    split = [part for each in parts for part in ([each] if each in names else each.split(","))]
+    return tuple(dict.fromkeys(part if part in names else part.strip() for part in split))
 
 
 def pop_blocks(inputs: Inputs, options: ReadOptions) -> tuple[Inputs, pd.DataFrame]:
-    """Takes the array of groups or times out of the inputs.
+    """Takes the arrays of groups or times out of the inputs.
 
     Returns:
-        The inputs of the model, and a frame with the array as its only column; without one if it is not
-        among them, or none is named.
+        The inputs of the model, and a frame with these arrays as its columns; without any if one is not
+        among the inputs, or none is named.
 
     Raises:
-        DataError: It has more than one value for a row, or it is the only input.
+        DataError: One has more than one value for a row, or there are no other inputs.
     """
-    name = block_column(options)
+    named = block_columns(options, list(inputs))
     rows = len(next(iter(inputs.values())))
-    if name is None or name not in inputs:
-        return inputs, pd.DataFrame(index=range(rows))
-    if inputs[name].numel() != rows:
-        raise DataError(
-            f"the array {name!r} has the shape {list(inputs[name].shape)}; one value for each row is "
-            "needed, [rows]"
-        )
-    frame = pd.DataFrame({name: inputs[name].flatten().numpy()})
-    rest = {other: x for other, x in inputs.items() if other != name}
+    if not all(name in inputs for name in named):
+        named = ()
+    for name in named:
+        if inputs[name].numel() != rows:
+            raise DataError(
+                f"the array {name!r} has the shape {list(inputs[name].shape)}; one value for each row "
+                "is needed, [rows]"
+            )
+    columns = {name: inputs[name].flatten().numpy() for name in named}
+    rest = {name: x for name, x in inputs.items() if name not in named}
     if not rest:
-        raise DataError(f"the array {name!r} is the only input; at least one more is needed")
-    return rest, frame
+        raise DataError(f"the array {named[0]!r} is the only input; at least one more is needed")
+    return rest, pd.DataFrame(columns, index=range(rows))
 
 
 def read_blocks(
@@ -72,25 +87,26 @@ def read_blocks(
         DataError: There is no such column, a row has no value, there are too few different ones, or
             times are neither numbers nor dates.
     """
-    name = block_column(options)
-    if name is None:
+    named = block_columns(options, list(frame.columns))
+    if not named:
         return None, None, []
-    by: Literal["group", "time"] = "time" if options.group is None else "group"
-    if name not in frame.columns:
-        raise DataError(missing_column(name, list(frame.columns), f"{by} column"))
-    parts = [frame[name]]
-    if test is not None and name in test.columns:
-        parts.append(test[name])
-    column = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    keys = _read_keys(column, name, by, options.date_format or "ymd")
+    by: Literal["group", "time"] = "time" if options.time is not None else "group"
+    for each in named:
+        if each not in frame.columns:
+            raise DataError(missing_column(each, list(frame.columns), f"{by} column"))
+    parts = [frame]
+    if test is not None and all(each in test.columns for each in named):
+        parts.append(test)
+    keys = read_keys(parts, named, by, options.date_format or "ymd")
     mine, apart = keys[: len(frame)], keys[len(frame) :]
-    count, fewest = len(np.unique(mine)), _FEWEST[by]
+    count, fewest, name = len(np.unique(mine)), _FEWEST[by], ", ".join(named)
     if count < fewest:
         raise DataError(
             f"the {by} column {name!r} has {count} different value(s); at least {fewest} are needed, "
             f"so that tests, choices and proof have some each; give another column or leave {by} out"
         )
-    blocks = Blocks(by, name, torch.from_numpy(mine))
+    gap = (options.horizon or 1) - 1
+    blocks = Blocks(by, name, torch.from_numpy(mine), gap)
     if by == "group":
         notes = [f"rows of one {name!r} stay together ({count:,} of them), and it is no feature"]
         shared = int(np.isin(apart, mine).sum())
@@ -101,9 +117,11 @@ def read_blocks(
             )
     else:
         notes = [f"models train on rows that are earlier by {name!r} than those they are judged on"]
+        if gap:
+            notes[0] += f", by more than {gap} times: what lies between was not known when they predict"
         if len(apart) and apart.min() <= mine.max():
             notes.append(f"some test rows are not later by {name!r} than all others")
-    return blocks, Blocks(by, name, torch.from_numpy(apart)) if len(apart) else None, notes
+    return blocks, Blocks(by, name, torch.from_numpy(apart), gap) if len(apart) else None, notes
 
 
 def check_classes(blocks: Blocks | None, strata: Tensor | None, names: Sequence[str]) -> None:
@@ -129,19 +147,47 @@ def check_classes(blocks: Blocks | None, strata: Tensor | None, names: Sequence[
             )
 
 
-def _read_keys(
+def read_keys(
+    frames: Sequence[pd.DataFrame],
+    names: Sequence[str],
+    by: Literal["group", "time"],
+    date_format: str,
+) -> _Integers:
+    """Returns each row's group, or the place of its time among all times, by one column or several.
+
+    Raises:
+        DataError: A row has no value, or times are neither numbers nor dates.
+    """
+    each = []
+    for name in names:
+        columns = [frame[name] for frame in frames]
+        column = pd.concat(columns, ignore_index=True) if len(columns) > 1 else columns[0]
+        each.append(_read_key(column, name, by, date_format))
+    if len(each) == 1:
+        return each[0]
+    found: _Integers = np.unique(np.stack(each, 1), axis=0, return_inverse=True)[1]
+    return found.reshape(-1).astype(np.int64)
+
+
+def read_times(column: pd.Series[Any], date_format: str) -> NDArray[np.float64]:
+    """Returns a column's numbers, or of dates their seconds since 1970; NaN where there is neither."""
+    cells = read_cells(column)
+    order: NDArray[np.float64] = as_numbers(cells)
+    if np.isnan(order).any():
+        dates = as_dates(cells, date_format)
+        if not np.isnat(dates).all():
+            order = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
+    return order
+
+
+def _read_key(
     column: pd.Series[Any], name: str, by: Literal["group", "time"], date_format: str
 ) -> _Integers:
-    cells = read_cells(column)
     if by == "group":
-        keys = as_texts(cells)[1]
+        keys = as_texts(read_cells(column))[1]
         missing = keys < 0
     else:
-        order: NDArray[np.float64] = as_numbers(cells)
-        if np.isnan(order).any():
-            dates = as_dates(cells, date_format)
-            if not np.isnat(dates).all():
-                order = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
+        order = read_times(column, date_format)
         if np.isnan(order).all():
             raise DataError(
                 f"the time column {name!r} holds neither numbers nor dates; give another, or say how "

@@ -32,11 +32,14 @@ class Blocks:
             what trains.
         column: What says so.
         keys: Each row's group, or the place of its time among all times, `[R]` int64.
+        gap: How many times before what is held out train nothing: their targets were not known yet when
+            it had to be predicted.
     """
 
     by: Literal["group", "time"]
     column: str
     keys: Tensor
+    gap: int = 0
 
     def take(self, rows: Tensor) -> Blocks:
         """Returns those of some rows."""
@@ -54,8 +57,20 @@ class Blocks:
         """Returns the rows that may train a model which these are to judge, sorted."""
         keys = self.keys[held_out]
         if self.by == "time":
-            return (self.keys < keys.min()).nonzero().flatten()
+            return (self.keys < keys.min() - self.gap).nonzero().flatten()
         return (~torch.isin(self.keys, keys)).nonzero().flatten()
+
+    def apart(self, rest: Tensor, share: Tensor) -> Tensor:
+        """Returns which of the rows that a share was taken from may train what the share judges."""
+        if not self.gap:
+            return rest
+        known = rest[self.keys[rest] < self.keys[share].min() - self.gap]
+        if not len(known):
+            raise DataError(
+                f"no rows are left to train on before a gap of {self.gap} times in {self.column!r}; add "
+                "rows or predict fewer steps ahead"
+            )
+        return known
 
     def split(self, strata: _Integers, share: float, seed: int, rows: Tensor) -> Tensor:
         """Returns which of the rows are the share, `[R']` bool: whole groups, or the latest times.

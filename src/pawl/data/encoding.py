@@ -62,14 +62,14 @@ def encode_columns(
         features = by_name["numeric"].features
         block = np.empty((len(frame), len(features)), dtype=np.float32)
         place = 0
+        widths = {name: len(own) for name, own in features_by_column(columns, features).items()}
         for column in columns:
-            if column.kind in ("categorical", "text"):
+            if column.name not in widths:
                 continue
             cells = read_cells(frame[column.name])
             if column.kind == "date":
-                with_hour = features[place + 3 : place + 4] == (f"{column.name}:hour",)
                 dates = as_dates(cells, column.date_format)
-                values = _date_parts(dates)[:, : 4 if with_hour else 3]
+                values = _date_parts(dates)[:, : widths[column.name]]
             elif column.kind == "boolean":
                 values = as_booleans(cells)[:, None]
             else:
@@ -92,6 +92,28 @@ def encode_columns(
                 _warn(frame[column.name], lost, "no category of the model and count as unknown")
         encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
     return {spec.name: encoded[spec.name] for spec in inputs}
+
+
+def features_by_column(
+    columns: Sequence[Column], features: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Returns which numbers of a row are a column's: a date has three, or four with an hour.
+
+    Args:
+        columns: A table's, in order.
+        features: Names of all numbers, in order.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    place = 0
+    for column in columns:
+        if column.kind in ("categorical", "text"):
+            continue
+        width = 1
+        if column.kind == "date":
+            width = 4 if tuple(features[place + 3 : place + 4]) == (f"{column.name}:hour",) else 3
+        found[column.name] = tuple(features[place : place + width])
+        place += width
+    return found
 
 
 def _encoded_texts(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pawl.data import memory
 from pawl.data.archives import ImageFile, ImageFiles
+from pawl.data.block_columns import check_classes, read_blocks
+from pawl.data.image_groups import grouped
 from pawl.data.kinds import check_rows
 from pawl.data.labels import Labels
 from pawl.data.pixels import Look, Mode, choose_format, decode, look
@@ -26,6 +29,7 @@ from pawl.data.splits import split_rows
 from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Examples, InputSpec, Schema
 from pawl.errors import DataError
+from pawl.options import ReadOptions
 from pawl.task import Task
 
 _TARGET = "class"
@@ -67,11 +71,13 @@ class _Images:
         pixels: Files by their paths, or `[R, channels, height, width]` uint8.
         classes: Each image's class; `None` outside class folders.
         parts: Each image's part: `train`, `validation`, `test`, or nothing.
+        groups: What each image belongs to, if that was said.
     """
 
     pixels: _Files | Tensor
     classes: list[str | None]
     parts: list[str]
+    groups: list[str] | None = None
 
     def where(self, wanted: Sequence[bool]) -> _Images:
         return self.take([row for row, use in enumerate(wanted) if use])
@@ -82,7 +88,12 @@ class _Images:
             pixels[rows] if isinstance(pixels, Tensor) else pixels.take(rows),
             [self.classes[row] for row in rows],
             [self.parts[row] for row in rows],
+            None if self.groups is None else [self.groups[row] for row in rows],
         )
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Returns the groups as a column."""
+        return pd.DataFrame({} if self.groups is None else {name: self.groups})
 
     def targets(self) -> Targets:
         return Targets((Labels(_TARGET, texts=np.array(self.classes, dtype=object)),))
@@ -102,6 +113,7 @@ def load_images(
     """
     refuse_target(task.target, _TARGET, "images")
     everything, notes = _with_class(_open(source), source.name)
+    everything, by = _in_groups(everything, task.read)
     is_test = [part == "test" for part in everything.parts]
     development = everything.where([not own for own in is_test])
     own_test = everything.where(is_test)
@@ -114,6 +126,7 @@ def load_images(
         if held is not None:
             notes.append(f"{len(own_test)} images in test/ were left out: test data was given")
         held, more = _test_images(test)
+        held, _ = _in_groups(held, task.read)
         notes += more
     if len(set(development.classes)) >= _MIN_CLASSES:
         check_rows(len(development))
@@ -129,8 +142,15 @@ def load_images(
     if held is not None and settled.test_keep is not None:
         held = held.where(settled.test_keep.tolist())
     targets = encode_targets(settled.targets, kind, predicted)
+    named = ReadOptions(group=by)
+    test_frame = None if held is None else held.frame(by or "")
+    blocks, test_blocks, more = read_blocks(development.frame(by or ""), test_frame, named)
+    check_classes(blocks, targets if kind == "binary" else None, predicted[0].classes)
+    notes += more
     if held is None:
-        rest, share = split_rows(targets, kind, test_share, seed)
+        rest, share = split_rows(targets, kind, test_share, seed, blocks=blocks)
+        if blocks is not None:
+            blocks, test_blocks = blocks.take(rest), blocks.take(share)
         held, development = development.take(share.tolist()), development.take(rest.tolist())
         targets, test_targets = targets[rest], targets[share]
     else:
@@ -148,8 +168,8 @@ def load_images(
     pixels, test_pixels = _decode((development, held), schema)
     return Parts(
         schema,
-        Examples({"image": pixels}, targets),
-        Examples({"image": test_pixels}, test_targets),
+        Examples({"image": pixels}, targets, blocks=blocks),
+        Examples({"image": test_pixels}, test_targets, blocks=test_blocks),
         notes + more,
     )
 
@@ -184,6 +204,16 @@ def _open(source: Source, *, looks: bool = True) -> _Images:
     places = _places(names)
     classes, parts = [label for _, label in places], [part for part, _ in places]
     return _Images(_Files(files, names, seen), classes, parts)
+
+
+def _in_groups(images: _Images, options: ReadOptions) -> tuple[_Images, str | None]:
+    """Returns images with their groups, and what these are called; `None` if none were asked for."""
+    if options.group is None and options.group_pattern is None:
+        return images, None
+    if isinstance(images.pixels, Tensor):
+        raise DataError("groups are told by the files of images, and these are in none; leave them out")
+    name, groups = grouped(images.pixels.names, options)
+    return replace(images, groups=groups), name
 
 
 def _looked_at(file: ImageFile) -> Look | DataError:

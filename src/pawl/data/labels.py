@@ -136,22 +136,32 @@ def encode_labels(labels: Labels, classes: Sequence[str]) -> Tensor:
                 f"allowed are numbers, as in the data that the schema comes from"
             )
         return torch.tensor([float(text.lower() == "true") for text in labels.texts])
+    codes = class_codes(labels, classes)
+    if (codes < 0).any():
+        values = labels.texts if labels.numbers is None else labels.numbers
+        assert values is not None
+        first = values[(codes < 0).argmax()]
+        name = first if isinstance(first, str) else number_name(float(first))
+        raise DataError(
+            f"the target {labels.name!r} has the unknown class {name!r}"
+            f"{did_you_mean(name, classes)}; known are {list_names(classes)}"
+        )
+    return torch.from_numpy(codes)
+
+
+def class_codes(labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Returns class indices, `[R]`; -1 where a target is missing, or no known class."""
     values: NDArray[Any] | None = labels.texts if labels.numbers is None else labels.numbers
     assert values is not None
-    codes, distinct = pd.factorize(values)
+    codes, distinct = pd.factorize(values)  # what is missing is -1
     index = {canonical_name(name): code for code, name in enumerate(classes)}
     index |= {name: code for code, name in enumerate(classes)}
-    mapped = np.empty(len(distinct), dtype=np.int64)
+    mapped = np.full(len(distinct) + 1, -1, dtype=np.int64)
     for place, value in enumerate(distinct):
         name = value if isinstance(value, str) else number_name(float(value))
-        code = index.get(name, index.get(canonical_name(name)))
-        if code is None:
-            raise DataError(
-                f"the target {labels.name!r} has the unknown class {name!r}"
-                f"{did_you_mean(name, classes)}; known are {list_names(classes)}"
-            )
-        mapped[place] = code
-    return torch.from_numpy(mapped[codes])
+        mapped[place] = index.get(name, index.get(canonical_name(name), -1))
+    found: NDArray[np.int64] = mapped[codes]
+    return found
 
 
 def canonical_name(name: str) -> str:

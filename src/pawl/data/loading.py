@@ -29,8 +29,8 @@ _READ: Mapping[Form, Callable[..., Examples]] = MappingProxyType(
 )
 _OPTIONS: Mapping[Form, tuple[str, ...]] = MappingProxyType(
     {
-        "table": READ_OPTIONS,
-        "images": ("rare", "positive"),
+        "table": tuple(name for name in READ_OPTIONS if name != "group_pattern"),
+        "images": ("rare", "positive", "group", "group_pattern"),
         "arrays": ("rare", "positive", "group", "time"),
     }
 )

@@ -36,7 +36,7 @@ def split_rows(
         seed: Which rows; the same seed gives the same split.
         rows: `[R']` int64 indices to split, each once; all rows by default.
         blocks: Of all rows, if they come in groups, which then are in one part each, or in order of
-            time: the share is the latest then.
+            time: the share is the latest then, and rows in a gap before it are in neither part.
 
     Returns:
         `(rest, share)`: int64 indices into `targets`, sorted, disjoint, together all of `rows`. The
@@ -56,7 +56,8 @@ def split_rows(
     strata = KINDS[kind].strata(targets.detach().cpu()[index], size)
     if blocks is not None:
         mask = blocks.split(strata, share, seed, index)
-        return index[~mask].sort().values, index[mask].sort().values
+        rest, held = index[~mask].sort().values, index[mask].sort().values
+        return blocks.apart(rest, held), held
     wanted = _allocate(np.bincount(strata), size)
 
     generator = torch.Generator().manual_seed(seed)

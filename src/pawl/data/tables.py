@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pawl.data.block_columns import block_column, check_classes, read_blocks
+from pawl.data.block_columns import block_columns, check_classes, read_blocks, split_names
 from pawl.data.cells import as_dates, read_cells
 from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
@@ -22,7 +23,9 @@ from pawl.data.sources import Parts, Source, require_form
 from pawl.data.splits import split_rows
 from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Column, Examples, Schema
-from pawl.errors import DataError
+from pawl.data.windowed import Tables, Windowed, with_windows
+from pawl.data.windows import WINDOW, notes_on_time, read_past
+from pawl.errors import DataError, DataWarning
 from pawl.options import ReadOptions
 from pawl.task import Task
 
@@ -43,14 +46,14 @@ def load_table(
     chosen = _choose_targets(source, task.target, options)
     _check_columns(frame, chosen, options)
     decimal = _decimal(options.decimal, usual_mark(frame, source.separator))
+    whole, whole_test = frame, None
     frame, read, notes = _with_targets(frame, chosen, "rows", decimal)
     notes = [*source.notes, *notes]
     test_frame, test_read = None, None
     if test is not None:
         require_form(test, "table", "the test data")
-        test_frame, test_read, more = _with_targets(
-            _named_targets(test, chosen), chosen, "test rows", decimal
-        )
+        whole_test = _named_targets(test, chosen)
+        test_frame, test_read, more = _with_targets(whole_test, chosen, "test rows", decimal)
         notes += [*test.notes, *more]
         if not len(test_frame):
             raise DataError(f"no test row has a target in {read.name!r}; fill it or leave test out")
@@ -81,28 +84,39 @@ def load_table(
     else:
         test_targets = encode_targets(test_read, kind, predicted)
     notes += check_targets(targets, kind, predicted)
-    no_features = [*chosen, *([options.group] if options.group else [])]
+    no_features = list(chosen)
+    if options.group and not options.window:
+        no_features.append(options.group)
     # A user's model that takes one vector goes on getting one, unless texts are asked for.
     inferred = infer_columns(
         frame.drop(columns=no_features), options, decimal, texts=task.model is None
     )
-    columns, inputs = inferred.columns, inferred.inputs
     notes += inferred.notes
     if test is None and blocks is None:
-        notes += in_order_of_time(everything, columns)
+        notes += in_order_of_time(everything, inferred.columns)
+    windowed: Windowed | None = None
+    if options.window is not None:
+        tables = Tables(frame, test_frame, whole, whole_test)
+        windowed = with_windows(tables, inferred, predicted, options, decimal)
+        inferred = windowed.own
+        notes += windowed.notes
+    columns, inputs = inferred.columns, inferred.inputs
+    rows = encode_columns(frame, columns, inputs, decimal=decimal)
+    test_rows = encode_columns(test_frame, columns, inputs, decimal=decimal)
+    if windowed is not None:
+        inputs = (*inputs, windowed.spec)
+        rows, test_rows = rows | {WINDOW: windowed.rows}, test_rows | {WINDOW: windowed.test}
+    apart = any(spec.tokens or spec.name == WINDOW for spec in inputs)
     schema = Schema(
-        source="table", kind=kind, targets=predicted, columns=columns, inputs=inputs,
+        source="table", kind=kind, targets=predicted, columns=columns,
+        window=None if windowed is None else windowed.window, inputs=inputs,
         separator=options.separator, encoding=options.encoding, decimal=decimal,
-        style="dict" if len(inputs) > 1 and any(spec.tokens for spec in inputs) else "single",
+        style="dict" if len(inputs) > 1 and apart else "single",
     )  # fmt: skip
     return Parts(
         schema,
-        Examples(encode_columns(frame, columns, inputs, decimal=decimal), targets, blocks=blocks),
-        Examples(
-            encode_columns(test_frame, columns, inputs, decimal=decimal),
-            test_targets,
-            blocks=test_blocks,
-        ),
+        Examples(rows, targets, blocks=blocks),
+        Examples(test_rows, test_targets, blocks=test_blocks),
         notes,
         inferred.left_out,
     )
@@ -116,17 +130,26 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Example
     decimal = schema.decimal
     if len(decimal) > 1:  # new rows may be written otherwise
         decimal = _decimal(None, usual_mark(frame, source.separator) or decimal[0])
-    targets = None
+    whole, targets = frame, None
     if with_targets:
         read = _read_targets(frame, names, decimal)
-        absent = ~read.present
-        if absent.any():
+        present = read.present
+        if schema.window is not None and present.any():
+            frame, read = frame[present], read.take(present)  # the others are seen by these
+        elif not present.all():
             raise DataError(
-                f"{absent.sum()} row(s) have no target in {schema.target!r}, the first is row "
-                f"{absent.argmax() + 1}; every row needs one here; fill or remove them"
+                f"{(~present).sum()} row(s) have no target in {schema.target!r}, the first is row "
+                f"{(~present).argmax() + 1}; every row needs one here; fill or remove them"
             )
         targets = encode_targets(read, schema.kind, schema.targets)
-    encoded = encode_columns(frame, schema.columns, schema.inputs, decimal=decimal, warn=True)
+    inputs = [spec for spec in schema.inputs if spec.name != WINDOW]
+    encoded = encode_columns(frame, schema.columns, inputs, decimal=decimal, warn=True)
+    if schema.window is not None:
+        past = read_past(whole, schema.window, schema.targets, decimal)
+        rows = frame.index.to_numpy()
+        for note in notes_on_time(whole, schema.window, past, rows):
+            warnings.warn(note, DataWarning, stacklevel=2)
+        encoded[WINDOW] = past.of(rows)
     return Examples(encoded, targets)
 
 
@@ -164,8 +187,9 @@ def _check_columns(frame: pd.DataFrame, targets: Sequence[str], options: ReadOpt
                 f"the column {name!r} is the target, which is not to be ignored and has no type; "
                 f"the option kind says what it is"
             )
-    if (own := block_column(options)) in targets:
-        raise DataError(f"the column {own!r} is the target, which says no groups and no time")
+    for own in (*block_columns(options, names), options.group):
+        if own in targets:
+            raise DataError(f"the column {own!r} is the target, which says no groups and no time")
 
 
 def _choose_targets(
@@ -173,10 +197,8 @@ def _choose_targets(
 ) -> tuple[str, ...]:
     names = [str(name) for name in source.value.columns]
     if wanted is not None:
-        # A header may hold a comma itself.
         parts = [str(wanted)] if isinstance(wanted, str | int) else [str(each) for each in wanted]
-        split = [part for each in parts for part in ([each] if each in names else each.split(","))]
-        chosen = tuple(dict.fromkeys(part if part in names else part.strip() for part in split))
+        chosen = split_names(parts, names)  # a header may hold a comma itself
         if source.targets:
             if chosen != source.targets:
                 raise DataError(

@@ -29,6 +29,7 @@ TEXT = "text"
 INSTALL = "pip install 'pawl[text]'"
 _SPECIAL = ("[PAD]", "[MASK]")
 _LETTERS = 100
+_BEGINNING = "\u0120"  # what the space in front of a word is written as
 _WORD = re.compile(rf"[^\W_]{{1,{_LETTERS}}}(?:['’][^\W_]{{1,{_LETTERS}}})*|[^\w\s]|_")
 """Letters and digits, apostrophes among them; every other character is a word of its own."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
@@ -134,6 +135,28 @@ def token_ids(
             ids = [*ids[: length - half], *ids[-half:]]  # noqa: PLW2901
         distinct[place, : len(ids)] = ids
     return distinct[codes]
+
+
+def words_of(tokenizer: str, row: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Returns the words of a row of ids, each with the places of its tokens.
+
+    Example:
+        >>> tokenizer = train_tokenizer(["Good, better, best"], 1)
+        >>> row = token_ids(tokenizer, ["A good one!"], np.array([0]), 16)[0]
+        >>> [word for word, _ in words_of(tokenizer, row)]
+        ['a', 'good', 'one', '!']
+    """
+    loaded, decoder = _loaded(tokenizer), _library().decoders.ByteLevel()
+    found: list[tuple[list[str], list[int]]] = []
+    for place, id_ in enumerate(row):
+        if id_ == PAD:
+            continue
+        token = str(loaded.id_to_token(int(id_)))
+        if token.startswith(_BEGINNING) or not found:
+            found.append(([], []))
+        found[-1][0].append(token)
+        found[-1][1].append(place)
+    return [(str(decoder.decode(pieces)).strip(), places) for pieces, places in found]
 
 
 def _ids(tokenizer: str, texts: Sequence[str]) -> Iterator[list[int]]:

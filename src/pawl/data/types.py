@@ -27,7 +27,8 @@ Inputs = dict[str, Tensor]
 
 Tables have `numeric` (`[R, F]` float32, NaN where missing) and `categorical` (`[R, K]` int64 codes,
 0 for missing or unknown), either of them absent when there is no such column, and of columns of text
-`text`, `text_2`, ... (`[R, T]` int64 token ids, 0 behind the last). Images have `image`
+`text`, `text_2`, ... (`[R, T]` int64 token ids, 0 behind the last), and `window` (`[R, N, C]` float32)
+where rows see those before them. Images have `image`
 (`[R, channels, height, width]` uint8). Arrays keep the user's names, or `x` / `x0`, `x1`, ...
 """
 
@@ -107,6 +108,28 @@ class TargetColumn(_Value):
     shape: tuple[int, ...] = ()
 
 
+class Window(_Value):
+    """What a row of a table sees of the rows before it: the input `window`, `[N, C]`, oldest first.
+
+    Attributes:
+        steps: `N`, how many rows.
+        ahead: How many times the latest of them lies before the row's own; at least 1.
+        time: The columns by which rows are in order, the first one first.
+        date_format: How dates in them are written.
+        series: The column whose values are series of their own; `None` if all rows are one.
+        columns: What is seen of them beside their targets; categories are columns of 0 and 1.
+        features: Names of the numbers among these columns, as an input has them.
+    """
+
+    steps: int
+    ahead: int = 1
+    time: tuple[str, ...]
+    date_format: str = "ymd"
+    series: str | None = None
+    columns: tuple[Column, ...] = ()
+    features: tuple[str, ...] = ()
+
+
 class Schema(_Value):
     """How raw rows turn into tensors, and what the model is to predict. JSON, kept in the bundle.
 
@@ -115,6 +138,7 @@ class Schema(_Value):
         kind: What is predicted.
         targets: One, or several, in the order of the model's outputs.
         columns: A table's feature columns, in order; columns that were dropped are not here.
+        window: What its rows see of those before them, if they see any.
         inputs: The model's inputs, in the order its forward takes them.
         style: How the user's model is called: `single` (`model(x)`), `tuple` (`model(*xs)`) or
             `dict` (`model(**xs)`, or `model(xs)` if its forward takes one argument).
@@ -129,6 +153,7 @@ class Schema(_Value):
     kind: KindName
     targets: tuple[TargetColumn, ...]
     columns: tuple[Column, ...] = ()
+    window: Window | None = None
     inputs: tuple[InputSpec, ...] = ()
     style: Literal["single", "tuple", "dict"] = "single"
     image_mode: Literal["L", "RGB"] = "RGB"
@@ -182,9 +207,11 @@ class ModelSpec:
         the product of its shape.
 
         Raises:
-            TaskError: If there are several inputs that are not a table's, or texts among them.
+            TaskError: If there are several inputs that are not a table's, or texts or a window
+                among them.
         """
-        if self.inputs and all(spec.features and not spec.tokens for spec in self.inputs):
+        plain = [s.features and not s.tokens and len(s.shape) == 1 for s in self.inputs]
+        if plain and all(plain):
             return sum(
                 sum(spec.cardinalities) if spec.cardinalities else spec.shape[0] + sum(spec.missing)
                 for spec in self.inputs
@@ -192,8 +219,8 @@ class ModelSpec:
         if len(self.inputs) != 1:
             names = ", ".join(spec.name for spec in self.inputs)
             raise TaskError(
-                f"num_features is for a table without texts or a single array, and this data has the "
-                f"inputs {names}; size the layers by spec.inputs[i].shape"
+                f"num_features is for a table without texts or windows, or for a single array, and this "
+                f"data has the inputs {names}; size the layers by spec.inputs[i].shape"
             )
         return math.prod(self.inputs[0].shape)
 
@@ -281,6 +308,8 @@ class LoadedData:
         parts = [f"{KINDS[schema.kind].phrase} of {named}{classes}, {rows:,} rows"]
         if schema.columns:
             parts.append(f"{len(schema.columns):,} column(s)")
+        if schema.window is not None:
+            parts.append(f"windows of {schema.window.steps:,} rows before")
         if self.left_out:
             parts.append(f"left out: {list_names(self.left_out)}")
         return ", ".join(parts)

@@ -9,12 +9,14 @@ from functools import partial
 
 import torch
 from safetensors.torch import load
+from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.errors import TrialError
 from pawl.evidence.arms import arm_of, to_dict
-from pawl.evidence.constant import constant_predictions, nothing_learned
+from pawl.evidence.constant import constant_predictions, has_value, nothing_learned
 from pawl.evidence.gain import TestGain, gain_on_test
+from pawl.evidence.last_value import last_values
 from pawl.evidence.pairs import Compared, Pairs
 from pawl.evidence.rounds import Arms, model_of, of_pairs, of_seeds, predictions_file, usable
 from pawl.execution import Session
@@ -36,6 +38,8 @@ class FinalTest:
         models: Number of pairs of models.
         averaged: How many models `baseline` and `final` are the mean of.
         nothing_learned: By arm: why what is kept of it learned nothing; without the arms that did.
+        last_value: What is deployed against the last value of a series; `None` where rows do not see
+            those before them, or the metric has no value for it.
     """
 
     result: TestGain
@@ -45,6 +49,7 @@ class FinalTest:
     models: int
     averaged: int
     nothing_learned: Mapping[str, str] = field(default_factory=dict)
+    last_value: TestGain | None = None
 
 
 def final_test(
@@ -147,7 +152,20 @@ def final_test(
         models=len(counted),
         averaged=len(kept["final"]),
         nothing_learned={name: reason for name, reason in reasons.items() if reason},
+        last_value=_against_last_value(session, test, stored["final"][places["final"]].mean(0)),
     )
+
+
+def _against_last_value(session: Session, test: Examples, final: Tensor) -> TestGain | None:
+    problem = session.problem
+    naive = last_values(problem.schema, problem.examples, test)
+    targets = test.known_targets.cpu()
+    if naive is None or not has_value(problem.objective, naive, targets):
+        return None
+    return gain_on_test(
+        problem.objective, naive.unsqueeze(0), final.unsqueeze(0), targets,
+        units=None if test.blocks is None else test.blocks.units,
+    )  # fmt: skip
 
 
 def _kept(

@@ -30,6 +30,14 @@ _DRAWN, _ROWS, _COLUMNS, _IMAGES = 15, 6, 8, 8
 
 
 @dataclass(frozen=True, kw_only=True)
+class Colored:
+    """A text in colored words: each with a style of `explain.css`, and what it says to who points at it."""
+
+    title: str
+    words: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """A part of a chapter; `failed` are checks that forbid its figures."""
 
@@ -39,6 +47,7 @@ class Block:
     legend: Sequence[tuple[str, str]] = ()
     figures: Sequence[Figure] = ()
     pictures: Sequence[Shown] = ()
+    texts: Sequence[Colored] = ()
     tables: Sequence[Table] = ()
     note: str = ""
 

@@ -24,6 +24,7 @@ from pawl.errors import (
 )
 from pawl.execution import Listener, Silent
 from pawl.explaining import page
+from pawl.explaining.against import check_alike
 from pawl.explaining.effort import Effort
 from pawl.explaining.result import Explanation
 from pawl.explaining.work import LEAST_BACKGROUND, Work
@@ -73,14 +74,15 @@ def explain(bundle: Any, data: Any, call: ExplainCall) -> Explained:
     listener.phase("read", "bundle and rows")
     with _noted(notes):
         rows, without = _rows(opened, data)
+        other = None if call.against is None else _other(opened, data, call.against, without)
         others = _background(opened, rows, call.background)
     if objective.function is not None and rows.targets is not None:
         objective = check_metric_works(objective, opened.schema, rows)
         notes += [note for note in [note_on(objective)] if note is not None]
     command = _command(bundle, data, call)
-    work = Work(opened, rows, others, objective, call, effort)
+    work = Work(opened, rows, others, objective, call, effort, other)
     if without:
-        for part in ("importance", "calibration", "slices", "errors"):
+        for part in ("importance", "calibration", "slices", "errors", "against"):
             work.skipped[part] = without
     found = work.explanation(notes, command, listener)
     listener.phase("page", "charts")
@@ -122,6 +124,15 @@ def _rows(bundle: Bundle, data: Any) -> tuple[Examples, str]:
             return read_like(bundle.schema, data, with_targets=True), ""
     except (DataError, TaskError) as error:
         return rows, f"it needs the targets of all rows: {error}"
+
+
+def _other(
+    bundle: Bundle, data: Any, given: Any, without: str
+) -> tuple[Bundle, Examples]:
+    """Returns the bundle to compare with, and the rows as it reads them."""
+    other = given if isinstance(given, Bundle) else Bundle.open(given)
+    check_alike(bundle.schema, other.schema)
+    return other, read_like(other.schema, data, with_targets=not without)
 
 
 def _background(bundle: Bundle, rows: Examples, given: Any) -> Inputs:

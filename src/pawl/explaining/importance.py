@@ -41,17 +41,20 @@ _STABLE = 0.5
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Of each permutation the loss, `[K]`, and each row's part in it, `[K, R]`."""
+class Measured:
+    """Of each permutation the loss, `[K]`, what each pair of rows adds to it, and each row, `[K, R]`."""
 
     losses: NDArray[np.float64]
+    pairs: NDArray[np.float64]
     parts: NDArray[np.float64]
 
     def estimate(self, which: slice = slice(None)) -> tuple[float, tuple[float, float]]:
         """Returns the mean of some permutations and its 95% interval over rows and permutations."""
-        value, rows = float(self.losses[which].mean()), self.parts.shape[1]
-        error = math.sqrt(float((self.parts[which].mean(0) ** 2).sum()))
-        half = float(special.stdtrit(rows - 1, 0.975)) * error
+        value, (count, rows) = float(self.losses[which].mean()), self.parts[which].shape
+        squares = float((self.parts[which].mean(0) ** 2).sum())
+        of_pairs = float((self.pairs[which] ** 2).sum()) / count
+        variance = max(squares - of_pairs / count, 0.5 * squares)
+        half = float(special.stdtrit(rows - 1, 0.975)) * math.sqrt(variance)
         return value, (value - half, value + half)
 
 
@@ -61,10 +64,11 @@ def importance(
     """Measures how important each column is, and each group of correlated ones.
 
     The interval: a loss is a mean over pairs, of a row with the row that it gets values from, so that
-    each row has a part in it as either (Hoeffding's projection of a U statistic of two rows); the parts
-    are by the derivative of the metric in a row's weight, as in `pawl.evidence.crossed`, and the mean of
-    their squares over the permutations is the variance. It assumes that rows are independent draws, and
-    counts what is left of the permutations' own noise along, so that few of them make it wider.
+    each row has a part in it as either, `h1 + h2` (Hoeffding's projection of a U statistic of two rows);
+    the parts are by the derivative of the metric in a row's weight, as in `pawl.evidence.crossed`. Over
+    `K` permutations, a row's mean part also varies by its partners, by `(var h1 + var h2 + 2 var e) / K`
+    where `e` is what only the pair has; of this the mean loss has only `(var e) / K`. So the variance of
+    one pair, `var h1 + var h2 + var e`, over `K` is taken off. It assumes that rows are independent draws.
 
     Args:
         subject: What is explained.
@@ -73,17 +77,61 @@ def importance(
         seed: Of rows and permutations.
         effort: Fewer permutations are made where it ends before.
     """
-    chosen = _sample(len(rows), len(subject.features), seed)
+    chosen = sampled_rows(len(rows), len(subject.features), seed)
     used = rows.take(torch.from_numpy(chosen))
     groups = correlated(subject, used.inputs)
     wanted: list[tuple[Feature, ...]] = [(each,) for each in subject.features] + groups
-    permutations = _permutations(len(used), len(wanted))
-    raw = torch.from_numpy(subject.predict(used))
+    permutations = num_permutations(len(used), len(wanted))
+    score, measured = measure(
+        subject, used, wanted, objective, seed=seed, effort=effort, permutations=permutations
+    )
+    done = len(measured[0].losses)
+    single: list[FeatureImportance] = []
+    grouped: list[FeatureImportance] = []
+    for features, each in zip(wanted, measured, strict=True):
+        value, interval = each.estimate()
+        named = [feature.name for feature in features]
+        entry = FeatureImportance(
+            name=" + ".join(named), features=named, value=value, interval=interval
+        )
+        (single if len(features) == 1 else grouped).append(entry)
+    return Importance(
+        metric=objective.metric,
+        direction=objective.direction,
+        score=score,
+        rows=len(used),
+        permutations=done,
+        threshold=THRESHOLD,
+        features=sorted(single, key=lambda each: -each.value),
+        groups=sorted(grouped, key=lambda each: -each.value),
+        checks=_checks(measured[: len(subject.features)], done),
+    )
+
+
+def measure(
+    subject: Subject,
+    used: Examples,
+    wanted: Sequence[tuple[Feature, ...]],
+    objective: Objective,
+    *,
+    seed: int,
+    effort: Effort,
+    permutations: int,
+) -> tuple[float, list[Measured]]:
+    """Returns the score on rows, and what it loses where columns are permuted together.
+
+    Which rows get whose values depends on seed, columns and number of rows alone.
+
+    Raises:
+        ValueError: The metric is not a number.
+    """
     every = torch.arange(len(used))
+    raw = torch.from_numpy(subject.predict(used))
     whole = holdout_score(objective, raw, used.known_targets, every)
     if whole is None:
         raise ValueError(f"{objective.metric} is not a number on these rows")
     losses = np.zeros((len(wanted), permutations))
+    pairs = np.zeros((len(wanted), permutations, len(used)), dtype=np.float32)
     parts = np.zeros((len(wanted), permutations, len(used)), dtype=np.float32)
     done = 0
     for turn in range(permutations):  # all columns by turns, so that time is short for all alike
@@ -99,33 +147,13 @@ def importance(
                 raise ValueError(f"{objective.metric} is not a number with {names} permuted")
             losses[place, turn] = objective.sign * (whole.value - found.value)
             lost = objective.sign * (whole.influence - found.influence).numpy()
-            parts[place, turn] = lost
+            pairs[place, turn] = parts[place, turn] = lost
             np.add.at(parts[place, turn], order.numpy(), lost)
         done += 1
-    measured = [
-        _Measured(lost[:done], part[:done].astype(np.float64))
-        for lost, part in zip(losses, parts, strict=True)
+    return whole.value, [
+        Measured(lost[:done], own[:done].astype(np.float64), part[:done].astype(np.float64))
+        for lost, own, part in zip(losses, pairs, parts, strict=True)
     ]
-    single: list[FeatureImportance] = []
-    grouped: list[FeatureImportance] = []
-    for features, each in zip(wanted, measured, strict=True):
-        value, interval = each.estimate()
-        named = [feature.name for feature in features]
-        entry = FeatureImportance(
-            name=" + ".join(named), features=named, value=value, interval=interval
-        )
-        (single if len(features) == 1 else grouped).append(entry)
-    return Importance(
-        metric=objective.metric,
-        direction=objective.direction,
-        score=whole.value,
-        rows=len(used),
-        permutations=done,
-        threshold=THRESHOLD,
-        features=sorted(single, key=lambda each: -each.value),
-        groups=sorted(grouped, key=lambda each: -each.value),
-        checks=_checks(measured[: len(subject.features)], done),
-    )
 
 
 def permuted(inputs: Inputs, features: Sequence[Feature], order: Tensor) -> Inputs:
@@ -173,7 +201,7 @@ def _ranks(feature: Feature, inputs: Inputs, predicted: NDArray[np.float64]) -> 
     return ranked
 
 
-def _checks(measured: Sequence[_Measured], done: int) -> list[Check]:
+def _checks(measured: Sequence[Measured], done: int) -> list[Check]:
     """Returns whether two estimates, of other permutations each, rank the columns alike."""
     if len(measured) < 4:
         return []
@@ -191,7 +219,8 @@ def _checks(measured: Sequence[_Measured], done: int) -> list[Check]:
     ]
 
 
-def _sample(count: int, columns: int, seed: int) -> NDArray[np.int64]:
+def sampled_rows(count: int, columns: int, seed: int) -> NDArray[np.int64]:
+    """Returns which rows are used where there are many."""
     most = min(_ROWS, max(_FEW_ROWS, _EVALUATIONS // (_FEWEST * max(1, columns))))
     if count <= most:
         return np.arange(count)
@@ -199,7 +228,8 @@ def _sample(count: int, columns: int, seed: int) -> NDArray[np.int64]:
     return np.sort(generator.choice(count, most, replace=False))
 
 
-def _permutations(rows: int, wanted: int) -> int:
+def num_permutations(rows: int, wanted: int) -> int:
+    """Returns how many permutations of so many columns are made."""
     return max(_FEWEST, min(_MOST, _EVALUATIONS // max(1, rows * wanted)))
 
 

@@ -5,7 +5,7 @@ Every text goes through the template's escaping; images are PNGs that are made h
 
 from __future__ import annotations
 
-from pawl.explaining import chapters, trust
+from pawl.explaining import changes, chapters, trust, words
 from pawl.explaining.chapters import Chapter, Thumbnails
 from pawl.explaining.result import Check, Explanation
 from pawl.kinds import KINDS
@@ -154,8 +154,12 @@ def _chapters(found: Explanation, thumbnails: Thumbnails) -> list[Chapter]:
         )
     if found.pictures:
         made.append(chapters.maps(found, thumbnails))
+    if found.texts is not None:
+        made.append(words.words(found.texts))
     if found.calibration or found.slices or found.errors:
         made.append(trust.trust(found, thumbnails))
+    if found.against is not None:
+        made.append(changes.changes(found.against))
     return made
 
 
@@ -171,6 +175,8 @@ def _checks(found: Explanation) -> list[tuple[str, Check]]:
         checks += [(rows.method, check) for check in rows.checks]
     for maps in found.pictures:
         checks += [(maps.method, check) for check in maps.checks]
+    if found.texts is not None:
+        checks += [("words", check) for check in found.texts.checks]
     return checks
 
 

@@ -135,6 +135,74 @@ class Pictures(Value):
     checks: list[Check]
 
 
+class Word(Value):
+    """A word of a text, or a few in a row, as the model reads it: what the output loses without it."""
+
+    column: str
+    text: str
+    value: float
+
+
+class Text(Value):
+    """A row's words, in their order. `row` counts from 0."""
+
+    row: int
+    output: str
+    prediction: float
+    words: list[Word]
+
+
+class Texts(Value):
+    """What words add to their rows' predictions."""
+
+    method: Literal["occlusion"]
+    detail: str
+    texts: list[Text]
+    checks: list[Check]
+
+
+class Change(Value):
+    """A column's importance here, that in the other bundle, and the difference with its 95% interval.
+
+    Ranks count from 1, the most important first. `moved` is whether the difference is shown, corrected
+    for the number of columns (Holm).
+    """
+
+    name: str
+    value: float
+    other: float
+    difference: float
+    interval: Interval
+    p_value: float
+    moved: bool
+    rank: int
+    other_rank: int
+
+
+class Against(Value):
+    """How the explanation differs from another bundle's, on the same rows and the same permutations.
+
+    `score_difference` is this one minus the other, positive where this one is better; `same` is the share
+    of rows with the same class, or the correlation of predictions, by `same_is`. `agreement` is the rank
+    correlation of importances. `only_here` and `only_there` are columns that one of both lacks.
+    """
+
+    name: str
+    metric: str
+    score: float
+    other_score: float
+    score_difference: float
+    score_interval: Interval
+    rows: int
+    permutations: int
+    same: float
+    same_is: Literal["share of rows with the same class", "correlation of predictions"]
+    agreement: float | None
+    changes: list[Change]
+    only_here: list[str]
+    only_there: list[str]
+
+
 class Bin(Value):
     """Rows with like predictions: their mean prediction, and the mean of what is true."""
 
@@ -237,9 +305,11 @@ class Explanation(Value):
     dependences: list[Dependence] = Field(default_factory=list)
     attributions: list[Attributions] = Field(default_factory=list)
     pictures: list[Pictures] = Field(default_factory=list)
+    texts: Texts | None = None
     calibration: Calibration | None = None
     slices: Slices | None = None
     errors: Errors | None = None
+    against: Against | None = None
     skipped: dict[str, str] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pawl.data.encoding import features_by_column
 from pawl.data.types import Examples, Inputs, Schema
+from pawl.data.windows import WINDOW, seen
 from pawl.deployment import Bundle
 from pawl.deployment.predictions import unshifted
 from pawl.errors import printable
@@ -30,7 +32,8 @@ class Feature:
 
     Attributes:
         name: The column's, or `INPUT[PLACE]`.
-        kind: `numeric`, `boolean`, `date`, `categorical`, or `input` for an array as a whole.
+        kind: `numeric`, `boolean`, `date`, `categorical`, or `input` for what is no single value: an
+            array or a text as a whole, or what rows see of a column of those before them.
         input: In which input it lies.
         at: Its places along the last axis; empty for the whole input.
         categories: Those of a categorical column; code 1 is the first.
@@ -53,7 +56,7 @@ class Feature:
         """Takes its values from other rows where a mask `[R]` says so, in place."""
         there = mask.nonzero().squeeze(-1)
         for at in self.at:
-            inputs[self.input][there, at] = values[self.input][there, at]
+            inputs[self.input][there, ..., at] = values[self.input][there, ..., at]
         if not self.at:
             inputs[self.input][there] = values[self.input][there]
 
@@ -94,22 +97,24 @@ def features_of(schema: Schema) -> tuple[Feature, ...]:
 
 
 def _columns(schema: Schema) -> list[Feature]:
-    found, number, code = [], 0, 0
-    features = next((spec.features for spec in schema.inputs if spec.name == "numeric"), ())
+    found, start, code, text = [], 0, 0, 0
+    numbers = next((spec.features for spec in schema.inputs if spec.name == "numeric"), ())
+    widths = features_by_column(schema.columns, numbers)
+    texts = [spec.name for spec in schema.inputs if spec.tokens]
     for column in schema.columns:
         if column.kind == "categorical":
             found.append(
                 Feature(column.name, column.kind, "categorical", (code,), column.categories)
             )
             code += 1
-            continue
-        width = 1
-        if column.kind == "date":
-            width = 4 if features[number + 3 : number + 4] == (f"{column.name}:hour",) else 3
-        places = tuple(range(number, number + width))
-        found.append(Feature(column.name, column.kind, "numeric", places))
-        number += width
-    return found
+        elif column.kind == "text":
+            found.append(Feature(column.name, "input", texts[text]))
+            text += 1
+        else:
+            stop = start + len(widths[column.name])
+            found.append(Feature(column.name, column.kind, "numeric", tuple(range(start, stop))))
+            start = stop
+    return [*found, *(Feature(f"earlier {name}", "input", WINDOW, at) for name, at in seen(schema))]
 
 
 class Subject:

@@ -12,6 +12,7 @@ from pawl.environment import versions
 from pawl.errors import PawlError, printable
 from pawl.execution import Listener
 from pawl.explaining import attributions, calibration, errors_of, slices
+from pawl.explaining.against import against
 from pawl.explaining.chapters import Thumbnails
 from pawl.explaining.dependence import dependences
 from pawl.explaining.effort import Effort
@@ -21,6 +22,7 @@ from pawl.explaining.numbers import by_gradients
 from pawl.explaining.pictures import image_input, pictures
 from pawl.explaining.result import Attributions, Explanation
 from pawl.explaining.subject import Subject, count_of, taken
+from pawl.explaining.texts import has_texts, texts
 from pawl.models import Pipeline
 from pawl.options import ExplainCall
 from pawl.task import Objective
@@ -29,7 +31,7 @@ LEAST_BACKGROUND = 10
 """Rows that others are compared with, at least."""
 _DEPENDENCES = 6
 _MOST_COLUMNS = 500
-_SHARES = {"importance": 0.45, "attributions": 0.5, "dependence": 0.4, "pictures": 0.8}
+_SHARES = {"importance": 0.45, "attributions": 0.5, "dependence": 0.4, "pictures": 0.8, "texts": 0.8}
 
 
 class Work:
@@ -42,6 +44,7 @@ class Work:
         objective: The metric.
         call: The options.
         effort: The time there is.
+        other: Another bundle with the rows as it reads them, if there is one to compare with.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Work:
         objective: Objective,
         call: ExplainCall,
         effort: Effort,
+        other: tuple[Bundle, Examples] | None = None,
     ) -> None:
+        self.other = other
         self.bundle, self.rows, self.others = bundle, rows, others
         self.objective, self.call, self.effort = objective, call, effort
         self.subject = Subject.of(bundle)
@@ -70,7 +75,9 @@ class Work:
             "attributions": self._attributions,
             "dependence": self._dependences,
             **({"maps": self._pictures} if image_input(self.subject) is not None else {}),
+            **({"words": self._texts} if has_texts(self.subject) else {}),
             "errors": self._reliability,
+            **({} if self.other is None else {"against": self._against}),
         }
         for name, part in parts.items():
             listener.phase("explain", name)
@@ -200,6 +207,32 @@ class Work:
             self.subject, some, self.others, self.module(), seed=self.call.seed, effort=part
         )
         return {"pictures": found}
+
+    def _texts(self, _: dict[str, Any]) -> dict[str, Any]:
+        if self.subject.kind.has_places:
+            return {}
+        part = self.effort.part(_SHARES["texts"])
+        found = texts(
+            self.subject, self.some, self.others, self.module(), seed=self.call.seed, effort=part
+        )
+        if isinstance(found, str):
+            self.skipped["words"] = found
+            return {}
+        return {"texts": found}
+
+    def _against(self, _: dict[str, Any]) -> dict[str, Any]:
+        if "against" in self.skipped or self.other is None:
+            return {}
+        bundle, rows = self.other
+        try:
+            found = against(
+                self.subject, self.rows, Subject.of(bundle), rows, self.objective,
+                str(bundle.task.get("name", "model")), seed=self.call.seed, effort=self.effort,
+            )  # fmt: skip
+        except ValueError as error:
+            self.skipped["against"] = str(error)
+            return {}
+        return {"against": found}
 
     def _reliability(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self.rows.targets is None:

@@ -3,7 +3,7 @@
 from pawl.modalities.images import Images
 from pawl.modalities.modality import Modality
 from pawl.modalities.registry import modality_of, register_modality, unregister_modality
-from pawl.modalities.sequences import Sequences, Texts
+from pawl.modalities.sequences import Sequences, Texts, Windows
 from pawl.modalities.vectors import Table, Tensors
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Table",
     "Tensors",
     "Texts",
+    "Windows",
     "modality_of",
     "register_modality",
     "unregister_modality",

@@ -6,10 +6,10 @@ from pawl.data.types import Schema
 from pawl.errors import TaskError, printable
 from pawl.modalities.images import Images
 from pawl.modalities.modality import Modality
-from pawl.modalities.sequences import Sequences, Texts
+from pawl.modalities.sequences import Sequences, Texts, Windows
 from pawl.modalities.vectors import Table, Tensors
 
-_SHIPPED: tuple[Modality, ...] = (Texts(), Table(), Images(), Sequences(), Tensors())
+_SHIPPED: tuple[Modality, ...] = (Texts(), Windows(), Table(), Images(), Sequences(), Tensors())
 _OWN: dict[str, Modality] = {}
 
 

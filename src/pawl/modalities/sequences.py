@@ -37,6 +37,17 @@ class Sequences(Tensors):
         return [make(start) for make in makers]
 
 
+class Windows(Sequences):
+    """Tables whose rows see those before them."""
+
+    name = "window"
+    sample_rows = 2048
+
+    def takes(self, schema: Schema) -> bool:
+        """Takes tables with windows."""
+        return schema.window is not None
+
+
 class Texts(Sequences):
     """Tables with a column of text among them, in token ids."""
 

@@ -77,8 +77,8 @@ class RankOne(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d, members: int, *, first: bool) -> None:
         super().__init__()
         linear = isinstance(layer, nn.Linear)
-        taken, made = layer.weight.shape[1], layer.weight.shape[0]
-        places = () if linear else (1, 1)
+        taken = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+        made, places = layer.weight.shape[0], () if linear else (1, 1)
         self.members, self.first = members, first
         self.taken = nn.Parameter(_signs(members, 1, taken, *places))
         self.made = nn.Parameter(_signs(members, 1, made, *places))

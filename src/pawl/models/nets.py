@@ -158,6 +158,7 @@ class SequenceNet(TabularNet):
             units=max(8, self.shape.width // 2),
             depth=self.shape.depth,
             residual=self.shape.residual,
+            last=len(item.shape) > 1 and bool(item.features),  # a window of a table
         )
 
 

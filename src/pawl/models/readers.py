@@ -259,6 +259,8 @@ class Reader(nn.Module):
         units: `C`; a multiple of 8.
         depth: Layers, what shortens rows among them.
         residual: Whether convolutions add their input.
+        last: Whether the last step is told beside, as it is: of a series it says most, and what is
+            pooled over time hardly tells it.
 
     Attributes:
         features: `E`.
@@ -274,6 +276,7 @@ class Reader(nn.Module):
         units: int,
         depth: int,
         residual: bool,
+        last: bool = False,
     ) -> None:
         super().__init__()
         self.steps = Steps(tokens, channels)
@@ -291,11 +294,16 @@ class Reader(nn.Module):
         self.beside = bool(tokens) and kind != "bag"
         if self.beside:
             self.features += 2 * width
+        self.last = last
+        if last:
+            self.features += width
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Maps an input to `[B, E]`."""
         steps, there = self.steps(x, mask)
-        if not self.beside:
-            found: Tensor = self.core(steps, there)
-            return found
-        return torch.cat([pooled(steps, there), self.core(steps, there)], dim=1)
+        parts = [self.core(steps, there)]
+        if self.beside:
+            parts.insert(0, pooled(steps, there))
+        if self.last:
+            parts.append(steps[:, -1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

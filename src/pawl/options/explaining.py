@@ -44,6 +44,11 @@ class ExplainCall(SeedOptions):
         description="Rows that the explained ones are compared with, in the form of the data, such "
         "as those that the model was trained on; the data itself by default.",
     )
+    against: Any = Field(
+        default=None,
+        description="Another bundle of the same task, such as last month's or a compressed one: how its "
+        "explanation differs on the same rows.",
+    )
     model: Any = Field(
         default=None,
         description="What makes your own model, as the campaign was given it, for explanations by "

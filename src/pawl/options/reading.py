@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from pawl.errors import TaskError, did_you_mean
-from pawl.options.model import OptionsModel
+from pawl.errors import TaskError, did_you_mean, option
+from pawl.options.model import OptionsModel, Whole
 
 ColumnKind = Literal["numeric", "boolean", "date", "categorical", "text"]
 
@@ -62,12 +63,38 @@ class ReadOptions(OptionsModel):
     group: str | None = Field(
         default=None,
         description="Column (of arrays: the name of one) that says which rows belong together, such as "
-        "a patient: none is trained on where another is judged on. It is no feature.",
+        "a patient: none is trained on where another is judged on, and it is no feature. With a window, "
+        "rows of one group are a series of their own, and it stays a feature. Of images: a CSV file of "
+        "paths and groups.",
     )
-    time: str | None = Field(
+    group_pattern: str | None = Field(
         default=None,
-        description="Column (of arrays: the name of one) by which rows are in order, numbers or dates: "
-        "models train on what comes before the rows they are judged on.",
+        description="Of images: a regular expression that finds the group in a file's path, as in "
+        "'(patient\\d+)_'; the first pair of brackets is the group, if there is one.",
+    )
+    time: str | Sequence[str] | None = Field(
+        default=None,
+        description="Column (of arrays: the name of one) by which rows are in order, numbers or dates, or "
+        "several columns, as in year,month,day: models train on what comes before the rows they are "
+        "judged on.",
+    )
+    window: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="With a time column: each row also sees so many rows before it, with their targets.",
+    )
+    horizon: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="With a window: predict so many steps ahead. Of the rows before, the latest are not "
+        "seen, and of the row itself only its time and the columns known ahead.",
+    )
+    known: Sequence[str] | None = Field(
+        default=None,
+        description="With a horizon: columns that are known ahead, as a calendar or a price is; several, "
+        "as in holiday,price.",
     )
 
     @field_validator("ignore", mode="before")
@@ -75,6 +102,21 @@ class ReadOptions(OptionsModel):
     def _names(cls, given: Any) -> tuple[str, ...]:
         names = (given,) if isinstance(given, str) else given
         return tuple(dict.fromkeys(str(name) for name in names))
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return given
+        names = tuple(dict.fromkeys(str(name) for name in given))
+        if not names:
+            raise TaskError("got no time column; name one, or leave the time out")
+        return names[0] if len(names) == 1 else names
+
+    @field_validator("known", mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> tuple[str, ...]:
+        return (given,) if isinstance(given, str) else tuple(map(str, given))
 
     @field_validator("types", mode="before")
     @classmethod
@@ -103,9 +145,44 @@ class ReadOptions(OptionsModel):
                 "cannot be both"
             )
         _check_dates(self.date_format)
-        if self.group is not None and self.time is not None:
-            raise TaskError("got a group and a time column; give one of them")
+        self._check_time()
+        self._check_pattern()
         return self
+
+    def _check_pattern(self) -> None:
+        if self.group_pattern is None:
+            return
+        if self.group is not None:
+            raise TaskError("got a group and a group pattern; give one of them")
+        try:
+            re.compile(self.group_pattern)
+        except re.error as error:
+            raise TaskError(
+                f"got {option('group_pattern', self.group_pattern)}, which is no regular expression "
+                f"({error}); correct it"
+            ) from None
+
+    def _check_time(self) -> None:
+        if self.window is not None and self.time is None:
+            raise TaskError(
+                f"got {option('window', self.window)} without a time column; name the column by which "
+                f"rows are in order by {option('time')}"
+            )
+        if self.horizon is not None and self.window is None:
+            raise TaskError(
+                f"got {option('horizon', self.horizon)} without a window; say how many rows before are "
+                f"seen by {option('window')}"
+            )
+        if self.known is not None and self.horizon is None:
+            raise TaskError(
+                f"got {option('known', ','.join(self.known))} without a horizon; without one all columns "
+                "of a row are known, leave it out"
+            )
+        if self.group is not None and self.time is not None and self.window is None:
+            raise TaskError(
+                "got a group and a time column; give one of them, or a window as well, whose series the "
+                "groups are"
+            )
 
     @property
     def mark(self) -> str:

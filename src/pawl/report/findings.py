@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pawl.evidence import FinalTest
+from pawl.evidence import FinalTest, TestGain
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
 from pawl.pacing import natural_epochs
@@ -22,6 +22,8 @@ def findings(
         for name, reason in test.nothing_learned.items()
         if name == "final" or baseline != final
     ]
+    if test.last_value is not None and test.last_value.gain.interval[0] <= 0.0:
+        found.append(_like_the_last_value(test.last_value, session.problem.objective.metric))
     changed = {role: None for change in session.ledger.accepted for role in change["changed"]}
     if changed:
         found.append(
@@ -74,6 +76,21 @@ def nothing_learned(arm: str, reason: str, recipe: Recipe) -> FindingSummary:
         severity="critical" if arm == "final" else "warning",
         evidence=f"the {arm} model learned nothing: {reason}",
         suggests=[] if scaled else ["standardize"],
+    )
+
+
+def _like_the_last_value(against: TestGain, metric: str) -> FindingSummary:
+    """Returns the finding that a model is not shown to beat what a person predicts without one."""
+    low, high = against.gain.interval
+    worse = high < 0.0
+    return FindingSummary(
+        rule="last_value",
+        severity="critical" if worse else "warning",
+        evidence=f"the final model is {'worse than' if worse else 'not shown to beat'} predicting the "
+        f"last known value: its {metric.replace('_', ' ')} is {against.final[0]:.4g} against "
+        f"{against.baseline[0]:.4g} (better by {against.gain.effect:.3g}, 95% interval {low:.3g} to "
+        f"{high:.3g})",
+        suggests=["a longer window", "more rows"],
     )
 
 

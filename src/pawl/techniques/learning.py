@@ -21,9 +21,9 @@ _MOST_FEATURES = 4096
 
 
 def fits_tables(facts: Facts) -> str | None:
-    """Refuses what is no table: inputs on axes but texts, targets on places; and losses of one's own."""
+    """Refuses what is no table: inputs on axes but texts and windows, targets on places; and losses of one's own."""
     schema = facts.schema
-    if any(len(spec.shape) > 1 or spec.is_mask for spec in schema.inputs):
+    if any((len(spec.shape) > 1 and not spec.features) or spec.is_mask for spec in schema.inputs):
         return "it takes rows of numbers and categories, and this data has inputs with axes"
     if sum(math.prod(s.shape) for s in schema.inputs if not s.tokens) > _MOST_FEATURES:
         return f"it takes rows of at most {_MOST_FEATURES:,} numbers"
@@ -103,8 +103,10 @@ def number_columns(spec: ModelSpec) -> tuple[int, ...]:
         if each.cardinalities:
             start += sum(each.cardinalities)  # an encoder with columns of 0 and 1
             continue
-        found += range(start, start + count)
-        start += count + sum(each.missing)
+        width = each.shape[-1] if each.shape else 1
+        for _ in range(count // width):  # steps of a window follow each other
+            found += range(start, start + width)
+            start += width + sum(each.missing)
     return tuple(found)
 
 

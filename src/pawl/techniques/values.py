@@ -18,6 +18,7 @@ from pawl.kinds import KindName
 from pawl.models.layout import Layout
 
 _PARTNER = "partner."
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,18 @@ class Targets:
         """Returns targets that share the loss with the row's before in the batch.
 
         Args:
-            share: Of each row's own targets, `[N, B]`; what was mixed before is the partner's, too.
+            share: Of each row's own targets, `[N, B]`, mixed or not; likewise of the row before.
         """
-        return replace(self, partner=self.map(lambda x: x.roll(1, dims=1)), share=share)
+        return self._beside(self.map(lambda x: x.roll(1, dims=1)), share)
+
+    def _beside(self, other: Targets, share: Tensor) -> Targets:
+        """Returns targets that share the loss with others; what they are mixed of stays in proportion."""
+        if self.partner is None or self.share is None:
+            return replace(self, partner=other, share=share)
+        own = share * self.share
+        rest = 1.0 - own
+        theirs = torch.where(rest > 0, (share - own) / rest.clamp_min(_LEAST), 0.0)
+        return replace(self, partner=self.partner._beside(other, theirs), share=own)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns what is there by name; `of` reads it back (`vmap` takes tensors only)."""

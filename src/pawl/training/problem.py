@@ -196,8 +196,13 @@ class Problem:
     def pretrained(self) -> bool:
         """Whether weights of a model of the user's are the same for every seed."""
         if not self._pretrained:
-            self._pretrained.append(self.own_model and _alike(self.builder(0), self.builder(1)))
+            self._compare(self.builder(0))
         return self._pretrained[0]
+
+    def _compare(self, first: nn.Module) -> None:
+        """Finds out whether another seed builds what the seed 0 does."""
+        if not self._pretrained:
+            self._pretrained.append(self.own_model and _alike(first, self.builder(1)))
 
     def _tell(self, body: nn.Module) -> nn.Module:
         """Lets a module of the user's know whether it came with weights."""
@@ -239,11 +244,13 @@ class Problem:
         front = Front(self.modality.base_layers(self.schema, self.examples, rows)).to(self.device)
         with torch.no_grad():
             sample = _to_cpu(front(self.examples.take(rows).inputs))
+        module = self.builder(0)
+        self._compare(module)  # a model of the user's may take long to build
         return Facts(
             schema=self.schema,
             own_model=self.own_model,
             own_loss=self.loss is not None,
-            module=revealed(self._tell(self.builder(0)), sample, self._calls),
+            module=revealed(self._tell(module), sample, self._calls),
             sample=sample,
             num_rows=len(self.examples),
             pretrained=self.pretrained,

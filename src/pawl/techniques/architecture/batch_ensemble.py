@@ -31,17 +31,23 @@ def batch_ensemble(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
     and backward passes as there are members, of the same rows for all.
     """
     assert isinstance(module, Net)
-    kind, first = KINDS[module.spec.kind], True
-    for block in [each for each in module.modules() if isinstance(each, Block)]:
-        layer = block.layer
-        assert isinstance(layer, nn.Linear | nn.Conv2d)
-        block.layer = RankOne(layer, settings.members, first=first)
-        first = False
-    out = module.get_submodule("out")
-    assert isinstance(out, nn.Linear)
-    last = RankOne(out, settings.members, first=first)
-    module.out = Pooled(last, settings.members, kind)
+    kind, members = KINDS[module.spec.kind], settings.members
+    blocks = [each for each in module.modules() if isinstance(each, Block)]
+    for place, (parent, name) in enumerate(
+        found for each in (*((block, "layer") for block in blocks), (module, "out"))
+        for found in _layers(*each)
+    ):  # fmt: skip
+        setattr(parent, name, RankOne(getattr(parent, name), members, first=place == 0))
+    module.out = Pooled(module.get_submodule("out"), members, kind)
     return module
+
+
+def _layers(parent: nn.Module, name: str) -> list[tuple[nn.Module, str]]:
+    """Returns where the linear and convolutional layers of a submodule are, which may be one itself."""
+    child = parent.get_submodule(name)
+    if isinstance(child, nn.Linear | nn.Conv2d):
+        return [(parent, name)]
+    return [found for inner, _ in child.named_children() for found in _layers(child, inner)]
 
 
 def _fits(facts: Facts) -> str | None:
@@ -58,7 +64,7 @@ TECHNIQUE = ModelTechnique(
     apply=batch_ensemble,
     # Behind what looks at the first layer, before what goes behind layers.
     phase=Phase.ACTIVATION,
-    conflicts=frozenset({"global_pooling", "separable", "tabm"}),
+    conflicts=frozenset({"tabm"}),
     settings=BatchEnsembleSettings,
     fits=_fits,
 )

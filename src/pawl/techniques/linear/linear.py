@@ -38,7 +38,11 @@ def module(spec: ModelSpec, settings: Any) -> Learned:
 
 
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
-    """Solves for slopes and constants; of labels, each on its own."""
+    """Solves for slopes and constants; of labels, each on its own.
+
+    A class that no row has gets a constant by which it is at most as likely as one row in all; a label
+    that all rows or none have is as sure.
+    """
     del seed
     core = learned.core
     assert isinstance(core, Affinity)
@@ -56,12 +60,16 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
         model = _logistic(settings.penalty, x, targets, weights)
         known = np.arange(outputs)
         if outputs > 1:
+            base[np.setdiff1d(known, model.classes_)] = -np.log(len(targets) + 1.0)
             known = model.classes_ if len(model.classes_) > 2 else model.classes_[1:]
         slope[:, known], base[known] = model.coef_.T, model.intercept_
     else:
         for label in range(outputs):
             beat()
-            if 0 < targets[:, label].sum() < len(targets):
+            held = targets[:, label].sum()
+            if held in (0, len(targets)):
+                base[label] = np.log(len(targets) + 1.0) * (1.0 if held else -1.0)
+            else:
                 model = _logistic(settings.penalty, x, targets[:, label], weights)
                 slope[:, label], base[label] = model.coef_[0], model.intercept_[0]
     core.slope, core.base = torch.from_numpy(slope).float(), torch.from_numpy(base).float()
