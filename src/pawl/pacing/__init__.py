@@ -13,6 +13,7 @@ from pawl.pacing.proof import (
     more_seeds,
     plan_confirmation,
     seeds,
+    shortest,
 )
 from pawl.pacing.racing import RacePlan, finalists
 from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
@@ -32,4 +33,5 @@ __all__ = [
     "pace",
     "plan_confirmation",
     "seeds",
+    "shortest",
 ]

@@ -26,6 +26,7 @@ _RACE_TRAININGS = (
 )
 _WORTHWHILE = 0.08
 _SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
+_STOPPED_ROOM = 1.5  # for candidates that train longer than planned for
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 8
@@ -50,6 +51,17 @@ def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None
         anew = (1 + SLOWER_FINAL * parts) * pace_.seconds_per_trial if pace_.fresh else 0.0
         return ending(session, models, parts) + scoring(session)(recipes, models) + anew
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
+
+
+def shortest(session: Session, pace_: Pace) -> float | None:
+    """Returns the seconds that a campaign takes which is asked to end its search now.
+
+    The end, and one look at a candidate: its pairs decide whether it is delivered.
+    """
+    if pace_.seconds_per_trial is None:
+        return None
+    trainings = (LOOKS[0] + pace_.fresh) * (1 + SLOWER_FINAL)
+    return ending(session, FEW_MODELS) + _STOPPED_ROOM * trainings * pace_.seconds_per_trial
 
 
 @dataclass(frozen=True)
@@ -204,6 +216,8 @@ def seeds(
     the time left; `more_seeds` goes on from what it took.
     """
     lacking = max(pace_.seeds - there, pace_.fresh)
+    if session.clock.stopped:
+        lacking = max(int(not there), pace_.fresh)
     if lacking <= 0 or session.clock.left is None or pace_.seconds_per_trial is None:
         return max(0, lacking)
     recent = [t.seconds for t in session.ledger.trials("confirm") if t.steps > 0]
@@ -218,7 +232,7 @@ def seeds(
 
 def more_seeds(session: Session, most: int, parts: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
-    if session.clock.left is None:
+    if session.clock.left is None or session.clock.stopped:
         return 0
     return max(0, min(most - done, _affordable(session, seconds, done, parts)))
 

@@ -33,6 +33,8 @@ def findings(
                 suggests=["a new campaign"],
             )
         )
+    if session.clock.stopped_after is not None:
+        found.append(stopped_early(session.clock.stopped_after))
     baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
@@ -49,6 +51,17 @@ def findings(
             )
         )
     return found
+
+
+def stopped_early(after: float) -> FindingSummary:
+    """Returns the finding that someone asked the campaign to end."""
+    return FindingSummary(
+        rule="stopped_early",
+        severity="info",
+        evidence=f"the campaign was asked to end after {after:.0f} s: it searched, or compared, less "
+        "than its budget allowed",
+        suggests=["a new campaign with the whole budget"],
+    )
 
 
 def nothing_learned(arm: str, reason: str, recipe: Recipe) -> FindingSummary:
