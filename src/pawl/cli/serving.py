@@ -35,7 +35,8 @@ def serve(
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise TaskError(
-            f"pawl serve needs {' and '.join(lacking)}; install them by pip install 'pawl[serve]'"
+            f"pawl serve needs {' and '.join(lacking)}; install {'it' if len(lacking) == 1 else 'them'} "
+            "by pip install 'pawl[serve]'"
         )
     from pawl.serving.dashboard import application  # noqa: PLC0415
     from pawl.serving.finding import Campaigns  # noqa: PLC0415

@@ -92,6 +92,8 @@ def plan_confirmation(
     if pace_.seconds_per_trial is None:
         trials = pace_.search.trials or 0
         looks = (5,) if trials < FEW_TRIALS else (5, 10) if trials < 64 else (5, 10, 20)
+        if session.clock.stopped:
+            return ConfirmationPlan(ConfirmationEffort(screen=False, looks=LOOKS[:1]), 0.0)
         return ConfirmationPlan(ConfirmationEffort(screen=True, looks=looks), 0.0)
     if not searched:
         return ConfirmationPlan(ConfirmationEffort(screen=False, looks=()), 0.0)

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from pawl.ledger import ask_to_stop
 from pawl.report.filling import environment
-from pawl.serving import views
+from pawl.serving import trials, views
 from pawl.serving.ending import path_of
 from pawl.serving.events import stream
 from pawl.serving.finding import Campaigns
@@ -134,7 +134,7 @@ class Pages:
     def _table(self, request: Request, campaign: Campaign) -> Response:
         known, version = campaign.look()
         asked = views.Asked(campaign, known, request.query_params)
-        values = views.table(asked)
+        values = trials.table(asked)
         if request.query_params.get("part") == "table":
             return HTMLResponse(self._templates.get_template("table.html.j2").render(values))
         return self._page("trials.html.j2", asked, version, **values)
@@ -145,7 +145,7 @@ class Pages:
         if one is None:
             return _not_found()
         asked = views.Asked(campaign, known, request.query_params)
-        return self._page("trial.html.j2", asked, version, **views.trial(asked, one))
+        return self._page("trial.html.j2", asked, version, **trials.trial(asked, one))
 
     def _compare(self, request: Request, campaign: Campaign) -> Response:
         known, version = campaign.look()
@@ -154,7 +154,7 @@ class Pages:
         if len(pair) != 2:
             return _plain("Choose two trials of the campaign to compare them.", 400)
         asked = views.Asked(campaign, known, request.query_params)
-        return self._page("compare.html.j2", asked, version, **views.comparison(asked, pair))
+        return self._page("compare.html.j2", asked, version, **trials.comparison(asked, pair))
 
     def _file(self, request: Request, campaign: Campaign) -> Response:
         path = path_of(campaign, request.path_params["name"])
@@ -202,9 +202,9 @@ class Pages:
         return HTMLResponse(text)
 
 
-def _trial_of(trials: tuple[Trial, ...], id: str) -> Trial | None:
+def _trial_of(known: tuple[Trial, ...], id: str) -> Trial | None:
     wanted = int(id) if id.isdecimal() and len(id) < 12 else -1
-    return next((trial for trial in trials if trial.id == wanted), None)
+    return next((trial for trial in known if trial.id == wanted), None)
 
 
 async def _static(request: Request) -> Response:

@@ -55,12 +55,16 @@ def ended(known: Known) -> Ended | None:
     """Returns what a campaign found; `None` before it is finished, or if another version wrote it."""
     if known.summary is None:
         return None
-    if known.summary.get("what") == "function":
-        return _function(known.summary)
     try:
-        summary = Summary.model_validate(known.summary)
-    except ValidationError:
+        if known.summary.get("what") == "function":
+            return _function(known.summary)
+        return _campaign(Summary.model_validate(known.summary))
+    except (ValidationError, LookupError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _campaign(summary: Summary) -> Ended:
+    """Returns the outcome of a campaign over models."""
     return Ended(
         headline=outcome.headline(summary),
         statement=words.standfirst(summary),

@@ -195,7 +195,7 @@ class Campaign:
                 trials = before.trials + tuple(_placed(db.execute(_TRIALS, (last,)).fetchall()))
                 units = "SELECT phase, SUM(seconds), MAX(elapsed) FROM units GROUP BY phase"
                 phases = db.execute(units).fetchall()
-        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             return Known(trouble=f"the ledger cannot be read: {first_line(error)}")
         except LedgerError as error:
             return Known(trouble=str(error))
@@ -254,7 +254,9 @@ def _opened(address: str) -> sqlite3.Connection:
 def _identity(db: sqlite3.Connection) -> dict[str, Any]:
     row = db.execute("SELECT value FROM campaign WHERE key = 'identity'").fetchone()
     found = json.loads(row[0]) if row else {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not isinstance(found.get("options", {}), dict):
+        raise TypeError("what the campaign was started with is not on record")
+    return found
 
 
 def _placed(rows: Sequence[tuple[Any, ...]]) -> Iterator[Trial]:
@@ -267,14 +269,21 @@ def _placed(rows: Sequence[tuple[Any, ...]]) -> Iterator[Trial]:
         record = json.loads(text)
         seen[unit] = seen.get(unit, 0) + 1
         ended = elapsed - seconds * (1.0 - seen[unit] / counts[unit])
+        recipe, extra = record["recipe"], record["extra"]
+        if not all(isinstance(each, dict) for each in (recipe, extra, *recipe.values())):
+            raise TypeError("a training's recipe is not one")
         yield Trial(
-            id=id, phase=str(phase), role=str(record["role"]),
-            arm=str(record["extra"].get("arm", "")), recipe=record["recipe"],
-            recipe_id=str(record["recipe_id"]), seed=record["seed"], epochs=record["epochs"],
-            status=str(record["status"]), score=record["score"], holdout=record["holdout"],
-            steps=record["steps"], seconds=record["seconds"], ended=ended,
+            id=id, phase=str(phase), role=str(record["role"]), arm=str(extra.get("arm", "")),
+            recipe=recipe, recipe_id=str(record["recipe_id"]), seed=int(record["seed"]),
+            epochs=int(record["epochs"]), status=str(record["status"]),
+            score=_number(record["score"]), holdout=_number(record["holdout"]),
+            steps=int(record["steps"]), seconds=float(record["seconds"]), ended=float(ended),
             reason=str(record["reason"]),
         )  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _summary(path: Path) -> dict[str, Any] | None:

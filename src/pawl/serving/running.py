@@ -14,6 +14,7 @@ from pawl.errors import TaskError, option
 from pawl.serving.security import Access
 
 _GRACE_SECONDS = 1
+_EVERY = ("0.0.0.0", "::", "")
 _WHY = {
     errno.EADDRINUSE: "the port is in use",
     errno.EACCES: "the port may not be used by this user",
@@ -43,17 +44,31 @@ def run(
     """
     listening = bound(host, port)
     with listening:
-        access = Access.of(host, listening.getsockname()[1])
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}/?token={access.token}"
-        config = uvicorn.Config(
-            make(access), log_level="critical", access_log=False, lifespan="off", ws="none",
-            timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False, date_header=False,
-        )  # fmt: skip
+        number = listening.getsockname()[1]
+        access = Access.of(host, number)
+        address = f"http://{_shown(host)}:{number}/?token={access.token}"
+        serving = server(make(access))
         told(address)
         if browser:
             webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listening])
+        serving.run(sockets=[listening])
+
+
+def server(application: Any) -> uvicorn.Server:
+    """Returns a server for an application, which says nothing and believes no proxy's headers."""
+    config = uvicorn.Config(
+        application, log_level="critical", access_log=False, lifespan="off", ws="none", http="h11",
+        proxy_headers=False, server_header=False, date_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def _shown(host: str) -> str:
+    """Returns an address as a browser on this machine calls it."""
+    if host in _EVERY:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def bound(host: str, port: int) -> socket.socket:

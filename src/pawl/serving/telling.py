@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from pawl.report.text import DASH, capital, clean, duration, finite, humanize, metric_name, number
 from pawl.serving.reading import Known, Trial
@@ -53,7 +54,7 @@ class Order:
         """Returns the address's query for this order, or one with changes."""
         new = {"phase": self.phase, "sort": self.column, "order": "down" if self.down else "up"}
         new |= {"page": str(self.page)} | {name: str(value) for name, value in changed.items()}
-        return "&".join(f"{name}={value}" for name, value in new.items() if value)
+        return urlencode({name: value for name, value in new.items() if value})
 
 
 @dataclass(frozen=True, kw_only=True)
