@@ -43,7 +43,9 @@ class Served:
         """The path of its first campaign."""
         return f"/c/{self.campaigns.all()[0].id}"
 
-    def ask(self, path: str, method: str = "GET", *, cookie: str | None = "", **headers: str) -> Answer:
+    def ask(
+        self, path: str, method: str = "GET", *, cookie: str | None = "", **headers: str
+    ) -> Answer:
         """Asks for a path as it is written; with the token by default, without for `cookie=None`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
@@ -101,7 +103,11 @@ def trial(number: int, points: int = 20, **changed: Any) -> TrialRecord:
 
 def ledger(folder: Path, trials: int = 40, points: int = 20, **identity: Any) -> Ledger:
     """A ledger of made-up trainings, open."""
-    known = {"name": "made-up", "source": "made-up.csv", "options": {"budget": 600.0, "trials": None}}
+    known = {
+        "name": "made-up",
+        "source": "made-up.csv",
+        "options": {"budget": 600.0, "trials": None},
+    }
     made = Ledger.create(folder, known | identity)
     for start in range(0, trials, 20):
         there = [trial(number, points) for number in range(start, min(trials, start + 20))]

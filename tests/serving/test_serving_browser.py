@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from served import Served, ledger, said, served
 from sklearn.datasets import load_breast_cancer
@@ -24,7 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-SECONDS = 240_000  # of patience, in ms, on a busy machine
+PATIENCE = 120_000  # in ms, on a busy machine
 
 pytestmark = pytest.mark.skipif(
     not Path(CHROMIUM).exists(), reason="Chromium is not installed (looked for 'chromium')"
@@ -51,12 +50,17 @@ def browser() -> Iterator[Any]:
 
 def opened(browser: Any, running: Served, problems: list[str], **context: Any) -> Any:
     """A page that has the token, and notes what goes wrong in it."""
-    page = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | context)).new_page()
-    page.set_default_timeout(SECONDS)
+    page = browser.new_context(
+        **({"viewport": {"width": 1280, "height": 800}} | context)
+    ).new_page()
+    page.set_default_timeout(PATIENCE)
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append(dialog.message))
-    page.on("request", lambda request: request.url.startswith(running.root) or problems.append(request.url))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(running.root) or problems.append(request.url),
+    )
     page.goto(f"{running.root}/?token={running.access.token}")
     return page
 
@@ -69,8 +73,9 @@ def watched(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     table = cancer.data.iloc[:, :6].assign(diagnosis=cancer.target)
     table.to_csv(folder / "cancer.csv", index=False)
     process = start(
-        "optimize", folder / "cancer.csv", "--target", "diagnosis", "--trials", 400, "--families", "nets",
-        "--only", "adamw,dropout,width", "--executor", "inline", "--out", folder / "runs" / "cancer",
+        "optimize", folder / "cancer.csv", "--target", "diagnosis", "--trials", 400,
+        "--families", "nets", "--only", "adamw,dropout,width", "--executor", "inline",
+        "--out", folder / "runs" / "cancer",
     )  # fmt: skip
     try:
         _wait_for(folder / "runs" / "cancer" / LEDGER_FILE, process)
@@ -79,11 +84,6 @@ def watched(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             page = opened(browser, running, found.problems)
             assert page.locator("h1").inner_text() == "Campaigns"
             page.get_by_role("link", name="cancer", exact=True).click()
-            page.evaluate(
-                "window.states = [];"
-                "new MutationObserver(() => window.states.push(document.getElementById('pill').innerText))"
-                ".observe(document.getElementById('pill'), {childList: true})"
-            )
             page.locator("#search svg .dot").first.wait_for()  # without a reload
             found.states.append(page.locator("#pill").inner_text())
             found.seen["before"] = page.locator("#search svg .dot").count()
@@ -145,7 +145,6 @@ def test_every_page_reads_on_a_desktop_and_on_a_phone(browser: Any, watched: Wat
         page.goto(f"{watched.running.root}{first}/file/report")
         assert "cancer" in page.title()
         page.context.close()
-    # The report may not load what it does not have, which is all that a console may say.
     assert not problems
 
 
@@ -168,7 +167,10 @@ def test_all_can_be_done_by_keyboard(browser: Any, watched: Watched) -> None:
     def reach(wanted: str) -> None:
         for _ in range(200):
             page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.id || document.activeElement.innerText") == wanted:
+            if (
+                page.evaluate("document.activeElement.id || document.activeElement.innerText")
+                == wanted
+            ):
                 box = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
                 assert box != "none"
                 return
@@ -181,7 +183,8 @@ def test_all_can_be_done_by_keyboard(browser: Any, watched: Watched) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**sort=score**")
     assert page.locator('th[aria-sort="descending"]').inner_text() == "Validation"
-    scores = [float(t) for t in page.locator("tbody td:nth-child(4)").all_inner_texts() if t[0] in "01"]
+    shown = page.locator("tbody td:nth-child(4)").all_inner_texts()
+    scores = [float(text.split()[0]) for text in shown if text[0] in "01"]
     assert scores == sorted(scores, reverse=True)
     reach("pick-1")
     page.keyboard.press("Space")
@@ -213,6 +216,7 @@ def test_what_a_reader_has_open_stays_when_the_page_changes(browser: Any, tmp_pa
     with ledger(tmp_path / "a", 20) as made, served(tmp_path) as running:
         said(tmp_path / "a")
         page = opened(browser, running, problems)
+        page.goto(running.root + running.first)
         page.get_by_text("End the campaign early").click()
         page.get_by_role("button", name="End it with what it has").focus()
         said(tmp_path / "a", detail="generation 4", trained=41)
@@ -221,10 +225,9 @@ def test_what_a_reader_has_open_stays_when_the_page_changes(browser: Any, tmp_pa
         dots = page.locator("#search .wide .dot")
         assert dots.count() == 20
         page.context.set_offline(True)
-        page.evaluate("window.dispatchEvent(new Event('offline'))")
         made.record("more", "search", {}, [made.trials()[0]], 1.0)  # while it is away
         page.context.set_offline(False)
-        page.wait_for_function("document.querySelectorAll('#search .wide .dot').length === 21")
+        dots.nth(20).wait_for()
         page.context.close()
     assert [each for each in problems if "ERR_INTERNET_DISCONNECTED" not in each] == []
 
@@ -233,6 +236,7 @@ def test_the_page_says_when_its_server_is_gone(browser: Any, tmp_path: Path) -> 
     ledger(tmp_path / "a", 3).close()
     with served(tmp_path) as running:
         page = opened(browser, running, [])
+        page.goto(running.root + running.first)
         assert page.locator("#lost").is_hidden()
     page.locator("#lost").wait_for()
     assert page.locator("#lost").inner_text().endswith("The campaign is not affected.")
@@ -254,17 +258,17 @@ def test_dark_theme_recolors_text_and_charts(browser: Any, watched: Watched) -> 
     assert all(light != dark for light, dark in zip(*seen, strict=True))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_there_is_no_serious_fault_of_accessibility(
-    browser: Any, watched: Watched, scheme: str
-) -> None:
+def test_there_is_no_serious_fault_of_accessibility(browser: Any, watched: Watched) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    # The tool runs as a script of the page, which these pages forbid.
-    page = opened(browser, watched.running, [], color_scheme=scheme, bypass_csp=True)
     first = watched.running.first
-    for path in ("/", first, f"{first}/trials", f"{first}/trial/1", f"{first}/compare?trial=1&trial=2"):
-        page.goto(watched.running.root + path)
-        found = axe.run(page).response["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, (path, [(e["id"], [n["html"] for n in e["nodes"]][:3]) for e in serious])
-    page.context.close()
+    others = ("/", f"{first}/trials", f"{first}/trial/1", f"{first}/compare?trial=1&trial=2")
+    for scheme, paths in (("light", (first, *others)), ("dark", (first,))):
+        # The tool runs as a script of the page, which these pages forbid.
+        page = opened(browser, watched.running, [], color_scheme=scheme, bypass_csp=True)
+        for path in paths:
+            page.goto(watched.running.root + path)
+            found = axe.run(page).response["violations"]
+            serious = [each for each in found if each["impact"] in ("serious", "critical")]
+            told = [(each["id"], [n["html"] for n in each["nodes"]][:3]) for each in serious]
+            assert not told, (path, scheme)
+        page.context.close()

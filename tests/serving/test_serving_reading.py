@@ -134,7 +134,9 @@ def test_a_ledger_that_cannot_be_read_is_told_in_a_line(tmp_path: Path, how: str
         assert running.ask("/").status == 200
 
 
-@pytest.mark.parametrize("summary", ["{", "[]", "{}", '{"what": "function", "changes": [1]}', '{"task": 3}'])
+@pytest.mark.parametrize(
+    "summary", ["{", "[]", "{}", '{"what": "function", "changes": [1]}', '{"task": 3}']
+)
 def test_a_summary_of_another_shape_is_left_out(tmp_path: Path, summary: str) -> None:
     ledger(tmp_path / "a", 3).close()
     (tmp_path / "a" / "summary.json").write_text(summary)
@@ -229,6 +231,10 @@ def test_axes_and_long_lines() -> None:
     assert len(kept) <= 310
     assert (777.0, 9.0) in kept
     assert (kept[0], kept[-1]) == (spike[0], spike[-1])
-    svg = lines([Line(points=[(0, 1), (1, 2)], tone="first", text="<b>")], (Axis(low=0, high=1), Axis(low=1, high=2)), label="a\0<")
+    svg = lines(
+        [Line(points=[(0, 1), (1, 2)], tone="first", text="<b>")],
+        (Axis(low=0, high=1), Axis(low=1, high=2)),
+        label="a\0<",
+    )
     assert "<b>" not in svg
     assert "\0" not in svg

@@ -54,7 +54,9 @@ def test_nothing_is_there_without_the_token(
     dashboard: Served, paths: list[str], method: str, token: str | None
 ) -> None:
     name, right = dashboard.access.cookie, dashboard.access.token
-    cookie = {None: None, "wrong": f"{name}={right[:-1]}", "wide": f"other={right}; {name}=é"}[token]
+    cookie = {None: None, "wrong": f"{name}={right[:-1]}", "wide": f"other={right}; {name}=é"}[
+        token
+    ]
     if cookie is not None:
         cookie = cookie.encode().decode("latin-1")
     for path in paths:
@@ -70,7 +72,9 @@ def test_the_token_opens_the_first_page_only_and_leaves_the_address(dashboard: S
     for path in (dashboard.first, "/static/report.css", f"{dashboard.first}/events"):
         assert dashboard.ask(f"{path}?token={access.token}", cookie=None).status == 401
     for method in ("POST", "HEAD"):
-        opened = dashboard.ask(f"/?token={access.token}", method, cookie=None, Origin=dashboard.root)
+        opened = dashboard.ask(
+            f"/?token={access.token}", method, cookie=None, Origin=dashboard.root
+        )
         assert opened.status == 401
     answer = dashboard.ask(f"/?token={access.token}", cookie=None)
     assert (answer.status, answer.headers["location"]) == (303, "/")
@@ -86,8 +90,19 @@ def test_foreign_hosts_and_origins_are_refused(
     dashboard: Served, paths: list[str], method: str
 ) -> None:
     own = f"127.0.0.1:{dashboard.port}"
-    hosts = ("evil.example", f"evil.example:{dashboard.port}", "127.0.0.1", f"127.0.0.1.evil:{dashboard.port}")
-    origins = ("http://evil.example", "null", "https://" + own, "http://127.0.0.1", f"http://{own}.evil")
+    hosts = (
+        "evil.example",
+        f"evil.example:{dashboard.port}",
+        "127.0.0.1",
+        f"127.0.0.1.evil:{dashboard.port}",
+    )
+    origins = (
+        "http://evil.example",
+        "null",
+        "https://" + own,
+        "http://127.0.0.1",
+        f"http://{own}.evil",
+    )
     for path in paths:
         for host in hosts:
             assert dashboard.ask(path, method, Host=host, Origin=f"http://{host}").status == 421
@@ -145,7 +160,14 @@ def test_paths_climb_nowhere(dashboard: Served, path: str) -> None:
 
 def test_odd_queries_are_taken_for_none(dashboard: Served) -> None:
     first = dashboard.first
-    for query in ("sort=__class__", "page=-1", "page=99999999999999", "phase=%27--", "order=%00", "across=x"):
+    for query in (
+        "sort=__class__",
+        "page=-1",
+        "page=99999999999999",
+        "phase=%27--",
+        "order=%00",
+        "across=x",
+    ):
         assert dashboard.ask(f"{first}/trials?{query}").status == 200
         assert dashboard.ask(f"{first}?{query}").status == 200
     for query in ("", "trial=1", "trial=1&trial=x", "trial=1&trial=99999"):
@@ -174,13 +196,16 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
         made.record("y", "search", {}, [trial(n, status=EVIL, **evil) for n in (10, 11)], 1.0)
         features = [{"name": EVIL, "value": 0.1, "interval": [0.0, 0.2]}]
         for name in ("explain.html", "explain.json"):
-            made.write_file(f"{EVIL.replace('/', '')}/{name}", json.dumps({"importance": {"features": features}}).encode())
+            made.write_file(
+                f"{EVIL.replace('/', '')}/{name}",
+                json.dumps({"importance": {"features": features}}).encode(),
+            )
     said(folder, phase=EVIL, detail=EVIL, metric=EVIL)
     with served(tmp_path) as running:
         first = running.first
         for path in (
             "/", first, f"{first}?across=steps", f"{first}/trials", f"{first}/trial/9",
-            f"{first}/compare?trial=9&trial=1", *(f"{first}?part={name}" for name in ("status", "search")),
+            f"{first}/compare?trial=9&trial=1", f"{first}?part=status", f"{first}?part=search",
         ):  # fmt: skip
             answer = running.ask(path)
             assert answer.status == 200, answer.text
@@ -188,7 +213,9 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
             page.feed(answer.text)
             scripts = [each for tag, each in page.tags if tag == "script"]
             assert scripts in ([], [{"src": "/static/dashboard.js", "defer": None}])
-            assert not any(tag in ("img", "iframe", "object", "base", "style") for tag, _ in page.tags)
+            assert not any(
+                tag in ("img", "iframe", "object", "base", "style") for tag, _ in page.tags
+            )
             for _, attributes in page.tags:
                 assert not any(name.startswith("on") or name == "style" for name in attributes)
             assert "4900140001" not in answer.text

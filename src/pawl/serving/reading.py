@@ -195,7 +195,14 @@ class Campaign:
                 trials = before.trials + tuple(_placed(db.execute(_TRIALS, (last,)).fetchall()))
                 units = "SELECT phase, SUM(seconds), MAX(elapsed) FROM units GROUP BY phase"
                 phases = db.execute(units).fetchall()
-        except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (
+            sqlite3.Error,
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ) as error:
             return Known(trouble=f"the ledger cannot be read: {first_line(error)}")
         except LedgerError as error:
             return Known(trouble=str(error))
