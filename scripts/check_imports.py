@@ -43,6 +43,7 @@ ROOMS = (
     "doctor",
     "supervisor",
     "functions",
+    "serving",
     "result",
     "api",
     "estimators",

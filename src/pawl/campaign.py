@@ -216,7 +216,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     # Networks are searched from a network, also where a learner is to be beaten.
     start = default_baseline(session.facts) if baseline.learner else baseline
     pace = pacing.pace(session, start, options.trials, options.average)
-    session.epochs = pace.epochs
+    session.epochs, session.clock.shortest = pace.epochs, pacing.shortest(session, pace)
     tried = try_learners(session, pacing.affordable(session, pace, learners))
     nets = options.families is None or NETS in options.families
     trials = _searched(session, start, pace, options) if nets else []
@@ -232,6 +232,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     place, depth = session.ledger.decide("depth", deepest)
     session.clock.reserve, effort = depth["reserve"], ConfirmationEffort(**depth["effort"])
     session.clock.floor = pacing.floor(session, pace, arms[place])
+    session.clock.shortest = None  # who asks to end now may have seen results: a look is not cut
     # Models of the end know more: the latest rows, or more of very many.
     keep = 0 if session.rows.in_time or pace.rows else pace.seeds
     confirmation = confirm(session, baseline, arms[place], effort, options.deliver, keep=keep)
@@ -270,7 +271,7 @@ def _searched(
             f"extension/{extension}",
             lambda: pacing.extension(session, pace, start, best),  # noqa: B023
         )
-        if deadline is None:
+        if deadline is None or session.clock.stopped:
             break
         longer = replace(pace.search, deadline=deadline)
         trials = search(session, start, longer, strategy, only)

@@ -97,8 +97,10 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
                 break
         chosen = recipes[start : start + _AT_ONCE]
         names = [recipe.learner.name for recipe in chosen if recipe.learner]
-        session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
         key = f"learners/{'+'.join(recipe.id for recipe in chosen)}"
+        if session.cut_short(key):
+            break
+        session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
         unit = session.attempt(key, "learners", partial(_tried, session, chosen, names, times))
         if unit is not None:
             session.note(unit.trials)

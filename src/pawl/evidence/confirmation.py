@@ -30,6 +30,7 @@ from pawl.recipe import Change, Recipe
 LOOKS: tuple[int, ...] = (5, 10, 20)
 """Numbers of pairs after which results are looked at."""
 _FEWEST_MORE = 3
+_ASKED_TO_END = -1
 _FEW, _MUCH_OF_THE_TIME = 2, 0.35
 _UNJUDGED = (
     "its recipe is not shown to beat the baseline, so its changes were not judged one by one"
@@ -271,7 +272,7 @@ def look_by_look(
         for name, arm in undecided.items():
             p_values[name].append(pairs.compare(candidate, arm).p_value)
             combined[name] = sequential_p(p_values[name], taken, shares)
-        if not following:
+        if following <= 0:
             break
         look = following
     return combined
@@ -323,7 +324,10 @@ def _next_look(
     look: int,
     looks: Sequence[int],
 ) -> int:
-    """Returns the number of pairs of the next look, 0 if this one is the last.
+    """Returns the number of pairs of the next look, 0 if this one is the last by the clock.
+
+    Below 0 if it is the last as someone asked the campaign to end: who did may have seen results, so it
+    gets no more of alpha than was planned.
 
     Where there is no time for all pairs of the next planned look, it is taken with those there is time
     for, if they are a few, and is the last. Looks at the clock and the number of arms, not at results.
@@ -331,6 +335,8 @@ def _next_look(
     planned = [n for n in looks if n > look]
     if not planned or look not in looks:
         return 0
+    if session.clock.stopped:
+        return _ASKED_TO_END
     if session.clock.left is None:
         return planned[0]
     affordable = look + int(
@@ -355,16 +361,18 @@ def _ablations(
     looks = LOOKS
 
     def choose() -> int:
-        assert session.clock.left is not None
+        if session.clock.stopped:
+            return 0
+        if session.clock.left is None:
+            return len(ranked)
         affordable = (session.clock.left - session.clock.reserve) / (
             looks[0] * pairs.seconds(candidate)
         )
         return max(0, min(len(ranked), int(affordable)))
 
+    count = session.ledger.decide("confirm/changes", choose)
     if session.clock.left is None:
-        count, looks = len(ranked), (len(pairs.of(candidate)),)
-    else:
-        count = session.ledger.decide("confirm/changes", choose)
+        looks = (len(pairs.of(candidate)),)
     arms = {name_without(c): candidate.revert(c, baseline) for c in ranked[:count]}
 
     def affordable() -> bool:

@@ -4,7 +4,7 @@ from pawl.execution.clock import Clock, OutOfTime
 from pawl.execution.devices import deterministic, pick_device, pick_executor
 from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
-from pawl.execution.listener import Listener, Silent
+from pawl.execution.listener import Listener, Published, Silent
 from pawl.execution.measuring import TimingCache
 from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
 from pawl.execution.packing import Job, Planner, Result, train_all
@@ -31,6 +31,7 @@ __all__ = [
     "PassedOn",
     "Plan",
     "Planner",
+    "Published",
     "Resplit",
     "Result",
     "Rows",

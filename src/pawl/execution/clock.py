@@ -7,9 +7,10 @@ import time
 from pawl import budget as budgets
 from pawl.errors import BudgetError, kept
 from pawl.execution.spending import waiting
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, stop_asked
 
 _LONGEST_BEAT = 1.0
+_STOPPED = "stopped"
 
 
 class OutOfTime(Exception):  # noqa: N818  (ends a unit, not a program)
@@ -27,6 +28,8 @@ class Clock:
     Attributes:
         reserve: Seconds to leave for what follows the last training: test, export and report.
         floor: Where fewer seconds are left than these, work in flight is given up; `None` for never.
+        shortest: Seconds that a campaign takes at least to its end when it is asked to stop now; what is
+            left is cut to these then. `None` where nothing is cut.
         export_seconds: Of the processor, that exporting one model takes; set by the campaign.
         overrun: Seconds beyond the budget, as heartbeats count them.
     """
@@ -36,10 +39,12 @@ class Clock:
         self.budget = budget
         self.reserve = 0.0
         self.floor: float | None = None
+        self.shortest: float | None = None
         self.export_seconds = 1.0
         self.overrun = 0.0
         self._beat = time.monotonic()
         self._begun = time.monotonic(), waiting()
+        self._stop: dict[str, float | None] | None = next(iter(ledger.decisions(_STOPPED)), None)
 
     @property
     def timed(self) -> bool:
@@ -48,8 +53,25 @@ class Clock:
 
     @property
     def left(self) -> float | None:
-        """Seconds left of the budget."""
-        return None if self.budget is None else self.budget - self._ledger.elapsed
+        """Seconds left of the budget, or of what a request to stop has left of it."""
+        until = self._stop["until"] if self._stop else self.budget
+        return None if until is None else until - self._ledger.elapsed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the campaign was asked to end with what it has; on record as soon as it is seen."""
+        if self._stop is None and stop_asked(self._ledger.folder):
+            now = self._ledger.elapsed
+            until = self.budget
+            if until is not None and self.shortest is not None:
+                until = min(until, now + self.shortest)
+            self._stop = self._ledger.decide(_STOPPED, lambda: {"elapsed": now, "until": until})
+        return self._stop is not None
+
+    @property
+    def stopped_after(self) -> float | None:
+        """Campaign seconds after which it was asked to end; `None` if it was not."""
+        return None if self._stop is None else self._stop["elapsed"]
 
     @property
     def slowdown(self) -> float:

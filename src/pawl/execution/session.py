@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pawl.execution.clock import Clock, OutOfTime
-from pawl.execution.listener import Listener, Silent
+from pawl.execution.listener import Listener, Published, Silent
 from pawl.execution.rows import Rows
 from pawl.execution.spending import Timekeeper
 from pawl.execution.trainer import Trainer
@@ -58,7 +58,9 @@ class Session:
         self.clock = Clock(ledger, budget)
         self.trainer = Trainer(self.rows, ledger, self.clock, self.heartbeat, executor)
         self.listener: Listener
-        self.listener = self.timekeeper = Timekeeper(listener or Silent(), ledger.elapsed)
+        objective = problem.objective
+        told = Published(listener or Silent(), ledger, objective.metric, objective.direction)
+        self.listener = self.timekeeper = Timekeeper(told, ledger.elapsed)
         self.longest: int | None = None
         self.test_rows = 0
         self.trained = 0
@@ -101,6 +103,11 @@ class Session:
             except OutOfTime:
                 self.ledger.decide(given_up, lambda: True)
         return None
+
+    def cut_short(self, key: str) -> bool:
+        """Tells whether a unit is not begun any more, as the campaign was asked to end."""
+        begun = self.ledger.unit(key) is not None or self.ledger.decided(f"{key}/given up")
+        return not begun and self.clock.stopped
 
     def heartbeat(self) -> None:
         """Looks at the clock, and tells the listener how it goes; see `Clock.beat`."""

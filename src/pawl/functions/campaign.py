@@ -14,7 +14,7 @@ from pawl.environment import hardware, versions
 from pawl.errors import BudgetError, TaskError, option
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.tests import ALPHA, Comparison
-from pawl.execution import Clock, Listener, Silent, available, driving
+from pawl.execution import Clock, Listener, Published, Silent, available, driving
 from pawl.execution.executors import can_fork
 from pawl.fingerprint import fingerprint
 from pawl.functions.compared import mean_with_interval
@@ -83,15 +83,16 @@ def run_function_campaign(
     ) as ledger:
         ledger.charge(time.monotonic() - started)
         workers = available() if options.executor != "inline" and can_fork() else 1
+        metric = task.metric or ""
         runs = Runs(
             task,
             space,
-            task.metric or "",
+            metric,
             ledger,
             options.seed,
             Clock(ledger, options.seconds),
             workers,
-            listener,
+            Published(listener, ledger, metric, task.direction),
         )
         try:
             return _optimize(runs, options, command)

@@ -91,6 +91,8 @@ def confirm(runs: Runs, candidate: Params) -> Confirmed:
 
 def _affordable(runs: Runs) -> list[int]:
     """Returns the looks that there is time for; one of fewer pairs where there is none for five."""
+    if runs.clock.stopped:  # before any of these pairs was seen
+        return [LOOKS[0]]
     if runs.clock.left is None or runs.clock.budget is None:
         return list(LOOKS)
     pairs = int((runs.clock.left - _END_SHARE * runs.clock.budget) / max(1e-9, 2 * runs.seconds()))
@@ -107,14 +109,20 @@ def _run(
 ) -> bool:
     """Runs arms with further seeds; tells whether there was time for it."""
     need = len(settings) * len(seeds) * runs.seconds()
-    if not runs.ledger.decide(
-        f"{key}/time", lambda: runs.clock.left is None or runs.clock.left > need
-    ):
+    if not runs.ledger.decide(f"{key}/time", lambda: _time_for(runs, need)):
         return False
     wanted = [Asked(name, settings[name], seed) for seed in seeds for name in settings]
     for trial in runs.ask(key, "confirm", wanted):
         arms[trial.role][trial.seed] = trial.score
     return True
+
+
+def _time_for(runs: Runs, need: float) -> bool:
+    """Tells whether there is time for runs; where someone asked to end, for those of a first look."""
+    first = not any(trial.phase == "confirm" for trial in runs.ledger.trials())
+    if runs.clock.stopped and not first:
+        return False
+    return runs.clock.left is None or runs.clock.left > need
 
 
 def _one_by_one(

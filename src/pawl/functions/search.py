@@ -33,7 +33,7 @@ def search(
     while repeats < _MOST_REPEATS:
         wanted = runs.workers if trials is None else min(runs.workers, trials - len(found))
         if wanted <= 0 or not runs.ledger.decide(
-            f"search/{generation}", lambda: trials is not None or _time_for(runs, SEARCH_SHARE, 1)
+            f"search/{generation}", lambda: _goes_on(runs, timed=trials is None)
         ):
             break
         history = [
@@ -103,6 +103,10 @@ def _settings(trial: TrialRecord) -> Params:
 def _share_left(runs: Runs, share: float) -> float:
     assert runs.clock.budget is not None
     return share * runs.clock.budget - runs.ledger.elapsed
+
+
+def _goes_on(runs: Runs, *, timed: bool) -> bool:
+    return not runs.clock.stopped and (not timed or _time_for(runs, SEARCH_SHARE, 1))
 
 
 def _time_for(runs: Runs, share: float, count: int) -> bool:

@@ -1,8 +1,28 @@
 """The record of a campaign: append-only SQLite, one writer, plain records."""
 
+from pawl.ledger.beside import (
+    Progress,
+    ask_to_stop,
+    read_progress,
+    started_of,
+    stop_asked,
+    write_progress,
+)
 from pawl.ledger.database import LEDGER_FILE
 from pawl.ledger.folders import new_folder
 from pawl.ledger.records import TrialRecord, Unit
 from pawl.ledger.store import Ledger
 
-__all__ = ["LEDGER_FILE", "Ledger", "TrialRecord", "Unit", "new_folder"]
+__all__ = [
+    "LEDGER_FILE",
+    "Ledger",
+    "Progress",
+    "TrialRecord",
+    "Unit",
+    "ask_to_stop",
+    "new_folder",
+    "read_progress",
+    "started_of",
+    "stop_asked",
+    "write_progress",
+]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pawl.errors import LedgerError, first_line, option
+from pawl.ledger.beside import PROGRESS_FILE, STOP_FILE, end_progress
 from pawl.ledger.database import (
     LEDGER_FILE,
     LEFT_BY_A_KILLED_START,
@@ -180,7 +181,8 @@ class Ledger:
 
     def discard(self) -> None:
         """Deletes the ledger, and the folder if nothing else is in it."""
-        for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", LOCK_FILE):
+        ledger = (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", LOCK_FILE)
+        for name in (*ledger, PROGRESS_FILE, STOP_FILE):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -188,6 +190,7 @@ class Ledger:
     def close(self) -> None:
         """Closes the database and lets go of the folder."""
         try:
+            end_progress(self.folder)
             self._db.close()
         finally:
             os.close(self._lock)

@@ -14,6 +14,7 @@ from pawl.pacing.proof import (
     plan_confirmation,
     rows_at_end,
     seeds,
+    shortest,
 )
 from pawl.pacing.racing import RacePlan, finalists
 from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
@@ -34,4 +35,5 @@ __all__ = [
     "plan_confirmation",
     "rows_at_end",
     "seeds",
+    "shortest",
 ]

@@ -26,6 +26,7 @@ _RACE_TRAININGS = (
 )
 _WORTHWHILE = 0.08
 _SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
+_STOPPED_ROOM = 1.5  # for candidates that train longer than planned for
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
 _MOST_TIMED = 8
@@ -51,6 +52,17 @@ def floor(session: Session, pace_: Pace, arm: Arm | None = None) -> float | None
         anew = (1 + SLOWER_FINAL * parts) * pace_.seconds_per_trial if pace_.fresh else 0.0
         return ending(session, models, parts) + scoring(session)(recipes, models) + anew
     return ending(session, 1) + (1 + SLOWER_FINAL) * pace_.seconds_per_trial
+
+
+def shortest(session: Session, pace_: Pace) -> float | None:
+    """Returns the seconds that a campaign takes which is asked to end its search now.
+
+    The end, and one look at a candidate: its pairs decide whether it is delivered.
+    """
+    if pace_.seconds_per_trial is None:
+        return None
+    trainings = (LOOKS[0] + pace_.fresh) * (1 + SLOWER_FINAL)
+    return ending(session, FEW_MODELS) + _STOPPED_ROOM * trainings * pace_.seconds_per_trial
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,8 @@ def plan_confirmation(
     if pace_.seconds_per_trial is None:
         trials = pace_.search.trials or 0
         looks = (5,) if trials < FEW_TRIALS else (5, 10) if trials < 64 else (5, 10, 20)
+        if session.clock.stopped:
+            return ConfirmationPlan(ConfirmationEffort(screen=False, looks=LOOKS[:1]), 0.0)
         return ConfirmationPlan(ConfirmationEffort(screen=True, looks=looks), 0.0)
     if not searched:
         return ConfirmationPlan(ConfirmationEffort(screen=False, looks=()), 0.0)
@@ -211,6 +225,8 @@ def seeds(
     turn busy. So a round takes a part of the time left; `more_seeds` goes on from what it took.
     """
     lacking = max(pace_.seeds - there, pace_.fresh)
+    if session.clock.stopped:
+        lacking = max(int(not there), pace_.fresh)
     if lacking <= 0 or session.clock.left is None or pace_.seconds_per_trial is None:
         return max(0, lacking)
     each = _seconds_per_seed(session, pace_, parts, unchanged=unchanged)
@@ -249,7 +265,7 @@ def _seconds_per_seed(session: Session, pace_: Pace, parts: int, *, unchanged: b
 
 def more_seeds(session: Session, most: int, parts: int, done: int, seconds: float) -> int:
     """Returns how many more seeds the final test gets, by what the last ones took (per seed)."""
-    if session.clock.left is None:
+    if session.clock.left is None or session.clock.stopped:
         return 0
     return max(0, min(most - done, _affordable(session, seconds, done, parts)))
 

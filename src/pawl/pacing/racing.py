@@ -71,7 +71,7 @@ def finalists(
         blended: Which share of their time a model of a blend of them is planned to take.
     """
     if pace_.seconds_per_trial is None:
-        few = (pace_.search.trials or 0) < FEW_TRIALS
+        few = (pace_.search.trials or 0) < FEW_TRIALS or session.clock.stopped
         return RacePlan(2, 2) if few else RacePlan(3, 3)
     base, known = pace_.seconds_per_trial, seconds_of_recipes(session, trials)
     predicting = scoring(session)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 _TEMPLATES = "templates"
 
@@ -52,18 +55,35 @@ def fill(page: str = "report.html.j2", style: str = "", **context: Any) -> str:
         style: A style sheet beside the report's.
         context: What the template names.
     """
-    import jinja2  # noqa: PLC0415 - `pawl --help` must not pay for it
-    from markupsafe import Markup  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415 - `pawl --help` must not pay for it
 
     folder = resources.files("pawl.report") / _TEMPLATES
-    environment = jinja2.Environment(
+    sheets = ["report.css", *([style] if style else [])]
+    css = "\n".join((folder / sheet).read_text(encoding="utf-8") for sheet in sheets)
+    return str(environment().get_template(page).render(css=Markup(css), **context))
+
+
+def environment(*packages: str) -> jinja2.Environment:
+    """Returns what fills templates, escaping every text but charts.
+
+    Args:
+        packages: Rooms whose templates come before the report's.
+    """
+    import jinja2  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    folders = [resources.files(name) / _TEMPLATES for name in (*packages, "pawl.report")]
+
+    def source(name: str) -> str | None:
+        found = (folder / name for folder in folders if (folder / name).is_file())
+        return next((file.read_text(encoding="utf-8") for file in found), None)
+
+    made = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(source),
     )
-    environment.filters["drawing"] = Markup
-    sheets = ["report.css", *([style] if style else [])]
-    css = "\n".join((folder / sheet).read_text(encoding="utf-8") for sheet in sheets)
-    return environment.get_template(page).render(css=Markup(css), **context)
+    made.filters["drawing"] = Markup
+    return made

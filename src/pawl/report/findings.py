@@ -37,6 +37,8 @@ def findings(
         )
     if session.rows.most is not None:
         found.append(_part_of_rows(session, session.rows.most))
+    if session.clock.stopped_after is not None:
+        found.append(stopped_early(session.clock.stopped_after))
     baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
@@ -65,6 +67,17 @@ def _part_of_rows(session: Session, most: int) -> FindingSummary:
         f"comparisons drew {most:,} of them for each training, and the models of the end "
         f"{min(every, end or every):,}; the rows to judge by were drawn likewise",
         suggests=["a larger budget"],
+    )
+
+
+def stopped_early(after: float) -> FindingSummary:
+    """Returns the finding that someone asked the campaign to end."""
+    return FindingSummary(
+        rule="stopped_early",
+        severity="info",
+        evidence=f"the campaign was asked to end after {after:.0f} s: it searched, or compared, less "
+        "than its budget allowed",
+        suggests=["a new campaign with the whole budget"],
     )
 
 

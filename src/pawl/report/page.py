@@ -56,7 +56,7 @@ def render(report: Report) -> str:
         verdict=outcome.headline(summary),
         seen=outcome.seen(summary),
         standfirst=words.standfirst(summary),
-        tiles=_tiles(summary),
+        tiles=tiles(summary),
         arms=sections.arms(summary),
         compared=compared,
         forest=verdicts.forest(summary),
@@ -105,7 +105,8 @@ def _left_out(summary: Summary) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _tiles(summary: Summary) -> list[Tile]:
+def tiles(summary: Summary) -> list[Tile]:
+    """Returns the headline numbers."""
     latency = summary.cost.latency_ms
     if summary.delivered == "baseline":
         mean = number(summary.baseline.mean, places(summary.baseline.interval))

@@ -7,7 +7,7 @@ Anything that is missing or not finite is a dash, so that no `None` or `nan` rea
 from __future__ import annotations
 
 import math
-import unicodedata
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ ARROW = "\u2192"
 _MAX_PLACES = 6
 _SMALLEST_P = 0.0001
 _P_PLACES = ((0.1, 2), (0.001, 3), (0.0, 4))
+_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _METRICS = {
     "accuracy": "accuracy",
     "auc": "AUC",
@@ -41,7 +42,7 @@ _METRICS = {
 
 def clean(text: str) -> str:
     """Returns `text` without the characters that XML forbids, which would void a chart."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return _FORBIDDEN.sub("", text)
 
 
 def humanize(name: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -28,7 +29,7 @@ from pawl.execution import (
     record_of,
     shared,
 )
-from pawl.ledger import TrialRecord
+from pawl.ledger import TrialRecord, stop_asked
 from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
@@ -91,6 +92,23 @@ class Making:
         return Member(self.space.recipe(params), seed, self.train, self.valid, self.epochs)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """When a generation ends before its members have.
+
+    Attributes:
+        folder: The campaign's, in which it may be asked to end.
+        seconds: How long it may take; `None` for as long as it takes.
+    """
+
+    folder: Path
+    seconds: float | None
+
+    def reached(self, spent: float) -> bool:
+        """Tells whether it ends now, after so many seconds."""
+        return (self.seconds is not None and spent > self.seconds) or stop_asked(self.folder)
+
+
 def run_asked(
     session: Session,
     space: Space,
@@ -133,9 +151,12 @@ def run_asked(
         left = None if asked.deadline is None else asked.deadline - session.ledger.elapsed
         with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
             pieces = [
-                partial(train_share, session.problem, chosen, make, scheduler.shares, width, left)
+                partial(
+                    train_share, session.problem, chosen, make, scheduler.shares, width,
+                    Ending(session.ledger.folder, left),
+                )
                 for width in shares
-            ]
+            ]  # fmt: skip
             results = session.trainer.confer(pieces, chosen, probe, board)
             found = _collected(results, board, make, chosen.workers)
         session.trainer.look_again(chosen, [each.outcome for each in found])
@@ -158,7 +179,7 @@ def train_share(
     make: Making,
     rungs: Sequence[float],
     width: int,
-    seconds: float | None,
+    ending: Ending,
     heartbeat: Heartbeat,
     ask: Ask,
 ) -> list[Searched]:
@@ -170,7 +191,7 @@ def train_share(
         make: Makes members.
         rungs: At which shares of a trial members are judged.
         width: Places.
-        seconds: How long it may take; what is in training then ends as pruned.
+        ending: When it ends; what is in training then ends as pruned.
         heartbeat: Called every few steps.
         ask: Asks the board.
     """
@@ -178,7 +199,7 @@ def train_share(
 
     def check() -> None:
         heartbeat()
-        if seconds is not None and time.monotonic() - started > seconds:
+        if ending.reached(time.monotonic() - started):
             raise StopIteration
 
     return run_or_record(problem, chosen, Seat(ask, make, rungs), width, heartbeat=check)

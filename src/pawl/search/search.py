@@ -65,7 +65,7 @@ def search(
         if count <= 0:
             break
         done = session.ledger.unit(f"search/{generation}") is not None
-        if not done and not _goes_on(session, plan):
+        if not done and (session.clock.stopped or not _goes_on(session, plan)):
             break
         if not done:
             session.listener.phase("search", f"generation {generation + 1}")
