@@ -17,6 +17,8 @@ from pawl.models import merged_tensors
 from pawl.recipe import Recipe
 from pawl.techniques import DataTechnique
 
+ADAPTED = "module."
+"""In front of the names of what an `Adapter` calls."""
 _READ = ("model.safetensors", "task.json")
 
 
@@ -87,9 +89,9 @@ def read_bundle(folder: Path) -> ReadBundle:
     prefix = f"members.{chosen}.body." if several else "body."
     own = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
     notes = (f"network {chosen + 1} of {len(recipes)}",) if several else ()
-    adapted = any(name.startswith("module.") for name in own)
+    adapted = any(name.startswith(ADAPTED) for name in own)
     return ReadBundle(
-        merged_tensors(own),
+        {n.removeprefix(ADAPTED): x for n, x in merged_tensors(own).items()},
         notes,
         BundleStart((*before, recipe), schema, start.get("own_model", adapted)),
     )

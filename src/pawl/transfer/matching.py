@@ -33,6 +33,7 @@ class Match:
         renamed: How names were changed, or nothing.
         share: Of the weights of the model's body that are in place.
         head: Whether the last layer's are.
+        knows_head: Whether the source has tensors by the last layer's names.
     """
 
     tensors: dict[str, Tensor]
@@ -45,6 +46,7 @@ class Match:
     renamed: str
     share: float
     head: bool
+    knows_head: bool
 
     def lines(self) -> list[str]:
         """Returns what was loaded, changed, left out and missing, a few words each."""
@@ -132,10 +134,11 @@ def match(
         adapted=adapted,
         skipped=skipped,
         missing=tuple(missing),
-        unused=tuple(n for n in source if n not in model),
+        unused=tuple(n for n, x in source.items() if n not in model and x.is_floating_point()),
         renamed=renamed,
         share=sum(body[n].numel() for n in placed) / whole if whole else 0.0,
         head=any(n not in body and not n.endswith(_COUNTED) for n in tensors),
+        knows_head=any(n in source for n in model if head is not None and _is_in(n, head)),
     )
 
 
@@ -147,7 +150,8 @@ def check_share(found: Match, name: str, *, allow_partial: bool) -> None:
     """
     if found.share >= LEAST_SHARE or (allow_partial and found.share > 0.0):
         return
-    only = "only the last layer fits: " if found.head and found.share == 0.0 else ""
+    alone = found.knows_head and not found.share and not found.skipped
+    only = "only its last layer is known: " if alone else ""
     what = "; ".join(found.lines()[1:])
     asked = option("allow_partial", True)
     partly = f", or start from what fits all the same with {asked}" if found.share else ""
@@ -187,9 +191,7 @@ def _renamed(
     found: dict[str, Tensor] = {}
     for name, now in names.items():
         found.setdefault(_moved_name(now, off, on), source[name])
-    if off or on.removeprefix("module.").removeprefix("module."):
-        shown = on.removeprefix("module.")
-        said += [f"{off!r} taken off names"] * bool(off) + [f"{shown!r} put before them"] * bool(shown)
+    said += [f"{off!r} taken off names"] * bool(off) + [f"{on!r} put before names"] * bool(on)
     return found, ", ".join(said)
 
 
@@ -220,11 +222,13 @@ def _leads(names: Collection[str]) -> list[str]:
 
 
 def as_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Returns a module's weights and buffers by name, those that are shared once."""
-    seen: dict[int, str] = {}
-    found = {}
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if id(tensor) not in seen:
-            seen[id(tensor)] = name
-            found[name] = tensor.detach()
-    return found
+    """Returns a module's weights and buffers by name, those that are shared once.
+
+    Whole numbers, but those that count batches, say where things are, and are the model's own matter.
+    """
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {
+        name: tensor.detach()
+        for name, tensor in named
+        if tensor.is_floating_point() or name.endswith(_COUNTED)
+    }

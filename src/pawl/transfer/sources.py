@@ -94,7 +94,7 @@ def print_of(given: Any) -> str | None:
         return digest.hexdigest()
     for name, tensor in sorted(read_weights(given).tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -123,9 +123,8 @@ def _unpickled(path: Path) -> Any:
             f"and nothing of it was run; {_HOW}"
         ) from None
     except Exception as error:  # a damaged file raises anything
-        raise TaskError(
-            f"{str(path)!r} cannot be read ({type(error).__name__}: {first_line(error)}); {ALLOWED}"
-        ) from None
+        reason = first_line(error).partition(". ")[0]
+        raise TaskError(f"{str(path)!r} cannot be read ({reason}); {ALLOWED}") from None
 
 
 def _of_mapping(given: Any, name: str) -> Weights:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pawl.data.types import Inputs, Schema
-from pawl.errors import BundleError, TaskError, TrialError, first_line
+from pawl.errors import BundleError, TaskError, TrialError, first_line, option
 from pawl.kinds import KINDS
 from pawl.models import (
     Adapter,
@@ -28,6 +28,7 @@ from pawl.models.nets import EMBEDDING_WIDTH
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.techniques import ModelTechnique
+from pawl.transfer.bundles import ADAPTED
 from pawl.transfer.columns import Moved, moves
 from pawl.transfer.matching import as_tensors, check_share, match
 from pawl.transfer.sources import Weights, read_weights
@@ -67,7 +68,10 @@ def begin(task: Task, builder: ModelBuilder, schema: Schema, sample: Inputs) -> 
     """
     if task.weights is None:
         if task.allow_partial:
-            raise TaskError("got allow_partial without weights; give weights too, or leave it out")
+            raise TaskError(
+                f"{option('allow_partial', True)} is for starting from weights; give {option('weights')} "
+                "too, or leave it out"
+            )
         return _of_own_weights(task, builder, schema, sample)
     weights = read_weights(task.weights)
     inner: Builder = builder
@@ -254,9 +258,10 @@ def _loaded(
 ) -> Begun:
     """Returns what builds models with weights in place."""
     body = started(0)
-    model = as_tensors(body)
-    source, bundle = weights.tensors, weights.bundle
-    head = started.head or head_of(body, started.order, None)
+    names = {_plain(name): name for name in as_tensors(body)}
+    model = {_plain(name): x for name, x in as_tensors(body).items()}
+    bundle = weights.bundle
+    head = started.head or head_of(body, started.order)
     relocated: dict[str, Moved] = {}
     new_meaning = False
     if bundle is not None:
@@ -268,13 +273,14 @@ def _loaded(
         (n for n in started.order if isinstance(body.get_submodule(n), _CONVOLUTIONS)), None
     )
     found = match(
-        model, source, head=head, entry=entry, moved=relocated, fresh_head=new_meaning
-    )
+        model, weights.tensors, head=head and _plain(head), entry=entry and _plain(entry),
+        moved=relocated, fresh_head=new_meaning,
+    )  # fmt: skip
     check_share(found, weights.name, allow_partial=task.allow_partial)
     said = [*weights.notes, *found.lines()]
     if head is not None and not found.head:
         said.append(f"{_plain(head)} is new, with {schema.num_outputs} output(s)")
-    whole = replace(started, tensors={n: x.clone() for n, x in found.tensors.items()})
+    whole = replace(started, tensors={names[n]: x.clone() for n, x in found.tensors.items()})
     line = f"the model starts from the weights in {weights.name}: {'; '.join(said)}"
     own = task.model is not None
     return Begun(whole, (line,), _record(started, structure, own_model=own))
@@ -294,7 +300,7 @@ def _relocated(
         elif name.endswith("stem.layer.weight"):
             whole[name] = found.get("stem")
     if not whole and order:
-        whole[f"{order[0]}.weight"] = found.get("vector")
+        whole[f"{_plain(order[0])}.weight"] = found.get("vector")
     return {name: each for name, each in whole.items() if each is not None}
 
 
@@ -313,4 +319,4 @@ def _record(
 
 def _plain(name: str) -> str:
     """Returns a layer's name as the user knows it."""
-    return name.removeprefix("module.")
+    return name.removeprefix(ADAPTED)
