@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def print_of(given: Any) -> str | None:
 def _of_file(path: Path) -> Weights:
     name = repr(str(path))
     content = path.read_bytes()
-    if content.startswith(_PICKLED):
+    if content.startswith(_PICKLED) and content[8:9] != b"{":  # safetensors begin with a length
         return _of_mapping(_unpickled(path), name)
     try:
         return Weights(name, load(content))
@@ -114,7 +115,9 @@ def _of_file(path: Path) -> Weights:
 def _unpickled(path: Path) -> Any:
     """Returns what a file of PyTorch's holds, if that is tensors and plain values."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about a file is of no use to who gave it
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         names = _GLOBAL.findall(str(error))
         asks = f" (it asks for {names[0]})" if names else ""
