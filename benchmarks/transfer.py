@@ -7,11 +7,11 @@ animals with 50, 200 and 1,000 images a class. Tables: pawl's network learns the
 of adult's occupations once, and is adapted to the others with 100, 400 and 1,600 rows.
 
 Each way takes the same steps on the same rows, drawn by the seed; from scratch also with four times the
-steps. A step costs all alike but `linear_probe`, so equal steps are equal time or better for scratch; what
-the first learning took is stated, and not counted. Each way's learning rate is the best of three on a
-pilot seed of the middle size, judged on rows that are used for nothing else. What is compared is the score
-on test rows, by differences over seeds with a t interval: it holds for other rows and seeds of these tasks
-and for this one first training, not for other tasks or nets. Differences are not corrected for their number.
+steps. Seconds of the processor are stated, and so is what the first learning took, which is not counted.
+Each way's learning rate is the best of three on a pilot seed of the middle size, judged on rows that are
+used for nothing else. What is compared is the score on test rows, by differences over seeds with a t
+interval: it holds for other rows and seeds of these tasks and for this one first training, not for other
+tasks or nets. Differences are not corrected for their number.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 import tarfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,30 +178,33 @@ class Images:
         recipe = recipe_of(4e-3, 64, "full")
         found, seconds = trained(problem, recipe, 0, rows, 8 * len(rows) // 64)
         lead = "body.module."
-        tensors = {n.removeprefix(lead): x for n, x in found.tensors().items() if n.startswith(lead)}
+        tensors = {
+            n.removeprefix(lead): x for n, x in found.tensors().items() if n.startswith(lead)
+        }
         save_file(tensors, out)
         test = load(task, test_share=0.1).test
-        value = float((found.predict(test, torch.device("cpu")).argmax(1) == test.targets).float().mean())
+        value = float(
+            (found.predict(test, torch.device("cpu")).argmax(1) == test.targets).float().mean()
+        )
         return {"seconds": round(seconds, 1), "value": round(value, 4), "rows": len(rows)}
 
     def problem(self, weights: Path) -> Any:
         """Returns the animals' problem, and the rows to test on and for the pilot."""
         import pawl
         from pawl.data import load
+        from pawl.data.types import Examples
         from pawl.training.problem import Problem
 
         pool, held = slice(POOL), slice(POOL, POOL + PILOT)
         pilot = self._of("train", self.animals, held)
         task = pawl.Task(
-            data=self._of("train", self.animals, pool), test=self._of("test", self.animals, slice(TESTED)),
+            data=self._of("train", self.animals, pool),
+            test=self._of("test", self.animals, slice(TESTED)),
             model=resnet, weights=str(weights),
         )  # fmt: skip
         data = load(task)
-        from pawl.data.types import Examples
-
-        judged = Examples({"x": torch.from_numpy(pilot[0])}, torch.from_numpy(pilot[1]))
-        name = next(iter(data.test.inputs))
-        judged = Examples({name: judged.inputs["x"]}, judged.targets)
+        (name,) = data.test.inputs
+        judged = Examples({name: torch.from_numpy(pilot[0])}, torch.from_numpy(pilot[1]))
         return Problem.of(task, data), data.test, judged
 
     def rows(self, size: int, seed: int, problem: Any) -> Tensor:
@@ -244,7 +248,9 @@ class Tables:
         from pawl.training.problem import Problem
 
         parts = self.new[:4000], self.new[4000:6000], self.new[6000:14000]
-        task = pawl.Task(data=parts[0], test=pd.concat(parts[1:]), target="income", weights=str(weights))
+        task = pawl.Task(
+            data=parts[0], test=pd.concat(parts[1:]), target="income", weights=str(weights)
+        )
         data = load(task)
         count = torch.arange(len(data.test))
         return Problem.of(task, data), data.test.take(count[2000:]), data.test.take(count[:2000])
@@ -288,7 +294,9 @@ def measured(name: str, records: Path, seeds: int) -> None:
             return {"value": round(value_of(found, pilot, own.metric), 5)}
 
         scores = {
-            rate: running.computed(records, [name, "pilot", way, rate], lambda: tried(rate))["value"]  # noqa: B023
+            rate: running.computed(records, [name, "pilot", way, rate], partial(tried, rate))[
+                "value"
+            ]
             for rate in RATES
         }
         best[way] = max(scores, key=lambda rate: scores[rate])
@@ -297,7 +305,9 @@ def measured(name: str, records: Path, seeds: int) -> None:
             for way in (*best, "from_scratch_longer"):
                 plain = way.removesuffix("_longer")
 
-                def one(way: str = way, plain: str = plain, size: int = size, steps: int = steps) -> Any:
+                def one(
+                    way: str = way, plain: str = plain, size: int = size, steps: int = steps
+                ) -> Any:
                     taken = steps * (LONGER if way != plain else 1)
                     recipe = recipe_of(best[plain], batch, plain)
                     rows = own.rows(size, seed, problem)  # noqa: B023

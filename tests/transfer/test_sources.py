@@ -45,7 +45,10 @@ def test_safetensors_are_read_whatever_the_file_is_called(tmp_path: Path) -> Non
     [
         (WEIGHTS, ()),
         ({"epoch": 3, "state_dict": WEIGHTS}, ("taken from 'state_dict'",)),
-        ({"checkpoint": 1, "model": {"params": WEIGHTS}}, ("taken from 'model'", "taken from 'params'")),
+        (
+            {"checkpoint": 1, "model": {"params": WEIGHTS}},
+            ("taken from 'model'", "taken from 'params'"),
+        ),
         ({"model": {"x": torch.zeros(1)}, "model_ema": WEIGHTS}, ("taken from 'model_ema'",)),
     ],
 )

@@ -67,7 +67,9 @@ def rebuilt(
         schema=schema,
         examples=rows,
         objective=make_objective(None, None, schema.kind),
-        builder=builder if start is None else restarted(start, builder, schema, looked_at(schema, rows)),
+        builder=builder
+        if start is None
+        else restarted(start, builder, schema, looked_at(schema, rows)),
     )
     members = []
     for recipe, seed in recipes:

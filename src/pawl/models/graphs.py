@@ -16,8 +16,8 @@ from pawl.data.types import Examples
 from pawl.errors import BundleError, first_line
 from pawl.models.corrected_graphs import corrected_graph
 from pawl.models.deployed import Averaged, Deployed, Pipeline
-from pawl.models.low_rank import merged
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
+from pawl.models.low_rank import merged
 from pawl.models.tree_graphs import with_trees
 
 OUTPUT = "prediction"

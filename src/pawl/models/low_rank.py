@@ -66,7 +66,8 @@ def merged(module: M) -> M:
         lists = owner._modules.get(_LIST)
         if not isinstance(lists, nn.ModuleDict):
             continue
-        if not all(isinstance(each[0], LowRank) for each in lists.values()):  # a user's own
+        first = [next(iter(each.children())) for each in lists.values()]
+        if not all(isinstance(each, LowRank) for each in first):  # a user's own
             continue
         with torch.no_grad():
             whole = {name: getattr(owner, name).clone() for name in lists}

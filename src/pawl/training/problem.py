@@ -187,9 +187,10 @@ class Problem:
             module = learner.module(spec, recipe.settings(learner.name))
             return front, module.to(self.device), fitted
         stage = recipe.of_stage(ModelTechnique)
-        builder = self._builder(fitted)
-        unlearned = any(t.unlearned for t, _ in stage) and isinstance(builder, Started)
-        body = (builder.unlearned if unlearned else builder)(seed)
+        builder, unlearned = self._builder(fitted), any(t.unlearned for t, _ in stage)
+        if unlearned and isinstance(builder, Started):
+            builder = builder.unlearned
+        body = builder(seed)
         if stage:
             with torch.no_grad():
                 seen = fitted.take(self.examples, self._sample(fitted.rows))

@@ -74,8 +74,8 @@ def read_bundle(folder: Path) -> ReadBundle:
     nets = [place for place, recipe in enumerate(recipes) if recipe.learner is None]
     if not nets:
         raise BundleError(
-            f"{str(folder)!r} holds no network ({', '.join(t.name for t, _ in recipes[0])}); give a bundle "
-            "that was made with --families nets"
+            f"{str(folder)!r} holds no network ({', '.join(t.name for t, _ in recipes[0])}); give a "
+            "bundle of networks, as --families nets makes it"
         )
     chosen = max(nets, key=lambda place: shares[place])
     recipe = recipes[chosen]
@@ -107,8 +107,8 @@ def _checked(folder: Path) -> dict[str, bytes]:
         found = {name: (folder / name).read_bytes() for name in _READ}
     except (OSError, KeyError, TypeError, ValueError):
         raise BundleError(
-            f"{str(folder)!r} is not a bundle; give the folder of a campaign or of pawl train, or a file "
-            "of weights"
+            f"{str(folder)!r} is not a bundle; give the folder of a campaign or of pawl train, or a "
+            "file of weights"
         ) from None
     for name, content in found.items():
         if hashlib.sha256(content).hexdigest() != digests.get(name):

@@ -67,7 +67,11 @@ def moves(own: Schema, theirs: Schema, width: int) -> dict[str, Moved]:
         return {}
     pairs = {
         "embedding": (0, _codes(own), _codes(theirs)),
-        "stem": (1, _numbers(own) + _embedded(own, width), _numbers(theirs) + _embedded(theirs, width)),
+        "stem": (
+            1,
+            _numbers(own) + _embedded(own, width),
+            _numbers(theirs) + _embedded(theirs, width),
+        ),
         "vector": (1, _numbers(own) + _codes(own), _numbers(theirs) + _codes(theirs)),
     }
     return {
@@ -110,4 +114,3 @@ def _categorical(schema: Schema) -> list[tuple[str, int]]:
         for spec in schema.inputs
         for pair in zip(spec.features, spec.cardinalities, strict=False)
     ]
-

@@ -146,7 +146,7 @@ def check_share(found: Match, name: str, *, allow_partial: bool) -> None:
     """Refuses weights that are another model's.
 
     Raises:
-        TaskError: Less than nine tenths of the body are in place, and that was not asked for, or nothing.
+        TaskError: Less than nine tenths of the body are in place and that was not asked for, or none.
     """
     if found.share >= LEAST_SHARE or (allow_partial and found.share > 0.0):
         return
@@ -156,9 +156,9 @@ def check_share(found: Match, name: str, *, allow_partial: bool) -> None:
     asked = option("allow_partial", True)
     partly = f", or start from what fits all the same with {asked}" if found.share else ""
     raise TaskError(
-        f"the weights in {name} are not those of this model: {only}{found.share:.1%} of its body match by "
-        f"name and shape, and at least {LEAST_SHARE:.0%} must ({what}); give the model that they are of"
-        f"{partly}"
+        f"the weights in {name} are not those of this model: {only}{found.share:.1%} of its body match "
+        f"by name and shape, and at least {LEAST_SHARE:.0%} must ({what}); give the model that they are "
+        f"of{partly}"
     )
 
 
@@ -200,7 +200,11 @@ def _moved_name(name: str, off: str, on: str) -> str:
 
 
 def _fitting(
-    model: Mapping[str, Tensor], source: Mapping[str, Tensor], names: Mapping[str, str], off: str, on: str
+    model: Mapping[str, Tensor],
+    source: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    off: str,
+    on: str,
 ) -> int:
     """Returns how many tensors have a name of the model's, those of the same shape twice."""
     count = 0

@@ -1,4 +1,4 @@
-"""Reads weights from what a user has: safetensors, PyTorch files, bundles, mappings. Runs nothing of it."""
+"""Reads weights from safetensors, PyTorch files, bundles and mappings; nothing of a file is run."""
 
 from __future__ import annotations
 

@@ -10,32 +10,16 @@ import torch
 from torch import nn
 
 from pawl.data.types import Inputs, Schema
-from pawl.errors import BundleError, TaskError, TrialError, first_line, option
-from pawl.kinds import KINDS
-from pawl.models import (
-    Adapter,
-    Builder,
-    Calls,
-    ModelBuilder,
-    Started,
-    head_of,
-    layers_in_order,
-    outputs,
-    predicting,
-    revealed,
-)
+from pawl.errors import BundleError, TaskError, first_line, option
+from pawl.models import Builder, ModelBuilder, Started, head_of
 from pawl.models.nets import EMBEDDING_WIDTH
 from pawl.recipe import Recipe
 from pawl.task import Task
-from pawl.techniques import ModelTechnique
+from pawl.transfer.building import CONVOLUTIONS, Structured, observed
 from pawl.transfer.bundles import ADAPTED
 from pawl.transfer.columns import Moved, moves
 from pawl.transfer.matching import as_tensors, check_share, match
 from pawl.transfer.sources import Weights, read_weights
-
-_FEW_ROWS = 4
-_IN_TRAINING = ("mixed_precision",)
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +53,8 @@ def begin(task: Task, builder: ModelBuilder, schema: Schema, sample: Inputs) -> 
     if task.weights is None:
         if task.allow_partial:
             raise TaskError(
-                f"{option('allow_partial', True)} is for starting from weights; give {option('weights')} "
-                "too, or leave it out"
+                f"{option('allow_partial', True)} is for starting from weights; give "
+                f"{option('weights')} too, or leave it out"
             )
         return _of_own_weights(task, builder, schema, sample)
     weights = read_weights(task.weights)
@@ -83,7 +67,7 @@ def begin(task: Task, builder: ModelBuilder, schema: Schema, sample: Inputs) -> 
             f"the weights in {weights.name} come without a model; give the model that they are of, as "
             "module.py with a pawl.Task(model=...), or weights that are a bundle"
         )
-    started = _observed(Started(inner), schema, sample)
+    started = observed(Started(inner), schema, sample)
     return _loaded(started, weights, structure, schema, task)
 
 
@@ -106,45 +90,6 @@ def restarted(
     return Started(inner, **made)
 
 
-@dataclass(frozen=True, eq=False)
-class Structured:
-    """Builds what techniques of recipes make of what another builder builds; see `Builder`.
-
-    Attributes:
-        builder: Builds pawl's network, or the user's.
-        recipes: Whose model techniques are applied, the first one's first.
-        schema: The data's.
-        sample: Rows as models take them.
-    """
-
-    builder: ModelBuilder
-    recipes: tuple[Recipe, ...]
-    schema: Schema
-    sample: Inputs
-
-    def __call__(self, seed: int) -> nn.Module:
-        """Returns a fresh module."""
-        body = self.builder(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for recipe in self.recipes:
-                body = self._shaped(body, recipe)
-        return body
-
-    def _shaped(self, body: nn.Module, recipe: Recipe) -> Adapter:
-        known: list[Calls] = []
-        for technique, settings in recipe.of_stage(ModelTechnique):
-            # What only says how to train leaves no trace in what was trained.
-            if technique.family != "transfer" and technique.name not in _IN_TRAINING:
-                body = technique.apply(revealed(body, self.sample, known), settings, self.sample)
-        body = revealed(body, self.sample, known)
-        if isinstance(body, Adapter):
-            return body
-        if any(isinstance(each, Adapter) for each in body.modules()):
-            raise BundleError("a technique of the bundle's recipe wrapped the model; give its weights")
-        return Adapter.of_inputs(body, self.schema)
-
-
 def alike(one: nn.Module, other: nn.Module) -> bool:
     """Tells whether most weights of two models that were drawn from unlike seeds are equal."""
     pairs = list(zip(one.parameters(), other.parameters(), strict=False))
@@ -154,14 +99,14 @@ def alike(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _of_own_weights(task: Task, builder: ModelBuilder, schema: Schema, sample: Inputs) -> Begun:
-    """Returns what builds models of the user's that came with weights, with outputs as the task needs."""
+    """Returns what builds models of the user's that came with weights, with the task's outputs."""
     if task.model is None:
         return Begun(builder)
     first, second = builder(0), builder(1)
     shared = {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
     if shared or not alike(first, second):
         return Begun(builder)
-    started = _observed(Started(builder), schema, sample)
+    started = observed(Started(builder), schema, sample)
     said = ["the model came with weights, which trainings start from"]
     if started.entry is not None:
         said.append(f"{_plain(started.entry)} was made for {started.channels} input channel(s)")
@@ -186,67 +131,10 @@ def _of_bundle(
         made(0)
     except Exception as error:  # techniques of the bundle's, on other inputs
         raise BundleError(
-            f"the network of {weights.name} cannot be built for these inputs ({first_line(error)}); give "
-            "rows with inputs like those that it was trained on"
+            f"the network of {weights.name} cannot be built for these inputs ({first_line(error)}); "
+            "give rows with inputs like those that it was trained on"
         ) from error
     return made, bundle.structure
-
-
-def _observed(started: Started, schema: Schema, sample: Inputs) -> Started:
-    """Returns a builder that knows its layers' order, and what of the model must be made anew to fit."""
-    few = {name: x[:_FEW_ROWS] for name, x in sample.items()}
-
-    def run(body: nn.Module) -> Any:
-        return body(few)
-
-    body = started(0)
-    try:
-        order = layers_in_order(body, run)
-    except Exception:
-        fitting = _with_entry(started, body, few)
-        if fitting is None:  # what is wrong is said where the model is checked
-            return started
-        started, body = fitting, fitting(0)
-        order = layers_in_order(body, run)
-    started = replace(started, order=order)
-    kind, count = KINDS[schema.kind], schema.num_outputs
-    with torch.no_grad():
-        raw = body.eval()(few)
-    try:
-        outputs(raw, kind, count)
-        return started
-    except TrialError:
-        pass
-    try:
-        widths = {x for x in predicting(raw).shape[1:]}
-    except TrialError:
-        return started
-    head = next((h for w in widths if (h := head_of(body, order, w))), None)
-    if head is None:
-        return started
-    fitting = replace(started, head=head, outputs=count)
-    try:
-        with torch.no_grad():
-            outputs(fitting(0).eval()(few), kind, count)
-    except Exception:
-        return started
-    return fitting
-
-
-def _with_entry(started: Started, body: nn.Module, few: Inputs) -> Started | None:
-    """Returns a builder whose first convolution takes the data's channels, if that is what lacks."""
-    convolutions = [(n, m) for n, m in body.named_modules() if isinstance(m, _CONVOLUTIONS)]
-    images = [x for x in few.values() if x.dim() > 2]
-    if not convolutions or len(images) != 1 or convolutions[0][1].groups != 1:
-        return None
-    name, channels = convolutions[0][0], images[0].shape[1]
-    fitting = replace(started, entry=name, channels=channels)
-    try:
-        with torch.no_grad():
-            fitting(0).eval()(few)
-    except Exception:
-        return None
-    return fitting
 
 
 def _loaded(
@@ -270,7 +158,7 @@ def _loaded(
             t.model_dump() for t in bundle.schema.targets
         ]
     entry = next(
-        (n for n in started.order if isinstance(body.get_submodule(n), _CONVOLUTIONS)), None
+        (n for n in started.order if isinstance(body.get_submodule(n), CONVOLUTIONS)), None
     )
     found = match(
         model, weights.tensors, head=head and _plain(head), entry=entry and _plain(entry),
@@ -304,9 +192,7 @@ def _relocated(
     return {name: each for name, each in whole.items() if each is not None}
 
 
-def _record(
-    started: Started, structure: tuple[Recipe, ...], *, own_model: bool
-) -> dict[str, Any]:
+def _record(started: Started, structure: tuple[Recipe, ...], *, own_model: bool) -> dict[str, Any]:
     return {
         "structure": [recipe.to_dict() for recipe in structure],
         "own_model": own_model,

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pawl.models.layout import Layout
-from pawl.techniques.record import Phase, Settings, number
+from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import WeightsTechnique
 from pawl.techniques.transfer._starts import needs_body
 from pawl.techniques.values import StepContext
@@ -17,7 +17,11 @@ class L2SpSettings(Settings):
     """Settings of `l2_sp`."""
 
     strength: float = number(
-        0.3, 0.01, 30.0, "how much of the way back a step takes, per unit of learning rate", log=True
+        0.3,
+        0.01,
+        30.0,
+        "how much of the way back a step takes, per unit of learning rate",
+        log=True,
     )
 
 

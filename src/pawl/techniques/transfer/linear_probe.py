@@ -16,9 +16,9 @@ from pawl.techniques.transfer._starts import head, needs_body
 def linear_probe(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     """Freezes all weights but those of the last layer, and keeps the rest in evaluation mode.
 
-    So batch normalization goes by the statistics that it came with, and dropout is off: what reaches the
-    last layer depends on the row alone. What other techniques put in still trains. The frozen weights are
-    held once for all members.
+    So batch normalization goes by the statistics that it came with, and dropout is off: what reaches
+    the last layer depends on the row alone. What other techniques put in still trains. The frozen
+    weights are held once for all members.
 
     It is a lower bound of what a start is worth: cheap, hard to overfit, and worse than training all
     where rows are many or unlike what was learned before.
@@ -28,7 +28,9 @@ def linear_probe(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
         if name != last:
             for weights in each.parameters(recurse=False):
                 weights.requires_grad_(False)
-    hold_all_but(module, {name for name, _ in module.get_submodule(last).named_modules(prefix=last)})
+    hold_all_but(
+        module, {name for name, _ in module.get_submodule(last).named_modules(prefix=last)}
+    )
     return freeze(module)
 
 
