@@ -25,6 +25,7 @@ ROOMS = (
     "listing",
     "recipe",
     "modalities",
+    "transfer",
     "ledger",
     "training",
     "execution",

@@ -139,6 +139,12 @@ def pretrained(spec: ModelSpec) -> nn.Module:
     return modular(spec)
 
 
+def pretrained_images(spec: ModelSpec) -> nn.Module:
+    """One with batch normalization."""
+    torch.manual_seed(5)
+    return VGG(spec)
+
+
 def stack(spec: ModelSpec) -> nn.Module:
     """A user's model with layers that keep the width."""
     layers: list[nn.Module] = [nn.Linear(spec.num_features, 16), nn.ReLU()]
@@ -191,6 +197,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),
         "pretrained": lambda: Task(data=frame(), model=pretrained),
+        "pretrained_images": lambda: Task(data=images(), model=pretrained_images),
         "own_loss": lambda: Task(data=frame(), loss=cross_entropy),
     }
 

@@ -54,6 +54,7 @@ from pawl.search import baseline as default_baseline
 from pawl.task import Task
 from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
+from pawl.transfer import print_of
 
 _MAX_EXTENSIONS = 5
 _BLENDED = 0.4
@@ -99,11 +100,12 @@ def run_campaign(
     check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
-    code = code_of(task)
+    code = {**code_of(task), "weights": print_of(task.weights)}
     with one_process():
         data = load(task, seed=options.seed)
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
+        data = replace(data, notes=(*data.notes, *problem.notes))
         # What is wrong is said before a folder is made.
         fitting_learners(problem.facts(), options.families)
         if options.coverage is not None:

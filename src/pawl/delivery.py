@@ -133,6 +133,7 @@ def _leave(
         "metric": summary.metric,
         "direction": summary.direction,
         "versions": summary.versions,
+        **session.problem.kept,
     }
     delivered = found.confirmation.delivered
     if isinstance(delivered, Blend) and delivered.shift:

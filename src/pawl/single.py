@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from pawl.report.summary import FindingSummary
 from pawl.task import Task
 from pawl.training.checks import check_task
 from pawl.training.problem import Problem
+from pawl.transfer import print_of
 
 _PLAIN = (str, int, float, tuple)
 
@@ -84,12 +85,13 @@ def _session(
 ) -> tuple[Session, LoadedData]:
     check_task(task)
     on = pick_device(call.device)
-    code = code_of(task)
+    code = {**code_of(task), "weights": print_of(task.weights)}
     listener = call.listener or Silent()
     with one_process():
         data = load_data(task, seed=call.seed)
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, on)
+        data = replace(data, notes=(*data.notes, *problem.notes))
     facts = problem.facts()
     check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
     options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
@@ -101,6 +103,16 @@ def _session(
     session.longest = epochs
     session.epochs = pacing.natural_epochs(session)
     return session, data
+
+
+def _found_from_anywhere(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns options with paths that a task's module, which may change the directory, cannot change."""
+    return {
+        name: Path(value).absolute()
+        if name in ("test", "weights") and isinstance(value, str | Path) and Path(value).exists()
+        else value
+        for name, value in given.items()
+    }
 
 
 @comparing(CompareCall)
@@ -119,7 +131,7 @@ def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Co
     looks = [n for n in LOOKS if n < call.pairs] + [call.pairs]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Ledger.place(Path(scratch) / "compare" if call.out is None else call.out)
-        task = resolve_task(source, **call.of_task())
+        task = resolve_task(source, **_found_from_anywhere(call.of_task()))
         session, data = _session(task, (first, second), folder, call, "compare", call.epochs)
         with deterministic(call.deterministic):
             return _compared(session, data, first, second, looks)
@@ -185,11 +197,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
         PawlError: Any wrong input, in one line.
     """
     folder = Ledger.place(call.out)
-    given = call.of_task()
-    test = given.get("test")
-    if isinstance(test, str | Path) and Path(test).exists():
-        given["test"] = Path(test).absolute()
-    task = resolve_task(source, **given)
+    task = resolve_task(source, **_found_from_anywhere(call.of_task()))
     session, data = _session(task, (recipe,), folder, call, "train")
     with deterministic(call.deterministic), session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
@@ -200,6 +208,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
             "name": data.name,
             "metric": objective.metric,
             "direction": objective.direction,
+            **session.problem.kept,
         }
         card = (
             f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"

@@ -119,6 +119,9 @@ class Task:
         direction: Needed with a metric function of your own; known for the built-in ones.
         model: A `ModelFactory`; pawl builds a model by default.
         loss: A `LossFunction`; cross-entropy or squared error by default.
+        weights: What the model starts from: a safetensors file, a PyTorch file of tensors, a bundle or a
+            campaign's folder, or a mapping of names to tensors; random weights by default.
+        allow_partial: Whether it starts from weights that match less than nine tenths of its body.
         name: What reports call the task; by default taken from the data.
         read: How rows are read, where they don't tell it themselves.
     """
@@ -131,5 +134,7 @@ class Task:
     direction: Direction | None = None
     model: ModelFactory | None = None
     loss: LossFunction | None = None
+    weights: Any = None
+    allow_partial: bool = False
     name: str | None = None
     read: ReadOptions = AS_IT_IS

@@ -17,6 +17,7 @@ from problems import (
     member,
     plain,
     pretrained,
+    pretrained_images,
     problem,
     stack,
 )
@@ -117,7 +118,13 @@ def test_weights_without_what_made_them_are_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-FACTORIES = {"own_images": VGG, "pretrained": pretrained, "stack": stack, "words": Words}
+FACTORIES = {
+    "own_images": VGG,
+    "pretrained": pretrained,
+    "pretrained_images": pretrained_images,
+    "stack": stack,
+    "words": Words,
+}
 BUILDING = [t.name for t in techniques() if t.stage in (Stage.DATA, Stage.MODEL)]
 
 

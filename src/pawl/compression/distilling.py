@@ -27,8 +27,9 @@ from pawl.ledger import Ledger
 from pawl.modalities import modality_of
 from pawl.models import ModelBuilder, Net
 from pawl.recipe import Recipe
-from pawl.training.problem import Problem
+from pawl.training.problem import Problem, looked_at
 from pawl.training.trained import Trained, blended, from_outcome, untrained
+from pawl.transfer import restarted
 
 STEP = "distill"
 TEACHER_SHARE = 0.5
@@ -139,7 +140,9 @@ def _taught(work: Work) -> Problem:
     """Returns the bundle's task with the teacher's labels."""
     schema, rows = work.schema, work.rows
     modality = modality_of(schema)
-    builder = ModelBuilder(schema, work.model, modality.net, one_vector=modality.one_vector)
+    plain = ModelBuilder(schema, work.model, modality.net, one_vector=modality.one_vector)
+    started = work.start is not None
+    builder = restarted(work.start, plain, schema, looked_at(schema, rows)) if work.start else plain
     labels = soft_labels(work, rows.known_targets, work.teacher(rows))
     soft = None
     if KINDS[schema.kind].has_classes:
@@ -148,7 +151,7 @@ def _taught(work: Work) -> Problem:
         rows = Examples(rows.inputs, labels, blocks=rows.blocks)
     return Problem(
         schema=schema, examples=rows, objective=work.objective, builder=builder,
-        own_model=work.model is not None, soft=soft,
+        own_model=work.model is not None or started, soft=soft,
     )  # fmt: skip
 
 

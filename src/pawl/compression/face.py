@@ -130,6 +130,7 @@ def _work(
         seed=call.seed,
         shift=float(original.weights.tensors.get("shift", 0.0)),
         model=call.model,
+        start=bundle.task.get("start"),
         listener=call.listener or Silent(),
     )
 

@@ -126,7 +126,7 @@ def _module(work: Work, current: Candidate) -> Pipeline:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(current.weights.to_bytes())
-        return rebuilt(work.schema, current.graph, str(path), work.model)
+        return rebuilt(work.schema, current.graph, str(path), work.model, work.start)
 
 
 def _network(pipeline: Pipeline) -> Deployed:

@@ -67,6 +67,7 @@ class Work:
         seed: Decides what is random.
         shift: What the original's predictions of two classes are shifted by; see `pawl.models.tempered`.
         model: What makes the user's own model, if that was given.
+        start: What the bundle keeps of the weights that it started from, if it did.
         listener: Told how it goes on.
     """
 
@@ -81,6 +82,7 @@ class Work:
     seed: int = 0
     shift: float = 0.0
     model: ModelFactory | None = None
+    start: dict[str, Any] | None = None
     listener: Listener = field(default_factory=Silent)
 
     def sample(self, count: int) -> Examples:

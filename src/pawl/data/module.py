@@ -71,6 +71,7 @@ def load_module_task(source: str) -> Task:
         task,
         data=_resolved(task.data, path.parent),
         test=_resolved(task.test, path.parent),
+        weights=_resolved(task.weights, path.parent),
     )
 
 

@@ -179,7 +179,8 @@ class Bundle:
                 "recipe is; take the module of the bundle that it was made from"
             )
         graph = (folder / "model.onnx").read_bytes()
-        return rebuilt(self.schema, graph, str(folder / "model.safetensors"), model)
+        weights = str(folder / "model.safetensors")
+        return rebuilt(self.schema, graph, weights, model, self.task.get("start"))
 
 
 def write_bundle(

@@ -8,6 +8,7 @@ That the result predicts what the bundle's graph does is checked.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +25,21 @@ from pawl.models import Averaged, Corrected, Deployed, ModelBuilder, Pipeline, a
 from pawl.recipe import Recipe
 from pawl.task import ModelFactory
 from pawl.training.metrics import make_objective
-from pawl.training.problem import Problem
+from pawl.training.problem import Problem, looked_at
 from pawl.training.trained import untrained
+from pawl.transfer import restarted
 
 _ROWS, _CHECKED = 256, 64
 _TOLERANCE = 1e-3
 
 
-def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | None) -> Pipeline:
+def rebuilt(
+    schema: Schema,
+    graph: bytes,
+    weights: str,
+    model: ModelFactory | None,
+    start: dict[str, Any] | None = None,
+) -> Pipeline:
     """Returns a bundle's pipeline as a module, on the CPU.
 
     Args:
@@ -39,6 +47,7 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
         graph: Its graph, which the module must agree with.
         weights: The path of its weights.
         model: What makes the user's own model, as the campaign had it; `None` for pawl's.
+        start: What the bundle keeps of the weights that it started from; `None` for random ones.
 
     Raises:
         BundleError: The module cannot be built, does not have these weights, or predicts otherwise.
@@ -53,11 +62,14 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
         raise BundleError(f"{weights!r} cannot be read ({first_line(error)})") from None
     rows = template(schema, _ROWS)
     modality = modality_of(schema)
+    builder = ModelBuilder(schema, model, modality.net, one_vector=modality.one_vector)
     problem = Problem(
         schema=schema,
         examples=rows,
         objective=make_objective(None, None, schema.kind),
-        builder=ModelBuilder(schema, model, modality.net, one_vector=modality.one_vector),
+        builder=builder
+        if start is None
+        else restarted(start, builder, schema, looked_at(schema, rows)),
     )
     members = []
     for recipe, seed in recipes:

@@ -60,6 +60,18 @@ def averaged(start: Recipe) -> Recipe:
     return smooth_cycle(start).with_("ema", horizon=60.0)
 
 
+def transferred(start: Recipe) -> list[Recipe]:
+    """Ways of training a model that comes with weights, from the most to the least that moves."""
+    cycle = smooth_cycle(start)
+    return [
+        add(with_rate(cycle, 1e-3, 0.03), discriminative_rates={}),
+        add(with_rate(start, 4e-3, 0.01), linear_probe={}),
+        add(with_rate(cycle, 1e-3, 0.03), l2_sp={}, frozen_normalization={}),
+        add(with_rate(cycle, 2e-3, 0.01), low_rank_adapters={}),
+        add(with_rate(cycle, 1e-3, 0.03), gradual_unfreezing={}),
+    ]
+
+
 def add(recipe: Recipe, **tables: dict[str, object]) -> Recipe:
     """Adds techniques with their settings, without those that the recipe excludes."""
     for name, values in tables.items():

@@ -26,6 +26,7 @@ from pawl.models.exchanged import (
 )
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
+from pawl.models.held import hold, hold_all_but, normalizing_by_batch
 from pawl.models.layers import (
     InputScale,
     Parametric,
@@ -38,6 +39,7 @@ from pawl.models.layers import (
 )
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
+from pawl.models.low_rank import LowRank, adapt, merged, merged_tensors
 from pawl.models.member_layers import (
     KeyedDropConnect,
     KeyedDropout,
@@ -51,9 +53,11 @@ from pawl.models.member_layers import (
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
+from pawl.models.order import head_of, layers_in_order, order_of, resized
 from pawl.models.outputs import outputs, predicting
 from pawl.models.precision import MixedPrecision
 from pawl.models.readers import EncoderKind
+from pawl.models.started import Started, for_channels
 from pawl.models.surgery import assign
 from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
@@ -82,6 +86,7 @@ __all__ = [
     "Layout",
     "Learned",
     "Link",
+    "LowRank",
     "MapAttention",
     "MemberHeads",
     "MemberLayer",
@@ -107,26 +112,38 @@ __all__ = [
     "SmoothClip",
     "Spread",
     "SqueezeExcite",
+    "Started",
     "StochasticDepth",
     "TabularNet",
     "TargetMeans",
     "TokenBag",
     "Tree",
     "Trees",
+    "adapt",
     "assign",
     "base_layers",
     "concealed",
     "dropouts",
     "flat",
+    "for_channels",
     "freeze",
     "frozen",
+    "head_of",
+    "hold",
+    "hold_all_but",
     "is_pretrained",
+    "layers_in_order",
     "member_layers",
     "members_of",
+    "merged",
+    "merged_tensors",
+    "normalizing_by_batch",
+    "order_of",
     "outputs",
     "predicting",
     "predicts_several_times",
     "remembered",
+    "resized",
     "revealed",
     "separable",
     "tempered",

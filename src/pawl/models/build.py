@@ -56,6 +56,7 @@ class Adapter(nn.Module):
     Attributes:
         pretrained: Whether its weights are the same for every seed; who builds it says so.
         memory: See `remembered`; who builds it gives the same to all.
+        order: Names of its layers in the order in which they run, where who builds it knows it.
     """
 
     def __init__(self, module: nn.Module, schema: Schema, *, one_vector: bool) -> None:
@@ -66,6 +67,7 @@ class Adapter(nn.Module):
         self.moved = False
         self.pretrained = False
         self.memory = Memory()
+        self.order: tuple[str, ...] = ()
         self.one_vector = one_vector
         self.inputs = schema.inputs
         self.style: str = "single" if one_vector else schema.style
@@ -80,6 +82,13 @@ class Adapter(nn.Module):
             self.style = "single_dict"
         if self.style == "tuple" and positional is not None and positional < len(needed):
             self.style = "single_tuple"
+
+    @classmethod
+    def of_inputs(cls, module: nn.Module, schema: Schema) -> Adapter:
+        """Returns one around a module that takes `Inputs` itself, as pawl's own networks do."""
+        made = cls(module, schema, one_vector=False)
+        made.style = "single_dict"
+        return made
 
     def reveal(self, sample: Inputs, known: list[Calls]) -> None:
         """Makes modules of the layers that the user's module calls as functions.

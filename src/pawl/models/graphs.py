@@ -17,6 +17,7 @@ from pawl.errors import BundleError, first_line
 from pawl.models.corrected_graphs import corrected_graph
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
+from pawl.models.low_rank import merged
 from pawl.models.tree_graphs import with_trees
 
 OUTPUT = "prediction"
@@ -35,6 +36,7 @@ def to_onnx(model: Pipeline, sample: Examples) -> bytes:
     Raises:
         BundleError: The exporter cannot take the model.
     """
+    model = merged(model)
     if not isinstance(model, Averaged):
         (graph,) = _traced([model], sample)
         return _written(graph)

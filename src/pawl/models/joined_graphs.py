@@ -27,7 +27,7 @@ def structure(module: nn.Module) -> str:
         own = {
             key: _told(value)
             for key, value in sorted(vars(each).items())
-            if not key.startswith("_")
+            if not key.startswith("_") and key != "train"  # that of what is held in evaluation
         }
         called = each.__dict__.get("forward")
         told.append((name, type(each).__module__, type(each).__qualname__, own, _told(called)))

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pawl.models.order import order_of, places
+
 
 @dataclass(frozen=True)
 class Layout:
     """Names, shapes and sizes of the `T` weight tensors, in the order in which they lie in a row.
+
+    Attributes:
+        names: Of the tensors.
+        shapes: Of each.
+        sizes: Numbers in each.
+        layers: Which layer each is of, 0 for the first that runs; see `pawl.models.order`.
 
     Example:
         >>> layout = Layout.of(nn.Linear(3, 2))
@@ -29,16 +37,25 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
+    layers: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, module: nn.Module) -> Layout:
         """Returns the layout of a module's parameters."""
         named = list(module.named_parameters())
+        names = tuple(name for name, _ in named)
         return cls(
-            tuple(name for name, _ in named),
+            names,
             tuple(tuple(p.shape) for _, p in named),
             tuple(p.numel() for _, p in named),
+            places(names, order_of(module)),
         )
+
+    def depths(self, device: torch.device | None = None) -> Tensor:
+        """Returns for each weight how deep its layer lies, 0 for the first, 1 for the last, `[P]`."""
+        last = max(self.layers, default=0)
+        each = [place / last if last else 1.0 for place in self.layers]
+        return self.spread(torch.tensor(each, device=device))
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Returns the tensors by name as views into `[P]` or `[N, P]`."""

@@ -48,6 +48,16 @@ class TaskOptions(ReadOptions):
         default=None, description="maximize or minimize: needed with a metric of your own."
     )
 
+    weights: Any = Field(
+        default=None,
+        description="What the model starts from: a .safetensors file, a PyTorch file of tensors, or a "
+        "bundle; in Python also names and tensors. Random weights by default.",
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Start from weights though they match less than nine tenths of the model's body.",
+    )
+
     @field_validator("target", mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:

@@ -127,6 +127,8 @@ class SearchOptions(OptionsModel):
             value = getattr(self, name)
             if name == "baseline" and value is not None and not isinstance(value, str | Path):
                 value = value.to_dict()
+            elif isinstance(value, dict):  # of tensors
+                continue
             elif isinstance(value, Path):
                 value = str(value)
             elif isinstance(value, tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pawl.modalities import modality_of
-from pawl.modalities.recipes import scaled
+from pawl.modalities.recipes import scaled, transferred
 from pawl.recipe import Recipe
 from pawl.techniques import Facts, refusal
 
@@ -22,7 +22,8 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     equal to another recipe is left out. The first is the one most likely to be worth a short budget.
     """
     found: list[Recipe] = []
-    for known in modality_of(facts.schema).starts(start, facts):
+    learned = transferred(start) if facts.pretrained else []
+    for known in (*learned, *modality_of(facts.schema).starts(start, facts)):
         recipe = fitting(scaled(known), facts)
         for change in recipe.changes(start):
             if only is not None and change.name not in only:

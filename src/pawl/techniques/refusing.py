@@ -61,6 +61,8 @@ def _same(technique: ModelTechnique, settings: Settings, facts: Facts) -> bool:
     before = facts.module
     if str(after) != str(before) or _functions(after) != _functions(before):
         return False
+    if len(list(after.parameters())) != len(list(before.parameters())):  # some don't train
+        return False
     mine, theirs = before.state_dict(), after.state_dict()
     return mine.keys() == theirs.keys() and all(
         x.shape == theirs[name].shape and torch.equal(x, theirs[name]) for name, x in mine.items()
@@ -73,6 +75,7 @@ def _functions(module: nn.Module) -> list[object]:
         (
             type(each),
             each.__dict__.get("forward"),
+            "train" in each.__dict__,  # held in evaluation
             len(each._forward_hooks),
             len(each._forward_pre_hooks),
         )

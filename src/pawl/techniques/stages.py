@@ -211,10 +211,15 @@ class DataTechnique(Technique):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTechnique(Technique):
-    """Acts on the module, once."""
+    """Acts on the module, once.
+
+    Attributes:
+        unlearned: Whether it wants the module without the weights that it would start from.
+    """
 
     stage: ClassVar[Stage] = Stage.MODEL
     apply: ModelFunction
+    unlearned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,11 +290,13 @@ class WeightsTechnique(Technique):
 
     Attributes:
         init: Makes its state.
+        before: Whether it is told the weights before the optimizer's step (`StepContext.before`).
     """
 
     stage: ClassVar[Stage] = Stage.WEIGHTS
     apply: WeightsFunction
     init: InitFunction = no_state
+    before: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -283,12 +283,15 @@ class StepContext:
         step: Steps taken, this one included, `[N]` float32.
         total: Steps of the whole trial, `[N]` float32.
         layout: Where each weight tensor lies among the `P` weights.
+        before: The weights before the optimizer's step, `[N, P]`; there where a technique of the weights
+            stage asks for them.
     """
 
     rate: Tensor
     step: Tensor
     total: Tensor
     layout: Layout
+    before: Tensor | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

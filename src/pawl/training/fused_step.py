@@ -79,9 +79,10 @@ def fused_step(population: Population) -> StepFunction:
             context = GradientContext(*now, key, 0, gradients_at, gradients_by_row)
             gradients = program.change(gradients, weights, values, context)
         update = program.update
+        before = weights.clone() if program.keeps_before else None
         named = Namespace({**values[update.name], **a["coefficients"]})
         update.technique.apply(weights, gradients, a["slots"], StepContext(*now), named)
-        program.amend(weights, a["slots"], values, StepContext(*now))
+        program.amend(weights, a["slots"], values, StepContext(*now, before=before))
 
     return take
 

@@ -24,6 +24,7 @@ from pawl.models import (
     Memory,
     ModelBuilder,
     Net,
+    Started,
     frozen,
     revealed,
 )
@@ -33,6 +34,7 @@ from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targ
 from pawl.training.checks import check_metric_works, check_model
 from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
+from pawl.transfer import alike, begin
 
 _SAMPLE_ROWS = 4
 CHECKED_ROWS = 32
@@ -51,6 +53,8 @@ class Problem:
         loss: The user's loss, or `None`.
         own_model: Whether the model is the user's, or their modality's, and not one that pawl builds.
         soft: A teacher's labels of all development rows, to learn in place of the targets; see `Split`.
+        notes: What a reader should know of the weights that models start from.
+        start: What a bundle keeps of that; see `pawl.transfer.Begun`.
         compiled_steps: Steps that were compiled, by the stepper's key.
     """
 
@@ -61,6 +65,8 @@ class Problem:
     loss: LossFunction | None = None
     own_model: bool = False
     soft: Tensor | None = None
+    notes: tuple[str, ...] = ()
+    start: dict[str, Any] | None = None
     compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -83,13 +89,18 @@ class Problem:
         builder = ModelBuilder(
             data.schema, task.model, modality.net, one_vector=modality.one_vector
         )
+        objective = check_metric_works(objective, data.schema, data.test)
+        examples = data.development.to(device)
+        begun = begin(task, builder, data.schema, looked_at(data.schema, examples))
         problem = cls(
             schema=data.schema,
-            examples=data.development.to(device),
-            objective=check_metric_works(objective, data.schema, data.test),
-            builder=builder,
+            examples=examples,
+            objective=objective,
+            builder=begun.builder,
             loss=task.loss,
-            own_model=task.model is not None or not isinstance(builder(0), Net),
+            own_model=task.model is not None or not isinstance(begun.builder(0), Net),
+            notes=begun.notes,
+            start=begun.record,
         )
         problem.check()
         check_step(problem)
@@ -109,6 +120,11 @@ class Problem:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a bundle keeps of what models start from, JSON-ready; empty where weights are random."""
+        return {} if self.start is None else {"start": self.start}
 
     @property
     def spec(self) -> ModelSpec:
@@ -170,13 +186,16 @@ class Problem:
             spec = replace(self.spec, inputs=(*self.schema.inputs, *fitted.more))
             module = learner.module(spec, recipe.settings(learner.name))
             return front, module.to(self.device), fitted
-        body = self._builder(fitted)(seed)
         stage = recipe.of_stage(ModelTechnique)
+        builder, unlearned = self._builder(fitted), any(t.unlearned for t, _ in stage)
+        if unlearned and isinstance(builder, Started):
+            builder = builder.unlearned
+        body = builder(seed)
         if stage:
             with torch.no_grad():
                 seen = fitted.take(self.examples, self._sample(fitted.rows))
                 sample = _to_cpu(front(seen.inputs))
-            self._tell(body)
+            self._tell(body, loaded=not unlearned)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for technique, settings in stage:
@@ -195,6 +214,8 @@ class Problem:
     @property
     def pretrained(self) -> bool:
         """Whether weights of a model of the user's are the same for every seed."""
+        if isinstance(self.builder, Started):
+            return True
         if not self._pretrained:
             self._compare(self.builder(0))
         return self._pretrained[0]
@@ -202,13 +223,15 @@ class Problem:
     def _compare(self, first: nn.Module) -> None:
         """Finds out whether another seed builds what the seed 0 does."""
         if not self._pretrained:
-            self._pretrained.append(self.own_model and _alike(first, self.builder(1)))
+            self._pretrained.append(self.own_model and alike(first, self.builder(1)))
 
-    def _tell(self, body: nn.Module) -> nn.Module:
-        """Lets a module of the user's know whether it came with weights."""
+    def _tell(self, body: nn.Module, *, loaded: bool = True) -> nn.Module:
+        """Lets a module of the user's know whether it came with weights; `loaded`: those beside it."""
+        beside = isinstance(self.builder, Started) and bool(self.builder.tensors)
         for each in body.modules():
             if isinstance(each, Adapter):
-                each.pretrained, each.memory = self.pretrained, self._memory
+                each.pretrained = self.pretrained and (loaded or not beside)
+                each.memory = self._memory
         return body
 
     def shared_weights(
@@ -240,10 +263,7 @@ class Problem:
 
     def facts(self) -> Facts:
         """Returns what techniques may know of the task."""
-        rows = torch.arange(min(_SAMPLE_ROWS, len(self.examples)), device=self.device)
-        front = Front(self.modality.base_layers(self.schema, self.examples, rows)).to(self.device)
-        with torch.no_grad():
-            sample = _to_cpu(front(self.examples.take(rows).inputs))
+        sample = looked_at(self.schema, self.examples, _SAMPLE_ROWS)
         module = self.builder(0)
         self._compare(module)  # a model of the user's may take long to build
         return Facts(
@@ -262,11 +282,9 @@ class Problem:
         Raises:
             TaskError: The model or the loss raised, or its output has the wrong shape.
         """
-        rows = torch.arange(min(CHECKED_ROWS, len(self.examples)), device=self.device)
-        front = Front(self.modality.base_layers(self.schema, self.examples, rows)).to(self.device)
-        with torch.no_grad():
-            sample = _to_cpu(front(self.examples.take(rows).inputs))
-        check_model(self.builder, self.schema, sample, self.targets[: len(rows)].cpu(), self.loss)
+        sample = looked_at(self.schema, self.examples, CHECKED_ROWS)
+        targets = self.targets[:CHECKED_ROWS].cpu()
+        check_model(self.builder, self.schema, sample, targets, self.loss)
 
     def base_loss(self) -> LossTerm:
         """Returns one member's loss before any technique: user's, or by the kind."""
@@ -282,12 +300,13 @@ class Problem:
         return user if own is not None else built_in
 
 
-def _alike(one: nn.Module, other: nn.Module) -> bool:
-    """Tells whether most weights of two models that were drawn from unlike seeds are equal."""
-    pairs = list(zip(one.parameters(), other.parameters(), strict=False))
-    drawn = [(x, y) for x, y in pairs if x.numel() > 1 and bool((x != x.flatten()[0]).any())]
-    equal = sum(x.numel() for x, y in drawn if x.shape == y.shape and torch.equal(x, y))
-    return 2 * equal > sum(x.numel() for x, _ in drawn) > 0
+def looked_at(schema: Schema, examples: Examples, count: int = 256) -> Inputs:
+    """Returns the first rows as models take them, on the CPU."""
+    device = next(iter(examples.inputs.values())).device
+    rows = torch.arange(min(count, len(examples)), device=device)
+    layers = modality_of(schema).base_layers(schema, examples, rows)
+    with torch.no_grad():
+        return _to_cpu(Front(layers).to(device)(examples.take(rows).inputs))
 
 
 def _to_cpu(inputs: Inputs) -> Inputs:

@@ -83,6 +83,11 @@ class Program:
         """Whether something changes batches before the front layers."""
         return any(call.technique.raw for call in self.batch)
 
+    @property
+    def keeps_before(self) -> bool:
+        """Whether something asks for the weights before the optimizer's step."""
+        return any(call.technique.before for call in self.weights)
+
     def in_steps(self) -> tuple[Call[Any], ...]:
         """All calls that need settings while training."""
         return (

@@ -93,9 +93,10 @@ class SerialStepper:
                 )  # fmt: skip
                 gradients, weights = changed.unsqueeze(0), bound.weights.unsqueeze(0)
                 changed = program.change(gradients, weights, values, now)[0]
+            before = bound.weights.clone().unsqueeze(0) if program.keeps_before else None
             update(changed, k)
             if program.weights:
-                after = replace(context, rate=context.rate[k], step=context.step[k])
+                after = replace(context, rate=context.rate[k], step=context.step[k], before=before)
                 program.amend(bound.weights.unsqueeze(0), slots, values, after)
             if program.average and due[k]:
                 average(population, one, context.step[k])

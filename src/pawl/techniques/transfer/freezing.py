@@ -55,6 +55,7 @@ TECHNIQUE = ModelTechnique(
     reference="Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014",
     apply=freezing,
     phase=Phase.BLOCKS,
+    group="trained",
     settings=FreezingSettings,
     fits=_fits,
 )
