@@ -51,6 +51,7 @@ ROWS = {
         Row("batch_size", _same(size=64)),
         Row("bootstrap", _NONE),
         Row("class_weights", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
+        Row("gradient_accumulation", _same(steps=3)),
         Row("logit_adjustment", _each(strength=(0.3, 1.0, 1.5)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
         Row(
