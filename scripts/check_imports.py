@@ -39,6 +39,7 @@ ROOMS = (
     "delivery",
     "campaign",
     "single",
+    "finding",
     "progress",
     "doctor",
     "supervisor",

@@ -66,6 +66,7 @@ ROWS = {
         Row("target_encoding", _each(smoothing=(1.0, 10.0, 100.0)), rejects="own_model"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
+        Row("averaged_views", _same(views="both"), accepts="images", rejects="table"),
         Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("blocks", _same(change=2), accepts="stack", rejects="table"),
@@ -170,6 +171,10 @@ ROWS = {
         Row("linear_decay", _each(warmup=_WARMUP)),
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
         Row("polynomial_decay", _each(warmup=_WARMUP, power=(0.5, 1.5, 3.0))),
+        Row(
+            "reduce_on_plateau",
+            _each(warmup=(0.02, 0.1, 0.25), factor=(0.1, 0.3, 0.6), patience=(1, 2, 4)),
+        ),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
         Row("warmup_stable_decay", _each(warmup=_WARMUP, decay=(0.1, 0.2, 0.5))),
         # update

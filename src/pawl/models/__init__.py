@@ -57,6 +57,7 @@ from pawl.models.readers import EncoderKind
 from pawl.models.surgery import assign
 from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
+from pawl.models.views import Views
 
 __all__ = [
     "OUTPUT",
@@ -113,6 +114,7 @@ __all__ = [
     "TokenBag",
     "Tree",
     "Trees",
+    "Views",
     "assign",
     "base_layers",
     "concealed",

@@ -159,6 +159,7 @@ class Population:
             average,
             {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
             stacked([dict(front.named_buffers()) for front, _, _ in built]),
+            torch.ones(len(members), device=self.device),
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
@@ -194,6 +195,14 @@ class Population:
         losses = self.stepper.advance(self, self._batches(places))
         self.step += steps
         return losses
+
+    def watch(self, index: int, scores: Sequence[float]) -> None:
+        """Shows a member's validation scores, larger is better, to the schedules that go by them."""
+        recipe, pace = self.members[index].recipe, 1.0
+        for call in self.program.schedule:
+            if call.technique.watched is not None:
+                pace *= call.technique.watched(scores, recipe.settings(call.name))
+        self.state.pace[index] = pace
 
     def _next(self, index: int, steps: int) -> Tensor:
         """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""
@@ -321,7 +330,7 @@ class Population:
     def clone(self, source: int, target: int) -> None:
         """Overwrites a member's weights, buffers and optimizer state by another's."""
         state = self.state
-        matrices = [state.weights, *state.slots.values()]
+        matrices = [state.weights, state.pace, *state.slots.values()]
         matrices += [] if state.average is None else [state.average]
         for buffers in (state.buffers, state.average_buffers):
             matrices += [x for name, x in buffers.items() if name not in self._settings]

@@ -73,8 +73,8 @@ class SerialStepper:
         total = population.total[one]
         ahead = step.to(population.device, torch.float32)
         context = StepContext(
-            program.rates(values, ahead, total.to(ahead)), ahead + 1.0, total.to(ahead),
-            population.layout,
+            program.rates(values, ahead, total.to(ahead)) * population.state.pace[one],
+            ahead + 1.0, total.to(ahead), population.layout,
         )  # fmt: skip
         update = self._update(population, index, bound, values, context)
         slots = {name: slot[one] for name, slot in population.state.slots.items()}
