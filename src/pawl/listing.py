@@ -60,7 +60,7 @@ def _range(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     log = isinstance(extra, dict) and bool(extra.get("log"))
     choices = extra.get("choices") if isinstance(extra, dict) else None
-    searched = f" (searched: {', '.join(map(str, choices))})" if choices else ""
+    searched = f" (searched: {str(choices)[1:-1]})" if choices else ""
     return f"{low} to {high}" + (" (log scale)" if log else "") + searched
 
 

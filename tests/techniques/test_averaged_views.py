@@ -64,9 +64,7 @@ def test_training_is_as_without_and_predictions_are_the_mean() -> None:
         for seen in (examples.inputs, inputs)
     ]
     expected = torch.softmax(sum(outputs) / 2, dim=-1)
-    torch.testing.assert_close(
-        averaged.predict(examples, ALL_ROWS), expected, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(averaged.predict(examples, ALL_ROWS), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_graph_has_the_views_inside(tmp_path: Path) -> None:

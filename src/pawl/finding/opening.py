@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pawl.data import resolve_task
 from pawl.errors import TaskError, option
 from pawl.execution import Session, deterministic
 from pawl.ledger import Ledger
@@ -17,7 +18,6 @@ from pawl.options.finding import FindOptions
 from pawl.recipe import Recipe
 from pawl.search import baseline
 from pawl.single import open_session
-from pawl.data import resolve_task
 
 
 @contextlib.contextmanager
@@ -55,7 +55,9 @@ def read(recipe: Any) -> Recipe | None:
         return recipe
     if isinstance(recipe, str | Path):
         return Recipe.read(recipe)
-    raise TaskError(f"got {option('recipe')} of type {type(recipe).__name__}; give a Recipe or a file")
+    raise TaskError(
+        f"got {option('recipe')} of type {type(recipe).__name__}; give a Recipe or a file"
+    )
 
 
 def check_place(picture: str | Path | None) -> None:
@@ -70,4 +72,6 @@ def check_place(picture: str | Path | None) -> None:
     if path.suffix.lower() != ".svg":
         raise TaskError(f"got {option('picture', str(picture))}; give a file that ends in .svg")
     if not path.absolute().parent.is_dir():
-        raise TaskError(f"the folder of {str(picture)!r} is not there; make it, or give another file")
+        raise TaskError(
+            f"the folder of {str(picture)!r} is not there; make it, or give another file"
+        )

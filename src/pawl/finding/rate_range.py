@@ -24,8 +24,6 @@ _AT_ONCE = 4
 """Steps between two looks at the losses."""
 _LAST = 0.25
 """Share of the steps whose mean loss counts."""
-_BY_RATE = 3
-"""Neighboring rates whose losses are averaged before the lowest is looked for."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class RangeTest:
 
     Attributes:
         rates: What was tried, from the lowest rate to the highest.
-        suggested: The rate with the lowest loss, averaged with its neighbors'.
+        suggested: The rate with the lowest loss.
         limit: The lowest rate above it at which a training diverged; `None` if none did.
         first_loss: Mean loss of the first steps at the lowest rate: where trainings begin.
         steps: Of each training.
@@ -116,8 +114,9 @@ def range_test(
     tried = tuple(
         _tried(rate, last[:, i].tolist(), int(bad[:, i].sum())) for i, rate in enumerate(grid)
     )
-    place = _lowest(tried)
-    if place is None or float(last[:, place].mean()) >= float(start):
+    losses_of = {i: each.loss for i, each in enumerate(tried) if each.loss is not None}
+    place = min(losses_of, key=losses_of.__getitem__, default=None)
+    if place is None or losses_of[place] >= float(start):
         raise TaskError(
             f"no rate from {grid[0]:g} to {grid[-1]:g} lowers the loss within {steps} steps; give "
             f"others by {option('lowest')} and {option('highest')}, or more {option('steps')}"
@@ -171,16 +170,3 @@ def _tried(rate: float, losses: Sequence[float], diverged: int) -> RateTried:
     if len(losses) > 1:
         error = statistics.stdev(losses) / math.sqrt(len(losses))
     return RateTried(rate, statistics.fmean(losses), error, 0)
-
-
-def _lowest(tried: Sequence[RateTried]) -> int | None:
-    """Returns the place of the lowest loss, each averaged with its neighbors'; `None` without any."""
-    reach = _BY_RATE // 2
-    smooth = {}
-    for i, each in enumerate(tried):
-        around = [t.loss for t in tried[max(0, i - reach) : i + reach + 1]]
-        known = [loss for loss in around if loss is not None]
-        if each.loss is not None:
-            # Beside a rate that diverges the loss is at its edge.
-            smooth[i] = statistics.fmean(known) if len(known) == len(around) else each.loss
-    return min(smooth, key=lambda i: smooth[i], default=None)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from pawl.errors import TaskError, option
-from pawl.evidence import Comparison, Pairs
+from pawl.evidence import Comparison, Pairs, arm_of
 from pawl.evidence.tests import comparison
 from pawl.execution import Session
 from pawl.finding.pictures import Mark, drawn
@@ -25,9 +25,9 @@ class RateScored:
     Attributes:
         rate: The rate.
         score: Mean over the folds, in the metric's units.
-        interval: Its 95% interval: Student's t over the folds, whose variance is corrected for the rows
-            that their trainings share (Nadeau and Bengio 2003). Folds are taken to vary alike; with few of
-            them it is wide.
+        interval: Its 95% interval: Student's t over the folds, whose variance is corrected for the
+            rows that their trainings share (Nadeau and Bengio 2003). Folds are taken to vary alike; with
+            few of them it is wide.
         behind: How much better the best rate scored, paired by fold and row; 0 for that one.
         behind_interval: The 95% interval of that, not corrected for the number of rates.
         failed: Trainings that diverged or raised; each counts as a constant predictor.
@@ -101,13 +101,13 @@ def cross_validated(
         raise TaskError(
             f"got {option('folds', folds)}, and these rows make {pairs.folds} folds at most; give fewer"
         )
-    arms = {
-        f"{rate:g}": recipe.with_(recipe.optimizer, learning_rate=rate) for rate in grid
-    }
+    arms = {f"{rate:g}": recipe.with_(recipe.optimizer, learning_rate=rate) for rate in grid}
     session.listener.phase("rates", f"{len(grid)} rates on {folds} folds")
     pairs.run("folds", arms, range(folds))
     values = [[each.value for each in pairs.of(arm).values()] for arm in arms.values()]
-    failed = [sum(one is None for one in pairs.judged[_id(arm)].values()) for arm in arms.values()]
+    failed = [
+        sum(one is None for one in pairs.judged[arm_of(arm).id].values()) for arm in arms.values()
+    ]
     if all(count == folds for count in failed):
         reason = next(record.reason for record in pairs.records if record.reason)
         raise TaskError(f"no training succeeded ({reason}); give other rates")
@@ -142,9 +142,3 @@ def _scored(
     if behind is None:
         return RateScored(rate, mean, interval, 0.0, (0.0, 0.0), failed, n)
     return RateScored(rate, mean, interval, behind.effect, behind.interval, failed, n)
-
-
-def _id(recipe: Recipe) -> str:
-    from pawl.evidence import arm_of  # noqa: PLC0415
-
-    return arm_of(recipe).id

@@ -42,7 +42,7 @@ class Views(nn.Module):
             for name, x in inputs.items()
         }
         found = predicting(self.module(seen))
-        return found.unflatten(0, (self.count, -1)).mean(0)
+        return found.reshape(self.count, -1, *found.shape[1:]).mean(0)
 
     def _views(self, x: Tensor) -> Tensor:
         """Returns images `[B, C, H, W]` as `[V * B, C, H, W]`; what comes in from outside is zero."""

@@ -258,8 +258,8 @@ class ScheduleTechnique(Technique):
     """Acts on the learning rate.
 
     Attributes:
-        watched: What the rate is multiplied by besides, for what validation scores say; `None` if it goes
-            by the step alone.
+        watched: What the rate is multiplied by besides, for what validation scores say; `None` if it
+            goes by the step alone.
     """
 
     stage: ClassVar[Stage] = Stage.SCHEDULE

@@ -36,8 +36,8 @@ class Split:
             anything.
         layers: What goes in front of the model, in order.
         batch_size: Rows per step.
-        pieces: Into how many parts a step's rows are cut, of which the gradient is computed one after the
-            other; it stays the mean over all rows.
+        pieces: Into how many parts a step's rows are cut, of which the gradient is computed one after
+            the other; it stays the mean over all rows.
         weights: How much each of the examples counts, `[E]` float32, none below 0; `None` if all
             count alike. Only their ratios matter: over the training rows they are scaled to a mean
             of 1, and the loss of a batch is the mean of its rows' losses, each times its weight. (The

@@ -63,9 +63,7 @@ class BoundMember:
     @contextlib.contextmanager
     def _drawing_keys(self) -> Iterator[list[tuple[Any, Tensor]]]:
         """Gives the layers that draw, with their keys, which are put back behind."""
-        layers: list[Any] = [
-            self.population.body.get_submodule(n) for n in self.population.drawing
-        ]
+        layers: list[Any] = [self.population.body.get_submodule(n) for n in self.population.drawing]
         keys = [(layer, layer.key.clone()) for layer in layers]
         yield keys
         for layer, key in keys:

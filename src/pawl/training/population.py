@@ -191,8 +191,8 @@ class Population:
             Mean training loss of each member over these steps, `[N]`; not finite for those that
             diverged.
         """
-        places = [self._next(i, steps) for i in range(len(self))]
-        losses = self.stepper.advance(self, self._batches(places))
+        places = [self.next_places(i, steps) for i in range(len(self))]
+        losses = self.stepper.advance(self, self.batches_at(places))
         self.step += steps
         return losses
 
@@ -204,7 +204,7 @@ class Population:
                 pace *= call.technique.watched(scores, recipe.settings(call.name))
         self.state.pace[index] = pace
 
-    def _next(self, index: int, steps: int) -> Tensor:
+    def next_places(self, index: int, steps: int) -> Tensor:
         """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""
         member, fit = self.members[index], self.fits[index]
         first, pieces = int(self.step[index]), []
@@ -219,7 +219,7 @@ class Population:
             first, steps = first + count, steps - count
         return torch.cat(pieces).view(-1, fit.batch_size)
 
-    def _batches(self, places: Sequence[Tensor]) -> list[Buffers]:
+    def batches_at(self, places: Sequence[Tensor]) -> list[Buffers]:
         """Returns what the steppers get of each member's next batches, given places in its rows."""
         weighed = any(fit.weights is not None for fit in self.fits)
         found = []

@@ -83,7 +83,7 @@ class SerialStepper:
         rng.seed_stock(seed, population.device)
         population.body.train()
         losses = []
-        for k, batch in enumerate(_batches(population, index, own, values, context, keys)):
+        for k, batch in enumerate(batches_of(population, index, own, values, context, keys)):
             losses.append(bound.backward(batch))
             changed = bound.gradient
             if program.gradient:
@@ -174,7 +174,7 @@ class SerialStepper:
         return torch.stack(results)
 
 
-def _batches(
+def batches_of(
     population: Population,
     index: int,
     own: Buffers,

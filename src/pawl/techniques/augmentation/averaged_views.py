@@ -25,9 +25,9 @@ class AveragedViewsSettings(Settings):
 def averaged_views(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     """Predicts the mean output over `V` views of an image: 2 (mirrored), 3 (shifted) or 6 (both).
 
-    Of classes these are logits, so the mean is the geometric one of probabilities. Training is as without;
-    a prediction takes `V` times as long, also in the exported graph, which has the views inside. Mirror
-    images harm where left and right say something, as of digits.
+    Of classes these are logits, so the mean is the geometric one of probabilities. Training is as
+    without; a prediction takes `V` times as long, also in the exported graph, which has the views
+    inside. Mirror images harm where left and right say something, as of digits.
     """
     del sample
     mirrored, shifted = settings.views != "shifted", settings.views != "mirrored"
