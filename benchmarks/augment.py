@@ -209,7 +209,8 @@ def main() -> None:
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).reshape(MEMBERS, ROWS, 3, SIDE, SIDE)
     x = x.float().contiguous()
     record: dict[str, Any] = {
-        "threads": options.threads, "clock": now.__name__, "members": MEMBERS, "rows": ROWS, "side": SIDE, "rounds": options.rounds,
+        "threads": options.threads, "clock": now.__name__, "members": MEMBERS, "rows": ROWS,
+        "side": SIDE, "rounds": options.rounds,
         "images_per_second": {},
     }  # fmt: skip
     for names in (CHAIN, *((name,) for name in PILLOW)):

@@ -29,7 +29,7 @@ from pawl.training.serial import SerialStepper
 
 
 def lines(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Values that are linear in columns that are alike, so that a model diverges from a known rate on."""
+    """Values linear in columns that are alike, so that a model diverges from a known rate on."""
     generator = np.random.default_rng(0)
     x = (generator.normal(size=(rows, 1)) + 0.3 * generator.normal(size=(rows, 4))).astype(
         np.float32
@@ -61,9 +61,9 @@ def test_a_range_test_finds_the_valley_and_where_it_ends() -> None:
 
 
 def test_cross_validation_scores_every_rate_on_rows_held_out() -> None:
-    found = pawl.find_rate(PLANE, recipe=DESCENT, rates=4, folds=3, epochs=3, metric="rmse")
+    found = pawl.find_rate(PLANE, recipe=DESCENT, rates=4, folds=3, epochs=12, metric="rmse")
     assert isinstance(found, RateScores)
-    assert (found.metric, found.direction, found.folds, found.epochs) == ("rmse", "minimize", 3, 3)
+    assert (found.metric, found.direction, found.folds, found.epochs) == ("rmse", "minimize", 3, 12)
     scores = [each.score for each in found.rates]
     best = scores.index(min(scores))
     assert found.suggested == found.rates[best].rate == pytest.approx(0.1, rel=0.01)
@@ -78,7 +78,8 @@ def test_cross_validation_scores_every_rate_on_rows_held_out() -> None:
     assert found.rates[0].behind_interval[0] > 0
     # What diverges counts as a constant predictor, and is named.
     assert found.rates[-1].failed == 3
-    assert found.rates[-1].score == pytest.approx(statistics.stdev(lines()[1]), rel=0.2)
+    assert found.rates[-1].score == pytest.approx(statistics.stdev(lines()[1].tolist()), rel=0.2)
+    assert found.picture().count("<path") > 8
 
 
 def weights_after(recipe: Recipe) -> torch.Tensor:
@@ -200,7 +201,7 @@ def test_what_was_found_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     for text in (
         "0.1 0.5 ± 0.01 suggested", "1 diverged", "sgd: learning rate 0.1", "note mind this",
         "0.9 (0.8 to 1) suggested", "0.2 (0.1 to 0.3) 1 of 5 failed", "batch size 32", "40 rows",
-        "64 rows did not fit", "1.33x",
+        "64 rows did not fit", "1.04x",
     ):  # fmt: skip
         assert text in told, text
 

@@ -25,7 +25,12 @@ class Mark:
 
 
 def drawn(
-    marks: Sequence[Mark], *, chosen: float, axis: str, title: str, most: float | None = None
+    marks: Sequence[Mark],
+    *,
+    chosen: float,
+    axis: str,
+    title: str,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> str:
     """Returns marks with their intervals, joined by a line, and a line at what is chosen.
 
@@ -34,17 +39,16 @@ def drawn(
         chosen: A place on the axis.
         axis: Its title.
         title: Of the picture.
-        most: Values above it are drawn at it; `None` to draw all as they are.
+        bounds: Values beyond these are drawn at them.
     """
     import altair as alt  # noqa: PLC0415 - `pawl --help` must not pay for it
 
-    cap = math.inf if most is None else most
     data = [
         {
             "at": mark.at,
-            "value": min(mark.value, cap),
-            "low": min(mark.value - mark.half, cap),
-            "high": min(mark.value + mark.half, cap),
+            "value": _within(mark.value, bounds),
+            "low": _within(mark.value - mark.half, bounds),
+            "high": _within(mark.value + mark.half, bounds),
         }
         for mark in marks
     ]
@@ -78,6 +82,10 @@ def drawn(
     room = _ROOM["left"] + _ROOM["right"], _ROOM["top"] + _ROOM["bottom"]
     size = Size(width=_WIDTH - room[0], height=_HEIGHT - room[1], **_ROOM)
     return standalone(draw(layered(layers, data, size), clean(title)))
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
 
 
 def _ticks(low: float, high: float) -> list[float]:

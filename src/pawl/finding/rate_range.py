@@ -81,7 +81,7 @@ class RangeTest:
         ]
         return drawn(
             marks, chosen=self.suggested, axis=f"learning rate of {self.optimizer}",
-            title=f"training loss after {self.steps} steps", most=1.2 * self.first_loss,
+            title=f"training loss after {self.steps} steps", bounds=(-math.inf, 1.2 * self.first_loss),
         )  # fmt: skip
 
 

@@ -17,6 +17,9 @@ from pawl.execution import Session
 from pawl.finding.pictures import Mark, drawn
 from pawl.recipe import Recipe
 
+_FAR = 20.0
+"""How many times the median distance from the best is drawn: what nearly diverged is off the picture."""
+
 
 @dataclass(frozen=True)
 class RateScored:
@@ -79,8 +82,10 @@ class RateScores:
             Mark(each.rate, each.score, (each.interval[1] - each.interval[0]) / 2)
             for each in self.rates
         ]
+        best = max(each.score for each in self.rates if each.rate == self.suggested)
+        apart = statistics.median(abs(each.score - best) for each in self.rates)
         return drawn(
-            marks, chosen=self.suggested, axis=f"learning rate of {self.optimizer}",
+            marks, bounds=(best - _FAR * apart, best + _FAR * apart), chosen=self.suggested, axis=f"learning rate of {self.optimizer}",
             title=f"{self.metric} on the rows held out, {self.folds} folds, 95% intervals",
         )  # fmt: skip
 
