@@ -40,6 +40,7 @@ ROOMS = (
     "delivery",
     "campaign",
     "single",
+    "finding",
     "progress",
     "doctor",
     "supervisor",

@@ -24,6 +24,7 @@ BARE = plain().without("standardize")
 EVERY = " ".join(NETS)
 ACCEPTED = {
     "activation": EVERY,
+    "averaged_views": "resnet vgg mobilenet squeezenet densenet convnext vit stock_vit mixer",
     "batch_norm": "squeezenet unet lstm tcn mlp",
     "blocks": "resnet vgg mobilenet squeezenet convnext vit stock_vit mixer tcn mlp",
     "dilation": "resnet vgg mobilenet squeezenet densenet unet",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
     from pawl.explaining import explain
+    from pawl.finding import find_batch_size, find_rate
     from pawl.functions import tune
     from pawl.modalities import register_modality
     from pawl.options import ReadOptions
@@ -48,6 +49,8 @@ _HOMES = {
     "compare": "pawl.single",
     "compress": "pawl.compression",
     "explain": "pawl.explaining",
+    "find_batch_size": "pawl.finding",
+    "find_rate": "pawl.finding",
     "load": "pawl.result",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
@@ -73,6 +76,8 @@ __all__ = [
     "compare",
     "compress",
     "explain",
+    "find_batch_size",
+    "find_rate",
     "load",
     "optimize",
     "register",

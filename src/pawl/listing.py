@@ -59,7 +59,9 @@ def _range(field: FieldInfo) -> str:
     high = next((m.le for m in field.metadata if isinstance(m, annotated_types.Le)), None)
     extra = field.json_schema_extra
     log = isinstance(extra, dict) and bool(extra.get("log"))
-    return f"{low} to {high}" + (" (log scale)" if log else "")
+    choices = extra.get("choices") if isinstance(extra, dict) else None
+    searched = f" (searched: {str(choices)[1:-1]})" if choices else ""
+    return f"{low} to {high}" + (" (log scale)" if log else "") + searched
 
 
 def markdown() -> str:

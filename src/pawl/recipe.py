@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pawl.errors import RecipeError, did_you_mean
 from pawl.techniques import (
     FitTechnique,
+    ScheduleTechnique,
     Settings,
     Split,
     StopTechnique,
@@ -169,9 +170,12 @@ class Recipe:
 
     @property
     def stops(self) -> bool:
-        """Whether something in it looks at rows to stop by."""
+        """Whether something in it looks at rows to stop by, or at their scores."""
         learner = self.learner
-        return learner.stops if learner else bool(self.of_stage(StopTechnique))
+        if learner:
+            return learner.stops
+        watched = any(t.watched is not None for t, _ in self.of_stage(ScheduleTechnique))
+        return watched or bool(self.of_stage(StopTechnique))
 
     @property
     def batch_size(self) -> int:

@@ -18,10 +18,10 @@ from pawl.data import load as load_data
 from pawl.delivery import export_graph, scores_of
 from pawl.deployment import predict, write_bundle
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
-from pawl.execution import Session, Silent, deterministic, driving, pick_device
+from pawl.execution import Listener, Session, Silent, deterministic, driving, pick_device
 from pawl.fingerprint import code_of
 from pawl.ledger import Ledger
-from pawl.options import CompareCall, TrainCall, comparing, training
+from pawl.options import CompareCall, RunOptions, TrainCall, comparing, training
 from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
@@ -75,18 +75,23 @@ class Compared:
         )
 
 
-def _session(
+def open_session(
     task: Task,
     recipes: Sequence[Recipe],
     folder: Path,
-    call: TrainCall | CompareCall,
+    call: RunOptions,
     what: str,
     epochs: int | None = None,
 ) -> tuple[Session, LoadedData]:
+    """Reads a task's data and opens a session for trainings of these recipes, without a budget.
+
+    Raises:
+        PawlError: Wrong input, or a recipe that does not fit the task.
+    """
     check_task(task)
     on = pick_device(call.device)
     code = {**code_of(task), "weights": print_of(task.weights)}
-    listener = call.listener or Silent()
+    listener: Listener = getattr(call, "listener", None) or Silent()
     with one_process():
         data = load_data(task, seed=call.seed)
         listener.phase("task", data.headline)
@@ -132,7 +137,7 @@ def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Co
     with tempfile.TemporaryDirectory() as scratch:
         folder = Ledger.place(Path(scratch) / "compare" if call.out is None else call.out)
         task = resolve_task(source, **_found_from_anywhere(call.of_task()))
-        session, data = _session(task, (first, second), folder, call, "compare", call.epochs)
+        session, data = open_session(task, (first, second), folder, call, "compare", call.epochs)
         with deterministic(call.deterministic):
             return _compared(session, data, first, second, looks)
 
@@ -198,7 +203,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     """
     folder = Ledger.place(call.out)
     task = resolve_task(source, **_found_from_anywhere(call.of_task()))
-    session, data = _session(task, (recipe,), folder, call, "train")
+    session, data = open_session(task, (recipe,), folder, call, "train")
     with deterministic(call.deterministic), session.ledger as ledger:
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
@@ -232,4 +237,4 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     return result
 
 
-__all__ = ["Compared", "TrainedResult", "compare", "train"]
+__all__ = ["Compared", "TrainedResult", "compare", "open_session", "train"]

@@ -51,6 +51,7 @@ ROWS = {
         Row("batch_size", _same(size=64)),
         Row("bootstrap", _NONE),
         Row("class_weights", _each(exponent=(0.3, 0.6, 1.0)), rejects="regression"),
+        Row("gradient_accumulation", _same(steps=3)),
         Row("logit_adjustment", _each(strength=(0.3, 1.0, 1.5)), rejects="regression"),
         Row("normalize", _NONE, rejects="codes"),
         Row(
@@ -65,6 +66,7 @@ ROWS = {
         Row("target_encoding", _each(smoothing=(1.0, 10.0, 100.0)), rejects="own_model"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
+        Row("averaged_views", _same(views="both"), accepts="images", rejects="table"),
         Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("blocks", _same(change=2), accepts="stack", rejects="table"),
@@ -117,6 +119,12 @@ ROWS = {
         Row("flip", _each(probability=(0.1, 0.3, 0.5)), accepts="images", rejects="table"),
         Row("grayscale", _each(probability=(0.2, 0.3, 0.5)), accepts="colors", rejects="images"),
         Row("hue", _each(degrees=(5.0, 20.0, 60.0)), accepts="colors", rejects="images"),
+        Row(
+            "magnitude_scaling",
+            _each(deviation=(0.05, 0.1, 0.4)),
+            accepts="sequences",
+            rejects="table",
+        ),
         Row("masking", _each(probability=(0.05, 0.2, 0.5)), rejects="codes"),
         Row("mixup", _each(alpha=(0.1, 0.5, 1.5))),
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
@@ -131,7 +139,9 @@ ROWS = {
         Row("rotation", _each(degrees=(5.0, 15.0, 45.0)), accepts="images", rejects="table"),
         Row("saturation", _each(amount=(0.1, 0.3, 0.6)), accepts="colors", rejects="images"),
         Row("shear", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
+        Row("span_masking", _each(share=(0.2, 0.4, 0.6)), accepts="sequences", rejects="table"),
         Row("swap_noise", _each(probability=(0.05, 0.2, 0.5)), rejects="codes"),
+        Row("time_warp", _each(deviation=(0.1, 0.3, 0.7)), accepts="sequences", rejects="table"),
         Row("trivial_augment", _each(strength=(0.2, 0.5, 1.0)), accepts="images", rejects="table"),
         Row("zoom", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
         Row("token_dropout", _each(share=(0.1, 0.3, 0.6)), accepts="tokens", rejects="codes"),
@@ -173,6 +183,10 @@ ROWS = {
         Row("linear_decay", _each(warmup=_WARMUP)),
         Row("one_cycle", _each(warmup=(0.1, 0.25, 0.5), start=(0.01, 0.04, 0.3))),
         Row("polynomial_decay", _each(warmup=_WARMUP, power=(0.5, 1.5, 3.0))),
+        Row(
+            "reduce_on_plateau",
+            _each(warmup=(0.02, 0.1, 0.25), factor=(0.1, 0.3, 0.6), patience=(1, 2, 4)),
+        ),
         Row("step_decay", _each(warmup=_WARMUP, factor=(0.1, 0.3, 0.6), drops=(1.0, 2.0, 4.0))),
         Row("warmup_stable_decay", _each(warmup=_WARMUP, decay=(0.1, 0.2, 0.5))),
         # update

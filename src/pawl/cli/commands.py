@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from pawl import budget as budgets
-from pawl.cli import show
+from pawl.cli import show, show_found
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import DataWarning, TaskError, option
 from pawl.options import (
@@ -22,6 +22,8 @@ from pawl.options import (
     CompareCall,
     CompressCall,
     ExplainCall,
+    FindBatchSizeCall,
+    FindRateCall,
     PlanOptions,
     TrainCall,
     TuneCall,
@@ -149,6 +151,40 @@ def compare(
         show.out.print_json(result.to_json())
         return
     show.compared(first, second, result)
+
+
+@app.command()
+@with_options(FindRateCall)
+def find_rate(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
+    """Find a learning rate: by short trainings, or with --folds by cross-validation.
+
+    Example: pawl find-rate adult.csv --target income --folds 5 --picture rate.svg
+    """
+    from pawl.finding import find_rate as run  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = run(source, **given, listener=listener)
+    if as_json:
+        show.json_text(result.to_json() + "\n")
+        return
+    show_found.rates(result)
+
+
+@app.command()
+@with_options(FindBatchSizeCall)
+def find_batch_size(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
+    """Find a batch size: by the time of steps, memory, and the noise of gradients.
+
+    Example: pawl find-batch-size adult.csv --target income
+    """
+    from pawl.finding import find_batch_size as run  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = run(source, **given, listener=listener)
+    if as_json:
+        show.json_text(result.to_json() + "\n")
+        return
+    show_found.batch_sizes(result)
 
 
 @app.command()

@@ -52,7 +52,8 @@ def notes(all_notes: Sequence[str]) -> None:
         line(f"note     and {len(all_notes) - _MAX_NOTES} more, which --json lists")
 
 
-def _table(*columns: str) -> Table:
+def columns_of(*columns: str) -> Table:
+    """Returns a table with these columns and no rows yet."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column)
@@ -72,7 +73,7 @@ def campaign(result: Any) -> None:
         else:
             out.print(f"\nIts changes were not compared one by one: {names}.")
     elif summary.techniques:
-        table = _table("technique", "verdict", "effect", "95% interval", "pairs")
+        table = columns_of("technique", "verdict", "effect", "95% interval", "pairs")
         for t in summary.techniques:
             effect = "not measured" if t.effect is None else f"{t.effect:+.3g}"
             interval = "" if t.interval is None else f"{t.interval[0]:+.3g} to {t.interval[1]:+.3g}"
@@ -97,7 +98,7 @@ def tuned(result: Any) -> None:
     out.print()
     out.print(summary.statement, style="bold")
     if summary.changes:
-        table = _table("setting", "verdict", "from", "to", "effect", "95% interval", "seeds")
+        table = columns_of("setting", "verdict", "from", "to", "effect", "95% interval", "seeds")
         for each in summary.changes:
             effect, interval, seeds = "not measured", "", ""
             if each.effect is not None:
@@ -180,7 +181,7 @@ def explained(found: Any) -> None:
     explanation = found.explanation
     if explanation.importance is not None:
         part = explanation.importance
-        table = _table("column", f"loss in {part.metric}", "95% interval")
+        table = columns_of("column", f"loss in {part.metric}", "95% interval")
         for each in [*part.features[:_MAX_IMPORTANT], *part.groups]:
             low, high = each.interval
             table.add_row(each.name, f"{each.value:+.3g}", f"{low:+.3g} to {high:+.3g}")
@@ -219,7 +220,7 @@ def explained(found: Any) -> None:
 
 def techniques(chosen: Sequence[Technique]) -> None:
     """Shows techniques, a line each."""
-    table = _table("stage", "technique", "what it does")
+    table = columns_of("stage", "technique", "what it does")
     for column in table.columns[:2]:
         column.no_wrap = True
     for t in chosen:
@@ -240,7 +241,7 @@ def technique(record: dict[str, Any]) -> None:
         )
     if not record["settings"]:
         return
-    table = _table("setting", "default", "range", "what it is", "per member")
+    table = columns_of("setting", "default", "range", "what it is", "per member")
     for setting in record["settings"]:
         table.add_row(
             setting["name"],
@@ -265,7 +266,7 @@ def examination(found: dict[str, Any]) -> None:
 
 def timings(found: dict[str, Any]) -> None:
     """Shows what each way of training takes, the fastest first."""
-    table = _table("way", "ms per step and member", "seconds to compile")
+    table = columns_of("way", "ms per step and member", "seconds to compile")
     for each in sorted(found["ways"], key=lambda each: each["ms"] or float("inf")):
         seconds = "failed" if each["ms"] is None else f"{each['ms']:.3g}"
         table.add_row(each["way"], seconds, f"{each['compile_s']:.1f}" if each["compile_s"] else "")
@@ -275,18 +276,18 @@ def timings(found: dict[str, Any]) -> None:
 
 def anatomy(found: dict[str, Any]) -> None:
     """Shows what is seen of a model, and what each technique could do with it."""
-    table = _table("activation", "called", "is", "sees")
+    table = columns_of("activation", "called", "is", "sees")
     for each in found["activations"]:
         table.add_row(each["name"], each["called"], each["is"], ", ".join(each["shapes"]))
     line(f"{found['model']}: {len(found['activations'])} activation(s)")
     if found["activations"]:
         out.print(table)
-    table = _table("operation", "is", "takes", "gives", "when")
+    table = columns_of("operation", "is", "takes", "gives", "when")
     for each in found["operations"]:
         shapes = (", ".join(each["takes"]), ", ".join(each["gives"]))
         table.add_row(each["address"], each["is"], *shapes, each["when"])
     out.print(table)
-    table = _table("technique", "could change it")
+    table = columns_of("technique", "could change it")
     for each in found["techniques"]:
         table.add_row(each["name"], "yes" if each["reason"] is None else f"no: {each['reason']}")
     out.print(table)

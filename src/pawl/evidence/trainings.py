@@ -169,4 +169,5 @@ class FoldTrainings:
         mine = [r for r in self.records if r.recipe_id == recipe.id and r.steps > 0]
         if not mine:
             return None
-        return sum(r.seconds for r in mine) / (sum(r.steps for r in mine) * recipe.batch_size)
+        batch = min(recipe.batch_size, len(self.session.problem.targets))
+        return sum(r.seconds for r in mine) / (sum(r.steps for r in mine) * batch)

@@ -112,7 +112,9 @@ def plan(
     if recipe.learner:
         return Plan(TrainingWay("serial", 1, workers=workers), "fits in one go, in one thread")
     front, body, fitted = problem.build(recipe, member.seed, member.train)
-    seen = fitted.take(problem.examples, fitted.rows[: recipe.batch_size]).inputs
+    seen = fitted.take(
+        problem.examples, fitted.rows[: -(-fitted.batch_size // fitted.pieces)]
+    ).inputs
     width = _width(problem, body, _activations(front, body, seen), workers)
     (probe,) = probes(recipe, member, 1)
     if timed:

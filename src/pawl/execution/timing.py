@@ -49,7 +49,8 @@ def _seconds_of_fits(session: Session, recipe: Recipe, member: Member) -> float:
     if not fits:
         outcome, _ = fit_member(session.problem, member, session.heartbeat)
         return outcome.seconds / member.epochs
-    per_row = statistics.fmean(t.seconds / (t.steps * recipe.batch_size) for t in fits)
+    batch = min(recipe.batch_size, len(session.problem.targets))
+    per_row = statistics.fmean(t.seconds / (t.steps * batch) for t in fits)
     return per_row * len(member.train)
 
 

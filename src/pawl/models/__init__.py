@@ -61,6 +61,7 @@ from pawl.models.started import Started, for_channels
 from pawl.models.surgery import assign
 from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
+from pawl.models.views import Views
 
 __all__ = [
     "OUTPUT",
@@ -119,6 +120,7 @@ __all__ = [
     "TokenBag",
     "Tree",
     "Trees",
+    "Views",
     "adapt",
     "assign",
     "base_layers",

@@ -15,6 +15,7 @@ from pawl.options.campaign import (
 from pawl.options.compressing import CompressCall
 from pawl.options.explaining import ExplainCall
 from pawl.options.face import comparing, of_bundle, optimizing, training, tuning
+from pawl.options.finding import FindBatchSizeCall, FindOptions, FindRateCall
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -31,6 +32,9 @@ __all__ = [
     "Ensemble",
     "ExecutorName",
     "ExplainCall",
+    "FindBatchSizeCall",
+    "FindOptions",
+    "FindRateCall",
     "KindName",
     "Options",
     "OptionsModel",

@@ -134,7 +134,8 @@ def seconds_of_recipes(
     for trial in trials:
         if trial.steps and trial.seconds:
             recipe = Recipe.from_dict(trial.recipe)
-            rate = trial.seconds / (trial.steps * recipe.batch_size)
+            batch = min(recipe.batch_size, len(session.problem.targets))
+            rate = trial.seconds / (trial.steps * batch)
             if trial.phase == "learners" and recipe.learner and recipe.learner.refit:
                 rate *= _REFITTED
             rates[recipe.id].append(rate)

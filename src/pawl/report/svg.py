@@ -10,6 +10,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 _VEGA_LITE = "6.4"
+_COLORS = """
+svg { --ink: #1d2125; --muted: #62686f; --faint: #b9bdc1; --line: #e6e3dd; --neutral: #7b8289;
+  --accent: #0b7261; --bad: #b0524a; --paper: #fdfcfa; background: var(--paper);
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --ink: #e6e4e0; --muted: #9ba1a7; --faint: #565c62;
+  --line: #2e3236; --neutral: #8b9299; --accent: #4fb8a3; --bad: #d9857d; --paper: #16181a; } }
+"""
+"""The page's, in `templates/report.css`."""
 _DROP = frozenset({"class", "version", "pointer-events", "font-family", "role", "width", "height"})
 
 
@@ -28,6 +36,16 @@ def draw(spec: dict[str, Any], label: str) -> str:
     root.set("role", "img")
     root.set("aria-label", label)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def standalone(svg: str) -> str:
+    """Returns an inline drawing as the text of a file, with the page's colors, light and dark."""
+    root = ElementTree.fromstring(svg)
+    root.set("xmlns", "http://www.w3.org/2000/svg")
+    style = ElementTree.Element("style")
+    style.text = _COLORS
+    root.insert(0, style)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _tidy(element: ElementTree.Element) -> None:

@@ -35,7 +35,8 @@ class Space:
 
     What the baseline has is varied or swapped, never dropped; what it has not may come in. Only a stop
     technique may be dropped as well: a schedule that falls to zero wants its last steps. A field whose
-    `json_schema_extra` says `{"searched": False}` keeps its value.
+    `json_schema_extra` says `{"searched": False}` keeps its value; of one that names `choices`, these
+    and the baseline's are searched.
 
     Args:
         baseline: The recipe that the search starts from.
@@ -93,6 +94,10 @@ class Space:
             for key in _searched(t):
                 name = f"{t.name}.{key}"
                 distribution = distribution_of(t.settings.model_fields[key])
+                if isinstance(distribution, CategoricalDistribution) and t.name in self.baseline:
+                    own = getattr(self.baseline.settings(t.name), key)
+                    more = () if own in distribution.choices else (own,)
+                    distribution = CategoricalDistribution([*distribution.choices, *more])
                 if distribution is None:
                     raise TypeError(f"setting {name} has no search space")
                 self._add(name, distribution, structural=key not in t.memberwise)
@@ -176,6 +181,8 @@ def distribution_of(field: FieldInfo) -> BaseDistribution | None:
     """Returns the distribution that a field's type and bounds declare; `None` if they declare none."""
     if not _extra(field).get("searched", True):
         return None
+    if choices := _extra(field).get("choices"):
+        return CategoricalDistribution(choices)
     if get_origin(field.annotation) is Literal:
         return CategoricalDistribution(list(get_args(field.annotation)))
     if field.annotation is bool:

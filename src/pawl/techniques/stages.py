@@ -11,7 +11,7 @@ at a time); all others are structural and arrive as plain values. That is why th
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -86,6 +86,13 @@ class ScheduleFunction(Protocol):
 
     def __call__(self, step: Tensor, total: Tensor, settings: Any, /) -> Tensor:
         """Returns `[..., N]` for steps taken before, `[..., N]`, of `total` `[N]`."""
+
+
+class WatchedFunction(Protocol):
+    """Says what the learning rate is multiplied by for what evaluations have shown so far."""
+
+    def __call__(self, scores: Sequence[float], settings: Any, /) -> float:
+        """Returns it for one member, by its validation scores, larger is better, and plain settings."""
 
 
 class InitFunction(Protocol):
@@ -253,10 +260,16 @@ class GradientTechnique(Technique):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleTechnique(Technique):
-    """Acts on the learning rate."""
+    """Acts on the learning rate.
+
+    Attributes:
+        watched: What the rate is multiplied by besides, for what validation scores say; `None` if it
+            goes by the step alone.
+    """
 
     stage: ClassVar[Stage] = Stage.SCHEDULE
     apply: ScheduleFunction
+    watched: WatchedFunction | None = None
     group: str | None = "schedule"
 
 

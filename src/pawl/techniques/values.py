@@ -6,6 +6,8 @@ outputs of a model, `S` the shape of a row's target.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +37,8 @@ class Split:
             anything.
         layers: What goes in front of the model, in order.
         batch_size: Rows per step.
+        pieces: Into how many parts a step's rows are cut, of which the gradient is computed one after
+            the other; it stays the mean over all rows.
         weights: How much each of the examples counts, `[E]` float32, none below 0; `None` if all
             count alike. Only their ratios matter: over the training rows they are scaled to a mean
             of 1, and the loss of a batch is the mean of its rows' losses, each times its weight. (The
@@ -55,6 +59,7 @@ class Split:
     rows: Tensor
     layers: tuple[nn.Module, ...]
     batch_size: int = 128
+    pieces: int = 1
     weights: Tensor | None = None
     soft: Tensor | None = None
     schema: Schema | None = None
@@ -272,6 +277,20 @@ class Batch:
 
     inputs: Inputs
     targets: Targets
+
+    def parts(self, pieces: int) -> Iterator[tuple[float, Batch]]:
+        """Yields the batch in so many parts of about equal size, each with its share of the rows."""
+        size = self.targets.values.shape[1]
+        pieces = min(pieces, size)
+        ends = [size * i // pieces for i in range(pieces + 1)]
+        for start, end in itertools.pairwise(ends):
+            part = functools.partial(_cut, slice(start, end))
+            inputs = {name: part(x) for name, x in self.inputs.items()}
+            yield (end - start) / size, Batch(inputs, self.targets.map(part))
+
+
+def _cut(rows: slice, x: Tensor) -> Tensor:
+    return x[:, rows]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +49,28 @@ class BoundMember:
 
     def backward(self, batch: Batch) -> Tensor:
         """Leaves the gradients of a batch `[1, B, ...]` in `gradient`; returns its loss."""
+        self.gradient.zero_()
+        if (pieces := self.population.fits[self.index].pieces) == 1:
+            return self._add(batch)
+        loss = torch.zeros_like(self.gradient[0])
+        with self._drawing_keys() as keys:
+            for number, (share, part) in enumerate(batch.parts(pieces)):
+                for layer, key in keys:
+                    layer.key = rng.fold(key, number)
+                loss += share * self._add(part, share)
+        return loss
+
+    @contextlib.contextmanager
+    def _drawing_keys(self) -> Iterator[list[tuple[Any, Tensor]]]:
+        """Gives the layers that draw, with their keys, which are put back behind."""
+        layers: list[Any] = [self.population.body.get_submodule(n) for n in self.population.drawing]
+        keys = [(layer, layer.key.clone()) for layer in layers]
+        yield keys
+        for layer, key in keys:
+            layer.key = key
+
+    def _add(self, batch: Batch, share: float = 1.0) -> Tensor:
+        """Adds a share of the gradients of a batch to `gradient`; returns its loss."""
         population = self.population
         inputs = {name: x[0] for name, x in batch.inputs.items()}
         targets = batch.targets.map(operator.itemgetter(0))
@@ -55,8 +80,7 @@ class BoundMember:
                 population.problem, self._term, raw, targets, self._parameters,
                 several=population.several,
             )  # fmt: skip
-            self.gradient.zero_()
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss if share == 1.0 else share * loss).backward()  # type: ignore[no-untyped-call]
         _keep_reassigned(self._places, self._buffers)
         return loss.detach()
 
@@ -75,19 +99,16 @@ class BoundMember:
 
     def gradients_by_row(self, batch: Batch) -> Tensor:
         """Returns the gradients of each row of a batch, `[1, B, P]`."""
-        population, apart = self.population, rows_apart(batch.targets)
-        layers = [population.body.get_submodule(name) for name in population.drawing]
-        keys: list[Tensor] = [getattr(layer, "key").clone() for layer in layers]  # noqa: B009
+        apart = rows_apart(batch.targets)
         each = []
-        for row in range(len(apart.values)):
-            one = slice(row, row + 1)
-            for layer, key in zip(layers, keys, strict=True):
-                layer.key = rng.fold(key, row)
-            inputs = {name: x[:, one] for name, x in batch.inputs.items()}
-            alone = Batch(inputs, apart.map(operator.itemgetter(one)))
-            each.append(self.gradients_at(alone, self.weights.clone().unsqueeze(0))[0])
-        for layer, key in zip(layers, keys, strict=True):
-            layer.key = key
+        with self._drawing_keys() as keys:
+            for row in range(len(apart.values)):
+                one = slice(row, row + 1)
+                for layer, key in keys:
+                    layer.key = rng.fold(key, row)
+                inputs = {name: x[:, one] for name, x in batch.inputs.items()}
+                alone = Batch(inputs, apart.map(operator.itemgetter(one)))
+                each.append(self.gradients_at(alone, self.weights.clone().unsqueeze(0))[0])
         return torch.stack(each).unsqueeze(0)
 
 

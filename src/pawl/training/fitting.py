@@ -34,6 +34,7 @@ class FittedSplit:
         soft: Soft labels of the rows, `[R, ...]`, on the CPU; `None` if the targets are learned.
         offset: What is added to the outputs of the rows in their loss, `[R, O]`, on the CPU, or `None`.
         batch_size: Rows per step; never more than `R`.
+        pieces: Into how many parts they are cut for the gradient; never more than they are.
         target_mean: Mean target of the rows where targets are scaled, `[*S]`; else 0.
         target_std: Their deviation, alike; else 1.
         more: Inputs that layers compute, behind the schema's.
@@ -48,6 +49,7 @@ class FittedSplit:
     soft: Tensor | None
     offset: Tensor | None
     batch_size: int
+    pieces: int
     target_mean: Tensor
     target_std: Tensor
     more: tuple[InputSpec, ...]
@@ -128,6 +130,7 @@ def fit_split(
         soft=soft,
         offset=offset,
         batch_size=min(split.batch_size, len(trained)),
+        pieces=min(split.pieces, split.batch_size, len(trained)),
         target_mean=mean,
         target_std=std,
         more=split.more,

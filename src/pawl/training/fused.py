@@ -117,7 +117,7 @@ class FusedStepper:
         total = population.total.to(population.device, torch.float32)
         rng.seed_stock(int(population.seed_key[0]) + int(population.step[0]), population.device)
         with torch.no_grad():
-            rates = program.rates(values, ahead, total)
+            rates = program.rates(values, ahead, total) * state.pace
             done = ahead + 1.0
             arguments: Arguments = {
                 "weights": state.weights,

@@ -40,6 +40,8 @@ def fused_step(population: Population) -> StepFunction:
     program, front, layout = population.program, population.front, population.layout
     drawing = population.drawing
     gradients_of = _gradients(population)
+    if (pieces := population.fits[0].pieces) > 1:
+        gradients_of = _in_pieces(gradients_of, pieces, drawing)
     static = {name: _plain(settings) for name, settings in population.values.items()}
     timed = bool(program.loss or program.batch)
 
@@ -114,6 +116,33 @@ def _gradients(population: Population) -> Callable[..., Gradients]:
         return losses.detach(), layout.flat(gradients, len(weights)), reassigned
 
     return gradients_of
+
+
+def _in_pieces(
+    gradients_of: Callable[..., Gradients], pieces: int, drawing: tuple[str, ...]
+) -> Callable[..., Gradients]:
+    """Returns what computes the same of a batch's parts, one after the other; see `Split.pieces`."""
+
+    def accumulated(
+        weights: Tensor,
+        buffers: Buffers,
+        shared: Buffers,
+        batch: Batch,
+        settings: dict[str, Buffers],
+    ) -> Gradients:
+        losses = torch.zeros_like(weights[:, 0])
+        gradients = torch.zeros_like(weights)
+        reassigned: Buffers = {}
+        for number, (share, part) in enumerate(batch.parts(pieces)):
+            keys = {f"{n}.key": rng.fold(buffers[f"{n}.key"], number) for n in drawing}
+            own = {**buffers, **reassigned, **keys}
+            loss, gradient, changed = gradients_of(weights, own, shared, part, settings)
+            losses = losses + share * loss
+            gradients = gradients + share * gradient
+            reassigned |= changed
+        return losses, gradients, reassigned
+
+    return accumulated
 
 
 def _by_row(

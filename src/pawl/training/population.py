@@ -159,6 +159,7 @@ class Population:
             average,
             {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
             stacked([dict(front.named_buffers()) for front, _, _ in built]),
+            torch.ones(len(members), device=self.device),
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
@@ -190,12 +191,20 @@ class Population:
             Mean training loss of each member over these steps, `[N]`; not finite for those that
             diverged.
         """
-        places = [self._next(i, steps) for i in range(len(self))]
-        losses = self.stepper.advance(self, self._batches(places))
+        places = [self.next_places(i, steps) for i in range(len(self))]
+        losses = self.stepper.advance(self, self.batches_at(places))
         self.step += steps
         return losses
 
-    def _next(self, index: int, steps: int) -> Tensor:
+    def watch(self, index: int, scores: Sequence[float]) -> None:
+        """Shows a member's validation scores, larger is better, to the schedules that go by them."""
+        recipe, pace = self.members[index].recipe, 1.0
+        for call in self.program.schedule:
+            if call.technique.watched is not None:
+                pace *= call.technique.watched(scores, recipe.settings(call.name))
+        self.state.pace[index] = pace
+
+    def next_places(self, index: int, steps: int) -> Tensor:
         """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""
         member, fit = self.members[index], self.fits[index]
         first, pieces = int(self.step[index]), []
@@ -210,7 +219,7 @@ class Population:
             first, steps = first + count, steps - count
         return torch.cat(pieces).view(-1, fit.batch_size)
 
-    def _batches(self, places: Sequence[Tensor]) -> list[Buffers]:
+    def batches_at(self, places: Sequence[Tensor]) -> list[Buffers]:
         """Returns what the steppers get of each member's next batches, given places in its rows."""
         weighed = any(fit.weights is not None for fit in self.fits)
         found = []
@@ -321,7 +330,7 @@ class Population:
     def clone(self, source: int, target: int) -> None:
         """Overwrites a member's weights, buffers and optimizer state by another's."""
         state = self.state
-        matrices = [state.weights, *state.slots.values()]
+        matrices = [state.weights, state.pace, *state.slots.values()]
         matrices += [] if state.average is None else [state.average]
         for buffers in (state.buffers, state.average_buffers):
             matrices += [x for name, x in buffers.items() if name not in self._settings]

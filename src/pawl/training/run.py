@@ -149,6 +149,7 @@ class Run:
             curve, step = self.curves[i], int(population.step[i])
             loss = float(self._losses[i]) / (step - (curve[-1].step if curve else 0))
             curve.append(Point(step, loss, sign * float(scores[i])))
+            population.watch(i, [sign * point.valid_score for point in curve])
         self._losses[due] = 0.0
         return due
 

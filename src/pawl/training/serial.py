@@ -73,8 +73,8 @@ class SerialStepper:
         total = population.total[one]
         ahead = step.to(population.device, torch.float32)
         context = StepContext(
-            program.rates(values, ahead, total.to(ahead)), ahead + 1.0, total.to(ahead),
-            population.layout,
+            program.rates(values, ahead, total.to(ahead)) * population.state.pace[one],
+            ahead + 1.0, total.to(ahead), population.layout,
         )  # fmt: skip
         update = self._update(population, index, bound, values, context)
         slots = {name: slot[one] for name, slot in population.state.slots.items()}
@@ -83,7 +83,7 @@ class SerialStepper:
         rng.seed_stock(seed, population.device)
         population.body.train()
         losses = []
-        for k, batch in enumerate(_batches(population, index, own, values, context, keys)):
+        for k, batch in enumerate(batches_of(population, index, own, values, context, keys)):
             losses.append(bound.backward(batch))
             changed = bound.gradient
             if program.gradient:
@@ -175,7 +175,7 @@ class SerialStepper:
         return torch.stack(results)
 
 
-def _batches(
+def batches_of(
     population: Population,
     index: int,
     own: Buffers,

@@ -14,7 +14,11 @@ Buffers = dict[str, Tensor]
 
 @dataclass
 class State:
-    """What changes while training; every tensor has the member axis first."""
+    """What changes while training; every tensor has the member axis first.
+
+    `pace` is what learning rates are multiplied by beside the schedule, `[N]`; see
+    `ScheduleTechnique.watched`.
+    """
 
     weights: Tensor
     slots: dict[str, Tensor]
@@ -22,6 +26,7 @@ class State:
     average: Tensor | None
     average_buffers: Buffers
     front: Buffers
+    pace: Tensor
 
     def take(self, index: Tensor) -> State:
         """Returns the state of these members (`[N']` int64), copied."""
@@ -32,6 +37,7 @@ class State:
             None if self.average is None else self.average[index],
             {k: v[index] for k, v in self.average_buffers.items()},
             {k: v[index] for k, v in self.front.items()},
+            self.pace[index],
         )
 
     def join(self, other: State) -> State:
@@ -50,6 +56,7 @@ class State:
             average,
             cat(self.average_buffers, other.average_buffers),
             cat(self.front, other.front),
+            torch.cat([self.pace, other.pace]),
         )
 
 

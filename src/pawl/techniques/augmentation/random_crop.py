@@ -28,29 +28,25 @@ def random_crop(batch: Batch, settings: Any, key: Tensor) -> Batch:
 
     def change(x: Tensor) -> Tensor:
         count, height, width = x.shape[1], x.shape[-2], x.shape[-1]
-        x = _shifted(x, -2, _offsets(rng.fold(key, 31), count, settings.shift * height))
-        return _shifted(x, -1, _offsets(rng.fold(key, 32), count, settings.shift * width))
+        down = _sources(rng.fold(key, 31), count, height, settings.shift).unsqueeze(-1)
+        across = _sources(rng.fold(key, 32), count, width, settings.shift).unsqueeze(-2)
+        inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
+        source = down.clamp(0, height - 1) * width + across.clamp(0, width - 1)
+        # One gather for both axes, all channels alike.
+        pixels = x.flatten(-2)
+        index = source.flatten(-2).unsqueeze(2).expand_as(pixels)
+        found = pixels.gather(-1, index).view_as(x)
+        return torch.where(inside.unsqueeze(2), found, x.new_zeros(()))
 
     return on_images(batch, change)
 
 
-def _offsets(key: Tensor, count: int, largest: Tensor) -> Tensor:
-    whole = torch.floor(largest + 0.5).clamp_min(1.0).unsqueeze(1)
-    return torch.floor(rng.uniform(key, (count,)) * (2 * whole + 1)).to(torch.int64) - whole.to(
-        torch.int64
-    )
-
-
-def _shifted(x: Tensor, axis: int, offset: Tensor) -> Tensor:
-    length = x.shape[axis]
-    source = torch.arange(length, device=x.device) + offset.unsqueeze(-1)
-    inside = (source >= 0) & (source < length)
-    source = source.clamp(0, length - 1)
-    if axis == -2:  # [N, B, H] to [N, B, 1, H, 1]
-        source, inside = source[:, :, None, :, None], inside[:, :, None, :, None]
-    else:
-        source, inside = source[:, :, None, None, :], inside[:, :, None, None, :]
-    return torch.where(inside, x.gather(axis, source.expand_as(x)), torch.zeros_like(x))
+def _sources(key: Tensor, count: int, length: int, shift: Tensor) -> Tensor:
+    """Returns where each place of an axis is read, `[N, B, length]`, outside of it or inside."""
+    largest = torch.floor(shift * length + 0.5).clamp_min(1.0).unsqueeze(1)
+    offset = torch.floor(rng.uniform(key, (count,)) * (2 * largest + 1)) - largest
+    places = torch.arange(length, device=key.device)
+    return places + offset.to(torch.int64).unsqueeze(-1)
 
 
 TECHNIQUE = BatchTechnique(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -15,11 +15,20 @@ from pawl.techniques.values import Split
 class BatchSizeSettings(Settings):
     """Settings of `batch_size`."""
 
-    size: Literal[32, 64, 128, 256, 512] = Field(128, description="rows per step")
+    size: int = Field(
+        128,
+        ge=1,
+        le=2**20,
+        description="rows per step",
+        json_schema_extra={"choices": [32, 64, 128, 256, 512]},
+    )
 
 
 def batch_size(split: Split, settings: Any) -> Split:
-    """Sets the number of rows per step; fewer training rows than that make one batch."""
+    """Sets the number of rows per step; fewer training rows than that make one batch.
+
+    So a size above their number is full-batch gradient descent: with `sgd`, the plain one.
+    """
     return dataclasses.replace(split, batch_size=settings.size)
 
 
