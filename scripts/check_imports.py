@@ -32,6 +32,7 @@ ROOMS = (
     "evidence",
     "ensembling",
     "pacing",
+    "diagnosing",
     "deployment",
     "compression",
     "report",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
     from pawl.search import register_sampler, register_scheduler
-    from pawl.single import compare, train
+    from pawl.single import compare, diagnose, train
     from pawl.task import FunctionTask, Task
     from pawl.techniques import Technique, register
 
@@ -47,6 +47,7 @@ _HOMES = {
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
     "compress": "pawl.compression",
+    "diagnose": "pawl.single",
     "explain": "pawl.explaining",
     "load": "pawl.result",
     "optimize": "pawl.api",
@@ -72,6 +73,7 @@ __all__ = [
     "Technique",
     "compare",
     "compress",
+    "diagnose",
     "explain",
     "load",
     "optimize",

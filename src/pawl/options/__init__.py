@@ -13,8 +13,9 @@ from pawl.options.campaign import (
     in_order,
 )
 from pawl.options.compressing import CompressCall
+from pawl.options.diagnosing import DiagnoseCall
 from pawl.options.explaining import ExplainCall
-from pawl.options.face import comparing, of_bundle, optimizing, training, tuning
+from pawl.options.face import comparing, diagnosing, of_bundle, optimizing, training, tuning
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -27,6 +28,7 @@ __all__ = [
     "ColumnKind",
     "CompareCall",
     "CompressCall",
+    "DiagnoseCall",
     "Deliver",
     "Ensemble",
     "ExecutorName",
@@ -42,6 +44,7 @@ __all__ = [
     "TuneCall",
     "TuneOptions",
     "comparing",
+    "diagnosing",
     "in_order",
     "of_bundle",
     "optimizing",

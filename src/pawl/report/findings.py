@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pawl.diagnosing import Finding
 from pawl.evidence import FinalTest
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
@@ -10,6 +11,19 @@ from pawl.recipe import Recipe
 from pawl.report.summary import FindingSummary
 
 _LAST_SHARE = 0.8
+
+
+def summary_of(finding: Finding, outcome: str = "") -> FindingSummary:
+    """Returns a finding as the summary holds it."""
+    return FindingSummary(
+        rule=finding.rule,
+        severity=finding.severity,
+        evidence=finding.evidence,
+        suggests=list(finding.suggests),
+        confidence=finding.confidence,
+        advice=finding.advice,
+        outcome=outcome,
+    )
 
 
 def findings(
