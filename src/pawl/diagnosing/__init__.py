@@ -1,4 +1,4 @@
-"""What is wrong with data and training: instruments, and rules that turn what they show into findings."""
+"""What is wrong with data and training: instruments, and rules on what they show."""
 
 from pawl.diagnosing.diagnosis import Diagnosis, diagnosed, in_campaign, recorded, suggested
 from pawl.diagnosing.finding import Finding

@@ -99,5 +99,3 @@ def suggested(findings: tuple[Finding, ...]) -> frozenset[str]:
 
 def _of(unit: Unit) -> tuple[Finding, ...]:
     return tuple(Finding.from_dict(each) for each in unit.payload["findings"])
-
-

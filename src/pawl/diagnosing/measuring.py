@@ -26,6 +26,7 @@ _FEWEST_ROWS = 50
 _DENSE_RANGE = 3.0
 _SAME_CORRELATION = 1.0 - 1e-9
 _OUTER_QUANTILE = 99.5
+_MOSTLY = 0.5
 _FEW_RUNS = 2
 
 Floats = NDArray[np.float64]
@@ -180,7 +181,15 @@ def _same(mine: Floats | None, other: Floats | None) -> bool:
 
 
 def _extreme(values: Floats) -> tuple[float, int]:
-    """Returns how far out the outermost value is, and how many are more than half as far."""
+    """Returns how far out the outermost value is, and how many are more than half as far.
+
+    Of columns that mostly have one value (no rain, no gain) the others are looked at.
+    """
+    if not len(values):
+        return 1.0, 0
+    middle = np.median(values)
+    if (values == middle).mean() > _MOSTLY:
+        values = values[values != middle]
     if len(values) < 4 * _FEWEST_ROWS:
         return 1.0, 0
     far = np.abs(values - np.median(values))
@@ -201,7 +210,10 @@ def _predicts(values: Floats, targets: NDArray[Any], exclusive: bool) -> float:
     make = DecisionTreeClassifier if exclusive else DecisionTreeRegressor
     half = len(x) // 2
     wrong = const = 0.0
-    for fit, judge in ((slice(None, half), slice(half, None)), (slice(half, None), slice(None, half))):
+    for fit, judge in (
+        (slice(None, half), slice(half, None)),
+        (slice(half, None), slice(None, half)),
+    ):
         tree = make(max_leaf_nodes=_LEAVES, min_samples_leaf=5, random_state=0)
         predicted = tree.fit(x[fit], y[fit]).predict(x[judge])
         if exclusive:
@@ -261,4 +273,3 @@ def _sorted(targets: NDArray[Any], *, classes: bool) -> bool:
         return runs <= _FEW_RUNS * len(np.unique(targets))
     steps = np.diff(targets)
     return bool((steps >= 0).mean() > 0.99 or (steps <= 0).mean() > 0.99)
-

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
+from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
 from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.models.calls import calls_of
@@ -28,9 +29,7 @@ from pawl.training.population import Population
 from pawl.training.state import Buffers
 from pawl.training.steps import batch_loss, scaled_targets
 
-from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
-
-_CHUNKS, _CHUNK_ROWS = 4, 128
+_CHUNKS, _FEWEST_CHUNK_ROWS, _CHUNK_ROWS = 4, 32, 128
 _MOST_ROWS = 512
 _TRACED_VALUES = 1 << 25
 _FEW_ROWS = 4
@@ -41,7 +40,7 @@ _AT_AN_END = 0.9
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of the readings, as the model takes them: inputs, and targets raw and as the loss takes them."""
+    """Rows of readings as the model takes them; their targets raw, and as the loss takes them."""
 
     inputs: Inputs
     raw: Tensor
@@ -68,7 +67,8 @@ class Probe:
         self._body = copy.deepcopy(population.body)
         self._front = copy.deepcopy(population.front)
         member, fit = population.members[index], population.fits[index]
-        size = max(1, min(fit.batch_size, _CHUNK_ROWS, len(member.train)))
+        size = min(_CHUNK_ROWS, max(_FEWEST_CHUNK_ROWS, fit.batch_size))
+        size = max(1, min(size, len(member.train) // 2))
         self._size, chunks = size, max(1, min(_CHUNKS, len(member.train) // size))
         most = max(size * chunks, min(_MOST_ROWS, len(member.train)))
         self._load(population.state.weights, population.state.buffers)
@@ -82,23 +82,32 @@ class Probe:
     @property
     def constant_loss(self) -> float:
         """The loss of the best constant prediction; NaN where the loss is the user's."""
+        population = self.population
+        schema, kind = population.problem.schema, KINDS[population.problem.schema.kind]
+        one = kind.constant(self._train.raw.cpu(), schema.num_outputs).to(self._train.raw.device)
+        if not kind.has_classes:
+            std, mean = population.target_std[self.index], population.target_mean[self.index]
+            return self._loss_of((one - mean) / std)
+        if kind.exclusive or kind.has_places:
+            return self._loss_of(one.clamp_min(1e-12).log())
+        return self._loss_of(one.clamp(1e-6, 1 - 1e-6).logit())
+
+    @property
+    def zero_loss(self) -> float:
+        """The loss where all outputs are zero; NaN where the loss is the user's."""
+        schema = self.population.problem.schema
+        kind = KINDS[schema.kind]
+        one = kind.constant(self._train.raw.cpu(), schema.num_outputs)
+        return self._loss_of(torch.zeros_like(one).to(self._train.raw.device))
+
+    def _loss_of(self, one: Tensor) -> float:
+        """Returns the loss of outputs that are the same for every row."""
         problem = self.population.problem
         if problem.loss is not None:
             return math.nan
-        schema, kind = problem.schema, KINDS[problem.schema.kind]
-        one = kind.constant(self._train.raw.cpu(), schema.num_outputs).to(self._train.raw.device)
-        if not kind.has_classes:
-            std, mean = (
-                x[self.index] for x in (self.population.target_std, self.population.target_mean)
-            )
-            out = (one - mean) / std
-        elif kind.exclusive or kind.has_places:
-            out = one.clamp_min(1e-12).log()
-        else:
-            out = one.clamp(1e-6, 1 - 1e-6).logit()
-        out = out.expand(len(self._train), *out.shape)
+        out = one.expand(len(self._train), *one.shape)
         try:
-            return float(kind.loss(out, self._train.targets).mean())
+            return float(KINDS[problem.schema.kind].loss(out, self._train.targets).mean())
         except (RuntimeError, ValueError, IndexError):  # places have shapes of their own
             return math.nan
 
@@ -133,7 +142,9 @@ class Probe:
         gradients, batch_loss_ = self._gradients()
         mean = gradients.mean(0)
         noise, signal = _noise_scale(gradients, self._size)
-        step, total = (x.to(torch.float32)[at : at + 1] for x in (population.step, population.total))
+        step, total = (
+            x.to(torch.float32)[at : at + 1] for x in (population.step, population.total)
+        )
         rates = population.program.rates(
             {
                 name: {k: v[at : at + 1] if isinstance(v, Tensor) else v for k, v in own.items()}

@@ -139,6 +139,7 @@ class Training:
         kept: The step whose weights count: the best evaluation's where the recipe stops early.
         constant_loss: Loss of the best constant prediction on the rows of `train_loss`; NaN where it is
             not known (a loss of the user's).
+        zero_loss: Loss on them where all outputs are zero: about what fresh weights should have.
         losses: `(step, mean training loss since the one before)`.
         readings: In order of steps, the first before any.
         rivals: Trainings at other rates.
@@ -156,6 +157,7 @@ class Training:
     layers: tuple[str, ...] = ()
     kept: int = 0
     constant_loss: float = math.nan
+    zero_loss: float = math.nan
     losses: tuple[tuple[int, float], ...] = ()
     readings: tuple[Reading, ...] = ()
     rivals: tuple[Rival, ...] = ()

@@ -77,10 +77,10 @@ def _out_of_fold(x: Floats, y: Floats, classes: int) -> Floats:
     fold = np.arange(len(x)) % _FOLDS
     for held in range(_FOLDS):
         rows = lightgbm.Dataset(x[fold != held], y[fold != held], params={"verbose": -1})
-        found = lightgbm.train(settings, rows, rounds).predict(x[fold == held])
+        found = np.asarray(lightgbm.train(settings, rows, rounds).predict(x[fold == held]))
         if classes == 2:
             found = np.stack([1.0 - found, found], axis=1)
-        said[fold == held] = np.asarray(found).reshape(-1, said.shape[1])
+        said[fold == held] = found.reshape(-1, said.shape[1])
     return said.clip(_SMALLEST, None) if classes else said
 
 

@@ -29,8 +29,10 @@ from pawl.training.state import Buffers, EvaluationState
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS = (0.1, 10.0)
-"""Learning rates of rivals, over the training's."""
+RIVALS, FAR_RIVALS = (0.1, 10.0), (100.0, 1000.0)
+"""Learning rates of rivals, over the training's; the latter where it learns little."""
+LITTLE = 0.5
+"""Of what a constant loses."""
 RIVAL_SHARE = 1 / 3
 """Of the training's steps, a rival takes so many."""
 _FEWEST_STEPS = 32
@@ -93,7 +95,9 @@ class Watched:
         started = time.perf_counter()
         found = self.probe.read()
         self.readings.append(found)
-        self._due = max(found.step + _CLOSEST, int(_SPACING * found.step))
+        total = int(self.probe.population.total[0])
+        closest = max(1, min(_CLOSEST, total // 8))
+        self._due = max(found.step + closest, int(_SPACING * found.step))
         self.seconds += time.perf_counter() - started
 
 
@@ -132,14 +136,17 @@ def watch(
     with torch.random.fork_rng(devices=[]):
         try:
             found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
-            rivals = []
-            for factor in RIVALS:
+            rivals: list[Rival] = []
+            little = bool(found.readings) and found.explained(found.last.train_loss) < LITTLE
+            for factor in (*RIVALS, *(FAR_RIVALS if little else ())):
                 rival = _rival(problem, member, factor, found, beat)
                 rivals += [] if rival is None else [rival]
             return dataclasses.replace(found, rivals=tuple(rivals))
         except (PawlError, OutOfTime):
             raise
-        except Exception as error:  # the user's model, or a technique: the search will tell of it, too
+        except (
+            Exception
+        ) as error:  # the user's model, or a technique: the search will tell of it, too
             return dataclasses.replace(found, status="failed", reason=reason_of(error))
 
 
@@ -166,6 +173,7 @@ def _watched(
         layers=_frozen(problem, population),
         kept=_kept(run),
         constant_loss=watched.probe.constant_loss,
+        zero_loss=watched.probe.zero_loss,
         losses=tuple(watched.losses),
         readings=tuple(watched.readings),
         scales=watched.probe.scales(),

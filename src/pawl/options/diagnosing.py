@@ -33,7 +33,8 @@ class DiagnoseCall(RunOptions):
         "comes to its end, and the same seed then gives the same findings.",
     )
     out: str | Path | None = Field(
-        default=None, description="Folder for diagnosis.json, new or empty; none is kept by default."
+        default=None,
+        description="Folder for diagnosis.json, new or empty; none is kept by default.",
     )
     listener: Any = LISTENER
 

@@ -27,19 +27,18 @@ def outcome_of(
     proven = [each for each in judged if each.verdict == "kept"]
     if proven:
         return f"What it suggests is shown to help: {'; '.join(map(_measured, proven))}."
-    kept = [each for each in judged if each.in_final]
+    kept = [each.change.name for each in judged if each.in_final]
     if kept:
-        names = " and ".join(each.change.name for each in kept)
-        return f"{names} came in and {'is' if len(kept) == 1 else 'are'} not shown to help on {'its' if len(kept) == 1 else 'their'} own."
+        return f"The final recipe has {' and '.join(kept)}; that it helps on its own is not shown."
     if judged:
         return f"What it suggests was compared and left out: {'; '.join(map(_measured, judged))}."
     tried = [
-        name
-        for name in finding.suggests
-        if any(_has(trial, name, baseline) for trial in trials)
+        name for name in finding.suggests if any(_has(trial, name, baseline) for trial in trials)
     ]
     if tried:
-        return f"The search tried {' and '.join(tried)}; no recipe with {'it' if len(tried) == 1 else 'them'} was confirmed."
+        return (
+            f"The search tried {' and '.join(tried)}; nothing of it came to be compared on its own."
+        )
     return "Nothing that it suggests was tried."
 
 
@@ -53,6 +52,5 @@ def _measured(verdict: Verdict) -> str:
     if comparison is None:
         return verdict.change.name
     low, high = comparison.interval
-    return (
-        f"{verdict.change.name} {comparison.effect:+.3g} (95% {low:+.3g} to {high:+.3g}, {comparison.n} pairs)"
-    )
+    told = f"{comparison.effect:+.3g} (95% {low:+.3g} to {high:+.3g}, {comparison.n} pairs)"
+    return f"{verdict.change.name} {told}"

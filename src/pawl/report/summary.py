@@ -130,9 +130,9 @@ class TechniqueSummary(_Part):
 class FindingSummary(_Part):
     """A diagnosis: the rule that fired, on what evidence, and what it suggests.
 
-    `suggests` are techniques, `advice` is what else may help. `confidence` says whether what was measured
-    is just over the rule's limit (`likely`) or twice and more (`clear`); `outcome` what the campaign
-    found of what was suggested, empty where nothing was tried yet.
+    `suggests` are techniques, `advice` is what else may help. `confidence` says whether what was
+    measured is just over the rule's limit (`likely`) or twice and more (`clear`); `outcome` what the
+    campaign found of what was suggested, empty where nothing was tried yet.
     """
 
     rule: str

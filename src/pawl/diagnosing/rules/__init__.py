@@ -22,18 +22,23 @@ TRAINING_RULES: Sequence[OfTraining] = (*gradients.RULES, *units.RULES, *learnin
 FIT_RULES: Sequence[OfBoth] = fit.RULES
 
 BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
-    "exploding_gradients": ("non_finite", "unscaled_inputs", "poor_initialization"),
+    "exploding_gradients": (
+        "non_finite", "unscaled_inputs", "poor_initialization", "learning_rate_too_high",
+    ),
     "poor_initialization": ("unscaled_inputs",),
     "vanishing_gradients": ("dead_units",),
     "loss_spikes": ("learning_rate_too_high", "non_finite"),
+    "learning_rate_too_low": ("normalization_disagrees",),
+    "normalization_disagrees": ("unscaled_inputs", "non_finite", "learning_rate_too_high"),
     "plateau": (
         "non_finite", "learning_rate_too_high", "learning_rate_too_low", "dead_units",
-        "vanishing_gradients", "saturated_units",
+        "vanishing_gradients", "saturated_units", "unscaled_inputs", "normalization_disagrees",
     ),
     "not_converged": ("learning_rate_too_low", "batch_too_large"),
     "underfitting": (
         "plateau", "learning_rate_too_low", "learning_rate_too_high", "not_converged", "dead_units",
-        "vanishing_gradients", "non_finite", "saturated_units",
+        "vanishing_gradients", "non_finite", "saturated_units", "unscaled_inputs", "outliers",
+        "normalization_disagrees",
     ),
     "layer_never_learns": ("vanishing_gradients", "dead_units", "learning_rate_too_low"),
     "model_too_large": ("label_errors",),

@@ -11,7 +11,7 @@ from pawl.diagnosing.finding import Finding
 _ALONE, _OTHERS = 0.95, 0.8
 _FEW_LEAKS = 0.1
 _FAR = 8.0
-_MOST_OUTER = 0.002
+_MOST_OUTER, _FEW = 0.005, 3
 _DRIFT, _DRIFT_P = 0.1, 1e-4
 
 
@@ -84,7 +84,7 @@ def outliers(data: DataFacts) -> Finding | None:
     found = [
         column
         for column in data.columns
-        if column.extreme >= _FAR and column.outer <= max(1, _MOST_OUTER * data.looked)
+        if column.extreme >= _FAR and column.outer <= max(_FEW, _MOST_OUTER * data.looked)
     ]
     if not found:
         return None

@@ -8,7 +8,7 @@ from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training
 
-_LOST, _LEARNED = 0.5, 0.2
+_LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
 _OF_TREES, _TREES_LEARN = 0.6, 0.1
 _WEIGHTS_PER_ROW = 100.0
@@ -16,7 +16,7 @@ _REGULARIZERS = ("dropout", "weight_decay", "ema", "label_smoothing", "mixup")
 
 
 def overfitting(run: Training, data: DataFacts) -> Finding | None:
-    """Half of what is learned of the training rows, or more, does not hold for others."""
+    """Three quarters of what is learned of the training rows, or more, do not hold for others."""
     del data
     gap = _gap(run)
     if gap is None or gap < _LOST:
@@ -25,10 +25,13 @@ def overfitting(run: Training, data: DataFacts) -> Finding | None:
     return Finding(
         rule="overfitting",
         severity="warning",
-        evidence=f"of what a constant loses, the model explains {run.explained(at.train_loss):.0%} on the rows that "
-        f"it trained on and {max(-9.99, run.explained(at.valid_loss)):.0%} on others",
+        evidence="of what a constant loses, the model explains "
+        f"{run.explained(at.train_loss):.0%} on the rows that it trained on and "
+        f"{max(-9.99, run.explained(at.valid_loss)):.0%} on others",
         strength=gap / _LOST,
-        suggests=_REGULARIZERS if "early_stopping" in run.techniques else ("early_stopping", *_REGULARIZERS),
+        suggests=_REGULARIZERS
+        if "early_stopping" in run.techniques
+        else ("early_stopping", *_REGULARIZERS),
         advice="more rows, or a smaller model",
     )
 
@@ -46,8 +49,8 @@ def trained_too_long(run: Training, data: DataFacts) -> Finding | None:
     return Finding(
         rule="trained_too_long",
         severity="warning",
-        evidence=f"the loss on rows that do not train was least at step {best.step:,} of {run.last.step:,}, and rose "
-        f"by {risen:.0%} of what a constant loses since",
+        evidence=f"the loss on rows that do not train was least at step {best.step:,} of "
+        f"{run.last.step:,}, and rose by {risen:.0%} of what a constant loses since",
         strength=risen / _RISEN,
         suggests=("early_stopping", *_REGULARIZERS),
     )
@@ -66,8 +69,9 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
     return Finding(
         rule="underfitting",
         severity="warning",
-        evidence=f"of what a constant loses, the model explains {max(mine, 0.0):.0%} on rows that did not train and "
-        f"{max(train, 0.0):.0%} on those that did; boosted trees explain {data.trees:.0%} out of fold",
+        evidence=f"of what a constant loses, the model explains {max(mine, 0.0):.0%} on rows that did not "
+        f"train and {max(train, 0.0):.0%} on those that did; boosted trees explain {data.trees:.0%} out "
+        "of fold",
         strength=min(100.0, _OF_TREES * data.trees / max(mine, 1e-9)),
         suggests=("width", "depth", "piecewise_linear", "periodic", "residual"),
         advice="a longer training",
@@ -83,8 +87,8 @@ def model_too_large(run: Training, data: DataFacts) -> Finding | None:
     return Finding(
         rule="model_too_large",
         severity="info",
-        evidence=f"the model has {run.parameters:,} weights for {run.rows:,} rows that train it, {share:,.0f} for "
-        "each, and overfits",
+        evidence=f"the model has {run.parameters:,} weights for {run.rows:,} rows that train it, "
+        f"{share:,.0f} for each, and overfits",
         strength=share / _WEIGHTS_PER_ROW,
         suggests=("width", "dropout", "weight_decay", "drop_connect"),
         advice="a smaller model, or more rows",

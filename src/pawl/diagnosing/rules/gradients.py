@@ -29,12 +29,15 @@ def non_finite(run: Training) -> Finding | None:
     steps = [step for step, loss in run.losses if not math.isfinite(loss)]
     if not (bad or steps or run.status == "diverged"):
         return None
-    first = min([*steps, *(each.step for each in bad)], default=run.last.step if run.readings else 0)
+    first = min(
+        [*steps, *(each.step for each in bad)], default=run.last.step if run.readings else 0
+    )
     what = f"{bad[0].non_finite:,} weights or gradients" if bad else "the loss"
     return Finding(
         rule="non_finite",
         severity="critical",
-        evidence=f"{what} {'were' if bad else 'was'} not finite from about step {first:,} of {run.total:,} on",
+        evidence=f"{what} {'were' if bad else 'was'} not finite from about step {first:,} of "
+        f"{run.total:,} on",
         strength=2.0,
         suggests=_with_scaling(run, "gradient_clipping", "adaptive_clipping", "batch_norm"),
         advice="a lower learning rate",
@@ -52,9 +55,9 @@ def vanishing_gradients(run: Training) -> Finding | None:
     return Finding(
         rule="vanishing_gradients",
         severity="critical",
-        evidence=f"in the first third of the steps, the loss depends on {names[0].name!r} {ratio:.1g} times "
-        f"as much as on the last layers (the median of {len(known)} readings): the first layers learn "
-        "nothing",
+        evidence=f"in the first third of the steps, the loss depends on {names[0].name!r} {ratio:.1g} "
+        f"times as much as on the last layers (the median of {len(known)} readings): the first layers "
+        "learn nothing",
         strength=_FADED / max(ratio, 1e-12),
         suggests=("residual", "batch_norm", "layer_norm", "initialization", "activation"),
     )
@@ -74,7 +77,13 @@ def exploding_gradients(run: Training) -> Finding | None:
         evidence=f"at step {reading.step:,}, a change of {name!r} by 1% changes the loss by {size:,.0f}% "
         "of what predicting a constant loses",
         strength=size / _EXPLODED,
-        suggests=("gradient_clipping", "adaptive_clipping", "batch_norm", "layer_norm", "initialization"),
+        suggests=(
+            "gradient_clipping",
+            "adaptive_clipping",
+            "batch_norm",
+            "layer_norm",
+            "initialization",
+        ),
     )
 
 
@@ -84,25 +93,35 @@ def poor_initialization(run: Training) -> Finding | None:
         return None
     first = run.first
     over = -math.inf
-    if math.isfinite(run.constant_loss) and run.constant_loss > 0:
-        over = first.train_loss / run.constant_loss
+    if math.isfinite(run.zero_loss) and run.zero_loss > 0:
+        over = first.train_loss / run.zero_loss
     alike = [u for u in first.units if u.units >= _FEWEST_UNITS and u.alike >= _ALIKE]
     stds = [unit.std for unit in first.units]
     ratio = stds[-1] / stds[0] if len(stds) > 1 and stds[0] > 0 else 1.0
-    suggests = ("initialization", "batch_norm", "layer_norm")
+    suggests: tuple[str, ...] = ("initialization", "batch_norm", "layer_norm")
     if over >= _LOSS_AT_START:
-        text = f"before any step the loss is {over:.1f} times that of predicting a constant"
+        text = f"before any step the loss is {over:.1f} times that of outputs of zero"
         strength = over / _LOSS_AT_START
     elif alike:
-        text = f"{alike[0].alike:.0%} of the {alike[0].units} units of {alike[0].name!r} start as copies of others"
-        strength, suggests = 2.0, ("initialization",)
+        text = (
+            f"{alike[0].alike:.0%} of the {alike[0].units} units of {alike[0].name!r} start as copies of "
+            "others"
+        )
+        strength, suggests = 2.0, suggests[:1]
     elif 0 <= ratio < _FADED_SIGNAL or ratio > 1 / _FADED_SIGNAL:
-        text = f"what varies over rows is {ratio:.1g} times as large behind the last activation as behind the first"
+        text = (
+            f"what varies over rows is {ratio:.1g} times as large behind the last activation as behind "
+            "the first"
+        )
         strength = max(_FADED_SIGNAL / max(ratio, 1e-12), ratio * _FADED_SIGNAL)
     else:
         return None
     return Finding(
-        rule="poor_initialization", severity="warning", evidence=text, strength=strength, suggests=suggests
+        rule="poor_initialization",
+        severity="warning",
+        evidence=text,
+        strength=strength,
+        suggests=suggests,
     )
 
 
@@ -112,17 +131,20 @@ def layer_never_learns(run: Training) -> Finding | None:
         return None
     moved = {each.name: each.distance for each in run.last.weights if each.axes > 1}
     usual = statistics.median(moved.values()) if moved else 0.0
+    pulled = {each.name for reading in run.readings for each in reading.weights if each.gradient}
     still = [
-        name for name, far in moved.items() if far <= min(_STILL * usual, _STILL_AT_ALL)
-    ]  # fmt: skip
+        name
+        for name, far in moved.items()
+        if name not in pulled or far <= min(_STILL * usual, _STILL_AT_ALL)
+    ]
     found = [*run.layers, *still]
     if not found or (still and len(still) == len(moved)):
         return None
-    why = "frozen as it was drawn" if run.layers else f"others moved by {usual:.0%} of their norm"
+    why = "frozen as drawn" if run.layers else f"others moved by {usual:.0%} of their norm"
     return Finding(
         rule="layer_never_learns",
         severity="warning",
-        evidence=f"{', '.join(map(repr, found[:5]))} did not move in {run.last.step:,} steps ({why})",
+        evidence=f"{', '.join(map(repr, found[:5]))} learned nothing in {run.last.step:,} steps ({why})",
         strength=2.0,
         suggests=("residual", "initialization") if still else (),
         advice="let it train, or take it out",
@@ -146,7 +168,7 @@ def _matrices(reading: Reading) -> list[WeightReading]:
 
 def _first_over_last(reading: Reading) -> float | None:
     """Returns the gradient of the first matrix over those of the last third, each by its norm."""
-    layers = _matrices(reading)
+    layers = [each for each in _matrices(reading) if each.gradient]  # none at all is another fault
     if len(layers) < _FEWEST_LAYERS:
         return None
     sizes = [each.gradient * each.norm for each in layers]

@@ -10,7 +10,7 @@ import math
 import statistics
 
 from pawl.diagnosing.finding import Finding
-from pawl.diagnosing.record import Rival, Training
+from pawl.diagnosing.record import Training
 
 _MARGIN = 0.05
 _WORSE = 2.0
@@ -23,7 +23,7 @@ _FEW_STEPS = 4
 
 def learning_rate_too_high(run: Training) -> Finding | None:
     """A third of the steps at a tenth of the rate learns more than the whole training."""
-    slower = _rival(run, slower=True)
+    slower = next((each for each in run.rivals if each.rate < 1), None)
     if slower is None:
         return None
     mine, theirs = _learned(run), run.explained(slower.train_loss)
@@ -33,9 +33,9 @@ def learning_rate_too_high(run: Training) -> Finding | None:
     return Finding(
         rule="learning_rate_too_high",
         severity="critical" if mine < theirs / 2 else "warning",
-        evidence=f"at {slower.rate:g} times the learning rate, {slower.step:,} steps explain {theirs:.0%} of "
-        f"what a constant loses on training rows; at the present rate {run.last.step:,} steps "
-        f"{'diverge' if mine == -math.inf else f'explain {mine:.0%}'}",
+        evidence=f"at {slower.rate:g} times the learning rate, {slower.step:,} steps explain "
+        f"{theirs:.0%} of what a constant loses on training rows; at the present rate "
+        f"{run.last.step:,} steps {_told(mine)}",
         strength=min(100.0, left / max(1.25 * their_left, 1e-9)),
         suggests=(*_optimizer(run), "cosine", "one_cycle", "gradient_clipping"),
         advice="a lower learning rate",
@@ -44,18 +44,19 @@ def learning_rate_too_high(run: Training) -> Finding | None:
 
 def learning_rate_too_low(run: Training) -> Finding | None:
     """A third of the steps at ten times the rate learns twice as much as the whole training."""
-    faster = _rival(run, slower=False)
-    if faster is None or not run.whole:
+    rivals = [each for each in run.rivals if each.rate > 1 and math.isfinite(each.train_loss)]
+    if not rivals or not run.whole:
         return None
+    faster = min(rivals, key=lambda each: each.train_loss)
     mine, theirs = _learned(run), run.explained(faster.train_loss)
     if theirs < 2 * _MARGIN or theirs < _WORSE * max(mine, 0.0):
         return None
     return Finding(
         rule="learning_rate_too_low",
         severity="critical" if mine < theirs / 4 else "warning",
-        evidence=f"at {faster.rate:g} times the learning rate, {faster.step:,} steps explain {theirs:.0%} of "
-        f"what a constant loses on training rows; at the present rate {run.last.step:,} steps explain "
-        f"{max(mine, 0.0):.0%}",
+        evidence=f"at {faster.rate:g} times the learning rate, {faster.step:,} steps explain "
+        f"{theirs:.0%} of what a constant loses on training rows; at the present rate "
+        f"{run.last.step:,} steps {_told(mine)}",
         strength=min(100.0, theirs / max(_WORSE * mine, 1e-9)),
         suggests=_optimizer(run),
         advice="a higher learning rate",
@@ -72,8 +73,8 @@ def plateau(run: Training) -> Finding | None:
     return Finding(
         rule="plateau",
         severity="critical",
-        evidence=f"in {run.last.step:,} steps the model explains at most {max(best, 0.0):.1%} of what a constant "
-        "loses on the rows that it trains on",
+        evidence=f"in {run.last.step:,} steps the model explains at most {max(best, 0.0):.1%} of what a "
+        "constant loses on the rows that it trains on",
         strength=2.0,
         suggests=("batch_norm", "residual", "initialization", "activation", *_optimizer(run)),
     )
@@ -81,7 +82,7 @@ def plateau(run: Training) -> Finding | None:
 
 def not_converged(run: Training) -> Finding | None:
     """A training that came to its planned end while it was still getting better."""
-    if run.status != "completed" or len(run.readings) < 4:
+    if run.status != "completed" or len(run.readings) < 3:
         return None
     last, first = run.last, run.first
     late = min(run.readings, key=lambda each: abs(each.step - _LATE * last.step))
@@ -133,7 +134,11 @@ def loss_spikes(run: Training) -> Finding | None:
 
 def batch_too_small(run: Training) -> Finding | None:
     """Batches of a hundredth of the gradient noise scale and less while most is learned."""
-    early = [r for r in run.readings if r.step <= run.last.step / 3 and r.signal > 0 and r.noise > 0]
+    early = [
+        each
+        for each in run.readings
+        if each.step <= run.last.step / 3 and each.signal > 0 and each.noise > 0
+    ]
     if len(early) < 2:
         return None
     scale = statistics.median(r.noise for r in early) / statistics.median(r.signal for r in early)
@@ -157,15 +162,15 @@ def batch_too_large(run: Training) -> Finding | None:
     return Finding(
         rule="batch_too_large",
         severity="warning",
-        evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} step(s), and the "
-        f"loss still falls after {run.last.step:,} steps",
+        evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
+        f"step(s), and the loss still falls after {run.last.step:,} steps",
         strength=_FEW_STEPS / max(1, per_epoch),
         suggests=("batch_size",),
     )
 
 
-def _rival(run: Training, *, slower: bool) -> Rival | None:
-    return next((each for each in run.rivals if (each.rate < 1) == slower), None)
+def _told(explained: float) -> str:
+    return "diverge" if explained == -math.inf else f"explain {max(explained, 0.0):.0%}"
 
 
 def _learned(run: Training) -> float:

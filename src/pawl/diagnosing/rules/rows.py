@@ -10,7 +10,7 @@ from pawl.diagnosing.finding import Finding
 _IMBALANCE, _EXTREME_IMBALANCE = 10.0, 100.0
 _COPIES = 0.01
 _NEIGHBORS = 0.3
-_UNLIKE, _SKILL = 0.04, 0.3
+_UNLIKE, _SKILL = 0.1, 0.3
 _Z = 2.6
 """Standard errors: one in a hundred, two-sided."""
 
@@ -40,8 +40,8 @@ def duplicate_rows(data: DataFacts) -> Finding | None:
     return Finding(
         rule="duplicate_rows",
         severity="info",
-        evidence=f"{data.copies:.1%} of the {data.rows:,} development rows have the inputs of an earlier "
-        "one: they count twice, and folds share them",
+        evidence=f"{data.copies:.1%} of the {data.rows:,} development rows have the inputs of an "
+        "earlier one: they count twice, and folds share them",
         strength=data.copies / _COPIES,
         advice="keep copies together by the option group, or leave them out",
     )
@@ -54,8 +54,8 @@ def conflicting_labels(data: DataFacts) -> Finding | None:
     return Finding(
         rule="conflicting_labels",
         severity="warning",
-        evidence=f"{data.conflicts:.1%} of the {data.rows:,} development rows have the inputs of a row of "
-        "another class: no model can be right on both",
+        evidence=f"{data.conflicts:.1%} of the {data.rows:,} development rows have the inputs of a row "
+        "of another class: no model can be right on both",
         strength=data.conflicts / _COPIES,
         suggests=("label_smoothing", "generalized_cross_entropy"),
         advice="check these labels, or add columns that tell the rows apart",
@@ -70,8 +70,8 @@ def rows_in_train_and_test(data: DataFacts) -> Finding | None:
     return Finding(
         rule="rows_in_train_and_test",
         severity="critical" if share >= 0.5 else "warning",
-        evidence=f"{data.seen:,} of the {data.test_rows:,} test rows ({share:.0%}) have the inputs of a row "
-        "that trains: their scores may be better than those of new rows",
+        evidence=f"{data.seen:,} of the {data.test_rows:,} test rows ({share:.0%}) have the inputs of a "
+        "row that trains: their scores may be better than those of new rows",
         strength=share / _COPIES,
         advice="test rows that are in no other part; the option group keeps copies together",
     )
@@ -97,22 +97,23 @@ def rows_in_order(data: DataFacts) -> Finding | None:
 def label_errors(data: DataFacts) -> Finding | None:
     """Labels that are wrong even of the rows that are clearest.
 
-    With right labels the third of the rows that out-of-fold predictions are surest of has nearly no
+    With right labels the tenth of the rows that out-of-fold predictions are surest of has nearly no
     errors; with a share of wrong labels errors there do not fall below it. Data on which the
     predictions are poor tell nothing, as errors may be of the predictions.
     """
     clear = data.clear
     if clear is None or clear.skill < _SKILL:
         return None
-    unlike = (clear.clearest + 2 * clear.next) / 3
-    error = math.sqrt(max(unlike * (1 - unlike), 1e-9) / (0.3 * clear.rows))
-    if unlike < _UNLIKE or unlike - _Z * error < _UNLIKE / 2:
+    unlike = clear.clearest
+    error = math.sqrt(max(unlike * (1 - unlike), 1e-9) / (0.1 * clear.rows))
+    if unlike < _UNLIKE or unlike - _Z * error < _UNLIKE / 4:
         return None
     return Finding(
         rule="label_errors",
         severity="warning",
-        evidence=f"of the third of the rows that boosted trees are surest of, out of fold, {unlike:.0%} have "
-        f"another label; about {clear.suspects:,} of {clear.rows:,} labels are suspect (confident learning)",
+        evidence=f"of the tenth of the rows that boosted trees are surest of, out of fold, {unlike:.0%} "
+        f"have another label; about {clear.suspects:,} of {clear.rows:,} labels are suspect (confident "
+        "learning)",
         strength=unlike / _UNLIKE,
         suggests=("generalized_cross_entropy", "label_smoothing", "trimmed_loss"),
         advice="check the labels",

@@ -20,10 +20,17 @@ def dead_units(run: Training) -> Finding | None:
     return Finding(
         rule="dead_units",
         severity="critical" if worst.dead >= 0.95 else "warning",
-        evidence=f"{worst.dead:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) return the "
-        f"same for every row at step {run.last.step:,}; so do half or more in {len(found)} layer(s)",
+        evidence=f"{worst.dead:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) "
+        f"return the same for every row at step {run.last.step:,}; so do half or more in {len(found)} "
+        "layer(s)",
         strength=worst.dead / _MANY,
-        suggests=("activation", "batch_norm", "layer_norm", "initialization", "parametric_activation"),
+        suggests=(
+            "activation",
+            "batch_norm",
+            "layer_norm",
+            "initialization",
+            "parametric_activation",
+        ),
         advice="a lower learning rate",
     )
 
@@ -37,8 +44,9 @@ def saturated_units(run: Training) -> Finding | None:
     return Finding(
         rule="saturated_units",
         severity="warning",
-        evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) are at "
-        f"an end of their range for nearly every row at step {run.last.step:,}: no gradient comes through",
+        evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) "
+        f"are at an end of their range for nearly every row at step {run.last.step:,}: no gradient "
+        "comes through",
         strength=worst.saturated / _MANY,
         suggests=("activation", "batch_norm", "layer_norm", "initialization"),
     )
@@ -46,14 +54,16 @@ def saturated_units(run: Training) -> Finding | None:
 
 def unscaled_inputs(run: Training) -> Finding | None:
     """Inputs that reach the network large, or with scales far apart."""
-    worst = max(run.scales, key=lambda scale: max(scale.size / _LARGE, scale.apart / _APART), default=None)
+    worst = max(
+        run.scales, key=lambda scale: max(scale.size / _LARGE, scale.apart / _APART), default=None
+    )
     if worst is None or (worst.size < _LARGE and worst.apart < _APART):
         return None
     return Finding(
         rule="unscaled_inputs",
         severity="warning",
-        evidence=f"what the network gets as {worst.name!r} has a root mean square of {worst.size:,.4g}, and "
-        f"the largest deviation of a column is {worst.apart:,.4g} times the smallest",
+        evidence=f"what the network gets as {worst.name!r} has a root mean square of {worst.size:,.4g}, "
+        f"and the largest deviation of a column is {worst.apart:,.4g} times the smallest",
         strength=max(worst.size / _LARGE, worst.apart / _APART),
         suggests=("standardize", "robust_scale", "quantile_normal", "normalize"),
     )
