@@ -95,18 +95,10 @@ def main() -> None:
     for number in range(options.healthy):
         base, seed = list(BASES)[number % len(BASES)], number // len(BASES)
         record = computed(
-            options.records, ("healthy", base, seed), lambda: diagnosed(None, base, seed)
-        )  # noqa: B023
-        healthy[base].append(record)
-        print(
-            "healthy",
-            base,
-            seed,
-            record["rules"],
-            record["explained"],
-            record["seconds"],
-            flush=True,
+            options.records, ("healthy", base, seed), partial(diagnosed, None, base, seed)
         )
+        healthy[base].append(record)
+        print("healthy", base, seed, *_told(record), flush=True)
     faults: dict[str, Any] = {}
     for name, fault in FAULTS.items():
         if options.faults not in name:
@@ -119,16 +111,7 @@ def main() -> None:
                 options.records, (name, base, seed), partial(diagnosed, name, base, seed)
             )
             records.append({**record, "base": base})
-            print(
-                name,
-                base,
-                seed,
-                record["rules"],
-                record["reason"],
-                record["explained"],
-                record["seconds"],
-                flush=True,
-            )
+            print(name, base, seed, *_told(record), flush=True)
         told = sum(bool(set(r["rules"]) & set(fault.rules)) for r in records)
         also: dict[str, int] = {}
         for record in records:
@@ -140,7 +123,7 @@ def main() -> None:
             "recall": share(told, len(records)),
             "first": share(sum(fault.rules[0] in r["rules"] for r in records), len(records)),
             "also": also,
-            "effect": effect(records, same) if fault.trains and same else None,
+            "effect": effect(records, same) if fault.trains and same and records else None,
         }
     every = [record for each in healthy.values() for record in each]
     rules = sorted({rule for record in every for rule in record["rules"]})
@@ -176,6 +159,10 @@ def main() -> None:
         print(
             f"{name:36} {each['recall']['count']}/{each['recall']['n']} {each['also']} {each['effect']}"
         )
+
+
+def _told(record: Record) -> list[Any]:
+    return [record[key] for key in ("rules", "reason", "explained", "seconds")]
 
 
 def _matters(found: dict[str, Any]) -> bool:

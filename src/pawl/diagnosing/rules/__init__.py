@@ -33,6 +33,7 @@ BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
     "plateau": (
         "non_finite", "learning_rate_too_high", "learning_rate_too_low", "dead_units",
         "vanishing_gradients", "saturated_units", "unscaled_inputs", "normalization_disagrees",
+        "poor_initialization",
     ),
     "not_converged": ("learning_rate_too_low", "batch_too_large"),
     "underfitting": (

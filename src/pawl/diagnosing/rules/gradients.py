@@ -74,8 +74,8 @@ def exploding_gradients(run: Training) -> Finding | None:
     return Finding(
         rule="exploding_gradients",
         severity="warning",
-        evidence=f"at step {reading.step:,}, a change of {name!r} by 1% changes the loss by {size:,.0f}% "
-        "of what predicting a constant loses",
+        evidence=f"at step {reading.step:,}, a change of {name!r} by 1% changes the loss by "
+        f"{size:,.0f}% of what predicting a constant loses",
         strength=size / _EXPLODED,
         suggests=(
             "gradient_clipping",
@@ -104,8 +104,8 @@ def poor_initialization(run: Training) -> Finding | None:
         strength = over / _LOSS_AT_START
     elif alike:
         text = (
-            f"{alike[0].alike:.0%} of the {alike[0].units} units of {alike[0].name!r} start as copies of "
-            "others"
+            f"{alike[0].alike:.0%} of the {alike[0].units} units of {alike[0].name!r} start as copies "
+            "of others"
         )
         strength, suggests = 2.0, suggests[:1]
     elif 0 <= ratio < _FADED_SIGNAL or ratio > 1 / _FADED_SIGNAL:

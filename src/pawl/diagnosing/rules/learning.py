@@ -124,8 +124,8 @@ def loss_spikes(run: Training) -> Finding | None:
     return Finding(
         rule="loss_spikes",
         severity="warning",
-        evidence=f"the training loss jumped {len(found)} times to {_SPIKE:g} times and more of what it was "
-        f"just before, at step {step:,} to {factor:.0f} times",
+        evidence=f"the training loss jumped {len(found)} times to {_SPIKE:g} times and more of what it "
+        f"was just before, at step {step:,} to {factor:.0f} times",
         strength=len(found) / _SPIKES,
         suggests=("gradient_clipping", "adaptive_clipping", "one_cycle", "batch_norm"),
         advice="a lower learning rate",

@@ -44,8 +44,8 @@ def saturated_units(run: Training) -> Finding | None:
     return Finding(
         rule="saturated_units",
         severity="warning",
-        evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) "
-        f"are at an end of their range for nearly every row at step {run.last.step:,}: no gradient "
+        evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} "
+        f"({worst.function}) are at an end of their range for nearly every row at step {run.last.step:,}: no gradient "
         "comes through",
         strength=worst.saturated / _MANY,
         suggests=("activation", "batch_norm", "layer_norm", "initialization"),
