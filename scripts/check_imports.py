@@ -33,6 +33,7 @@ ROOMS = (
     "evidence",
     "ensembling",
     "pacing",
+    "diagnosing",
     "deployment",
     "compression",
     "report",

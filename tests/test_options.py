@@ -17,6 +17,7 @@ from pawl.errors import PawlError, TaskError, command_line_words
 from pawl.options import (
     Call,
     CompareCall,
+    DiagnoseCall,
     ExplainCall,
     Options,
     OptionsModel,
@@ -31,6 +32,7 @@ FACES: dict[str, tuple[Any, type[OptionsModel], int]] = {
     "train": (pawl.train, TrainCall, 2),
     "compare": (pawl.compare, CompareCall, 3),
     "explain": (pawl.explain, ExplainCall, 2),
+    "diagnose": (pawl.diagnose, DiagnoseCall, 1),
 }
 NAMES = st.text("abc_", min_size=1, max_size=5)
 OPTIONS = st.builds(
@@ -68,6 +70,7 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
         ("train", TrainCall),
         ("compare", CompareCall),
         ("explain", ExplainCall),
+        ("diagnose", DiagnoseCall),
         ("doctor", PlanOptions),
     ],
 )

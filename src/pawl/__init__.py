@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
     from pawl.search import register_sampler, register_scheduler
-    from pawl.single import compare, train
+    from pawl.single import compare, diagnose, train
     from pawl.task import FunctionTask, Task
     from pawl.techniques import Technique, register
 
@@ -48,6 +48,7 @@ _HOMES = {
     "Technique": "pawl.techniques",
     "compare": "pawl.single",
     "compress": "pawl.compression",
+    "diagnose": "pawl.single",
     "explain": "pawl.explaining",
     "find_batch_size": "pawl.finding",
     "find_rate": "pawl.finding",
@@ -75,6 +76,7 @@ __all__ = [
     "Technique",
     "compare",
     "compress",
+    "diagnose",
     "explain",
     "find_batch_size",
     "find_rate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.delivery import deliver, rehearse
+from pawl.diagnosing import in_campaign, suggested
 from pawl.ensembling import (
     NETS,
     candidates,
@@ -219,9 +220,11 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     start = default_baseline(session.facts) if baseline.learner else baseline
     pace = pacing.pace(session, start, options.trials, options.average)
     session.epochs, session.clock.shortest = pace.epochs, pacing.shortest(session, pace)
+    findings = in_campaign(session, data, start)
     tried = try_learners(session, pacing.affordable(session, pace, learners))
     nets = options.families is None or NETS in options.families
-    trials = _searched(session, start, pace, options) if nets else []
+    favored = suggested(findings)
+    trials = _searched(session, start, pace, options, favored) if nets else []
     arms = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
 
@@ -261,11 +264,11 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
 
 def _searched(
-    session: Session, start: Recipe, pace: pacing.Pace, options: Options
+    session: Session, start: Recipe, pace: pacing.Pace, options: Options, favored: Collection[str]
 ) -> list[TrialRecord]:
     """Searches, for longer where the evidence will leave time over; returns all trials."""
     only, strategy = options.only, Strategy(options.sampler, options.scheduler)
-    trials = search(session, start, pace.search, strategy, only)
+    trials = search(session, start, pace.search, strategy, only, favored)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
         best = (ranked(trials, sign, 1) or [start])[0]
@@ -276,7 +279,7 @@ def _searched(
         if deadline is None or session.clock.stopped:
             break
         longer = replace(pace.search, deadline=deadline)
-        trials = search(session, start, longer, strategy, only)
+        trials = search(session, start, longer, strategy, only, favored)
     return trials
 
 

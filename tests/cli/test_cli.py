@@ -30,6 +30,7 @@ COMMANDS = (
     "compare",
     "predict",
     "explain",
+    "diagnose",
     "report",
     "techniques",
     "doctor",

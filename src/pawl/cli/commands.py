@@ -21,6 +21,7 @@ from pawl.options import (
     Call,
     CompareCall,
     CompressCall,
+    DiagnoseCall,
     ExplainCall,
     FindBatchSizeCall,
     FindRateCall,
@@ -185,6 +186,27 @@ def find_batch_size(given: dict[str, Any], source: Source, as_json: AsJson = Fal
         show.json_text(result.to_json() + "\n")
         return
     show_found.batch_sizes(result)
+
+
+@app.command()
+@with_options(DiagnoseCall)
+def diagnose(
+    given: dict[str, Any],
+    source: Source,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with your data and with a training on it, and what may mend it.
+
+    Example: pawl diagnose adult.csv --target income
+    """
+    from pawl import single  # noqa: PLC0415
+
+    with _progress() as listener:
+        result = single.diagnose(source, **given, listener=listener)
+    if as_json:
+        show.json_text(result.to_json())
+        return
+    show.diagnosed(result)
 
 
 @app.command()

@@ -116,13 +116,29 @@ def tuned(result: Any) -> None:
     line(f"settings {result.folder / 'settings.json'}")
 
 
-def _suggested(suggests: Sequence[str]) -> str:
-    return f"; try {', '.join(suggests)}" if suggests else ""
-
-
 def _findings(findings: Sequence[Any]) -> None:
     for found in findings:
-        out.print(f"{found.severity}: {found.evidence}{_suggested(found.suggests)}")
+        tries = [f"try {', '.join(found.suggests)}"] if found.suggests else []
+        told = [found.evidence, *tries, *([found.advice] if found.advice else [])]
+        line(f"{found.severity}: {'; '.join(told)}")
+        if found.outcome:
+            line(f"{'':9}{found.outcome}")
+
+
+def diagnosed(result: Any) -> None:
+    """Shows what is wrong with data and training."""
+    watched = result.diagnosis.training
+    _findings(result.findings)
+    if not result.findings:
+        line("nothing found that is wrong")
+    if watched is None or watched.reason:
+        line(f"no training was watched: {result.diagnosis.reason}")
+    else:
+        what = f"{watched.last.step:,} of {watched.total:,} steps"
+        line(f"watched  {len(watched.readings)} readings in {what} ({watched.status})")
+    notes(result.notes)
+    if result.folder is not None:
+        line(f"record   {result.folder / 'diagnosis.json'}")
 
 
 def trained(result: Any, bundle: Path) -> None:

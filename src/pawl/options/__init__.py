@@ -13,8 +13,16 @@ from pawl.options.campaign import (
     in_order,
 )
 from pawl.options.compressing import CompressCall
+from pawl.options.diagnosing import DiagnoseCall
 from pawl.options.explaining import ExplainCall
-from pawl.options.face import comparing, of_bundle, optimizing, training, tuning
+from pawl.options.face import (
+    comparing,
+    diagnosing,
+    of_bundle,
+    optimizing,
+    training,
+    tuning,
+)
 from pawl.options.finding import FindBatchSizeCall, FindOptions, FindRateCall
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
@@ -29,6 +37,7 @@ __all__ = [
     "CompareCall",
     "CompressCall",
     "Deliver",
+    "DiagnoseCall",
     "Ensemble",
     "ExecutorName",
     "ExplainCall",
@@ -46,6 +55,7 @@ __all__ = [
     "TuneCall",
     "TuneOptions",
     "comparing",
+    "diagnosing",
     "in_order",
     "of_bundle",
     "optimizing",

@@ -53,6 +53,13 @@ class OfBundle(Protocol[P, R_co]):
         """Calls it."""
 
 
+class Diagnosing(Protocol[P, R_co]):
+    """A function of a source."""
+
+    def __call__(self, source: Any, *args: P.args, **options: P.kwargs) -> R_co:
+        """Calls it."""
+
+
 class Tuning(Protocol[P, R_co]):
     """A function of a task."""
 
@@ -70,6 +77,13 @@ def optimizing(
 def tuning(options: Callable[P, M]) -> Callable[[Callable[[Any, M], R_co]], Tuning[P, R_co]]:
     """Gives a function of a task the fields of a model as keywords."""
     return functools.partial(_with_keywords, options, optional=True)
+
+
+def diagnosing(
+    options: Callable[P, M],
+) -> Callable[[Callable[[Any, M], R_co]], Diagnosing[P, R_co]]:
+    """Gives a function of a source the fields of a model as keywords."""
+    return functools.partial(_with_keywords, options)
 
 
 def training(

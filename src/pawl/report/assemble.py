@@ -131,7 +131,9 @@ def summarize(
         ),
         confirmation=_effect(confirmation.headline, confirmation.p_value),
         techniques=[_technique(verdict) for verdict in confirmation.verdicts],
-        findings=findings(session, test, baseline, lead(confirmation.delivered)),
+        findings=findings(
+            session, test, baseline, lead(confirmation.delivered), confirmation.verdicts
+        ),
         cost=CostSummary(
             latency_ms=_pair(costs, "latency_ms"),
             batch_latency_ms=_pair(costs, "batch_latency_ms"),

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
-from pawl.evidence import FinalTest, TestGain
+from collections.abc import Sequence
+
+from pawl.diagnosing import Finding, recorded
+from pawl.evidence import FinalTest, TestGain, Verdict
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
 from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
+from pawl.report.proof import outcome_of
 from pawl.report.summary import FindingSummary
 
 _LAST_SHARE = 0.8
 
 
+def summary_of(finding: Finding, outcome: str = "") -> FindingSummary:
+    """Returns a finding as the summary holds it."""
+    return FindingSummary(
+        rule=finding.rule,
+        severity=finding.severity,
+        evidence=finding.evidence,
+        suggests=list(finding.suggests),
+        confidence=finding.confidence,
+        advice=finding.advice,
+        outcome=outcome,
+    )
+
+
 def findings(
+    session: Session,
+    test: FinalTest,
+    baseline: Recipe,
+    final: Recipe,
+    verdicts: Sequence[Verdict] = (),
+) -> list[FindingSummary]:
+    """Returns what a reader must know to judge the models and the gain, and what was diagnosed.
+
+    Args:
+        session: The campaign's.
+        test: What the test rows say.
+        baseline: The recipe to beat.
+        final: What is delivered; of a blend the recipe that leads it.
+        verdicts: On the changes that were compared.
+    """
+    trials = session.ledger.trials("search")
+    return [
+        *_of_campaign(session, test, baseline, final),
+        *(
+            summary_of(each, outcome_of(each, verdicts, trials, baseline))
+            for each in recorded(session.ledger)
+        ),
+    ]
+
+
+def _of_campaign(
     session: Session, test: FinalTest, baseline: Recipe, final: Recipe
 ) -> list[FindingSummary]:
-    """Returns what a reader must know to judge the models and the gain."""
     arms = {"baseline": baseline, "final": final}
     found = [
         nothing_learned(name, reason, arms[name])

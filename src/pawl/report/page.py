@@ -68,6 +68,8 @@ def render(report: Report) -> str:
                 "severity": finding.severity,
                 "evidence": clean(finding.evidence),
                 "suggests": ", ".join(humanize(name) for name in finding.suggests),
+                "advice": clean(finding.advice),
+                "outcome": clean(finding.outcome),
             }
             for finding in summary.findings
         ],

@@ -128,12 +128,20 @@ class TechniqueSummary(_Part):
 
 
 class FindingSummary(_Part):
-    """A diagnosis: the rule that fired, on what evidence, and what it suggests."""
+    """A diagnosis: the rule that fired, on what evidence, and what it suggests.
+
+    `suggests` are techniques, `advice` is what else may help. `confidence` says whether what was
+    measured is just over the rule's limit (`likely`) or twice and more (`clear`); `outcome` what the
+    campaign found of what was suggested, empty where nothing was tried yet.
+    """
 
     rule: str
     severity: Literal["info", "warning", "critical"]
     evidence: str
     suggests: list[str]
+    confidence: Literal["likely", "clear"] = "clear"
+    advice: str = ""
+    outcome: str = ""
 
 
 class Pair(_Part):

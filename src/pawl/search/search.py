@@ -47,13 +47,15 @@ def search(
     plan: SearchPlan,
     strategy: Strategy = _DEFAULT,
     only: Collection[str] | None = None,
+    favored: Collection[str] = (),
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
 
     Called again with a later deadline, it goes on behind the generations in the ledger. With `only`,
-    no other techniques come in and no others' settings are varied.
+    no other techniques come in and no others' settings are varied; those that are `favored` come in more
+    often.
     """
-    space = Space(baseline, session.facts, only)
+    space = Space(baseline, session.facts, only, favored)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
     known = (*good[:1], baseline, *good[1:])

@@ -25,7 +25,7 @@ from pawl.modalities import modality_of
 from pawl.recipe import Recipe
 from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
-from pawl.techniques.measured import weight
+from pawl.techniques.measured import SUGGESTED, weight
 
 _NONE = "none"
 
@@ -42,6 +42,7 @@ class Space:
         baseline: The recipe that the search starts from.
         facts: Of the task.
         only: Names of the techniques that may come in and whose settings are varied; all by default.
+        favored: Names of techniques that a diagnosis suggests: edits bring them in more often.
 
     Attributes:
         distributions: Optuna's distributions by parameter.
@@ -50,8 +51,15 @@ class Space:
         left_out: Techniques that do not fit, with the reason.
     """
 
-    def __init__(self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        baseline: Recipe,
+        facts: Facts,
+        only: Collection[str] | None = None,
+        favored: Collection[str] = (),
+    ) -> None:
         self.baseline = baseline
+        self._favored = frozenset(favored)
         self._modality = modality_of(facts.schema).name
         self.left_out: dict[str, str] = {}
         self.techniques: list[Technique] = []
@@ -150,11 +158,11 @@ class Space:
     def weight(self, name: str, value: object) -> float:
         """Returns how often an edit brings in what this value stands for; see `techniques.measured`."""
         kind, _, what = name.partition(":")
-        if kind == "use" and value:
-            return weight(what, self._modality)
         if kind == "choose" and value != _NONE:
-            return weight(str(value), self._modality)
-        return 1.0
+            what = str(value)
+        elif kind != "use" or not value:
+            return 1.0
+        return SUGGESTED if what in self._favored else weight(what, self._modality)
 
     def structure(self, params: Mapping[str, Any]) -> Params:
         """Returns the structural part of a point."""

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from pawl.techniques.registry import technique
 
-PROMISING, UNKNOWN = 1.0, 0.3
-"""Weights of what was shown to help, and of all else."""
+SUGGESTED, PROMISING, UNKNOWN = 3.0, 1.0, 0.3
+"""Weights of what a diagnosis suggests, of what was shown to help elsewhere, and of all else."""
 
 
 class Effect(NamedTuple):

@@ -1,0 +1,104 @@
+"""What boosted trees say of rows that they did not learn: a bar for networks, and a look at labels.
+
+Shape legend: `R` rows, `C` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawl.data.types import Examples
+from pawl.diagnosing.facts import ClearRows
+
+_FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 200, 4000, 300
+_FOLDS = 3
+_TREES, _FEWEST_ROUNDS, _MOST_ROUNDS = 900, 30, 100
+_SMALLEST = 1e-6
+
+Floats = NDArray[np.float64]
+
+
+def by_trees(
+    examples: Examples, targets: NDArray[Any], *, classes: bool
+) -> tuple[ClearRows | None, float | None]:
+    """Returns how clear labels are (of classes), and what share of the constant's loss trees explain.
+
+    Both are `None` where rows are too few, or too wide.
+
+    Args:
+        examples: The rows; gaps are fine.
+        targets: `[R]`, class numbers or values.
+        classes: Whether they are classes.
+    """
+    flat = [
+        x.reshape(len(x), -1).double().cpu().numpy()
+        for x in examples.inputs.values()
+    ]  # fmt: skip
+    x = np.concatenate(flat, axis=1)
+    if len(x) < _FEWEST_ROWS or x.shape[1] > _MOST_VALUES:
+        return None, None
+    chosen = np.random.default_rng(0).permutation(len(x))[:_MOST_ROWS]
+    x, y = x[chosen], targets[chosen]
+    if classes:
+        names, y = np.unique(y, return_inverse=True)
+        if len(names) < 2 or np.bincount(y).min() < _FOLDS:
+            return None, None
+        said = _out_of_fold(x, y.astype(np.float64), len(names))
+        clear = _clear(said, y)
+        loss = float(-np.log(said[np.arange(len(y)), y]).mean())
+        shares = np.bincount(y) / len(y)
+        constant = float(-(shares * np.log(shares)).sum())
+        return clear, 1.0 - loss / constant
+    values = y.astype(np.float64)
+    if not values.std() > 0:
+        return None, None
+    said = _out_of_fold(x, values, 0)[:, 0]
+    return None, 1.0 - float(((said - values) ** 2).mean() / values.var())
+
+
+def _out_of_fold(x: Floats, y: Floats, classes: int) -> Floats:
+    """Returns probabilities `[R, C]`, or values `[R, 1]`, of rows by trees that did not learn them."""
+    import lightgbm  # noqa: PLC0415
+
+    settings: dict[str, Any] = {
+        "objective": "multiclass" if classes > 2 else "binary" if classes else "regression",
+        "num_leaves": 31, "min_data_in_leaf": 20 if len(x) >= 1000 else 10,
+        "learning_rate": 0.08, "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0,
+        "num_threads": 1, "seed": 0, "deterministic": True, "verbose": -1,
+    }  # fmt: skip
+    if classes > 2:
+        settings["num_class"] = classes
+    rounds = max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, _TREES // (_FOLDS * max(1, classes))))
+    said = np.zeros((len(x), max(1, classes)))
+    fold = np.arange(len(x)) % _FOLDS
+    for held in range(_FOLDS):
+        rows = lightgbm.Dataset(x[fold != held], y[fold != held], params={"verbose": -1})
+        found = np.asarray(lightgbm.train(settings, rows, rounds).predict(x[fold == held]))
+        if classes == 2:
+            found = np.stack([1.0 - found, found], axis=1)
+        said[fold == held] = found.reshape(-1, said.shape[1])
+    return said.clip(_SMALLEST, None) if classes else said
+
+
+def _clear(said: Floats, y: NDArray[np.int64]) -> ClearRows:
+    """Returns how often labels are unlike what is said of them, among the clearest rows and in all."""
+    order = np.argsort(-said.max(1), kind="stable")
+    wrong = (said.argmax(1) != y)[order].astype(np.float64)
+    tenth = math.ceil(len(y) / 10)
+    chance = 1.0 - float(np.bincount(y).max()) / len(y)
+    usual = np.array([said[y == label, label].mean() for label in range(said.shape[1])])
+    others = said - usual
+    others[np.arange(len(y)), y] = -np.inf
+    suspects = (others.max(1) >= 0) & (said[np.arange(len(y)), y] < usual[y])
+    suspects &= said.argmax(1) != y
+    return ClearRows(
+        rows=len(y),
+        clearest=float(wrong[:tenth].mean()),
+        next=float(wrong[tenth : 3 * tenth].mean()),
+        skill=1.0 - float(wrong.mean()) / chance if chance > 0 else 0.0,
+        suspects=int(suspects.sum()),
+    )

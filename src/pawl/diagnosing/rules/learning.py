@@ -1,0 +1,196 @@
+"""Rules on how it learns: learning rate, spikes, plateaus, length, batches.
+
+Rates are judged by rivals: the same training, from the same start over the same batches, at a tenth and
+at ten times the rate, for a third of the steps.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from pawl.diagnosing.finding import Finding
+from pawl.diagnosing.record import Training
+
+_MARGIN = 0.05
+_WORSE = 2.0
+_NOTHING = 0.02
+_STILL_FALLING, _LATE = 0.15, 0.75
+_SPIKE, _SPIKES, _WINDOW = 3.0, 2, 8
+_NOISY, _STEADY = 100.0, 4.0
+_FEW_STEPS = 4
+
+
+def learning_rate_too_high(run: Training) -> Finding | None:
+    """A third of the steps at a tenth of the rate learns more than the whole training."""
+    slower = next((each for each in run.rivals if each.rate < 1), None)
+    if slower is None:
+        return None
+    mine, theirs = _learned(run), run.explained(slower.train_loss)
+    left, their_left = 1.0 - max(mine, -1.0), 1.0 - theirs
+    if theirs < mine + _MARGIN or left < 1.25 * their_left:
+        return None
+    return Finding(
+        rule="learning_rate_too_high",
+        severity="critical" if mine < theirs / 2 else "warning",
+        evidence=f"at {slower.rate:g} times the learning rate, {slower.step:,} steps explain "
+        f"{theirs:.0%} of what a constant loses on training rows; at the present rate "
+        f"{run.last.step:,} steps {_told(mine)}",
+        strength=min(100.0, left / max(1.25 * their_left, 1e-9)),
+        suggests=(*_optimizer(run), "cosine", "one_cycle", "gradient_clipping"),
+        advice="a lower learning rate",
+    )
+
+
+def learning_rate_too_low(run: Training) -> Finding | None:
+    """A third of the steps at ten times the rate learns twice as much as the whole training."""
+    rivals = [each for each in run.rivals if each.rate > 1 and math.isfinite(each.train_loss)]
+    if not rivals or not run.whole:
+        return None
+    faster = min(rivals, key=lambda each: each.train_loss)
+    mine, theirs = _learned(run), run.explained(faster.train_loss)
+    if theirs < 2 * _MARGIN or theirs < _WORSE * max(mine, 0.0):
+        return None
+    return Finding(
+        rule="learning_rate_too_low",
+        severity="critical" if mine < theirs / 4 else "warning",
+        evidence=f"at {faster.rate:g} times the learning rate, {faster.step:,} steps explain "
+        f"{theirs:.0%} of what a constant loses on training rows; at the present rate "
+        f"{run.last.step:,} steps {_told(mine)}",
+        strength=min(100.0, theirs / max(_WORSE * mine, 1e-9)),
+        suggests=_optimizer(run),
+        advice="a higher learning rate",
+    )
+
+
+def plateau(run: Training) -> Finding | None:
+    """A training that never gets below the loss of predicting a constant."""
+    if not run.whole or not math.isfinite(run.constant_loss):
+        return None
+    best = max(run.explained(reading.train_loss) for reading in run.readings)
+    if best >= _NOTHING:
+        return None
+    return Finding(
+        rule="plateau",
+        severity="critical",
+        evidence=f"in {run.last.step:,} steps the model explains at most {max(best, 0.0):.1%} of what a "
+        "constant loses on the rows that it trains on",
+        strength=2.0,
+        suggests=("batch_norm", "residual", "initialization", "activation", *_optimizer(run)),
+    )
+
+
+def not_converged(run: Training) -> Finding | None:
+    """A training that came to its planned end while it was still getting better."""
+    if run.status != "completed" or len(run.readings) < 3:
+        return None
+    last, first = run.last, run.first
+    late = min(run.readings, key=lambda each: abs(each.step - _LATE * last.step))
+    if late.step >= last.step or late.step <= 0:
+        return None
+    names = ("train_loss",) if math.isnan(last.valid_loss) else ("train_loss", "valid_loss")
+    shares = []
+    for name in names:
+        start, then, now = (getattr(each, name) for each in (first, late, last))
+        whole = start - now
+        # As if the reading lay where the last quarter begins.
+        quarter = (then - now) * (1.0 - _LATE) / (1.0 - late.step / last.step)
+        shares.append(quarter / whole if whole > 0 and math.isfinite(whole) else 0.0)
+    if min(shares) < _STILL_FALLING or run.explained(last.train_loss) < _NOTHING:
+        return None
+    return Finding(
+        rule="not_converged",
+        severity="warning",
+        evidence=f"{min(shares):.0%} of the fall of the loss comes in the last quarter of the "
+        f"{last.step:,} steps",
+        strength=min(shares) / _STILL_FALLING,
+        suggests=_optimizer(run),
+        advice="a longer training, or a higher learning rate",
+    )
+
+
+def loss_spikes(run: Training) -> Finding | None:
+    """Losses that jump to several times what they were just before, more than once."""
+    values = [(step, loss) for step, loss in run.losses if math.isfinite(loss)]
+    found = []
+    for place in range(_WINDOW, len(values)):
+        before = statistics.median(loss for _, loss in values[place - _WINDOW : place])
+        step, loss = values[place]
+        if before > 0 and loss > _SPIKE * before and loss > before + 0.5 * run.reference:
+            found.append((loss / before, step))
+    if len(found) < _SPIKES:
+        return None
+    factor, step = max(found)
+    return Finding(
+        rule="loss_spikes",
+        severity="warning",
+        evidence=f"the training loss jumped {len(found)} times to {_SPIKE:g} times and more of what it "
+        f"was just before, at step {step:,} to {factor:.0f} times",
+        strength=len(found) / _SPIKES,
+        suggests=("gradient_clipping", "adaptive_clipping", "one_cycle", "batch_norm"),
+        advice="a lower learning rate",
+    )
+
+
+def batch_too_small(run: Training) -> Finding | None:
+    """Batches of a hundredth of the gradient noise scale and less while most is learned."""
+    early = [
+        each
+        for each in run.readings
+        if each.step <= run.last.step / 3 and each.signal > 0 and each.noise > 0
+    ]
+    if len(early) < 2:
+        return None
+    scale = statistics.median(r.noise for r in early) / statistics.median(r.signal for r in early)
+    if scale < _NOISY * run.batch or run.batch >= 32:
+        return None
+    return Finding(
+        rule="batch_too_small",
+        severity="warning",
+        evidence=f"gradients of single rows scatter so that a batch of {scale:,.0f} would be half noise "
+        f"(the gradient noise scale, early on); a batch has {run.batch}",
+        strength=scale / (_NOISY * run.batch),
+        suggests=("batch_size", "ema"),
+    )
+
+
+def batch_too_large(run: Training) -> Finding | None:
+    """Batches of a large part of the rows: few steps, and a training that is not at its end."""
+    per_epoch = run.rows // max(1, run.batch)
+    if per_epoch > _FEW_STEPS or not_converged(run) is None:
+        return None
+    return Finding(
+        rule="batch_too_large",
+        severity="warning",
+        evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
+        f"step(s), and the loss still falls after {run.last.step:,} steps",
+        strength=_FEW_STEPS / max(1, per_epoch),
+        suggests=("batch_size",),
+    )
+
+
+def _told(explained: float) -> str:
+    return "diverge" if explained == -math.inf else f"explain {max(explained, 0.0):.0%}"
+
+
+def _learned(run: Training) -> float:
+    """Returns what the training explains at its end of the rows that it trains on."""
+    if run.status == "diverged" or not run.readings:
+        return -math.inf
+    return run.explained(run.last.train_loss)
+
+
+def _optimizer(run: Training) -> tuple[str, ...]:
+    """Returns the optimizer's name: its settings are what is to be changed."""
+    return tuple(name for name in run.techniques if name == run.optimizer)
+
+
+RULES = (
+    learning_rate_too_high,
+    learning_rate_too_low,
+    plateau,
+    not_converged,
+    loss_spikes,
+    batch_too_small,
+    batch_too_large,
+)

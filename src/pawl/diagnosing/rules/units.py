@@ -1,0 +1,96 @@
+"""Rules on what layers return: dead and saturated units, scales of inputs, normalization."""
+
+from __future__ import annotations
+
+from pawl.diagnosing.finding import Finding
+from pawl.diagnosing.record import Training, UnitReading
+
+_MANY = 0.5
+_FEWEST_UNITS = 8
+_DISAGREES = 0.25
+_LARGE, _APART = 30.0, 100.0
+
+
+def dead_units(run: Training) -> Finding | None:
+    """A layer half of whose units return the same for every row."""
+    found = [u for u in _last(run) if u.units >= _FEWEST_UNITS and u.dead >= _MANY]
+    if not found:
+        return None
+    worst = max(found, key=lambda unit: unit.dead)
+    return Finding(
+        rule="dead_units",
+        severity="critical" if worst.dead >= 0.95 else "warning",
+        evidence=f"{worst.dead:.0%} of the {worst.units} units of {worst.name!r} ({worst.function}) "
+        f"return the same for every row at step {run.last.step:,}; so do half or more in {len(found)} "
+        "layer(s)",
+        strength=worst.dead / _MANY,
+        suggests=(
+            "activation",
+            "batch_norm",
+            "layer_norm",
+            "initialization",
+            "parametric_activation",
+        ),
+        advice="a lower learning rate",
+    )
+
+
+def saturated_units(run: Training) -> Finding | None:
+    """A layer half of whose units sit at the ends of their range."""
+    found = [u for u in _last(run) if u.units >= _FEWEST_UNITS and u.saturated >= _MANY]
+    if not found:
+        return None
+    worst = max(found, key=lambda unit: unit.saturated)
+    return Finding(
+        rule="saturated_units",
+        severity="warning",
+        evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} "
+        f"({worst.function}) are at an end of their range for nearly every row at step {run.last.step:,}: no gradient "
+        "comes through",
+        strength=worst.saturated / _MANY,
+        suggests=("activation", "batch_norm", "layer_norm", "initialization"),
+    )
+
+
+def unscaled_inputs(run: Training) -> Finding | None:
+    """Inputs that reach the network large, or with scales far apart."""
+    worst = max(
+        run.scales, key=lambda scale: max(scale.size / _LARGE, scale.apart / _APART), default=None
+    )
+    if worst is None or (worst.size < _LARGE and worst.apart < _APART):
+        return None
+    return Finding(
+        rule="unscaled_inputs",
+        severity="warning",
+        evidence=f"what the network gets as {worst.name!r} has a root mean square of {worst.size:,.4g}, "
+        f"and the largest deviation of a column is {worst.apart:,.4g} times the smallest",
+        strength=max(worst.size / _LARGE, worst.apart / _APART),
+        suggests=("standardize", "robust_scale", "quantile_normal", "normalize"),
+    )
+
+
+def normalization_disagrees(run: Training) -> Finding | None:
+    """A model that loses more on the same rows as it is evaluated than as it trains."""
+    if not run.readings or not run.reference > 0:
+        return None
+    late = run.readings[-max(1, len(run.readings) // 4) :]
+    gaps = sorted((each.train_loss - each.batch_loss) / run.reference for each in late)
+    gap = gaps[len(gaps) // 2]
+    if gap < _DISAGREES:
+        return None
+    return Finding(
+        rule="normalization_disagrees",
+        severity="warning",
+        evidence=f"on the same rows the model loses {gap:.0%} of what a constant loses more when it is "
+        "evaluated than when it trains: statistics of batches and those kept for evaluation disagree",
+        strength=gap / _DISAGREES,
+        suggests=("layer_norm", "group_norm", "rms_norm"),
+        advice="larger batches, or a normalization of single rows",
+    )
+
+
+def _last(run: Training) -> list[UnitReading]:
+    return list(run.last.units) if run.readings else []
+
+
+RULES = (dead_units, saturated_units, unscaled_inputs, normalization_disagrees)

@@ -1,0 +1,232 @@
+"""A training that is watched: readings between its steps, and the same at other learning rates.
+
+The steps themselves are those of any training: what watches stands around the stepper, whichever that
+is, looks at the losses that it returns, and takes a reading between two calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from pawl.data.types import Examples
+from pawl.diagnosing.probe import Probe
+from pawl.diagnosing.record import Reading, Rival, Training
+from pawl.errors import PawlError, RecipeError
+from pawl.execution import OutOfTime, reason_of
+from pawl.models import frozen
+from pawl.recipe import Recipe
+from pawl.training.population import Member, Population, Stepper
+from pawl.training.problem import Problem
+from pawl.training.run import Run
+from pawl.training.serial import SerialStepper
+from pawl.training.state import Buffers, EvaluationState
+
+_SPACING = 1.25
+"""Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
+_CLOSEST = 16
+RIVALS, FAR_RIVALS = (0.1, 10.0), (100.0, 1000.0)
+"""Learning rates of rivals, over the training's; the latter where it learns little."""
+LITTLE = 0.5
+"""Of what a constant loses."""
+RIVAL_SHARE = 1 / 3
+"""Of the training's steps, a rival takes so many."""
+_FEWEST_STEPS = 32
+
+Heartbeat = Callable[[], None]
+
+
+class Watched:
+    """A stepper that takes another's steps, and reads the first member between them.
+
+    Args:
+        stepper: The other.
+    """
+
+    def __init__(self, stepper: Stepper) -> None:
+        self.stepper = stepper
+        self.name, self.width = stepper.name, stepper.width
+        self.probe: Probe | None = None
+        self.losses: list[tuple[int, float]] = []
+        self.readings: list[Reading] = []
+        self.seconds = 0.0
+        self._due = 0
+
+    def rebind(self, population: Population) -> None:
+        """Passed on."""
+        self.stepper.rebind(population)
+
+    def chunk(self, members: int, values: int) -> int:
+        """Passed on."""
+        return self.stepper.chunk(members, values)
+
+    def forward(
+        self, population: Population, examples: Examples, rows: Tensor, kept: EvaluationState
+    ) -> Tensor:
+        """Passed on."""
+        return self.stepper.forward(population, examples, rows, kept)
+
+    def advance(self, population: Population, batches: Sequence[Buffers]) -> Tensor:
+        """Takes the steps, and a reading before them if one is due."""
+        step, steps = int(population.step[0]), len(batches[0]["rows"])
+        before: Tensor | None = None
+        if self.probe is not None and step >= self._due:
+            self.read()
+            before = population.state.weights[0].clone()
+        losses = self.stepper.advance(population, batches)
+        self.losses.append((step + steps, float(losses[0])))
+        if before is not None and self.probe is not None:
+            moved = self.probe.moved(before, steps)
+            last = self.readings[-1]
+            weights = tuple(
+                dataclasses.replace(each, moved=far)
+                for each, far in zip(last.weights, moved, strict=True)
+            )
+            self.readings[-1] = dataclasses.replace(last, weights=weights)
+        return losses
+
+    def read(self) -> None:
+        """Takes a reading now."""
+        assert self.probe is not None
+        started = time.perf_counter()
+        found = self.probe.read()
+        self.readings.append(found)
+        total = int(self.probe.population.total[0])
+        closest = max(1, min(_CLOSEST, total // 8))
+        self._due = max(found.step + closest, int(_SPACING * found.step))
+        self.seconds += time.perf_counter() - started
+
+
+def watch(
+    problem: Problem,
+    member: Member,
+    *,
+    heartbeat: Heartbeat = lambda: None,
+    seconds: float | None = None,
+    stepper: Stepper | None = None,
+) -> Training:
+    """Trains a member with instruments, and for a third as long at other rates.
+
+    Args:
+        problem: The task.
+        member: The training.
+        heartbeat: Called every few steps; what it raises is passed on.
+        seconds: How long it may take, rivals included; what it has then comes back as `running`.
+        stepper: How steps are computed; one after the other by default.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+
+    def beat() -> None:
+        heartbeat()
+        if deadline is not None and time.monotonic() > deadline:
+            raise StopIteration
+
+    found = Training(
+        techniques=tuple(name for name, _ in member.recipe.entries),
+        optimizer=member.recipe.optimizer,
+        rows=len(member.train),
+        batch=min(member.recipe.batch_size, len(member.train)),
+        total=0,
+        status="failed",
+    )
+    with torch.random.fork_rng(devices=[]):
+        try:
+            found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
+            rivals: list[Rival] = []
+            little = bool(found.readings) and found.explained(found.last.train_loss) < LITTLE
+            for factor in (*RIVALS, *(FAR_RIVALS if little else ())):
+                rival = _rival(problem, member, factor, found, beat)
+                rivals += [] if rival is None else [rival]
+            return dataclasses.replace(found, rivals=tuple(rivals))
+        except (PawlError, OutOfTime):
+            raise
+        except (
+            Exception
+        ) as error:  # the user's model, or a technique: the search will tell of it, too
+            return dataclasses.replace(found, status="failed", reason=reason_of(error))
+
+
+def _watched(
+    problem: Problem, member: Member, known: Training, beat: Heartbeat, watched: Watched
+) -> Training:
+    population = Population(problem, [member], watched)
+    watched.probe = Probe(population)
+    run = Run(population)
+    status = "running"
+    try:
+        while status == "running":
+            run.segment(beat)
+            status = run.finished().get(0, "running")
+    except StopIteration:
+        pass
+    watched.read()
+    return dataclasses.replace(
+        known,
+        batch=population.fits[0].batch_size,
+        total=int(population.total[0]),
+        status=status,
+        parameters=sum(population.layout.sizes),
+        layers=_frozen(problem, population),
+        kept=_kept(run),
+        constant_loss=watched.probe.constant_loss,
+        zero_loss=watched.probe.zero_loss,
+        losses=tuple(watched.losses),
+        readings=tuple(watched.readings),
+        scales=watched.probe.scales(),
+    )
+
+
+def _kept(run: Run) -> int:
+    """Returns the step whose weights count."""
+    curve, sign = run.curves[0], run.population.problem.objective.sign
+    if not run.tracks_best or not curve:
+        return int(run.population.step[0])
+    best = max(reversed(curve), key=lambda point: sign * point.valid_score)
+    return best.step
+
+
+def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
+    """Returns names of weights that the model has frozen as they were drawn."""
+    if problem.pretrained or "freezing" in population.members[0].recipe:
+        return ()
+    return tuple(name for name, x in frozen(population.body).items() if x.dim() > 1)
+
+
+def _rival(
+    problem: Problem, member: Member, factor: float, main: Training, beat: Heartbeat
+) -> Rival | None:
+    """Returns the training at another rate; `None` where the rate cannot be, or time ran out."""
+    recipe = _at_rate(member.recipe, factor)
+    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step)) if main.readings else 0
+    if recipe is None or main.status not in ("completed", "stopped", "diverged") or not wanted:
+        return None
+    own = dataclasses.replace(member, recipe=recipe)
+    population = Population(problem, [own], SerialStepper())
+    probe, left = Probe(population), min(wanted, int(population.total[0]))
+    try:
+        while left > 0:
+            beat()
+            population.advance(min(_CLOSEST, left))
+            left -= _CLOSEST
+    except StopIteration:
+        return None
+    return Rival(rate=factor, step=int(population.step[0]), train_loss=probe.losses()[0])
+
+
+def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
+    """Returns the recipe at so many times its learning rate; `None` where that is out of range."""
+    name = recipe.optimizer
+    rate = getattr(recipe.settings(name), "learning_rate", None)
+    if rate is None:
+        return None
+    try:
+        return recipe.with_(name, learning_rate=factor * rate)
+    except RecipeError:
+        return None
+
+
+__all__ = ["Watched", "watch"]

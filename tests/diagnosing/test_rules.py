@@ -1,0 +1,191 @@
+"""Each rule on made-up records of known answer: one that it must tell of, and healthy ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from pawl.diagnosing import rules
+from pawl.diagnosing.facts import ClearRows, ColumnFacts, DataFacts
+from pawl.diagnosing.finding import Finding
+from pawl.diagnosing.record import Reading, Rival, Scale, Training, UnitReading, WeightReading
+from pawl.techniques import technique
+
+STEPS = (0, 16, 50, 100, 200, 300, 400)
+
+
+def weight(name: str, gradient: float = 0.05, **more: Any) -> WeightReading:
+    known = {"axes": 2, "norm": 6.0, "moved": 1e-3, "distance": 0.5}
+    return WeightReading(name=name, gradient=gradient, **{**known, **more})
+
+
+def unit(**more: Any) -> UnitReading:
+    known = {"name": "act", "function": "ReLU", "units": 64, "mean": 0.4, "std": 0.6}
+    shares = {"dead": 0.05, "saturated": 0.0, "alike": 0.0}
+    return UnitReading(**{**known, **shares, **more})
+
+
+def reading(step: int, loss: float, **more: Any) -> Reading:
+    known: dict[str, Any] = {
+        "rate": 1e-3, "train_loss": loss, "valid_loss": loss + 0.05, "train_score": 0.9,
+        "valid_score": 0.9, "batch_loss": loss, "noise": 30.0, "signal": 1.0, "non_finite": 0,
+        "weights": tuple(weight(f"layer{i}.weight") for i in range(4)), "units": (unit(),),
+    }  # fmt: skip
+    return Reading(step=step, **{**known, **more})
+
+
+def healthy(**more: Any) -> Training:
+    """Falls from 1 to 0.2, half of it in the first 50 steps."""
+    falls = [0.2 + 0.8 * math.exp(-step / 60) for step in STEPS]
+    known: dict[str, Any] = {
+        "techniques": ("standardize", "batch_size", "adamw"), "optimizer": "adamw", "rows": 1000,
+        "batch": 32, "total": 400, "status": "completed", "parameters": 5000, "kept": 400,
+        "constant_loss": 1.0, "zero_loss": 1.0,
+        "losses": tuple((16 * i, 0.25 + 0.8 * math.exp(-16 * i / 60)) for i in range(1, 26)),
+        "readings": tuple(map(reading, STEPS, falls)),
+        "rivals": (Rival(rate=0.1, step=133, train_loss=0.7), Rival(rate=10.0, step=133, train_loss=0.3)),
+        "scales": (Scale(name="numeric", size=1.0, apart=3.0),),
+    }  # fmt: skip
+    return Training(**{**known, **more})
+
+
+def each(**more: Any) -> tuple[Reading, ...]:
+    return tuple(dataclasses.replace(r, **more) for r in healthy().readings)
+
+
+def flat(loss: float) -> tuple[Reading, ...]:
+    return tuple(reading(step, loss) for step in STEPS)
+
+
+def column(name: str = "size", **more: Any) -> ColumnFacts:
+    return ColumnFacts(**{"name": name, "category": False, "distinct": 100, "predicts": 0.3, **more})
+
+
+def data(**more: Any) -> DataFacts:
+    known: dict[str, Any] = {
+        "kind": "binary", "rows": 1000, "test_rows": 200, "looked": 1000, "classes": (600, 400),
+        "columns": (column(), column("age", predicts=0.5)), "trees": 0.6,
+        "clear": ClearRows(rows=1000, clearest=0.01, next=0.03, skill=0.6, suspects=20),
+    }  # fmt: skip
+    return DataFacts(**{**known, **more})
+
+
+LAYERS = tuple(weight(f"layer{i}.weight", 0.05 * 10.0 ** (i - 3)) for i in range(3))
+FADING = (weight("first", 1e-6), *LAYERS[1:], weight("last"))
+STUCK = (weight("cut", 0.0, distance=0.004), *LAYERS)
+JUMPS = tuple((16 * i, 5.0 if i in (12, 20) else 0.3) for i in range(1, 26))
+SLOW = tuple(reading(step, 1.0 - 0.002 * step) for step in STEPS)
+
+FAULTY: dict[str, Training | DataFacts] = {
+    "constant_columns": data(columns=(column(distinct=1),)),
+    "duplicate_columns": data(columns=(column(), column("again", copy_of="size"))),
+    "identifier_columns": data(columns=(column(counts_up=True),)),
+    "target_leakage": data(columns=(column("leak", predicts=0.99), column())),
+    "outliers": data(columns=(column(extreme=20.0, outer=2),)),
+    "train_test_drift": data(columns=(column(drift=0.4, drift_p=1e-9),)),
+    "class_imbalance": data(classes=(980, 20)),
+    "duplicate_rows": data(copies=0.1),
+    "conflicting_labels": data(conflicts=0.1),
+    "rows_in_train_and_test": data(seen=50),
+    "rows_in_order": data(neighbors=0.7),
+    "label_errors": data(clear=ClearRows(rows=1000, clearest=0.25, next=0.3, skill=0.5, suspects=200)),
+    "non_finite": healthy(status="diverged", readings=each(non_finite=4)),
+    "vanishing_gradients": healthy(readings=each(weights=FADING)),
+    "exploding_gradients": healthy(readings=each(weights=(weight("big", 50.0), *LAYERS))),
+    "poor_initialization": healthy(readings=(reading(0, 40.0), *healthy().readings[1:])),
+    "layer_never_learns": healthy(readings=each(weights=STUCK)),
+    "dead_units": healthy(readings=each(units=(unit(dead=0.8),))),
+    "saturated_units": healthy(readings=each(units=(unit(function="Tanh", saturated=0.7),))),
+    "unscaled_inputs": healthy(scales=(Scale(name="numeric", size=400.0, apart=900.0),)),
+    "normalization_disagrees": healthy(readings=each(batch_loss=0.05, train_loss=0.6)),
+    "learning_rate_too_high": healthy(
+        readings=flat(0.8), rivals=(Rival(rate=0.1, step=133, train_loss=0.4),)
+    ),
+    "learning_rate_too_low": healthy(
+        readings=flat(0.9), rivals=(Rival(rate=10.0, step=133, train_loss=0.5),)
+    ),
+    "plateau": healthy(readings=flat(1.0), rivals=()),
+    "not_converged": healthy(readings=SLOW, rivals=()),
+    "loss_spikes": healthy(losses=JUMPS),
+    "batch_too_small": healthy(batch=2, readings=each(noise=900.0)),
+    "batch_too_large": healthy(batch=500, readings=SLOW, rivals=()),
+    "overfitting": healthy(readings=each(valid_loss=1.1)),
+    "trained_too_long": healthy(readings=(*healthy().readings[:-1], reading(400, 0.2, valid_loss=0.9))),
+    "underfitting": healthy(readings=flat(0.8), rivals=()),
+    "model_too_large": healthy(parameters=900_000, readings=each(valid_loss=1.1)),
+}  # fmt: skip
+
+
+def found(faulty: Training | DataFacts) -> list[Finding]:
+    if isinstance(faulty, Training):
+        return rules.of_training(faulty, data())
+    return rules.of_data(faulty)
+
+
+def test_there_is_a_made_up_fault_for_each_rule() -> None:
+    assert sorted(FAULTY) == sorted(rules.names())
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_rule_tells_of_its_fault(name: str) -> None:
+    told = {each.rule: each for each in found(FAULTY[name])}
+    assert name in told
+    finding = told[name]
+    assert finding.strength >= 1
+    assert finding.evidence
+    assert finding.suggests or finding.advice
+    assert Finding.from_dict(finding.to_dict()) == finding
+    for suggested in finding.suggests:
+        technique(suggested)  # raises if there is none
+
+
+def test_nothing_is_told_of_what_is_healthy() -> None:
+    assert found(healthy()) == []
+    assert found(data()) == []
+    stopped = healthy(techniques=("standardize", "adamw", "early_stopping"), status="stopped")
+    assert found(stopped) == []
+
+
+@pytest.mark.parametrize("name", [name for name, made in FAULTY.items() if isinstance(made, Training)])
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None:
+    made = FAULTY[name]
+    assert isinstance(made, Training)
+    scaled = dataclasses.replace(
+        made,
+        constant_loss=factor * made.constant_loss,
+        zero_loss=factor * made.zero_loss,
+        losses=tuple((step, factor * loss) for step, loss in made.losses),
+        rivals=tuple(dataclasses.replace(r, train_loss=factor * r.train_loss) for r in made.rivals),
+        readings=tuple(
+            dataclasses.replace(
+                r, train_loss=factor * r.train_loss, valid_loss=factor * r.valid_loss,
+                batch_loss=factor * r.batch_loss, noise=factor**2 * r.noise,
+                signal=factor**2 * r.signal,
+                weights=tuple(
+                    dataclasses.replace(w, gradient=factor * w.gradient) for w in r.weights
+                ),
+            )
+            for r in made.readings
+        ),
+    )  # fmt: skip
+    assert [e.rule for e in found(scaled)] == [e.rule for e in found(made)]
+
+
+def test_what_another_finding_explains_is_left_out_and_the_gravest_comes_first() -> None:
+    def make(rule: str, severity: Any) -> Finding:
+        return Finding(rule=rule, severity=severity, evidence="it is so", strength=1.0)
+
+    told = [make("plateau", "critical"), make("outliers", "info"), make("dead_units", "warning")]
+    assert [each.rule for each in rules.settled(told)] == ["dead_units", "outliers"]
+    assert [each.rule for each in rules.settled(told[:2])] == ["plateau", "outliers"]
+    known = set(rules.names())
+    assert set(rules.BECAUSE_OF) <= known
+    assert {name for names in rules.BECAUSE_OF.values() for name in names} <= known
+
+
+def test_of_a_training_that_failed_nothing_is_told() -> None:
+    assert found(healthy(status="failed", readings=(), losses=())) == []
