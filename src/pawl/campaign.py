@@ -49,7 +49,7 @@ from pawl.options import Options
 from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
-from pawl.search import Strategy, check_sampler, contenders, make_scheduler, ranked, search, starts
+from pawl.search import Strategy, check_strategy, contenders, ranked, search, starts
 from pawl.search import baseline as default_baseline
 from pawl.task import Task
 from pawl.techniques import Facts, refusal, technique
@@ -94,8 +94,7 @@ def run_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     listener.phase("read", "data")
-    check_sampler(options.sampler)
-    make_scheduler(options.scheduler, 0)
+    strategy = Strategy.of(options.search, options.grid or ())
     check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
@@ -105,7 +104,9 @@ def run_campaign(
         listener.phase("task", data.headline)
         problem = Problem.of(task, data, device)
         # What is wrong is said before a folder is made.
-        fitting_learners(problem.facts(), options.families)
+        facts = problem.facts()
+        fitting_learners(facts, options.families)
+        check_strategy(strategy, _network(options, facts), facts, options.only)
         if options.coverage is not None:
             _, proof = Rows(problem, options.seed).parts
             refuse_coverage(KINDS[data.schema.kind], options.coverage, len(proof))
@@ -213,8 +214,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         session.clock.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
-    # Networks are searched from a network, also where a learner is to be beaten.
-    start = default_baseline(session.facts) if baseline.learner else baseline
+    start = _network(options, session.facts)
     pace = pacing.pace(session, start, options.trials, options.average)
     session.epochs = pace.epochs
     tried = try_learners(session, pacing.affordable(session, pace, learners))
@@ -253,11 +253,17 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     return CampaignOutcome(baseline, confirmation, test, options.deliver, coverage)
 
 
+def _network(options: Options, facts: Facts) -> Recipe:
+    """Returns what networks are searched from: a network, also where a learner is to be beaten."""
+    given: Recipe | None = options.baseline
+    return default_baseline(facts) if given is None or given.learner else given
+
+
 def _searched(
     session: Session, start: Recipe, pace: pacing.Pace, options: Options
 ) -> list[TrialRecord]:
     """Searches, for longer where the evidence will leave time over; returns all trials."""
-    only, strategy = options.only, Strategy(options.sampler, options.scheduler)
+    only, strategy = options.only, Strategy.of(options.search, options.grid or ())
     trials = search(session, start, pace.search, strategy, only)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):

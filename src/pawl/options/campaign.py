@@ -90,11 +90,6 @@ class Options(PlanOptions, SearchOptions):
         description="The recipe to start from and to beat, or its TOML file; by default what a "
         "competent person writes first.",
     )
-    scheduler: str = Field(
-        default="halving",
-        description="Which trials are pruned half-way: halving (the best third goes on), median, none, "
-        "or one of your own by `pawl.register_scheduler`.",
-    )
     epochs: Whole | None = Field(
         default=None,
         ge=1,

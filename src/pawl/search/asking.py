@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -37,15 +37,12 @@ from pawl.search.protocols import Params, TrialResult
 from pawl.search.samplers import make_sampler
 from pawl.search.schedulers import make_scheduler
 from pawl.search.space import Space
+from pawl.search.strategy import Strategy
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 
 
-class Strategy(NamedTuple):
-    """How a search proposes and prunes: names of a sampler and a scheduler."""
-
-    sampler: str = "edits"
-    scheduler: str = "halving"
+EXHAUSTED = "nothing left to propose"
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,8 @@ def run_asked(
     sampler = make_sampler(strategy.sampler, space, session.rows.seed, asked.number, history)
     source = "sampler" if known is None else "known recipe"
     first = sampler.ask() if known is None else space.params(known)
+    if first is None:
+        return {"source": EXHAUSTED}, []
     drawn = itertools.chain([first], sampler.members(first, asked.count - 1))
     train, valid = session.rows.search
     make = Making(space, session.rows.seed, asked.number, train, valid, session.epochs)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.asking import Asked, Strategy, run_asked
+from pawl.search.asking import EXHAUSTED, Asked, run_asked
 from pawl.search.space import Space
 from pawl.search.starts import starts
+from pawl.search.strategy import Strategy
 
 _PHASE = "search"
 _MAX_GENERATIONS = 10_000
@@ -53,7 +54,8 @@ def search(
     Called again with a later deadline, it goes on behind the generations in the ledger. With `only`,
     no other techniques come in and no others' settings are varied.
     """
-    space = Space(baseline, session.facts, only)
+    only = strategy.only(only)
+    space = Space(baseline, session.facts, only, strategy.grid)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
     known = (*good[:1], baseline, *good[1:])
@@ -73,6 +75,8 @@ def search(
         first = known[generation] if generation < len(known) else None
         work = functools.partial(run_asked, session, space, asked, strategy, tuple(trials), first)
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
+        if unit.payload["source"] == EXHAUSTED:
+            break
         trials += unit.trials
         session.note(unit.trials)
     return trials

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 from pawl.modalities import modality_of
 from pawl.recipe import Recipe
+from pawl.search.grid import grid_values
 from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
 from pawl.techniques.measured import weight
@@ -41,15 +42,27 @@ class Space:
         baseline: The recipe that the search starts from.
         facts: Of the task.
         only: Names of the techniques that may come in and whose settings are varied; all by default.
+        grids: Texts as in `adamw.learning_rate=0.001,0.01`: the values of a grid.
 
     Attributes:
         distributions: Optuna's distributions by parameter.
         structural: Parameters that all members of a fused population share.
         off: By parameter that brings a technique in: the value by which it is out.
+        conditions: By parameter that counts only where another has a value: that one, and the value.
+        grids: The values of a grid by parameter, where they were given.
         left_out: Techniques that do not fit, with the reason.
+
+    Raises:
+        TaskError: A grid's parameter is not searched, or a value is outside its range.
     """
 
-    def __init__(self, baseline: Recipe, facts: Facts, only: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        baseline: Recipe,
+        facts: Facts,
+        only: Collection[str] | None = None,
+        grids: Sequence[str] = (),
+    ) -> None:
         self.baseline = baseline
         self._modality = modality_of(facts.schema).name
         self.left_out: dict[str, str] = {}
@@ -67,7 +80,14 @@ class Space:
         self.distributions: dict[str, BaseDistribution] = {}
         self.structural: set[str] = set()
         self.off: dict[str, Any] = {}
+        self.conditions: dict[str, tuple[str, Any]] = {}
         self._declare()
+        self.grids = grid_values(grids, self.distributions)
+
+    @functools.cached_property
+    def start(self) -> Params:
+        """The baseline's point."""
+        return self.params(self.baseline)
 
     @functools.cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -96,6 +116,9 @@ class Space:
                 if distribution is None:
                     raise TypeError(f"setting {name} has no search space")
                 self._add(name, distribution, structural=key not in t.memberwise)
+                for switch, value in ((f"use:{t.name}", True), (f"choose:{t.group}", t.name)):
+                    if switch in self.distributions:
+                        self.conditions[name] = switch, value
 
     def _add(self, name: str, distribution: BaseDistribution, *, structural: bool) -> None:
         self.distributions[name] = distribution
