@@ -35,11 +35,13 @@ from pawl.search.failures import run_or_record
 from pawl.search.generation import Searched, Seat
 from pawl.search.protocols import Params, TrialResult
 from pawl.search.samplers import make_sampler
-from pawl.search.schedulers import make_scheduler
+from pawl.search.schedulers import Child, child_of, configurations, make_scheduler
 from pawl.search.space import Space
 from pawl.search.strategy import Strategy
+from pawl.techniques.changing import SCHEDULE
 from pawl.training.population import Member
 from pawl.training.problem import Problem
+from pawl.training.run import Outcome
 
 
 EXHAUSTED = "nothing left to propose"
@@ -73,6 +75,7 @@ class Making:
         train: Training rows.
         valid: Validation rows.
         epochs: Length of the trainings.
+        changing: Whether their settings may change while they train.
     """
 
     space: Space
@@ -81,11 +84,17 @@ class Making:
     train: Tensor
     valid: Tensor
     epochs: int
+    changing: bool = False
 
     def __call__(self, number: int, params: Params) -> Member:
         """Returns a numbered point's member."""
         seed = rng.derive_seed(self.seed, "trial", self.generation, number)
-        return Member(self.space.recipe(params), seed, self.train, self.valid, self.epochs)
+        return Member(self.recipe(params), seed, self.train, self.valid, self.epochs)
+
+    def recipe(self, params: Params) -> Recipe:
+        """Returns a point's recipe, as its member starts with it."""
+        recipe = self.space.recipe(params)
+        return recipe.with_(SCHEDULE) if self.changing and SCHEDULE not in recipe else recipe
 
 
 def run_asked(
@@ -112,10 +121,14 @@ def run_asked(
     first = sampler.ask() if known is None else space.params(known)
     if first is None:
         return {"source": EXHAUSTED}, []
-    drawn = itertools.chain([first], sampler.members(first, asked.count - 1))
+    scheduler = make_scheduler(strategy.scheduler, asked.number)
+    child = child_of(scheduler)
+    count = configurations(scheduler, asked.count, asked.width)
+    drawn = itertools.chain([first], sampler.members(first, count - 1))
     train, valid = session.rows.search
-    make = Making(space, session.rows.seed, asked.number, train, valid, session.epochs)
-    representative = space.recipe({**space.params(space.baseline), **space.structure(first)})
+    seed = session.rows.seed
+    make = Making(space, seed, asked.number, train, valid, session.epochs, child is not None)
+    representative = make.recipe({**space.start, **space.structure(first)})
     try:
         chosen = session.trainer.plan(representative)
     except PawlError:
@@ -125,37 +138,50 @@ def run_asked(
         found = [_ended(make, number, params, reason) for number, params in enumerate(drawn)]
     else:
         probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
-        shares = _shares(min(asked.width, asked.count), min(chosen.workers, asked.count))
-        scheduler = make_scheduler(strategy.scheduler, asked.number)
+        shares = _shares(min(asked.width, count), min(chosen.workers, count))
+        if child is not None:  # members follow each other within one population
+            shares = [count]
+            chosen = chosen.narrowed(max(chosen.width, count))
         # Where no clock ends the search, none may decide who is compared with whom either.
         lockstep = asked.deadline is None
         left = None if asked.deadline is None else asked.deadline - session.ledger.elapsed
         with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
             pieces = [
-                partial(train_share, session.problem, chosen, make, scheduler.shares, width, left)
+                partial(
+                    train_share, session.problem, chosen, make, (scheduler.shares, child), width, left
+                )
                 for width in shares
             ]
             results = session.trainer.confer(pieces, chosen, probe, board)
-            found = _collected(results, board, make, chosen.workers)
+            found = _collected(results, board, make, len(shares))
         session.trainer.look_again(chosen, [each.outcome for each in found])
     found.sort(key=lambda each: each.number)
     return {"source": source}, [
         record_of(
-            item.outcome, "search", f"generation {asked.number} ({source})", "search",
+            _plain(item.outcome), "search", f"generation {asked.number} ({source})", "search",
             extra={
                 "generation": asked.number, "source": source, "params": item.params,
                 "rungs": {str(k): v for k, v in item.rungs.items()},
+                **({"followed": list(item.history)} if item.history else {}),
             },
         )
         for item in found
     ]  # fmt: skip
 
 
+def _plain(outcome: Outcome) -> Outcome:
+    """Returns an outcome whose recipe has a schedule of settings only where some changed."""
+    member = outcome.member
+    if SCHEDULE not in member.recipe or member.recipe.settings(SCHEDULE).changes:  # type: ignore[attr-defined]
+        return outcome
+    return replace(outcome, member=replace(member, recipe=member.recipe.without(SCHEDULE)))
+
+
 def train_share(
     problem: Problem,
     chosen: Plan,
     make: Making,
-    rungs: Sequence[float],
+    judged: tuple[Sequence[float], Child | None],
     width: int,
     seconds: float | None,
     heartbeat: Heartbeat,
@@ -167,7 +193,8 @@ def train_share(
         problem: The task.
         chosen: How to train.
         make: Makes members.
-        rungs: At which shares of a trial members are judged.
+        judged: At which shares of a trial members are judged, and how those that do not go on follow
+            others.
         width: Places.
         seconds: How long it may take; what is in training then ends as pruned.
         heartbeat: Called every few steps.
@@ -180,7 +207,7 @@ def train_share(
         if seconds is not None and time.monotonic() - started > seconds:
             raise StopIteration
 
-    return run_or_record(problem, chosen, Seat(ask, make, rungs), width, heartbeat=check)
+    return run_or_record(problem, chosen, Seat(ask, make, *judged), width, heartbeat=check)
 
 
 def _collected(results: Sequence[Any], board: Board, make: Making, workers: int) -> list[Searched]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
-import annotated_types
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,6 +24,7 @@ from pawl.recipe import Recipe
 from pawl.search.grid import grid_values
 from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
+from pawl.techniques.bounds import bounds
 from pawl.techniques.measured import weight
 
 _NONE = "none"
@@ -203,7 +202,7 @@ def distribution_of(field: FieldInfo) -> BaseDistribution | None:
         return CategoricalDistribution(list(get_args(field.annotation)))
     if field.annotation is bool:
         return CategoricalDistribution([False, True])
-    low, high = _bounds(field)
+    low, high = bounds(field)
     if low is None or high is None:
         return None
     log = bool(_extra(field).get("log"))
@@ -212,25 +211,3 @@ def distribution_of(field: FieldInfo) -> BaseDistribution | None:
     if field.annotation is float:
         return FloatDistribution(float(low), float(high), log=log)
     return None
-
-
-def _bounds(field: FieldInfo) -> tuple[Any, Any]:
-    """Returns the least and the most that a field may be; `None` where it has no bound."""
-    low: Any = None
-    high: Any = None
-    for each in field.metadata:
-        if isinstance(each, annotated_types.Ge):
-            low = each.ge
-        elif isinstance(each, annotated_types.Le):
-            high = each.le
-        elif isinstance(each, annotated_types.Gt):
-            low = _next(field, each.gt, 1)
-        elif isinstance(each, annotated_types.Lt):
-            high = _next(field, each.lt, -1)
-    return low, high
-
-
-def _next(field: FieldInfo, value: Any, direction: int) -> Any:
-    if field.annotation is int:
-        return value + direction
-    return math.nextafter(value, direction * math.inf)
