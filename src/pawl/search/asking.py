@@ -33,11 +33,12 @@ from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
 from pawl.search.generation import Searched, Seat
-from pawl.search.protocols import Params, TrialResult
+from pawl.search.protocols import Params
 from pawl.search.samplers import make_sampler
 from pawl.search.schedulers import Child, child_of, configurations, make_scheduler
 from pawl.search.space import Space
 from pawl.search.strategy import Strategy
+from pawl.search.told import told
 from pawl.techniques.changing import SCHEDULE
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -115,7 +116,7 @@ def run_asked(
         trials: All so far.
         known: The recipe to begin with; the sampler proposes one if `None`.
     """
-    history = [_told(trial, session.problem.objective.sign) for trial in trials]
+    history = [told(trial, session.problem.objective.sign) for trial in trials]
     sampler = make_sampler(strategy.sampler, space, session.rows.seed, asked.number, history)
     source = "sampler" if known is None else "known recipe"
     first = sampler.ask() if known is None else space.params(known)
@@ -229,10 +230,3 @@ def _ended(make: Making, number: int, params: Params, reason: str) -> Searched:
 def _shares(places: int, workers: int) -> list[int]:
     """Returns how many of the places each worker has, at least one."""
     return [max(1, len(range(worker, places, workers))) for worker in range(workers)]
-
-
-def _told(trial: TrialRecord, sign: float) -> TrialResult:
-    score = None if trial.score is None else sign * trial.score
-    return TrialResult(
-        trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
-    )

@@ -10,6 +10,7 @@ import numpy as np
 from pawl import rng
 from pawl.search.cube import Cube, active, best_first, near
 from pawl.search.edits import EditSampler
+from pawl.search.grid import counts
 from pawl.search.optuna_sampler import OptunaSampler, random_search
 from pawl.search.protocols import Params, Searchable, TrialResult
 
@@ -95,13 +96,19 @@ class GeneticSampler:
         return self._mixed(child, first, second, active(self.space, child))
 
     def _mixed(self, child: Params, first: Params, second: Params, cube: Cube) -> Params:
-        """Returns the child with the numbers of its cube from around and between two parents' (BLX-0.5)."""
+        """Returns the child; settings that both parents have are one's, or from around both (BLX-0.5)."""
         a, b = cube.encode(first), cube.encode(second)
+        own = cube.encode(child)
+        both = [
+            counts(self.space, first, name) and counts(self.space, second, name)
+            for name in cube.distributions
+        ]
         low, high = np.minimum(a, b), np.maximum(a, b)
         more = 0.5 * (high - low)
         mixed = self._random.uniform(low - more, high + more)
         kept = self._random.random(len(cube))
         vector = np.where(kept < 0.5, mixed, np.where(kept < 0.75, a, b))
+        vector = np.where(both, vector, own)
         return {**child, **cube.decode(vector)}
 
     def _mutated(self, child: Params, cube: Cube) -> Params:

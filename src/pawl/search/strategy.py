@@ -85,6 +85,7 @@ def check_strategy(
 
     Raises:
         TaskError: A grid is too large or names what is not searched; a user's scheduler is wrong.
+        RecipeError: A grid names a technique that there is not.
     """
     make_scheduler(strategy.scheduler, 0)
     if strategy.sampler != "grid":
