@@ -44,7 +44,9 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
     start = Recipe.read(call.baseline) if isinstance(call.baseline, _PATH) else call.baseline
     for name in call.only or ():
         technique(name)
-    resolved = _updated(call, test=_absolute(call.test), baseline=start)
+    resolved = _updated(
+        call, test=_absolute(call.test), baseline=start, warm_start=_absolute(call.warm_start)
+    )
     if call.resume is not None:
         return _resume(together, resolved, Path(call.resume), started)
     if call.accept_changes:

@@ -1,4 +1,5 @@
-"""Search methods on functions of known answer: who finds an optimum, what a grid covers, what matters."""
+"""Search methods on functions of known answer: who finds an optimum, what a grid covers, what
+matters."""
 
 from __future__ import annotations
 
@@ -115,7 +116,12 @@ def test_points_and_vectors_are_inverse() -> None:
     space = FunctionSpace(
         FunctionTask(
             train=print,
-            settings={"a": (1, 64, "log"), "b": (2, 5), "c": ["x", "y", None], "d": (1e-3, 9.0, "log")},
+            settings={
+                "a": (1, 64, "log"),
+                "b": (2, 5),
+                "c": ["x", "y", None],
+                "d": (1e-3, 9.0, "log"),
+            },
         )
     )
     cube = Cube(space.distributions)
@@ -177,7 +183,10 @@ def test_a_coarse_grid_counts_settings_only_where_their_technique_is_in() -> Non
         ({"search": "grid", "grid": "adamw.learning_rate"}, "give a parameter and its values"),
         ({"search": "grid", "grid": "adamw.learning_rate=7"}, "allowed are numbers from"),
         ({"search": "grid", "grid": "adanw.learning_rate=1"}, "unknown technique 'adanw'"),
-        ({"search": "gp", "grid": "adamw.learning_rate=0.1"}, "for the search 'gp'; give search='grid'"),
+        (
+            {"search": "gp", "grid": "adamw.learning_rate=0.1"},
+            "for the search 'gp'; give search='grid'",
+        ),
         ({"search": "gp,tpe"}, "with two samplers, gp and tpe"),
         ({"search": "hyperban"}, r"unknown search 'hyperban' \(did you mean 'hyperband'"),
     ],
@@ -195,7 +204,9 @@ def test_a_function_takes_them_too(tmp_path: Path) -> None:
     """A grid ends when all of it was run; what prunes is refused."""
 
     def train(settings: dict[str, Any], seed: int) -> dict[str, float]:
-        return {"loss": (settings["a"] - 2) ** 2 + settings["b"] + 0.01 * (seed % 7) * settings["a"]}
+        return {
+            "loss": (settings["a"] - 2) ** 2 + settings["b"] + 0.01 * (seed % 7) * settings["a"]
+        }
 
     task = FunctionTask(
         train=train, settings={"a": (0.0, 9.0), "b": [0, 1]}, metric="loss", direction="minimize"
@@ -206,12 +217,10 @@ def test_a_function_takes_them_too(tmp_path: Path) -> None:
     assert result.settings["a"] == 2.0
     with pytest.raises(TaskError, match="unknown search 'hyperband'"):
         pawl.tune(task, trials=4, search="hyperband", out=tmp_path / "other")
+    many = {f"x{i}": [1, 2, 3, 4, 5, 6] for i in range(8)}
+    large = FunctionTask(train=train, settings=many, metric="loss", direction="minimize")
     with pytest.raises(TaskError, match=r"the grid over 8 parameters has 1,679,616 points"):
-        many = {f"x{i}": [1, 2, 3, 4, 5, 6] for i in range(8)}
-        pawl.tune(
-            FunctionTask(train=train, settings=many, metric="loss", direction="minimize"),
-            trials=4, search="grid", out=tmp_path / "many",
-        )  # fmt: skip
+        pawl.tune(large, trials=4, search="grid", out=tmp_path / "many")
 
 
 def test_what_grids_name_is_what_may_vary() -> None:

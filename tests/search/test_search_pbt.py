@@ -43,9 +43,7 @@ def generation(mode: str, recipes: list[Recipe]) -> list[Searched]:
     points = ({"index": i} for i in range(len(recipes)))
     with Board(points, lockstep=True, scheduler=scheduler) as board:
         seat = Seat(lambda r: board.ask(0, r)[0], make, scheduler.shares, scheduler.child)
-        return run_or_record(
-            problem("table"), chosen, seat, len(recipes), heartbeat=lambda: None
-        )
+        return run_or_record(problem("table"), chosen, seat, len(recipes), heartbeat=lambda: None)
 
 
 @pytest.mark.parametrize("mode", ["fused", "serial"])

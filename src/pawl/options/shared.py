@@ -81,19 +81,15 @@ class SearchOptions(OptionsModel):
     search: str = Field(
         default="edits",
         description="How the search proposes: edits (few edits of good recipes, settings by TPE; of a "
-        "function TPE), genetic, gp (Gaussian process), cma-es, tpe, random, grid, or one of your own by "
-        "`pawl.register_sampler`; and, of a model, which trials are trained to their end: halving (the "
-        "best third goes on), hyperband, pbt (population-based training), median, none, or one of your "
+        "function TPE), genetic, gp (Gaussian process), cma-es, tpe, random, grid, or one of your own "
+        "by `pawl.register_sampler`; and, of a model, which trials are trained to their end: halving "
+        "(the best third goes on), hyperband, pbt (population-based training), median, none, or one of your "
         "own by `pawl.register_scheduler`. Or both, as in genetic,hyperband.",
     )
     grid: Sequence[str] | None = Field(
         default=None,
-        description="With search=grid, a parameter and its values, as in adamw.learning_rate=0.001,0.01; "
+        description="With search=grid, a setting and its values, as in adamw.learning_rate=0.001,0.01; "
         "may be given several times. By default all choices and three of each number.",
-    )
-    warm_start: str | Path | None = Field(
-        default=None,
-        description="Folder of another campaign on such a task, whose best recipes are tried first.",
     )
     deliver: Deliver = Field(
         default="likely",
@@ -164,7 +160,7 @@ class SearchOptions(OptionsModel):
         if self.trials is None:
             differing["budget"] = DEFAULT_BUDGET if self.budget is None else self.budget
         for name, value in differing.items():
-            if name in ("only", "families"):
+            if name in ("only", "families", "objectives"):
                 differing[name] = ",".join(value)
         return differing
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,9 +31,11 @@ from pawl.execution import (
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
 from pawl.search.board import Board
+from pawl.search.costs import Cost, cost_of, too_large
 from pawl.search.failures import run_or_record
 from pawl.search.generation import Searched, Seat
-from pawl.search.protocols import Params
+from pawl.search.objectives import scalarized
+from pawl.search.protocols import Params, TrialResult
 from pawl.search.samplers import make_sampler
 from pawl.search.schedulers import Child, child_of, configurations, make_scheduler
 from pawl.search.space import Space
@@ -43,7 +45,6 @@ from pawl.techniques.changing import SCHEDULE
 from pawl.training.population import Member
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome
-
 
 EXHAUSTED = "nothing left to propose"
 
@@ -116,7 +117,7 @@ def run_asked(
         trials: All so far.
         known: The recipe to begin with; the sampler proposes one if `None`.
     """
-    history = [told(trial, session.problem.objective.sign) for trial in trials]
+    history = _history(session, asked.number, strategy, trials)
     sampler = make_sampler(strategy.sampler, space, session.rows.seed, asked.number, history)
     source = "sampler" if known is None else "known recipe"
     first = sampler.ask() if known is None else space.params(known)
@@ -130,6 +131,12 @@ def run_asked(
     seed = session.rows.seed
     make = Making(space, seed, asked.number, train, valid, session.epochs, child is not None)
     representative = make.recipe({**space.start, **space.structure(first)})
+    source_of = f"generation {asked.number} ({source})"
+    costs = _cost(session, strategy, representative, train)
+    if costs is not None and (reason := too_large(costs, strategy.most)):
+        refused_ = replace(_ended(make, 0, first, reason).outcome, status="infeasible")
+        extra = {"generation": asked.number, "source": source, "params": first, "rungs": {}}
+        return {"source": source}, [record_of(refused_, "search", source_of, "search", extra=extra)]
     try:
         chosen = session.trainer.plan(representative)
     except PawlError:
@@ -149,7 +156,13 @@ def run_asked(
         with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
             pieces = [
                 partial(
-                    train_share, session.problem, chosen, make, (scheduler.shares, child), width, left
+                    train_share,
+                    session.problem,
+                    chosen,
+                    make,
+                    (scheduler.shares, child),
+                    width,
+                    left,
                 )
                 for width in shares
             ]
@@ -159,15 +172,40 @@ def run_asked(
     found.sort(key=lambda each: each.number)
     return {"source": source}, [
         record_of(
-            _plain(item.outcome), "search", f"generation {asked.number} ({source})", "search",
+            _plain(item.outcome), "search", source_of, "search",
             extra={
                 "generation": asked.number, "source": source, "params": item.params,
                 "rungs": {str(k): v for k, v in item.rungs.items()},
                 **({"followed": list(item.history)} if item.history else {}),
+                **({"cost": asdict(costs)} if costs is not None else {}),
             },
         )
         for item in found
     ]  # fmt: skip
+
+
+def _history(
+    session: Session, generation: int, strategy: Strategy, trials: Sequence[TrialRecord]
+) -> list[TrialResult]:
+    """Returns the trials as the generation's sampler is told them."""
+    history = [told(trial, session.problem.objective.sign) for trial in trials]
+    if len(strategy.objectives) < 2:
+        return history
+    costs = [Cost(**t.extra["cost"]) if "cost" in t.extra else None for t in trials]
+    seed = rng.derive_seed("objectives", session.rows.seed, generation)
+    return scalarized(strategy.objectives, history, costs, seed)
+
+
+def _cost(session: Session, strategy: Strategy, recipe: Recipe, rows: Tensor) -> Cost | None:
+    """Returns what a structure costs, where that matters; `None` too where it cannot be built."""
+    if strategy.most is None and len(strategy.objectives) < 2:
+        return None
+    try:
+        return cost_of(session.problem, recipe, rows)
+    except PawlError:
+        raise
+    except Exception:  # what it raises is told when it is trained
+        return None
 
 
 def _plain(outcome: Outcome) -> Outcome:

@@ -1,4 +1,4 @@
-"""Points as vectors in the unit cube, ranks of trials, and steps in the settings that a structure has."""
+"""Points as vectors in the unit cube, and what trials are worth to a model of numbers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Cube:
         distributions: Of the parameters; their order is that of the axes.
 
     Example:
-        >>> cube = Cube({"rate": FloatDistribution(0.001, 0.1, log=True), "depth": IntDistribution(1, 4)})
+        >>> cube = Cube({"rate": FloatDistribution(0.001, 0.1, log=True), "n": IntDistribution(1, 4)})
         >>> cube.decode(np.array([0.5, 0.9]))
-        {'rate': 0.01, 'depth': 4}
+        {'rate': 0.01, 'n': 4}
     """
 
     distributions: Mapping[str, BaseDistribution]
@@ -86,7 +86,7 @@ def _log(d: BaseDistribution) -> bool:
 
 
 def active(space: Searchable, point: Params) -> Cube:
-    """Returns the settings that may differ between the members of a point's structure, and count in it."""
+    """Returns the settings of a point that may differ between members, and count in its structure."""
     fixed = space.structure(point)
     return Cube(
         {

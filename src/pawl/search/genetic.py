@@ -25,12 +25,12 @@ _ATTEMPTS = 20
 class GeneticSampler:
     """Proposes children of good recipes.
 
-    The parents are the sixteen best of all trials so far, so that the best are never lost. A parent is the
-    best of three drawn from them. A child takes each technique, with its settings, from one of its two
-    parents, with equal chances; of settings that both have it takes either one's or, for numbers, something
-    between and a little beyond the two. Then it mutates: with chance 0.7 its structure has one edit, and
-    half of its settings move a little. Of a generation, whose members share a structure, the first is such
-    a child, and the others are children that keep its structure and inherit settings.
+    The parents are the sixteen best of all trials so far, so that the best are never lost. A parent is
+    the best of three drawn from them. A child takes each technique, with its settings, from one of its
+    two parents, with equal chances; of settings that both have it takes either one's or, for numbers,
+    something between and a little beyond the two. Then it mutates: with chance 0.7 its structure has
+    one edit, and half of its settings move a little. Of a generation, whose members share a structure,
+    the first is such a child, and the others are children that keep its structure and inherit settings.
 
     Args:
         space: What to sample from.
@@ -96,7 +96,8 @@ class GeneticSampler:
         return self._mixed(child, first, second, active(self.space, child))
 
     def _mixed(self, child: Params, first: Params, second: Params, cube: Cube) -> Params:
-        """Returns the child; settings that both parents have are one's, or from around both (BLX-0.5)."""
+        """Returns the child; settings that both parents have are one's, or from around both
+        (BLX-0.5)."""
         a, b = cube.encode(first), cube.encode(second)
         own = cube.encode(child)
         both = [

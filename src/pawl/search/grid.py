@@ -31,8 +31,8 @@ class GridSampler:
     """Proposes the points of a grid that were not tried, each once, and then nothing.
 
     The grid has the values that the space was given (`Searchable.grids`; what is not named keeps the
-    value of the start, and what is named is in), else three of each number, in the middle of thirds of its
-    range (of its logarithm where it is searched so), and all of each choice.
+    value of the start, and what is named is in), else three of each number, in the middle of thirds of
+    its range (of its logarithm where it is searched so), and all of each choice.
 
     Args:
         space: What to sample from.
@@ -59,7 +59,9 @@ class GridSampler:
 
     def _key(self, point: Mapping[str, Any]) -> tuple[Any, ...]:
         """Identifies a point by what counts in it."""
-        return tuple((n, point[n]) for n in self.space.distributions if counts(self.space, point, n))
+        return tuple(
+            (n, point[n]) for n in self.space.distributions if counts(self.space, point, n)
+        )
 
     @functools.cached_property
     def _left(self) -> list[Params]:
@@ -203,7 +205,9 @@ def grid_values(
                 f"{', '.join(list(distributions)[:40])}{', ...' if len(distributions) > 40 else ''}"
             )
         found[name] = list(
-            dict.fromkeys(_read(name, each.strip(), distributions[name]) for each in values.split(","))
+            dict.fromkeys(
+                _read(name, each.strip(), distributions[name]) for each in values.split(",")
+            )
         )
     return found
 

@@ -50,9 +50,9 @@ def importances(
 
     With `q` the distribution of a parameter's values among all trials and `p` that among the best tenth
     (at least five), the importance is the Pearson divergence `sum q (p / q - 1) ** 2`: 0 where the best
-    have values like all others. Values are counted in six intervals of the range (of its logarithm), or by
-    choice, with one more trial spread over all as a prior. A setting of a technique is judged among the
-    trials that have the technique. The p-value is of a test by 999 permutations of the scores.
+    have values like all others. Values are counted in six intervals of the range (of its logarithm),
+    or by choice, with one more trial spread over all as a prior. A setting of a technique is judged
+    among the trials that have the technique. The p-value is of a test by 999 permutations of the scores.
 
     It says what goes together in the trials that a search chose to make, which is no proof of a cause.
 
@@ -112,7 +112,9 @@ def _cells(
     """Returns in which cell each value is, `[trials, cells]` of 0 and 1, and a value for each cell."""
     cube = Cube({name: distribution})
     choices = isinstance(distribution, CategoricalDistribution)
-    count = len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else _BINS
+    count = (
+        len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else _BINS
+    )
     places = [min(count - 1, int(cube.encode({name: value})[0] * count)) for value in values]
     middles = [cube.decode(np.array([(i + 0.5) / count]))[name] for i in range(count)]
     return np.eye(count)[places], list(distribution.choices) if choices else middles  # type: ignore[attr-defined]

@@ -81,10 +81,10 @@ def gaussian_process(
 ) -> Iterator[Params]:
     """Yields settings of the greatest expected improvement by a Gaussian process of scores.
 
-    The process has a Matérn 5/2 kernel and a length scale for each setting; trials that were pruned count
-    as no better than the worst that was not (`values_of`). Settings that were proposed and have no score yet are taken into
-    account (the expected improvement of a batch). With fewer than eight trials, settings come in turn
-    from near the start and from anywhere.
+    The process has a Matérn 5/2 kernel and a length scale for each setting; trials that were pruned
+    count as no better than the worst that was not (`values_of`). Settings that were proposed and have no
+    score yet are taken into account (the expected improvement of a batch). With fewer than eight
+    trials, settings come in turn from near the start and from anywhere.
 
     Reference: Ament et al., "Unexpected Improvements to Expected Improvement", NeurIPS 2023; the process
     and its maximization are Optuna's (`GPSampler`).
@@ -131,8 +131,9 @@ def cma_es(
 ) -> Iterator[Params]:
     """Yields settings from a normal distribution whose mean, width and covariance follow the best.
 
-    The distribution is not kept: it starts at the structure's first trial (at `start` if there is none) and
-    is told the trials of the structure in the ledger's order, ranked among as many as its population has.
+    The distribution is not kept: it starts at the structure's first trial (at `start` if there is
+    none) and is told the trials of the structure in the ledger's order, ranked among as many as its
+    population has.
 
     Reference: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016; the package `cmaes`.
     """

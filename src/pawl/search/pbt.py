@@ -18,15 +18,16 @@ _PERTURBED = (0.8, 1.25)
 class PopulationBased:
     """Population-based training of one generation, in one process.
 
-    Eight times in a trial (`shares`), members that are among the worst quarter take over weights, buffers
-    and optimizer state of one of the best quarter (exploit), and its settings, each times 0.8 or 1.25, from
-    then on (explore). What a member was trained by is so a schedule of settings; its recipe says all of it
-    (`settings_schedule`), and that recipe, trained from the start, is what is confirmed and delivered.
+    Eight times in a trial (`shares`), members that are among the worst quarter take over weights,
+    buffers and optimizer state of one of the best quarter (exploit), and its settings, each times 0.8
+    or 1.25, from then on (explore). What a member was trained by is so a schedule of settings; its
+    recipe says all of it (`settings_schedule`), and that recipe, trained from the start, is what is
+    confirmed and delivered.
 
     A generation has as many members as places, at least four where the quota allows: none is refilled.
 
-    Reference: Jaderberg et al., "Population Based Training of Neural Networks", 2017 (truncation selection
-    and perturbation).
+    Reference: Jaderberg et al., "Population Based Training of Neural Networks", 2017 (truncation
+    selection and perturbation).
     """
 
     shares: tuple[float, ...] = tuple(i / 8 for i in range(1, 8))

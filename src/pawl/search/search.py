@@ -7,7 +7,7 @@ sampler proposes. Inside a generation it proposes the memberwise settings.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pawl.execution import Session
@@ -48,17 +48,18 @@ def search(
     plan: SearchPlan,
     strategy: Strategy = _DEFAULT,
     only: Collection[str] | None = None,
+    warm: Sequence[Recipe] = (),
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
 
     Called again with a later deadline, it goes on behind the generations in the ledger. With `only`,
-    no other techniques come in and no others' settings are varied.
+    no other techniques come in and no others' settings are varied. Recipes of `warm` come first.
     """
     only = strategy.only(only)
     space = Space(baseline, session.facts, only, strategy.grid)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
-    known = (*good[:1], baseline, *good[1:])
+    known = tuple(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
         count = plan.quota

@@ -15,11 +15,21 @@ from pawl.techniques import Facts, technique
 
 
 class Strategy(NamedTuple):
-    """How a search proposes and prunes: names of a sampler and a scheduler, and a grid's values."""
+    """How a search proposes and prunes.
+
+    Attributes:
+        sampler: Name of a sampler.
+        scheduler: Name of a scheduler.
+        grid: Values of a grid.
+        objectives: What is looked for at once; see `pawl.search.objectives`.
+        most: Most parameters of a network.
+    """
 
     sampler: str = "edits"
     scheduler: str = "halving"
     grid: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ("score",)
+    most: int | None = None
 
     @classmethod
     def of(cls, text: str, grid: Sequence[str] = (), *, prunes: bool = True) -> Strategy:
@@ -35,9 +45,9 @@ class Strategy(NamedTuple):
 
         Example:
             >>> Strategy.of("genetic,hyperband")
-            Strategy(sampler='genetic', scheduler='hyperband', grid=())
-            >>> Strategy.of("pbt")
-            Strategy(sampler='edits', scheduler='pbt', grid=())
+            Strategy(sampler='genetic', scheduler='hyperband', grid=(), objectives=('score',), most=None)
+            >>> Strategy.of("pbt").sampler
+            'edits'
         """
         found: dict[str, str] = {}
         for name in (each.strip() for each in text.split(",")):
@@ -61,7 +71,7 @@ class Strategy(NamedTuple):
                 f"got values of a grid, {grid[0]!r}, for the search {text!r}; "
                 f"give {option('search', 'grid')}"
             )
-        return cls(**found, grid=tuple(grid))
+        return cls(found.get("sampler", "edits"), found.get("scheduler", "halving"), tuple(grid))
 
     def only(self, only: Collection[str] | None) -> Collection[str] | None:
         """Returns which techniques may come in or vary: of a grid those that its values name."""

@@ -11,8 +11,8 @@ SCHEDULE = "settings_schedule"
 _CHANGING = (
     Stage.MODEL, Stage.BATCH, Stage.LOSS, Stage.GRADIENT, Stage.UPDATE, Stage.WEIGHTS,
 )  # fmt: skip
-"""Stages whose memberwise settings act at each step: those of data are used once, those of a schedule span
-the trial."""
+"""Stages whose memberwise settings act at each step: those of data are used once, those of a schedule
+span the trial."""
 
 Changes = Sequence[tuple[float, str, float]]
 """Share of the trial, `technique.setting`, and the factor on its value from then on."""

@@ -91,7 +91,9 @@ class ScheduleFunction(Protocol):
 class ChangingFunction(Protocol):
     """Says what a setting of another technique is while a member trains."""
 
-    def __call__(self, t: Technique, key: str, value: float, share: float, settings: Any, /) -> float:
+    def __call__(
+        self, t: Technique, key: str, value: float, share: float, settings: Any, /
+    ) -> float:
         """Returns the value at a share of the trial, given the recipe's."""
 
 

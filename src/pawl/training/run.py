@@ -21,7 +21,7 @@ from pawl.training.population import Member, Population
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
 
-Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
+Status = Literal["completed", "stopped", "pruned", "diverged", "failed", "infeasible"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
 _STEPS_BETWEEN_BEATS = 16
 
@@ -45,7 +45,8 @@ class Outcome:
     Attributes:
         member: The member.
         status: `completed` (all steps taken), `stopped` (early, by a technique), `pruned` (by the
-            search), `diverged` (loss or predictions not finite) or `failed` (an exception).
+            search), `diverged` (loss or predictions not finite), `failed` (an exception) or `infeasible`
+            (not trained: it is over a limit).
         score: Validation score of the weights kept; `None` if there are none, or no rows for it.
         steps: Steps taken.
         curve: Its evaluations.

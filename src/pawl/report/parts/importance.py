@@ -65,7 +65,9 @@ def section(content: ImportanceSummary, summary: Summary) -> Section:
             name=label(each.name),
             told=f"{number(each.value, 2)}, p {p_text(each.p_value)}, mostly {_value(each.likely)}",
             pieces={
-                "working" if each.p_value < _LEVEL else "waiting": round(100 * each.value / longest, 2)
+                "working" if each.p_value < _LEVEL else "waiting": round(
+                    100 * each.value / longest, 2
+                )
             },
         )
         for each in shown
@@ -121,5 +123,10 @@ def _value(value: object) -> str:
 
 
 PART = Part(
-    name="importance", version=1, content=ImportanceSummary, gather=gather, section=section, place=95
+    name="importance",
+    version=1,
+    content=ImportanceSummary,
+    gather=gather,
+    section=section,
+    place=95,
 )

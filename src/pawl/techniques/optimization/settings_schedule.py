@@ -42,7 +42,8 @@ class SettingsScheduleSettings(Settings):
 def settings_schedule(t: Technique, key: str, value: float, share: float, settings: Any) -> float:
     """Returns a setting's value at a share of the trial: its own times the latest change's factor.
 
-    It stays within the setting's range. Changes of techniques that are not in the recipe count for nothing.
+    It stays within the setting's range. Changes of techniques that are not in the recipe count for
+    nothing.
 
     Args:
         t: The technique.
