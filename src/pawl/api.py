@@ -45,7 +45,11 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
     for name in call.only or ():
         technique(name)
     resolved = _updated(
-        call, test=_absolute(call.test), weights=_absolute(call.weights), baseline=start
+        call,
+        test=_absolute(call.test),
+        weights=_absolute(call.weights),
+        warm_start=_absolute(call.warm_start),
+        baseline=start,
     )
     if call.resume is not None:
         return _resume(together, resolved, Path(call.resume), started)

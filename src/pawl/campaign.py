@@ -50,8 +50,10 @@ from pawl.options import Options
 from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
-from pawl.search import Strategy, check_sampler, contenders, make_scheduler, ranked, search, starts
+from pawl.search import Strategy, check_strategy, contenders, ranked, search, starts
 from pawl.search import baseline as default_baseline
+from pawl.search.costs import cost_of, too_large
+from pawl.search.warm import task_record, warm_recipes
 from pawl.task import Task
 from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
@@ -96,8 +98,7 @@ def run_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     listener.phase("read", "data")
-    check_sampler(options.sampler)
-    make_scheduler(options.scheduler, 0)
+    strategy = _strategy(options)
     check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
@@ -108,11 +109,16 @@ def run_campaign(
         problem = Problem.of(task, data, device)
         data = replace(data, notes=(*data.notes, *problem.notes))
         # What is wrong is said before a folder is made.
-        fitting_learners(problem.facts(), options.families)
+        facts = problem.facts()
+        fitting_learners(facts, options.families)
+        check_strategy(strategy, _network(options, facts), facts, options.only)
+        _check_size(problem, options)
+        if options.warm_start and not resume:
+            _warm(options, facts, problem)
         if options.coverage is not None:
             _, proof = Rows(problem, options.seed).parts
             refuse_coverage(KINDS[data.schema.kind], options.coverage, len(proof))
-    identity = identity or {}
+    identity = {**(identity or {}), "task": _task(problem)}
     with (
         deterministic(options.deterministic),
         ledger_of(
@@ -216,8 +222,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         session.clock.export_seconds = session.ledger.decide(
             "export", partial(rehearse, session, data, baseline)
         )
-    # Networks are searched from a network, also where a learner is to be beaten.
-    start = default_baseline(session.facts) if baseline.learner else baseline
+    start = _network(options, session.facts)
     pace = pacing.pace(session, start, options.trials, options.average)
     session.epochs, session.clock.shortest = pace.epochs, pacing.shortest(session, pace)
     findings = in_campaign(session, data, start)
@@ -263,12 +268,65 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     return CampaignOutcome(baseline, confirmation, test, options.deliver, coverage)
 
 
+def _strategy(options: Options) -> Strategy:
+    """Returns how the search goes."""
+    found = Strategy.of(options.search, options.grid or ())
+    objectives = tuple(options.objectives or found.objectives)
+    return found._replace(objectives=objectives, most=options.max_parameters)
+
+
+def _task(problem: Problem) -> dict[str, str]:
+    sign = problem.objective.sign
+    return task_record(
+        problem.schema.kind, problem.modality.name, "maximize" if sign > 0 else "minimize"
+    )
+
+
+def _warm(options: Options, facts: Facts, problem: Problem) -> list[Recipe]:
+    """Returns the recipes of another campaign that are tried first."""
+    return warm_recipes(options.warm_start or "", facts, _task(problem), options.only)
+
+
+def _check_size(problem: Problem, options: Options) -> None:
+    """Refuses a limit under which the network to start from could not be trained.
+
+    Raises:
+        TaskError: It has more parameters.
+    """
+    most = options.max_parameters
+    if most is None:
+        return
+    train, _ = Rows(problem, options.seed).search
+    cost = cost_of(problem, _network(options, problem.facts()), train)
+    if cost.parameters > most:
+        raise TaskError(
+            f"the network to start from has {cost.parameters:,} parameters, more than "
+            f"{option('max_parameters', most)} allows; give a limit of {cost.parameters} or more, or a "
+            f"smaller network, as by {option('baseline')}"
+        )
+
+
+def _network(options: Options, facts: Facts) -> Recipe:
+    """Returns what networks are searched from: a network, also where a learner is to be beaten."""
+    given: Recipe | None = options.baseline
+    return default_baseline(facts) if given is None or given.learner else given
+
+
 def _searched(
     session: Session, start: Recipe, pace: pacing.Pace, options: Options, favored: Collection[str]
 ) -> list[TrialRecord]:
     """Searches, for longer where the evidence will leave time over; returns all trials."""
-    only, strategy = options.only, Strategy(options.sampler, options.scheduler)
-    trials = search(session, start, pace.search, strategy, only, favored)
+    only, strategy, warm = options.only, _strategy(options), list[Recipe]()
+    if options.warm_start:
+        told = session.ledger.decide(
+            "warm",
+            lambda: [r.to_dict() for r in _warm(options, session.facts, session.problem)],
+        )
+        warm = [Recipe.from_dict(tables) for tables in told]
+    searching = partial(
+        search, session, start, strategy=strategy, only=only, favored=favored, warm=warm
+    )
+    trials = searching(pace.search)
     sign = session.problem.objective.sign
     for extension in range(_MAX_EXTENSIONS):
         best = (ranked(trials, sign, 1) or [start])[0]
@@ -279,7 +337,7 @@ def _searched(
         if deadline is None or session.clock.stopped:
             break
         longer = replace(pace.search, deadline=deadline)
-        trials = search(session, start, longer, strategy, only, favored)
+        trials = searching(longer)
     return trials
 
 
@@ -301,7 +359,12 @@ def _candidates(
     """
     trials, tried = found
     session.clock.floor = pacing.floor(session, pace)
-    good = starts(start, session.facts, options.only)
+    rows, most = session.rows.search[0], options.max_parameters
+    good = [
+        recipe
+        for recipe in starts(start, session.facts, options.only)
+        if most is None or not too_large(cost_of(session.problem, recipe, rows), most)
+    ]
     sign = session.problem.objective.sign
 
     every = ranked([*trials, *tried], sign, len(trials) + len(tried))

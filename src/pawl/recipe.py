@@ -239,12 +239,18 @@ class Recipe:
                 continue
             before = older.settings(change.name).model_dump() if change.kind == "changed" else {}
             shown = [
-                f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                _told(key, value)
                 for key, value in self.settings(change.name).model_dump().items()
                 if before.get(key) != value
             ]
             parts.append(change.name + (f" ({', '.join(shown)})" if shown else ""))
         return "; ".join(parts) or "as the baseline"
+
+
+def _told(key: str, value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"{len(value)} {key}"
+    return f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
 
 
 def _settings(name: str, values: Any) -> Settings:
@@ -265,5 +271,6 @@ def _settings(name: str, values: Any) -> Settings:
             message = f"technique {name!r} has no setting {key!r}{hint}; it has: {allowed}"
         else:
             wanted = first["msg"].replace("Input should", "it should", 1)
+            wanted = wanted.removeprefix("Value error, ")
             message = f"technique {name!r}, setting {key!r}: got {first['input']!r}; {wanted}"
         raise RecipeError(message) from None

@@ -27,7 +27,8 @@ from pawl.search.samplers import (
     unregister_sampler,
 )
 
-SAMPLERS = ("edits", "tpe", "random", "of_ones_own")
+SAMPLERS = ("cma-es", "edits", "genetic", "gp", "random", "tpe", "of_ones_own")
+"""Those that draw; a grid is another matter."""
 
 
 class OfOnesOwn:
@@ -160,15 +161,15 @@ def test_a_campaign_takes_a_sampler_of_ones_own(tmp_path: Path) -> None:
     register_sampler("noted", Noted)
     try:
         result = pawl.optimize(
-            frame(), target="target", trials=40, epochs=1, sampler="noted", out=tmp_path / "out",
+            frame(), target="target", trials=40, epochs=1, search="noted,none", out=tmp_path / "out",
             executor="inline",
         )  # fmt: skip
     finally:
         unregister_sampler("noted")
     assert asked
-    assert "sampler='noted'" in result.summary.command
-    with pytest.raises(TaskError, match="unknown sampler 'noted'"):
-        pawl.optimize("digits", trials=4, sampler="noted", out=tmp_path / "other")
+    assert "search='noted,none'" in result.summary.command
+    with pytest.raises(TaskError, match="unknown search 'noted'"):
+        pawl.optimize("digits", trials=4, search="noted", out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

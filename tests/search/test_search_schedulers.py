@@ -112,7 +112,7 @@ def test_what_one_does_wrong_is_one_line(tmp_path: Path) -> None:
             searched(tmp_path / "out", "wrong")
     finally:
         unregister_scheduler("wrong")
-    with pytest.raises(TaskError, match=r"unknown scheduler 'halvin' \(did you mean 'halving'"):
-        pawl.optimize(frame(), target="target", trials=4, scheduler="halvin", out=tmp_path / "o")
+    with pytest.raises(TaskError, match=r"unknown search 'halvin' \(did you mean 'halving'"):
+        pawl.optimize(frame(), target="target", trials=4, search="halvin", out=tmp_path / "o")
     with pytest.raises(TaskError, match="exists already"):
         register_scheduler("median", lambda _: Strict())

@@ -145,6 +145,16 @@ ROWS = {
         Row("trivial_augment", _each(strength=(0.2, 0.5, 1.0)), accepts="images", rejects="table"),
         Row("zoom", _each(amount=(0.05, 0.2, 0.5)), accepts="images", rejects="table"),
         Row("token_dropout", _each(share=(0.1, 0.3, 0.6)), accepts="tokens", rejects="codes"),
+        # settings
+        Row(
+            "settings_schedule",
+            _each(
+                changes=tuple(
+                    ((0.1, "momentum.learning_rate", x), (0.3, "momentum.momentum", y))
+                    for x, y in ((0.5, 0.8), (2.0, 1.05), (3.0, 0.5))
+                )
+            ),
+        ),
         # loss
         Row("absolute_error", _NONE, accepts="regression", rejects="table"),
         Row("confidence_penalty", _each(strength=(0.03, 0.1, 0.5)), rejects="regression"),

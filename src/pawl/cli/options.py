@@ -26,6 +26,8 @@ _METAVARS = {
     "target": "COLUMN",
     "only": "NAMES",
     "families": "NAMES",
+    "objectives": "NAMES",
+    "grid": "SETTING=VALUES",
 }
 
 

@@ -32,7 +32,8 @@ from pawl.functions.summary import (
 from pawl.ledger import TrialRecord
 from pawl.options import TuneOptions
 from pawl.report.summary import Effect
-from pawl.search import check_sampler
+from pawl.search import Strategy
+from pawl.search.grid import check_grid
 from pawl.search.protocols import Params
 from pawl.task import FunctionTask
 
@@ -71,8 +72,12 @@ def run_function_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     check_function(task)
-    check_sampler(options.sampler)
-    space = FunctionSpace(task, None if options.only is None else tuple(options.only))
+    strategy = Strategy.of(options.search, options.grid or (), prunes=False)
+    space = FunctionSpace(
+        task, None if options.only is None else tuple(options.only), strategy.grid
+    )
+    if strategy.sampler == "grid":
+        check_grid(space)
     code = {
         "train": fingerprint(task.train), "settings": fingerprint(task.settings),
         "baseline": fingerprint(task.baseline), "metric": task.metric, "direction": task.direction,
@@ -134,7 +139,8 @@ def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary
     start, other = _start(runs)
     deterministic = other.score == start.score
     runs.listener.phase("search", "settings on one seed")
-    trials = search(runs, start, options.trials, options.sampler)
+    strategy = Strategy.of(options.search, options.grid or (), prunes=False)
+    trials = search(runs, start, options.trials, strategy.sampler)
     runs.listener.phase("race", "the best few on further seeds")
     candidate = race(runs, trials)
     confirmed = Confirmed(None, 1.0, False, [])

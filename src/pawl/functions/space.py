@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from optuna.distributions import (
 from pydantic import BaseModel, ValidationError
 
 from pawl.errors import TaskError, did_you_mean
+from pawl.search.grid import grid_values
 from pawl.search.protocols import Params
 from pawl.search.space import distribution_of
 from pawl.task import FunctionTask
@@ -32,17 +33,22 @@ class FunctionSpace:
     Args:
         task: The function and its settings.
         only: Names of the settings that may be changed; all by default.
+        grids: Texts as in `depth=2,4,8`: the values of a grid.
 
     Attributes:
         distributions: Optuna's distributions by setting.
         baseline: What the search starts from and is compared with.
         off: Empty: nothing comes in or goes.
+        conditions: Empty: every setting always counts.
+        grids: The values of a grid by setting, where they were given.
 
     Raises:
         TaskError: A range or a default is missing or wrong.
     """
 
-    def __init__(self, task: FunctionTask, only: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, task: FunctionTask, only: tuple[str, ...] | None = None, grids: Sequence[str] = ()
+    ) -> None:
         self._model: type[BaseModel] | None = None
         given = task.settings
         if isinstance(given, type) and issubclass(given, BaseModel):
@@ -70,6 +76,8 @@ class FunctionSpace:
             name: each for name, each in every.items() if only is None or name in only
         }
         self.off: dict[str, Any] = {}
+        self.conditions: dict[str, tuple[str, Any]] = {}
+        self.grids = grid_values(grids, self.distributions)
         self.baseline: Params = self._baseline(every, task.baseline or {})
 
     def _baseline(self, every: Mapping[str, BaseDistribution], given: Mapping[str, Any]) -> Params:
@@ -100,6 +108,11 @@ class FunctionSpace:
                     f"({_shown(each)})"
                 )
         return start
+
+    @property
+    def start(self) -> Params:
+        """The baseline's point."""
+        return {name: self.baseline[name] for name in self.distributions}
 
     def settings(self, params: Params) -> Any:
         """Returns what the function gets: an instance of the model, or a dict."""

@@ -19,7 +19,7 @@ class TrialRecord:
         seed: Its seed.
         split: Name of its split.
         epochs: Planned passes over the training rows.
-        status: `completed`, `stopped`, `pruned`, `diverged` or `failed`.
+        status: `completed`, `stopped`, `pruned`, `diverged`, `failed` or `infeasible`.
         score: Validation score that counted, in the metric's units; `None` if there is none.
         holdout: Score on rows that neither training nor stopping saw; `None` if not asked for.
         steps: Steps taken.

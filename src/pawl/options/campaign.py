@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pawl.errors import TaskError
+from pawl.errors import TaskError, did_you_mean
 from pawl.options.model import OptionsModel, Whole
 from pawl.options.reading import ReadOptions
 from pawl.options.shared import (
@@ -20,6 +20,8 @@ from pawl.options.shared import (
     SeedOptions,
     listed,
 )
+
+_OBJECTIVES = ("score", "latency", "size")
 
 
 class TaskOptions(ReadOptions):
@@ -100,15 +102,26 @@ class Options(PlanOptions, SearchOptions):
         description="The recipe to start from and to beat, or its TOML file; by default what a "
         "competent person writes first.",
     )
-    scheduler: str = Field(
-        default="halving",
-        description="Which trials are pruned half-way: halving (the best third goes on), median, none, "
-        "or one of your own by `pawl.register_scheduler`.",
-    )
     epochs: Whole | None = Field(
         default=None,
         ge=1,
         description="Most passes of a training over its rows; by their number by default.",
+    )
+    warm_start: str | Path | None = Field(
+        default=None,
+        description="Folder of another campaign on such a task, whose best recipes are tried first.",
+    )
+    objectives: Sequence[str] | None = Field(
+        default=None,
+        description="What the search looks for at once, as in score,size: score, latency (by the "
+        "operations of a row) and size (by the weights); the report then has the front of trade-offs. "
+        "The score alone by default, and what is delivered is always the best by score.",
+    )
+    max_parameters: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="Most weights of a network: a recipe that has more is not trained. What is averaged "
+        "or blended holds several networks; trees have no weights.",
     )
     families: Sequence[str] | None = Field(
         default=None,
@@ -142,6 +155,20 @@ class Options(PlanOptions, SearchOptions):
     @classmethod
     def _families(cls, given: Any) -> tuple[str, ...]:
         return listed("families", given)
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _objectives(cls, given: Any) -> tuple[str, ...]:
+        names = listed("objectives", [given] if isinstance(given, str) else given)
+        for name in names:
+            if name not in _OBJECTIVES:
+                raise TaskError(
+                    f"got the objective {name!r}{did_you_mean(name, _OBJECTIVES)}; allowed are "
+                    f"{', '.join(_OBJECTIVES)}"
+                )
+        if "score" not in names:
+            raise TaskError(f"got the objectives {', '.join(names)}; score must be one of them")
+        return names
 
     def objects(self) -> list[str]:
         """Returns the names of those that only Python can give."""

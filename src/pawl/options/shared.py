@@ -78,10 +78,18 @@ class SearchOptions(OptionsModel):
         description="What the search may bring in or vary: techniques, as in adamw,dropout (of a "
         "function: settings); all by default.",
     )
-    sampler: str = Field(
+    search: str = Field(
         default="edits",
         description="How the search proposes: edits (few edits of good recipes, settings by TPE; of a "
-        "function TPE), tpe, random, or one of your own by `pawl.register_sampler`.",
+        "function TPE), genetic, gp (Gaussian process), cma-es, tpe, random, grid, or one of your own "
+        "by `pawl.register_sampler`; and, of a model, which trials are trained to their end: halving "
+        "(the best third goes on), hyperband, pbt (population-based training), median, none, or one of your "
+        "own by `pawl.register_scheduler`. Or both, as in genetic,hyperband.",
+    )
+    grid: Sequence[str] | None = Field(
+        default=None,
+        description="With search=grid, a setting and its values, as in adamw.learning_rate=0.001,0.01; "
+        "may be given several times. By default all choices and three of each number.",
     )
     deliver: Deliver = Field(
         default="likely",
@@ -94,6 +102,11 @@ class SearchOptions(OptionsModel):
     def _duration(cls, given: Any) -> Any:
         budgets.parse(given)
         return given
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _grid(cls, given: Any) -> tuple[str, ...]:
+        return (given,) if isinstance(given, str) else tuple(str(each) for each in given)
 
     @field_validator("only", mode="before")
     @classmethod
@@ -149,7 +162,7 @@ class SearchOptions(OptionsModel):
         if self.trials is None:
             differing["budget"] = DEFAULT_BUDGET if self.budget is None else self.budget
         for name, value in differing.items():
-            if name in ("only", "families"):
+            if name in ("only", "families", "objectives"):
                 differing[name] = ",".join(value)
         return differing
 

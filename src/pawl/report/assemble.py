@@ -101,7 +101,7 @@ def summarize(
         for name, statuses in {
             "completed": ("completed", "stopped"),
             "pruned": ("pruned",),
-            "failed": ("diverged", "failed"),
+            "failed": ("diverged", "failed", "infeasible"),
         }.items()
     }
     gain = test.result.gain

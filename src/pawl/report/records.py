@@ -7,7 +7,7 @@ from typing import Literal
 
 from pawl.report.summary import Summary
 
-TrialStatus = Literal["completed", "pruned", "stopped", "diverged", "failed"]
+TrialStatus = Literal["completed", "pruned", "stopped", "diverged", "failed", "infeasible"]
 ArmName = Literal["baseline", "final"]
 
 

@@ -19,6 +19,7 @@ MAX_DOTS = 1500
 MAX_STEPS = 120
 _FAR = 3.0
 _LOG_FROM = 30.0
+_LOST = frozenset({"diverged", "failed", "infeasible"})
 
 T = TypeVar("T")
 Direction = Literal["maximize", "minimize"]
@@ -57,13 +58,13 @@ class Lines:
 def search(trials: Sequence[TrialPoint], direction: Direction) -> Search | None:
     """Returns what the history chart shows; `None` where no trial has a score."""
     ordered = sorted(trials, key=lambda trial: trial.number)
-    scored = [t for t in ordered if finite(t.score) and t.status not in {"diverged", "failed"}]
+    scored = [t for t in ordered if finite(t.score) and t.status not in _LOST]
     if not scored:
         return None
     domain = domain_of([t.score for t in scored if t.score is not None], direction)
     rows: list[dict[str, Any]] = []
     for trial in _thin(ordered, MAX_DOTS):
-        if trial.status in {"diverged", "failed"}:
+        if trial.status in _LOST:
             rows.append({"number": trial.number, "score": None, "kind": "failed"})
         elif finite(trial.score):
             kind = "completed" if trial.status == "completed" else "pruned"

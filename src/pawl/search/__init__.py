@@ -1,6 +1,5 @@
 """The search over techniques and settings: space, samplers, halving, generations."""
 
-from pawl.search.asking import Strategy
 from pawl.search.edits import EditSampler
 from pawl.search.optuna_sampler import OptunaSampler
 from pawl.search.protocols import Sampler, Searchable, TrialResult
@@ -24,6 +23,7 @@ from pawl.search.schedulers import (
 from pawl.search.search import SearchPlan, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
+from pawl.search.strategy import Strategy, check_strategy
 
 __all__ = [
     "EditSampler",
@@ -40,6 +40,7 @@ __all__ = [
     "TrialResult",
     "baseline",
     "check_sampler",
+    "check_strategy",
     "contenders",
     "fitting",
     "make_scheduler",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -32,21 +32,22 @@ from pawl.execution import (
 from pawl.ledger import TrialRecord, stop_asked
 from pawl.recipe import Recipe
 from pawl.search.board import Board
+from pawl.search.costs import Cost, cost_of, too_large
 from pawl.search.failures import run_or_record
 from pawl.search.generation import Searched, Seat
+from pawl.search.objectives import scalarized
 from pawl.search.protocols import Params, TrialResult
 from pawl.search.samplers import make_sampler
-from pawl.search.schedulers import make_scheduler
+from pawl.search.schedulers import Child, child_of, configurations, make_scheduler
 from pawl.search.space import Space
+from pawl.search.strategy import Strategy
+from pawl.search.told import told
+from pawl.techniques.changing import SCHEDULE
 from pawl.training.population import Member
 from pawl.training.problem import Problem
+from pawl.training.run import Outcome
 
-
-class Strategy(NamedTuple):
-    """How a search proposes and prunes: names of a sampler and a scheduler."""
-
-    sampler: str = "edits"
-    scheduler: str = "halving"
+EXHAUSTED = "nothing left to propose"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Making:
         train: Training rows.
         valid: Validation rows.
         epochs: Length of the trainings.
+        changing: Whether their settings may change while they train.
     """
 
     space: Space
@@ -85,11 +87,17 @@ class Making:
     train: Tensor
     valid: Tensor
     epochs: int
+    changing: bool = False
 
     def __call__(self, number: int, params: Params) -> Member:
         """Returns a numbered point's member."""
         seed = rng.derive_seed(self.seed, "trial", self.generation, number)
-        return Member(self.space.recipe(params), seed, self.train, self.valid, self.epochs)
+        return Member(self.recipe(params), seed, self.train, self.valid, self.epochs)
+
+    def recipe(self, params: Params) -> Recipe:
+        """Returns a point's recipe, as its member starts with it."""
+        recipe = self.space.recipe(params)
+        return recipe.with_(SCHEDULE) if self.changing and SCHEDULE not in recipe else recipe
 
 
 @dataclass(frozen=True)
@@ -127,14 +135,26 @@ def run_asked(
         trials: All so far.
         known: The recipe to begin with; the sampler proposes one if `None`.
     """
-    history = [_told(trial, session.problem.objective.sign) for trial in trials]
+    history = _history(session, asked.number, strategy, trials)
     sampler = make_sampler(strategy.sampler, space, session.rows.seed, asked.number, history)
     source = "sampler" if known is None else "known recipe"
     first = sampler.ask() if known is None else space.params(known)
-    drawn = itertools.chain([first], sampler.members(first, asked.count - 1))
+    if first is None:
+        return {"source": EXHAUSTED}, []
+    scheduler = make_scheduler(strategy.scheduler, asked.number)
+    child = child_of(scheduler)
+    count = configurations(scheduler, asked.count, asked.width)
+    drawn = itertools.chain([first], sampler.members(first, count - 1))
     train, valid = session.rows.search
-    make = Making(space, session.rows.seed, asked.number, train, valid, session.epochs)
-    representative = space.recipe({**space.params(space.baseline), **space.structure(first)})
+    seed = session.rows.seed
+    make = Making(space, seed, asked.number, train, valid, session.epochs, child is not None)
+    representative = make.recipe({**space.start, **space.structure(first)})
+    source_of = f"generation {asked.number} ({source})"
+    costs = _cost(session, strategy, representative, train)
+    if costs is not None and (reason := too_large(costs, strategy.most)):
+        refused_ = replace(_ended(make, 0, first, reason).outcome, status="infeasible")
+        extra = {"generation": asked.number, "source": source, "params": first, "rungs": {}}
+        return {"source": source}, [record_of(refused_, "search", source_of, "search", extra=extra)]
     try:
         chosen = session.trainer.plan(representative)
     except PawlError:
@@ -144,40 +164,76 @@ def run_asked(
         found = [_ended(make, number, params, reason) for number, params in enumerate(drawn)]
     else:
         probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
-        shares = _shares(min(asked.width, asked.count), min(chosen.workers, asked.count))
-        scheduler = make_scheduler(strategy.scheduler, asked.number)
+        shares = _shares(min(asked.width, count), min(chosen.workers, count))
+        if child is not None:  # members follow each other within one population
+            shares = [count]
+            chosen = chosen.narrowed(max(chosen.width, count))
         # Where no clock ends the search, none may decide who is compared with whom either.
         lockstep = asked.deadline is None
         left = None if asked.deadline is None else asked.deadline - session.ledger.elapsed
         with Board(drawn, len(shares), lockstep=lockstep, scheduler=scheduler) as board:
             pieces = [
                 partial(
-                    train_share, session.problem, chosen, make, scheduler.shares, width,
+                    train_share, session.problem, chosen, make, (scheduler.shares, child), width,
                     Ending(session.ledger.folder, left),
                 )
                 for width in shares
             ]  # fmt: skip
             results = session.trainer.confer(pieces, chosen, probe, board)
-            found = _collected(results, board, make, chosen.workers)
+            found = _collected(results, board, make, len(shares))
         session.trainer.look_again(chosen, [each.outcome for each in found])
     found.sort(key=lambda each: each.number)
     return {"source": source}, [
         record_of(
-            item.outcome, "search", f"generation {asked.number} ({source})", "search",
+            _plain(item.outcome), "search", source_of, "search",
             extra={
                 "generation": asked.number, "source": source, "params": item.params,
                 "rungs": {str(k): v for k, v in item.rungs.items()},
+                **({"followed": list(item.history)} if item.history else {}),
+                **({"cost": asdict(costs)} if costs is not None else {}),
             },
         )
         for item in found
     ]  # fmt: skip
 
 
+def _history(
+    session: Session, generation: int, strategy: Strategy, trials: Sequence[TrialRecord]
+) -> list[TrialResult]:
+    """Returns the trials as the generation's sampler is told them."""
+    history = [told(trial, session.problem.objective.sign) for trial in trials]
+    if len(strategy.objectives) < 2:
+        return history
+    costs = [Cost(**t.extra["cost"]) if "cost" in t.extra else None for t in trials]
+    seed = rng.derive_seed("objectives", session.rows.seed, generation)
+    return scalarized(strategy.objectives, history, costs, seed)
+
+
+def _cost(session: Session, strategy: Strategy, recipe: Recipe, rows: Tensor) -> Cost | None:
+    """Returns what a structure costs, where that matters; `None` too where it cannot be built."""
+    if strategy.most is None and len(strategy.objectives) < 2:
+        return None
+    try:
+        return cost_of(session.problem, recipe, rows)
+    except PawlError:
+        raise
+    except Exception:  # what it raises is told when it is trained
+        return None
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Returns an outcome whose recipe has a schedule of settings only where some changed."""
+    member = outcome.member
+    if SCHEDULE not in member.recipe or member.recipe.settings(SCHEDULE).changes:  # type: ignore[attr-defined]
+        return outcome
+    return replace(outcome, member=replace(member, recipe=member.recipe.without(SCHEDULE)))
+
+
 def train_share(
     problem: Problem,
     chosen: Plan,
     make: Making,
-    rungs: Sequence[float],
+    judged: tuple[Sequence[float], Child | None],
     width: int,
     ending: Ending,
     heartbeat: Heartbeat,
@@ -189,7 +245,8 @@ def train_share(
         problem: The task.
         chosen: How to train.
         make: Makes members.
-        rungs: At which shares of a trial members are judged.
+        judged: At which shares of a trial members are judged, and how those that do not go on follow
+            others.
         width: Places.
         ending: When it ends; what is in training then ends as pruned.
         heartbeat: Called every few steps.
@@ -202,7 +259,7 @@ def train_share(
         if ending.reached(time.monotonic() - started):
             raise StopIteration
 
-    return run_or_record(problem, chosen, Seat(ask, make, rungs), width, heartbeat=check)
+    return run_or_record(problem, chosen, Seat(ask, make, *judged), width, heartbeat=check)
 
 
 def _collected(results: Sequence[Any], board: Board, make: Making, workers: int) -> list[Searched]:
@@ -224,10 +281,3 @@ def _ended(make: Making, number: int, params: Params, reason: str) -> Searched:
 def _shares(places: int, workers: int) -> list[int]:
     """Returns how many of the places each worker has, at least one."""
     return [max(1, len(range(worker, places, workers))) for worker in range(workers)]
-
-
-def _told(trial: TrialRecord, sign: float) -> TrialResult:
-    score = None if trial.score is None else sign * trial.score
-    return TrialResult(
-        trial.extra["params"], score, len(trial.curve) if trial.status == "pruned" else None
-    )

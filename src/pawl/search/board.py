@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pawl.search.protocols import Params
-from pawl.search.schedulers import Halving, Scheduler
+from pawl.search.schedulers import Halving, Scheduler, child_of
 
 _HALVING = Halving()
 
@@ -80,7 +80,8 @@ class Board:
         points: The generation's points.
         workers: How many workers will ask, numbered from zero.
         lockstep: Whether workers wait for each other.
-        scheduler: Decides at rungs who goes on.
+        scheduler: Decides at rungs who goes on; who does not frees a place, unless it goes on as
+            another's child.
 
     Attributes:
         dealt: By worker, the points that it got, by number.
@@ -98,6 +99,7 @@ class Board:
         self.dealt: list[dict[int, Params]] = [{} for _ in range(workers)]
         self._points = enumerate(points)
         self._rungs = Rungs(scheduler)
+        self._frees = child_of(scheduler) is None
         self._next = dict.fromkeys(range(workers), 0)  # no worker reports an earlier step
         self._waiting: dict[int, Report] = {}
         self._pool = ThreadPoolExecutor(1)  # its thread starts at the first answer, after all forks
@@ -157,8 +159,9 @@ class Board:
             )
             for piece, report in reports.items()
         }
-        free = {piece: max(0, r.free + len(pruned[piece])) for piece, r in reports.items()}
-        staying = {piece: r.staying - len(pruned[piece]) for piece, r in reports.items()}
+        gone = {piece: len(found) if self._frees else 0 for piece, found in pruned.items()}
+        free = {piece: max(0, r.free + gone[piece]) for piece, r in reports.items()}
+        staying = {piece: r.staying - gone[piece] for piece, r in reports.items()}
         fresh: dict[int, list[tuple[int, Params]]] = {piece: [] for piece in reports}
         for number, point in self._take(sum(free.values())):
             piece = min((p for p in free if free[p]), key=lambda p: (staying[p], p))

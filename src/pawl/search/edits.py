@@ -107,6 +107,10 @@ class EditSampler:
                 again = point
         return again
 
+    def edited(self, point: Params) -> Params:
+        """Returns a point with one edit of its structure; without a structure, the point itself."""
+        return self._edited(point, [])
+
     def _edited(self, point: Params, others: Collection[Params]) -> Params:
         """Returns the point with one edit, maybe one that another of the good points has."""
         if others and self._random.random() < _BORROWED_SHARE:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pawl import rng
 from pawl.execution import Heartbeat, Plan
 from pawl.search.board import Answer, Report
+from pawl.search.pbt import parents
 from pawl.search.protocols import Params
-from pawl.search.schedulers import Halving
+from pawl.search.schedulers import Child, Halving
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Outcome, Run, Status
@@ -20,26 +22,42 @@ from pawl.training.run import Outcome, Run, Status
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """A configuration and how it ended; `rungs` are its scores at the rungs it reached."""
+    """A configuration and how it ended.
+
+    Attributes:
+        number: Its number in the generation.
+        params: Its point; of one that followed another, that one's.
+        outcome: How its training ended.
+        rungs: Its scores at the rungs it reached.
+        history: Whom it followed, at which share of its trial.
+    """
 
     number: int
     params: Params
     outcome: Outcome
     rungs: dict[int, float]
+    history: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(eq=False)
 class Configuration:
-    """A configuration of a generation; `rungs` as in `Searched`."""
+    """A configuration of a generation, as in `Searched`."""
 
     number: int
     params: Params
     member: Member
     rungs: dict[int, float] = field(default_factory=dict)
+    history: tuple[dict[str, float], ...] = ()
+    inherited: Params | None = None
+
+    @property
+    def point(self) -> Params:
+        """Its point, or that of the one that it followed."""
+        return self.params if self.inherited is None else self.inherited
 
     def ended(self, outcome: Outcome) -> Searched:
         """Returns how it ended."""
-        return Searched(self.number, self.params, outcome, self.rungs)
+        return Searched(self.number, self.point, outcome, self.rungs, self.history)
 
 
 class Seat:
@@ -49,6 +67,7 @@ class Seat:
         ask: Takes a report to the board.
         make: Makes the member of a numbered point.
         shares: At which shares of a trial's epochs members are judged, one for each rung.
+        child: How a member that does not go on follows a better one; `None` if it is pruned.
 
     Attributes:
         waiting: Configurations without a place, in order.
@@ -63,8 +82,9 @@ class Seat:
         ask: Callable[[Report], Answer],
         make: Callable[[int, Params], Member],
         shares: Sequence[float] = Halving().shares,
+        child: Child | None = None,
     ) -> None:
-        self.shares = shares
+        self.shares, self.child = shares, child
         self._ask, self._make = ask, make
         self._following = 0
         self.waiting: list[Configuration] = []
@@ -114,11 +134,33 @@ class Seat:
             self.done.append(self.training[i].ended(outcome))
         self.training = [each for i, each in enumerate(self.training) if i not in which]
 
+    def exploit(self, losers: Sequence[int], reached: Mapping[int, tuple[int, float]]) -> None:
+        """Makes members copies of better ones, each with a recipe of its own from here on.
+
+        Args:
+            losers: Their positions.
+            reached: By position, the rung that a member has just reached and its score there.
+        """
+        assert self.run is not None
+        assert self.child is not None
+        scores = {i: score for i, (_, score) in reached.items()}
+        able = parents(scores, losers)
+        for i in losers if able else ():
+            mine, population = self.training[i], self.run.population
+            seed = rng.derive_seed("exploit", mine.member.seed, reached[i][0])
+            source = able[seed % len(able)]
+            theirs = self.training[source]
+            share = int(population.step[source]) / int(population.total[source])
+            recipe = self.child(population.members[source].recipe, share, seed)
+            self.run.inherit(source, i, recipe)
+            mine.inherited, mine.rungs = theirs.point, dict(theirs.rungs)
+            mine.history = (*theirs.history, {"share": share, "from": theirs.number})
+
     def vacate(self) -> list[Configuration]:
         """Frees all places, whose members have not ended, and returns who had them."""
         vacated, self.training, self.run = self.training, [], None
         for each in vacated:
-            each.rungs.clear()
+            each.rungs, each.history, each.inherited = {}, (), None
         self.step = max(self.step, self._following)  # the board was told to expect nothing sooner
         return vacated
 
@@ -154,7 +196,12 @@ def run_generation(
         stays = [i for i in range(len(seat.training)) if i not in leaving]
         following = seat.step + min((due[i] for i in stays), default=1)
         pruned = seat.exchange(len(leaving), len(stays), following, reached)
-        leaving |= {i: "pruned" for i in stays if seat.training[i].number in pruned}
+        losers = [i for i in stays if seat.training[i].number in pruned]
+        if seat.child is None:
+            leaving |= dict.fromkeys(losers, "pruned")
+        else:
+            numbers = {i: seat.training[i].number for i in stays}
+            seat.exploit(losers, {i: reached[n] for i, n in numbers.items() if n in reached})
         seat.release(leaving)
         fresh = seat.fill(len(leaving))
 

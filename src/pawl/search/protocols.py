@@ -38,6 +38,18 @@ class Searchable(Protocol):
     def off(self) -> Mapping[str, Any]:
         """By parameter that brings something in: the value by which it is out."""
 
+    @property
+    def start(self) -> Params:
+        """The point that the search starts from."""
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[str, Any]]:
+        """By parameter that counts only where another has a value: that other one, and the value."""
+
+    @property
+    def grids(self) -> Mapping[str, Sequence[Any]]:
+        """The values of a grid by parameter, where they were given."""
+
     def weight(self, name: str, value: object) -> float:
         """Returns how often an edit gives a parameter this value, relative to others; above 0."""
 
@@ -55,13 +67,17 @@ class Sampler(Protocol):
     campaign that is resumed goes on as it would have.
     """
 
-    def ask(self) -> Params:
-        """Returns a new point; its structure is the generation's, and it is trained first."""
+    def ask(self) -> Params | None:
+        """Returns a new point; its structure is the generation's, and it is trained first.
+
+        `None` ends the search: everything was proposed.
+        """
 
     def members(self, point: Params, count: int) -> Iterable[Params]:
         """Returns or yields more points of a structure, which differ in their memberwise settings.
 
-        Those that are yielded are drawn while others train.
+        Those that are yielded are drawn while others train. There are fewer only where everything of
+        the structure was proposed.
 
         Args:
             point: The first of them; of a space without structure it may be empty.

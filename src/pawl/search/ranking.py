@@ -13,7 +13,7 @@ _MANY_PLACES = 4
 def ranked(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:
     """Returns the best recipes, best first, at most `count`, each structure's best only."""
     found: dict[str, Recipe] = {}
-    for trial in _best_first(trials, sign):
+    for trial in best_first(trials, sign):
         recipe = Recipe.from_dict(trial.recipe)
         found.setdefault(recipe.structure, recipe)
         if len(found) == count:
@@ -34,7 +34,7 @@ def contenders(
     return list(found.values())
 
 
-def _best_first(trials: Sequence[TrialRecord], sign: float) -> list[TrialRecord]:
+def best_first(trials: Sequence[TrialRecord], sign: float) -> list[TrialRecord]:
     """Returns the trials that were not pruned and have a score, best first; ties keep their order."""
     ended = [t for t in trials if t.score is not None and t.status in ("completed", "stopped")]
     return sorted(ended, key=lambda t: -sign * (t.score or 0.0))

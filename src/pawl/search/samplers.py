@@ -13,14 +13,21 @@ from typing import Any
 from pawl import rng
 from pawl.errors import PawlError, TaskError, first_line
 from pawl.search.edits import EditSampler
+from pawl.search.genetic import GeneticSampler
+from pawl.search.grid import GridSampler
 from pawl.search.named import Named
+from pawl.search.numeric import NumericSampler, cma_es, gaussian_process
 from pawl.search.optuna_sampler import OptunaSampler, random_search, tpe
 from pawl.search.protocols import Params, Sampler, SamplerFactory, Searchable, TrialResult
 
 _SAMPLERS: Named[SamplerFactory] = Named(
     "sampler",
     {
+        "cma-es": functools.partial(NumericSampler, propose=cma_es),
         "edits": EditSampler,
+        "genetic": GeneticSampler,
+        "gp": functools.partial(NumericSampler, propose=gaussian_process),
+        "grid": GridSampler,
         "tpe": functools.partial(OptunaSampler, make=tpe),
         "random": functools.partial(OptunaSampler, make=random_search),
     },
@@ -70,8 +77,9 @@ class _Checked:
                 )
         return dict(point)
 
-    def ask(self) -> Params:
-        return self._check(self._ask(self._sampler.ask))
+    def ask(self) -> Params | None:
+        found = self._ask(self._sampler.ask)
+        return None if found is None else self._check(found)
 
     def members(self, point: Params, count: int) -> Iterator[Params]:
         points = iter(self._ask(lambda: iter(self._sampler.members(point, count))))

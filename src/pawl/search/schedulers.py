@@ -9,11 +9,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pawl.errors import TaskError, first_line
+from pawl.recipe import Recipe
 from pawl.search.named import Named
+from pawl.search.pbt import PopulationBased
+
+_BRACKETS = 4
+Child = Callable[[Recipe, float, int], Recipe]
+"""See `Exploring.child`."""
 
 
 class Scheduler(Protocol):
@@ -35,6 +41,31 @@ class Scheduler(Protocol):
             score: Its score there, larger is better.
             seen: The scores of all members of its generation that reached the rung so far, its own
                 among them.
+        """
+
+
+class Sized(Protocol):
+    """A scheduler that also says how many configurations its generation has."""
+
+    def configurations(self, quota: int, width: int) -> int:
+        """Returns their number.
+
+        Args:
+            quota: As many as a generation has else.
+            width: As many as train at once.
+        """
+
+
+class Exploring(Protocol):
+    """A scheduler whose members that do not go on are not pruned: they go on as others' children."""
+
+    def child(self, parent: Recipe, share: float, seed: int) -> Recipe:
+        """Returns the recipe by which a copy of a better member goes on.
+
+        Args:
+            parent: The better member's.
+            share: Of the trial, that it has done.
+            seed: Decides what is random.
         """
 
 
@@ -83,14 +114,78 @@ class ToTheEnd:
         return True
 
 
+@dataclass(frozen=True)
+class Bracket:
+    """One of Hyperband's brackets: how many configurations, and halving with so many rungs.
+
+    Attributes:
+        number: `s`, from 0 (all to the end) to the greatest.
+        most: The greatest `s`.
+        reduction: One in so many goes on at a rung (`eta`).
+    """
+
+    number: int
+    most: int
+    reduction: int = 3
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of a trial at its rungs: `eta ** -s, ..., eta ** -1`."""
+        return tuple(float(self.reduction) ** -s for s in range(self.number, 0, -1))
+
+    @property
+    def size(self) -> int:
+        """Configurations in the paper: `ceil((s_max + 1) / (s + 1) * eta ** s)`."""
+        return math.ceil((self.most + 1) * int(self.reduction**self.number) / (self.number + 1))
+
+    def configurations(self, quota: int, width: int) -> int:
+        """Returns the paper's number, in proportion: the largest bracket has the quota."""
+        largest = replace(self, number=self.most).size
+        return max(1, min(quota, 2), round(quota * self.size / largest))
+
+    def goes_on(self, rung: int, score: float, seen: Sequence[float]) -> bool:
+        """Tells whether a score is among the best share of those seen."""
+        return Halving(self.shares, self.reduction).goes_on(rung, score, seen)
+
+
+def hyperband(generation: int, most: int = _BRACKETS - 1, reduction: int = 3) -> Bracket:
+    """Returns a generation's bracket; they take turns, the one that prunes hardest first.
+
+    How hard to prune cannot be known before; Hyperband hedges. A trial's epochs are what the paper calls
+    R = 27, so that there are four brackets, with first rungs at 1/27, 1/9 and 1/3 of a trial and without
+    any. Within a bracket members are judged as they arrive, as in halving.
+
+    Reference: Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR
+    2018, algorithm 1.
+
+    Example:
+        >>> [(hyperband(i).size, len(hyperband(i).shares)) for i in range(4)]
+        [(27, 3), (12, 2), (6, 1), (4, 0)]
+    """
+    return Bracket(most - generation % (most + 1), most, reduction)
+
+
 _SCHEDULERS: Named[SchedulerFactory] = Named(
     "scheduler",
     {
         "halving": lambda _: Halving(),
+        "hyperband": hyperband,
         "median": lambda _: Median(),
         "none": lambda _: ToTheEnd(),
+        "pbt": lambda _: PopulationBased(),
     },
 )
+
+
+def configurations(scheduler: Scheduler, quota: int, width: int) -> int:
+    """Returns how many configurations a generation has: the quota, unless its scheduler says others."""
+    own: Callable[[int, int], int] | None = getattr(scheduler, "configurations", None)
+    return quota if own is None else own(quota, width)
+
+
+def child_of(scheduler: Scheduler) -> Child | None:
+    """Returns how members go on as others' children; `None` of a scheduler that prunes."""
+    return getattr(scheduler, "child", None)
 
 
 class _Checked:

@@ -7,15 +7,16 @@ sampler proposes. Inside a generation it proposes the memberwise settings.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
-from pawl.search.asking import Asked, Strategy, run_asked
+from pawl.search.asking import EXHAUSTED, Asked, run_asked
 from pawl.search.space import Space
 from pawl.search.starts import starts
+from pawl.search.strategy import Strategy
 
 _PHASE = "search"
 _MAX_GENERATIONS = 10_000
@@ -47,18 +48,21 @@ def search(
     plan: SearchPlan,
     strategy: Strategy = _DEFAULT,
     only: Collection[str] | None = None,
+    *,
     favored: Collection[str] = (),
+    warm: Sequence[Recipe] = (),
 ) -> list[TrialRecord]:
     """Runs generations until the deadline or the number of trials; returns all trials in order.
 
     Called again with a later deadline, it goes on behind the generations in the ledger. With `only`,
     no other techniques come in and no others' settings are varied; those that are `favored` come in more
-    often.
+    often. Recipes of `warm` come first.
     """
-    space = Space(baseline, session.facts, only, favored)
+    only = strategy.only(only)
+    space = Space(baseline, session.facts, only, strategy.grid, favored)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
-    known = (*good[:1], baseline, *good[1:])
+    known = tuple(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
         count = plan.quota
@@ -75,6 +79,8 @@ def search(
         first = known[generation] if generation < len(known) else None
         work = functools.partial(run_asked, session, space, asked, strategy, tuple(trials), first)
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
+        if unit.payload["source"] == EXHAUSTED:
+            break
         trials += unit.trials
         session.note(unit.trials)
     return trials

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
-import annotated_types
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -23,8 +21,10 @@ from pydantic.fields import FieldInfo
 
 from pawl.modalities import modality_of
 from pawl.recipe import Recipe
+from pawl.search.grid import grid_values
 from pawl.search.protocols import Params
 from pawl.techniques import Facts, Stage, Technique, excludes, refusal, techniques
+from pawl.techniques.bounds import bounds
 from pawl.techniques.measured import SUGGESTED, weight
 
 _NONE = "none"
@@ -42,13 +42,19 @@ class Space:
         baseline: The recipe that the search starts from.
         facts: Of the task.
         only: Names of the techniques that may come in and whose settings are varied; all by default.
+        grids: Texts as in `adamw.learning_rate=0.001,0.01`: the values of a grid.
         favored: Names of techniques that a diagnosis suggests: edits bring them in more often.
 
     Attributes:
         distributions: Optuna's distributions by parameter.
         structural: Parameters that all members of a fused population share.
         off: By parameter that brings a technique in: the value by which it is out.
+        conditions: By parameter that counts only where another has a value: that one, and the value.
+        grids: The values of a grid by parameter, where they were given.
         left_out: Techniques that do not fit, with the reason.
+
+    Raises:
+        TaskError: A grid's parameter is not searched, or a value is outside its range.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Space:
         baseline: Recipe,
         facts: Facts,
         only: Collection[str] | None = None,
+        grids: Sequence[str] = (),
         favored: Collection[str] = (),
     ) -> None:
         self.baseline = baseline
@@ -76,7 +83,14 @@ class Space:
         self.distributions: dict[str, BaseDistribution] = {}
         self.structural: set[str] = set()
         self.off: dict[str, Any] = {}
+        self.conditions: dict[str, tuple[str, Any]] = {}
         self._declare()
+        self.grids = grid_values(grids, self.distributions)
+
+    @functools.cached_property
+    def start(self) -> Params:
+        """The baseline's point."""
+        return self.params(self.baseline)
 
     @functools.cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -109,6 +123,9 @@ class Space:
                 if distribution is None:
                     raise TypeError(f"setting {name} has no search space")
                 self._add(name, distribution, structural=key not in t.memberwise)
+                for switch, value in ((f"use:{t.name}", True), (f"choose:{t.group}", t.name)):
+                    if switch in self.distributions:
+                        self.conditions[name] = switch, value
 
     def _add(self, name: str, distribution: BaseDistribution, *, structural: bool) -> None:
         self.distributions[name] = distribution
@@ -195,7 +212,7 @@ def distribution_of(field: FieldInfo) -> BaseDistribution | None:
         return CategoricalDistribution(list(get_args(field.annotation)))
     if field.annotation is bool:
         return CategoricalDistribution([False, True])
-    low, high = _bounds(field)
+    low, high = bounds(field)
     if low is None or high is None:
         return None
     log = bool(_extra(field).get("log"))
@@ -204,25 +221,3 @@ def distribution_of(field: FieldInfo) -> BaseDistribution | None:
     if field.annotation is float:
         return FloatDistribution(float(low), float(high), log=log)
     return None
-
-
-def _bounds(field: FieldInfo) -> tuple[Any, Any]:
-    """Returns the least and the most that a field may be; `None` where it has no bound."""
-    low: Any = None
-    high: Any = None
-    for each in field.metadata:
-        if isinstance(each, annotated_types.Ge):
-            low = each.ge
-        elif isinstance(each, annotated_types.Le):
-            high = each.le
-        elif isinstance(each, annotated_types.Gt):
-            low = _next(field, each.gt, 1)
-        elif isinstance(each, annotated_types.Lt):
-            high = _next(field, each.lt, -1)
-    return low, high
-
-
-def _next(field: FieldInfo, value: Any, direction: int) -> Any:
-    if field.annotation is int:
-        return value + direction
-    return math.nextafter(value, direction * math.inf)

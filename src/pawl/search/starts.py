@@ -24,13 +24,19 @@ def starts(start: Recipe, facts: Facts, only: Collection[str] | None = None) -> 
     found: list[Recipe] = []
     learned = transferred(start) if facts.pretrained else []
     for known in (*learned, *modality_of(facts.schema).starts(start, facts)):
-        recipe = fitting(scaled(known), facts)
-        for change in recipe.changes(start):
-            if only is not None and change.name not in only:
-                recipe = recipe.revert(change, start)
+        recipe = within(scaled(known), start, facts, only)
         if recipe != start and recipe not in found:
             found.append(recipe)
     return tuple(found)
+
+
+def within(recipe: Recipe, start: Recipe, facts: Facts, only: Collection[str] | None) -> Recipe:
+    """Returns the recipe without what does not fit the task or is not allowed."""
+    recipe = fitting(recipe, facts)
+    for change in recipe.changes(start):
+        if only is not None and change.name not in only:
+            recipe = recipe.revert(change, start)
+    return recipe
 
 
 def fitting(recipe: Recipe, facts: Facts) -> Recipe:

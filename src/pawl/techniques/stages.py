@@ -95,6 +95,15 @@ class WatchedFunction(Protocol):
         """Returns it for one member, by its validation scores, larger is better, and plain settings."""
 
 
+class ChangingFunction(Protocol):
+    """Says what a setting of another technique is while a member trains."""
+
+    def __call__(
+        self, t: Technique, key: str, value: float, share: float, settings: Any, /
+    ) -> float:
+        """Returns the value at a share of the trial, given the recipe's."""
+
+
 class InitFunction(Protocol):
     """Makes an optimizer's state for fresh members."""
 
@@ -271,6 +280,14 @@ class ScheduleTechnique(Technique):
     apply: ScheduleFunction
     watched: WatchedFunction | None = None
     group: str | None = "schedule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangingTechnique(Technique):
+    """Acts on the settings of other techniques; its own say when (`changes`)."""
+
+    stage: ClassVar[Stage] = Stage.SCHEDULE
+    apply: ChangingFunction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -22,6 +22,7 @@ from pawl.data.types import Examples, Inputs
 from pawl.kinds import KINDS
 from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
+from pawl.training.changing import recipe_at, steps_of_changes
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
@@ -102,6 +103,7 @@ class Population:
         several: Whether a model returns several predictions of each row in training.
         drawing: Names of the layers that draw random numbers; see `MemberLayer`.
         shared: Frozen weights that all members have alike, by name; they are held once.
+        recipes: The members' recipes as they are at their steps, settings that change included.
         state: All that training changes.
     """
 
@@ -112,6 +114,7 @@ class Population:
         self.stepper = stepper
         self.program = Program.of(members[0].recipe)
         self.members: list[Member] = []
+        self.recipes: list[Recipe] = []
         self.fits: list[FittedSplit] = []
         self.step = torch.zeros(0, dtype=torch.int64)
         self._orders: list[tuple[int, Tensor]] = []
@@ -163,12 +166,15 @@ class Population:
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
+        self.recipes += [member.recipe for member in members]
         self.fits += [fitted for _, _, fitted in built]
         rows = pool(self.problem.examples, self.fits, max(self.stepper.width, len(self.fits)))
         self.examples, self._rows = rows.examples, rows.rows
         self.step = torch.cat([self.step, torch.zeros(len(members), dtype=torch.int64)])
         self._orders += [(-1, torch.empty(0, dtype=torch.int64))] * len(members)
         self._refresh()
+        fresh = range(len(self) - len(members), len(self))
+        self._settle([i for i in fresh if 0 in self._changes[i]])
 
     def _refresh(self) -> None:
         fits = self.fits
@@ -181,8 +187,28 @@ class Population:
             dtype=torch.int32,
             device=self.device,
         )
-        self.values = stack_values(self.program, [m.recipe for m in self.members], self.device)
+        self._changes = [
+            steps_of_changes(m.recipe, total)
+            for m, total in zip(self.members, self.total.tolist(), strict=True)
+        ]
+        self.values = stack_values(self.program, self.recipes, self.device)
         self.stepper.rebind(self)
+
+    def _settle(self, which: Sequence[int]) -> None:
+        """Takes the settings that hold at the steps of some members."""
+        for i in which:
+            member = self.members[i]
+            self.recipes[i] = recipe_at(member.recipe, int(self.step[i]), int(self.total[i]))
+            if not self._settings:
+                continue
+            _, body, _ = self.problem.build(self.recipes[i], member.seed, member.train)
+            for name, x in body.named_buffers():
+                if name in self._settings:  # of layers: as they are in a body of that recipe
+                    for buffers in (self.state.buffers, self.state.average_buffers):
+                        if name in buffers:
+                            buffers[name][i] = x
+        if which:
+            self.values = stack_values(self.program, self.recipes, self.device)
 
     def advance(self, steps: int) -> Tensor:
         """Takes steps with every member.
@@ -191,9 +217,18 @@ class Population:
             Mean training loss of each member over these steps, `[N]`; not finite for those that
             diverged.
         """
-        places = [self.next_places(i, steps) for i in range(len(self))]
-        losses = self.stepper.advance(self, self.batches_at(places))
-        self.step += steps
+        losses, left = torch.zeros(len(self)), steps
+        while left:
+            few = min(left, self._until_change(left))
+            places = [self.next_places(i, few) for i in range(len(self))]
+            found = self.stepper.advance(self, self.batches_at(places))
+            self.step += few
+            if few == steps and left == steps:
+                losses = found
+            else:
+                losses = losses.to(found) + found * (few / steps)
+            left -= few
+            self._settle([i for i, at in enumerate(self._changes) if int(self.step[i]) in at])
         return losses
 
     def watch(self, index: int, scores: Sequence[float]) -> None:
@@ -203,6 +238,11 @@ class Population:
             if call.technique.watched is not None:
                 pace *= call.technique.watched(scores, recipe.settings(call.name))
         self.state.pace[index] = pace
+
+    def _until_change(self, most: int) -> int:
+        """Returns the fewest steps, at most so many, after which a member's settings are others."""
+        ahead = [at - int(self.step[i]) for i, own in enumerate(self._changes) for at in own]
+        return min((steps for steps in ahead if steps > 0), default=most)
 
     def next_places(self, index: int, steps: int) -> Tensor:
         """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""
@@ -315,6 +355,7 @@ class Population:
         index = torch.tensor(list(indices), dtype=torch.int64)
         self.state = self.state.take(index.to(self.device))
         self.members = [self.members[i] for i in indices]
+        self.recipes = [self.recipes[i] for i in indices]
         self.fits = [self.fits[i] for i in indices]
         self._rows = [self._rows[i] for i in indices]
         self._orders = [self._orders[i] for i in indices]
@@ -338,6 +379,22 @@ class Population:
             tensor[target] = tensor[source]
         self.step[target] = self.step[source]
 
+    def inherit(self, source: int, target: int, recipe: Recipe) -> None:
+        """Makes a member a copy of another, which goes on by a recipe of the same structure.
+
+        Its seed stays its own.
+        """
+        self.clone(source, target)
+        for tensor in self.state.front.values():
+            tensor[target] = tensor[source]
+        for name in self._settings:
+            self.state.buffers[name][target] = self.state.buffers[name][source]
+        self.members[target] = replace(self.members[target], recipe=recipe)
+        self.fits[target], self._rows[target] = self.fits[source], self._rows[source]
+        self._orders[target] = (-1, torch.empty(0, dtype=torch.int64))
+        self._refresh()
+        self._settle([target])
+
     def snapshot(self) -> tuple[State, Tensor]:
         """Returns a copy of all that changes in training."""
         return self.state.take(torch.arange(len(self), device=self.device)), self.step.clone()
@@ -347,6 +404,7 @@ class Population:
         state, step = snapshot
         self.state = state.take(torch.arange(len(self), device=self.device))
         self.step = step.clone()
+        self._settle([i for i, changes in enumerate(self._changes) if changes])
         self.stepper.rebind(self)
 
 

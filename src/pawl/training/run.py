@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from pawl.data.types import Examples
+from pawl.recipe import Recipe
 from pawl.training.metrics import score
 from pawl.training.population import Member, Population
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers
 
-Status = Literal["completed", "stopped", "pruned", "diverged", "failed"]
+Status = Literal["completed", "stopped", "pruned", "diverged", "failed", "infeasible"]
 _MIN_STEPS_BETWEEN_EVALUATIONS = 10
 _STEPS_BETWEEN_BEATS = 16
 
@@ -44,7 +45,8 @@ class Outcome:
     Attributes:
         member: The member.
         status: `completed` (all steps taken), `stopped` (early, by a technique), `pruned` (by the
-            search), `diverged` (loss or predictions not finite) or `failed` (an exception).
+            search), `diverged` (loss or predictions not finite), `failed` (an exception) or `infeasible`
+            (not trained: it is over a limit).
         score: Validation score of the weights kept; `None` if there are none, or no rows for it.
         steps: Steps taken.
         curve: Its evaluations.
@@ -293,6 +295,15 @@ class Run:
             on_device = index.to(self.best_weights.device)
             self.best_weights = self.best_weights[on_device]
             self.best_buffers = {k: v[on_device] for k, v in self.best_buffers.items()}
+
+    def inherit(self, source: int, target: int, recipe: Recipe) -> None:
+        """Makes a member a copy of another, its curve included, that goes on by another recipe."""
+        self.population.inherit(source, target, recipe)
+        self.curves[target] = list(self.curves[source])
+        self.best[target], self._losses[target] = self.best[source], self._losses[source]
+        if self.best_weights is not None:
+            for tensor in (self.best_weights, *self.best_buffers.values()):
+                tensor[target] = tensor[source]
 
     def admit(self, members: Sequence[Member]) -> None:
         """Adds fresh members of the same structure."""

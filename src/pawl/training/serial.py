@@ -145,7 +145,7 @@ class SerialStepper:
         make = update.technique.optimizer
         assert make is not None
         leaf = nn.Parameter(weights, requires_grad=False)
-        optimizer = make([leaf], population.members[index].recipe.settings(update.name))
+        optimizer = make([leaf], population.recipes[index].settings(update.name))
         fused = "fused" in optimizer.defaults and population.device.type in ("cpu", "cuda")
         if fused:
             optimizer.param_groups[0]["fused"] = True

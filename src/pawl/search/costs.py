@@ -1,0 +1,51 @@
+"""What a recipe's network costs, told before it is trained: its weights, and the operations of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from pawl.models.member_layers import frozen
+from pawl.recipe import Recipe
+from pawl.training.problem import Problem
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one network costs.
+
+    Attributes:
+        parameters: Weights, frozen ones included.
+        operations: Floating-point operations of matrix products and convolutions for one row; what
+            recurrent layers and elementwise functions do is not counted.
+    """
+
+    parameters: int
+    operations: int
+
+
+def cost_of(problem: Problem, recipe: Recipe, rows: Tensor) -> Cost:
+    """Returns what the network of a recipe costs; no setting that may differ in a population changes it.
+
+    Args:
+        problem: The task.
+        recipe: Of a network.
+        rows: Training rows, to build it by, `[R]`.
+    """
+    front, body, _ = problem.build(recipe, 0, rows)
+    held = [*body.parameters(), *frozen(body).values()]
+    front.eval()
+    body.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        body(front(problem.examples.take(rows[:1]).inputs))
+    return Cost(sum(p.numel() for p in held), int(counter.get_total_flops()))
+
+
+def too_large(cost: Cost, most: int | None) -> str | None:
+    """Returns why a network is not trained under a limit on its parameters; `None` if it may be."""
+    if most is None or cost.parameters <= most:
+        return None
+    return f"infeasible: {cost.parameters:,} parameters are more than the {most:,} allowed"
