@@ -85,10 +85,27 @@ def campaign(result: Any) -> None:
         out.print()
     line(f"task     {summary.task.kind} of {summary.task.target!r}, {summary.task.rows:,} rows")
     notes(summary.task.notes)
+    _limits(summary.parts.get("limits"))
     bundle = result.folder / "bundle"
     line(f"report   {result.report}")
     line(f"bundle   {bundle}")
     line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
+
+
+def _limits(found: dict[str, Any] | None) -> None:
+    """Shows what was done to keep within limits."""
+    if found is None:
+        return
+    if found["missed"]:
+        line(f"limits   not kept: {'; '.join(found['missed'])}")
+    else:
+        line(f"limits   kept: {found['statement']}")
+    for step in found["steps"]:
+        line(
+            f"         {'kept' if step['kept'] else 'not'}: {step['step']}, "
+            f"{step['detail'] or 'nothing to try'}; {step['reason']}"
+        )
+    notes(found["notes"])
 
 
 def tuned(result: Any) -> None:
@@ -243,8 +260,18 @@ def examination(found: dict[str, Any]) -> None:
     for key, value in {**found["hardware"], **found["versions"]}.items():
         out.print(f"{key:>14}  {value}")
     out.print(f"{'cores':>14}  {found['cores']}")
-    for check in found["checks"]:
-        state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
+    _checks(found["checks"], "none")
+
+
+def examined_bundle(found: dict[str, Any]) -> None:
+    """Shows whether a bundle does here what it did where it was made."""
+    line(f"{'bundle':>14}  {found['bundle']}")
+    _checks(found["checks"], "note")
+
+
+def _checks(checks: Sequence[dict[str, Any]], otherwise: str) -> None:
+    for check in checks:
+        state = "ok" if check["ok"] else "FAILS" if check["needed"] else otherwise
         out.print(f"{state:>14}  {check['name']}: {check['detail']}")
 
 

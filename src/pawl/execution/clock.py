@@ -26,6 +26,7 @@ class Clock:
 
     Attributes:
         reserve: Seconds to leave for what follows the last training: test, export and report.
+        aside: Seconds that count as gone, since they are kept for something behind all of that.
         floor: Where fewer seconds are left than these, work in flight is given up; `None` for never.
         export_seconds: Of the processor, that exporting one model takes; set by the campaign.
         overrun: Seconds beyond the budget, as heartbeats count them.
@@ -35,6 +36,7 @@ class Clock:
         self._ledger = ledger
         self.budget = budget
         self.reserve = 0.0
+        self.aside = 0.0
         self.floor: float | None = None
         self.export_seconds = 1.0
         self.overrun = 0.0
@@ -48,8 +50,8 @@ class Clock:
 
     @property
     def left(self) -> float | None:
-        """Seconds left of the budget."""
-        return None if self.budget is None else self.budget - self._ledger.elapsed
+        """Seconds left of the budget, less those that are set aside."""
+        return None if self.budget is None else self.budget - self._ledger.elapsed - self.aside
 
     @property
     def slowdown(self) -> float:
@@ -72,7 +74,7 @@ class Clock:
             BudgetError: The budget is over for so long that a worker must hang.
         """
         left, now = self.left, time.monotonic()
-        if left is not None and left < 0:
+        if left is not None and left + self.aside < 0:
             # A process may have been stopped (Ctrl-Z).
             self.overrun += min(now - self._beat, _LONGEST_BEAT)
             if self.hangs:

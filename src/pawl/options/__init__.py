@@ -15,6 +15,7 @@ from pawl.options.campaign import (
 from pawl.options.compressing import CompressCall
 from pawl.options.explaining import ExplainCall
 from pawl.options.face import comparing, of_bundle, optimizing, training, tuning
+from pawl.options.limits import LimitOptions
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -32,6 +33,7 @@ __all__ = [
     "ExecutorName",
     "ExplainCall",
     "KindName",
+    "LimitOptions",
     "Options",
     "OptionsModel",
     "PlanOptions",
