@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pawl.compression import compress
     from pawl.data import register_reader
     from pawl.deployment import Bundle
+    from pawl.deployment.exporting import export, load_safetensors
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
     from pawl.explaining import explain
@@ -48,7 +49,9 @@ _HOMES = {
     "compare": "pawl.single",
     "compress": "pawl.compression",
     "explain": "pawl.explaining",
+    "export": "pawl.deployment.exporting",
     "load": "pawl.result",
+    "load_safetensors": "pawl.deployment.exporting",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
     "register_modality": "pawl.modalities",
@@ -73,7 +76,9 @@ __all__ = [
     "compare",
     "compress",
     "explain",
+    "export",
     "load",
+    "load_safetensors",
     "optimize",
     "register",
     "register_modality",

@@ -54,8 +54,9 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
                         f"{option('resume')} too, or leave it out")  # fmt: skip
     if "max_loss" in call.given and not call.limited:
         raise TaskError(
-            f"got {option('max_loss', call.max_loss)} without a limit; it says what may be lost to keep "
-            f"within one: give {option('max_latency')}, {option('max_size')} or {option('max_memory')} too"
+            f"got {option('max_loss', call.max_loss)} without a limit; it says what may be lost to "
+            f"keep within one: give {option('max_latency')}, {option('max_size')} or "
+            f"{option('max_memory')} too"
         )
     if together is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
@@ -123,7 +124,8 @@ def _within_limits(result: Result) -> Result:
     raise LimitError(
         f"no model that is shown to lose less than {found['allowed']:.3g} of {result.summary.metric} "
         f"keeps within {'; '.join(found['missed'])}{why}; the campaign is whole in {where!r}, its "
-        f"bundle as it was trained{nearest}; give a wider limit, a larger {option('max_loss')}, or more rows"
+        f"bundle as it was trained{nearest}; give a wider limit, a larger {option('max_loss')}, or "
+        "more rows"
     )
 
 

@@ -210,6 +210,38 @@ def predict(
 
 
 @app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="onnx (columns in, labels out), torch-export (a program) or safetensors (weights)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Rows in the form of the training data, to check the export on, too."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="module.py[:task] with the model, where it is your own; not for onnx."),
+    ] = None,
+) -> None:
+    """Export a bundle's model to a form that others load, checked by loading it.
+
+    Example: pawl export runs/adult --to onnx --out exported
+    """
+    from pawl.data import resolve_task  # noqa: PLC0415
+    from pawl.deployment.exporting import export as run  # noqa: PLC0415
+
+    own = None if model is None else resolve_task(model).model
+    found = run(bundle.absolute(), to, out.absolute(), rows=rows, model=own)
+    show.line(f"{', '.join(found.files)} in {found.folder}")
+    show.line(f"loaded again it predicts {found.rows} rows within {found.apart:.2g} of the bundle")
+
+
+@app.command()
 @with_options(ExplainCall)
 def explain(
     given: dict[str, Any],

@@ -180,10 +180,12 @@ def compressed(result: Any) -> None:
     out.print()
     for name, measured in (("before", result.original), ("after", result.final)):
         (low, high), batch = measured.latency_interval, measured.batch_latency_ms
+        peak = measured.memory_bytes
+        memory = "" if peak is None else f", {peak:,} bytes of memory"
         line(
             f"{name:<8} {result.metric} {measured.value:.5g}, one row {measured.latency_ms:.3g} ms (95% "
             f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
-            f"{measured.size_bytes:,} bytes"
+            f"{measured.size_bytes:,} bytes{memory}"
         )
     notes(result.notes)
     line(f"rows     {result.told}")

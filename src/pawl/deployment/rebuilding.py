@@ -31,12 +31,14 @@ _ROWS, _CHECKED = 256, 64
 _TOLERANCE = 1e-3
 
 
-def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | None) -> Pipeline:
+def rebuilt(
+    schema: Schema, graph: bytes | None, weights: str, model: ModelFactory | None
+) -> Pipeline:
     """Returns a bundle's pipeline as a module, on the CPU.
 
     Args:
         schema: The bundle's.
-        graph: Its graph, which the module must agree with.
+        graph: Its graph, which the module must agree with; `None` where there is none to ask.
         weights: The path of its weights.
         model: What makes the user's own model, as the campaign had it; `None` for pawl's.
 
@@ -84,7 +86,8 @@ def rebuilt(schema: Schema, graph: bytes, weights: str, model: ModelFactory | No
     elif len(members) > 1 or tempers or shifts:
         pipeline = Averaged(members, shares, 1.0 if tempers else None, 0.0 if shifts else None)
     _assign(pipeline, tensors)
-    _check(pipeline, graph, schema)
+    if graph is not None:
+        _check(pipeline, graph, schema)
     return pipeline
 
 

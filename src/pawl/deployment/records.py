@@ -38,7 +38,7 @@ def check_rows(schema: Schema, graph: bytes) -> bytes:
 
 
 def stored_rows(folder: Path) -> tuple[Examples, np.ndarray] | None:
-    """Returns a bundle's rows, and what its graph predicted of them; `None` if it is too old to have any.
+    """Returns a bundle's rows, and what its graph predicted of them; `None` if an old one has none.
 
     Raises:
         BundleError: The file cannot be read.
