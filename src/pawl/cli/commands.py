@@ -16,7 +16,7 @@ import typer
 from pawl import budget as budgets
 from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
-from pawl.errors import DataWarning, LimitError, TaskError, option
+from pawl.errors import BundleWarning, DataWarning, LimitError, TaskError, option
 from pawl.options import (
     Call,
     CompareCall,
@@ -201,11 +201,12 @@ def predict(
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
+        for category in (DataWarning, BundleWarning):
+            warnings.simplefilter("always", category)
         rows = write_predictions(Bundle.open(bundle), data, out)
     show.line(f"{rows} predictions in {out}")
     for each in caught:
-        if issubclass(each.category, DataWarning):
+        if issubclass(each.category, (DataWarning, BundleWarning)):
             show.line(f"note: {each.message}")
 
 

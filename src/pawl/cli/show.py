@@ -187,11 +187,32 @@ def compressed(result: Any) -> None:
             f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
             f"{measured.size_bytes:,} bytes{memory}"
         )
+    _runtimes(result.runtime)
     notes(result.notes)
     line(f"rows     {result.told}")
     line(f"front    {'; '.join(result.front)}")
     line(f"bundle   {result.folder / 'bundle'}")
     line(f"record   {result.folder / 'compress.json'}")
+
+
+def _runtimes(found: dict[str, Any]) -> None:
+    """Shows which runtimes were timed."""
+    if not found:
+        return
+    for each in found["timed"]:
+        if each["ms"] is None:
+            line(f"runtime  {each['name']}: out, {each['reason']}")
+            continue
+        low, high = each["speed_interval"]
+        line(
+            f"runtime  {each['name']}: {each['ms']:.3g} ms of {found['batch']} row(s), "
+            f"{each['speed']:.3g}x (95% {low:.3g} to {high:.3g})"
+        )
+    used = found["used"]
+    told = (
+        "ONNX Runtime as it is" if used is None else ", ".join(f"{k} {v}" for k, v in used.items())
+    )
+    line(f"runtime  used: {told}")
 
 
 def explained(found: Any) -> None:

@@ -94,6 +94,8 @@ class Compressed:
         campaign: Folder of the campaign that the bundle is from, if it is known.
         limited: Whether there were limits.
         missed: Limits that what was left does not keep, a text each with what it costs.
+        runtime: Which runtimes were timed, and which is used, as `pawl.compression.runtimes` has it;
+            empty where none were.
     """
 
     folder: Path
@@ -111,6 +113,7 @@ class Compressed:
     campaign: Path | None = None
     limited: bool = False
     missed: tuple[str, ...] = ()
+    runtime: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kept(self) -> tuple[StepRecord, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +17,14 @@ from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
 from pawl.compression.result import Compressed, Measured
 from pawl.compression.rows import GivenRows
+from pawl.compression.runtimes import bake_off
 from pawl.compression.work import Goals, Work
+from pawl.cores import cores
 from pawl.data.types import Examples
 from pawl.deployment import BATCH_ROWS, Bundle, memory
 from pawl.deployment.export import predict
-from pawl.errors import TaskError
+from pawl.deployment.rebuilding import rebuilt
+from pawl.errors import BundleError, TaskError
 from pawl.execution import Listener, Silent
 from pawl.kinds import KINDS, Conformal
 from pawl.options import LimitOptions
@@ -36,6 +42,7 @@ class Settings:
         model: What makes the user's own model, if that was given.
         listener: Told how it goes on.
         left: Returns the seconds that are left; `None` where nothing limits them.
+        runtimes: Whether runtimes are timed.
         patient: Whether rows that are too few to show anything are a result, and no error.
     """
 
@@ -45,6 +52,7 @@ class Settings:
     model: ModelFactory | None = None
     listener: Listener = field(default_factory=Silent)
     left: Callable[[], float | None] = lambda: None
+    runtimes: bool = False
     patient: bool = False
 
     @property
@@ -125,9 +133,27 @@ def run(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
         told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
+        runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
+
+
+def _runtimes(
+    bundle: Bundle, final: Candidate, rows: GivenRows, settings: Settings
+) -> dict[str, Any]:
+    """Times runtimes on what is left; its modules are those of its weights, if these are the model."""
+    settings.listener.phase("runtimes", "turn by turn")
+    module = None
+    if final.is_exact:
+        with contextlib.suppress(BundleError), tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            path.write_bytes(final.weights.to_bytes())
+            module = rebuilt(bundle.schema, final.graph, str(path), settings.model)
+    found = bake_off(
+        final.graph, rows.work, batch=settings.batch, threads=cores().usable, module=module
+    )
+    return found.record()
 
 
 def _missed(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 from pawl.compression.result import RECORD, Compressed, Measured
 from pawl.compression.run import Pressed
 from pawl.deployment import Bundle, Costs
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
-from pawl.deployment.records import CHECK, MEASURED, check_rows
+from pawl.deployment.records import CHECK, MEASURED, check_rows, measured_of
 from pawl.errors import LedgerError, option
 
 
@@ -58,7 +59,12 @@ def _files(bundle: Bundle, pressed: Pressed) -> dict[str, bytes]:
 
     card = original("card.md").decode()
     if not found.is_changed:
-        return {name: original(name) for name in FILES if (bundle.folder / name).is_file()}
+        files = {name: original(name) for name in FILES if (bundle.folder / name).is_file()}
+        if found.runtime:
+            known = {**measured_of(bundle.folder), "runtime": found.runtime}
+            files[MEASURED] = _json(known)
+            files.setdefault(CHECK, check_rows(bundle.schema, final.graph))
+        return files
     kept = {name: value for name, value in bundle.task.items() if name != "conformal"}
     if conformal is not None:
         kept["conformal"] = conformal.to_dict()
@@ -74,11 +80,15 @@ def _files(bundle: Bundle, pressed: Pressed) -> dict[str, bytes]:
         "model.onnx": final.graph,
         "model.safetensors": final.weights.to_bytes(),
         "recipe.toml": final.weights.to_toml().encode(),
-        "task.json": (json.dumps(task, indent=2) + "\n").encode(),
+        "task.json": _json(task),
         "card.md": f"{card.rstrip()}\n\n{_section(found)}".encode(),
         CHECK: check_rows(bundle.schema, final.graph),
-        MEASURED: (json.dumps(costs.here(), indent=2) + "\n").encode(),
+        MEASURED: _json({**costs.here(), **({"runtime": found.runtime} if found.runtime else {})}),
     }
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _section(found: Compressed) -> str:

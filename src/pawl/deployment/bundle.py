@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
-from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
-from pawl.deployment.export import check_graph, run, session
+from pawl.deployment.export import Running, check_graph, run
 from pawl.deployment.predictions import prediction_arrays, prediction_frame
 from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import CHECK, MEASURED, check_rows
+from pawl.deployment.running import running_of
 from pawl.errors import BundleError, first_line, printable
 from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
@@ -56,7 +55,7 @@ class Bundle:
     folder: Path
     schema: Schema
     task: dict[str, Any]
-    _session: onnxruntime.InferenceSession
+    _session: Running
 
     @classmethod
     def open(cls, folder: str | Path) -> Bundle:
@@ -90,7 +89,8 @@ class Bundle:
             ) from None
         try:
             check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
-            running = session(content["model.onnx"], threads=cores().usable)
+            runtime = json.loads(content.get(MEASURED, b"{}")).get("runtime")
+            running = running_of(content["model.onnx"], runtime)
         except BundleError as error:
             raise BundleError(
                 f"{str(path / 'model.onnx')!r} {error}; nothing of it was run; take the bundle anew"

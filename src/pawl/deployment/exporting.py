@@ -27,6 +27,7 @@ from pawl.deployment.records import apart, stored_rows
 from pawl.errors import BundleError, LedgerError, did_you_mean, first_line, option
 from pawl.kinds import KINDS
 from pawl.ledger import Ledger
+from pawl.models import Trees
 from pawl.task import ModelFactory
 
 _TOLERANCE = 1e-3
@@ -195,7 +196,9 @@ def _hold_labels(schema: Schema, got: np.ndarray, predictions: np.ndarray) -> No
         sure = np.abs(predictions - 0.5) > _NEAR
     other = (got != expected) & sure
     if bool(other.any()):
-        raise BundleError(f"{int(other.sum())} of {other.size} labels are others than the bundle's")
+        raise BundleError(
+            f"{int(other.sum())} of {other.size} labels are others than the bundle has"
+        )
 
 
 class _Labeled(nn.Module):
@@ -215,6 +218,11 @@ def _torch_export(
     bundle: Bundle, checked: list[Examples], model: ModelFactory | None
 ) -> tuple[dict[str, bytes], float]:
     schema, pipeline = bundle.schema, bundle.module(model)
+    if any(isinstance(each, Trees) for each in pipeline.modules()):
+        raise BundleError(
+            "the bundle holds trees, for which torch.export has no operation; take "
+            f"{option('to', 'onnx')}"
+        )
     kind = KINDS[schema.kind]
     whole: nn.Module = (
         _Labeled(pipeline, exclusive=kind.exclusive) if kind.has_classes else pipeline

@@ -34,6 +34,7 @@ class _Nodes:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._made = 0
 
     def constant(self, values: np.ndarray) -> str:
         """Adds a constant; returns its name."""
@@ -43,7 +44,7 @@ class _Nodes:
 
     def node(self, op: str, inputs: Sequence[str], output: str = "", **attributes: Any) -> str:
         """Adds a node; returns its output's name."""
-        name = f"outer.{op}_{len(self.nodes)}"
+        name, self._made = f"outer.{op}_{self._made}", self._made + 1
         output = output or name
         self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
         return output

@@ -21,6 +21,12 @@ class CompressCall(LimitOptions, SeedOptions):
     batch: Whole = Field(
         default=1, ge=1, le=65536, description="Rows of a call whose latency counts."
     )
+    runtimes: bool = Field(
+        default=False,
+        description="Also time ONNX Runtime with its options, OpenVINO (where it is installed) and "
+        "PyTorch, turn by turn, on calls of as many rows as batch says; the fastest is what the new "
+        "bundle predicts with on processors like this one.",
+    )
     metric: Any = Field(
         default=None,
         description="What is measured, where that was a function of your own.",
