@@ -11,7 +11,7 @@ import numpy as np
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.distilling import STEP as DISTILL
 from pawl.compression.distilling import distilled
-from pawl.compression.graphs import clean, half
+from pawl.compression.graphs import WEIGHTS, bytes_for_weights, clean, half
 from pawl.compression.judging import Judge
 from pawl.compression.limits import chosen
 from pawl.compression.members import STEP as MEMBERS
@@ -35,10 +35,11 @@ STEPS: dict[str, tuple[Step, int]] = {
     PRUNE: (pruned, 2),
     "graph": (clean, 0),
     INT8: (quantized, 2),
+    WEIGHTS: (bytes_for_weights, 1),
     "float16": (half, 1),
 }
 """In order, each with how many of its candidates may be tested."""
-_OF_THE_GRAPH = ("graph", INT8, "float16")
+_OF_THE_GRAPH = ("graph", INT8, WEIGHTS, "float16")
 """Steps that train nothing: where there are limits, they come first, on all that the bundle holds."""
 _SAME = 1e-5
 
@@ -52,7 +53,7 @@ def planned_tests(original: Weights, *, limited: bool = False) -> int:
     """
     several = len(original.parts) > 1
     networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, DISTILL: networks, PRUNE: networks, INT8: networks}
+    needs = {MEMBERS: several, **dict.fromkeys((DISTILL, PRUNE, INT8, WEIGHTS), networks)}
     names = [*STEPS, *(_OF_THE_GRAPH if limited else ())]
     return sum(STEPS[name][1] for name in names if needs.get(name, True))
 

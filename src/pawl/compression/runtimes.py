@@ -32,7 +32,7 @@ from pawl.deployment.export import predict
 from pawl.deployment.records import apart
 from pawl.environment import cpu_features, versions
 from pawl.errors import first_line
-from pawl.models import Pipeline
+from pawl.models import Pipeline, Trees
 
 _ROUNDS, _WARM, _CHECKED = 24, 6, 256
 _LEAST_MS, _MOST_CALLS = 0.5, 50
@@ -178,6 +178,8 @@ def _programs(
     """Writes a module as an exported program; returns PyTorch's entrants, or why there are none."""
     if module is None:
         return [], "the bundle's module cannot be built anew"
+    if any(isinstance(each, Trees) for each in module.modules()):
+        return [], "the model holds trees, for which torch.export has no operation"
     names = list(module.names)
     example = tuple(rows.inputs[name][torch.arange(2) % len(rows)] for name in names)
     path = folder / "model.pt2"

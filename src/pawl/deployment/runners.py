@@ -110,7 +110,8 @@ def main() -> None:
                     call(few)
                 answer["ms"] = 1e3 * (time.perf_counter() - started) / times
         except Exception as error:  # whatever a runtime cannot do is its result
-            answer["error"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            lines = [each.strip() for each in str(error).splitlines() if each.strip()]
+            answer["error"] = f"{type(error).__name__}: {max(lines, key=len, default='')[:300]}"
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
