@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pawl.compression import compress
     from pawl.data import register_reader
     from pawl.deployment import Bundle
+    from pawl.deployment.exporting import export, load_safetensors
     from pawl.errors import PawlError
     from pawl.estimators import PawlClassifier, PawlRegressor
     from pawl.explaining import explain
@@ -50,9 +51,11 @@ _HOMES = {
     "compress": "pawl.compression",
     "diagnose": "pawl.single",
     "explain": "pawl.explaining",
+    "export": "pawl.deployment.exporting",
     "find_batch_size": "pawl.finding",
     "find_rate": "pawl.finding",
     "load": "pawl.result",
+    "load_safetensors": "pawl.deployment.exporting",
     "optimize": "pawl.api",
     "register": "pawl.techniques",
     "register_modality": "pawl.modalities",
@@ -78,9 +81,11 @@ __all__ = [
     "compress",
     "diagnose",
     "explain",
+    "export",
     "find_batch_size",
     "find_rate",
     "load",
+    "load_safetensors",
     "optimize",
     "register",
     "register_modality",

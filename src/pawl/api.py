@@ -10,8 +10,9 @@ from typing import Any
 
 from pawl import budget as budgets
 from pawl.campaign import run_campaign
+from pawl.compression import NEAREST
 from pawl.data import resolve_task
-from pawl.errors import LedgerError, TaskError, option
+from pawl.errors import LedgerError, LimitError, TaskError, option
 from pawl.ledger import Ledger, new_folder
 from pawl.options import Call, Options, in_order, optimizing
 from pawl.recipe import Recipe
@@ -38,6 +39,7 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
     Raises:
         PawlError: Any wrong input, in one line.
         BudgetError: No result within the budget.
+        LimitError: No model keeps within the limits; the campaign's folder has everything all the same.
     """
     started = time.monotonic() if call.started is None else call.started
     together = _with_targets(source, targets)
@@ -56,6 +58,12 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
     if call.accept_changes:
         raise TaskError(f"{option('accept_changes')} is for going on with a campaign; give "
                         f"{option('resume')} too, or leave it out")  # fmt: skip
+    if "max_loss" in call.given and not call.limited:
+        raise TaskError(
+            f"got {option('max_loss', call.max_loss)} without a limit; it says what may be lost to "
+            f"keep within one: give {option('max_latency')}, {option('max_size')} or "
+            f"{option('max_memory')} too"
+        )
     if together is None:
         raise TaskError("no data given; give a CSV or Parquet file, a folder or archive of images, "
                         "module.py, or a sample: digits, breast-cancer")  # fmt: skip
@@ -74,7 +82,7 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
             task, folder, resolved, source=name, command=command, listener=call.listener,
             identity=identity, started=started,
         )  # fmt: skip
-    return Result(folder, summary)
+    return _within_limits(Result(folder, summary))
 
 
 def _resume(source: Any, call: Call, folder: Path, started: float) -> Result:
@@ -88,7 +96,7 @@ def _resume(source: Any, call: Call, folder: Path, started: float) -> Result:
     options = _options_of(known, folder)
     _check_same(known, folder, call)
     if (folder / "summary.json").is_file():  # written last: nothing is left to do
-        return load_result(folder)
+        return _within_limits(load_result(folder))
     given = call.of_task()
     source = known["source"] if source is None else source
     missing = [name for name in known["objects"] if name not in given]
@@ -104,7 +112,27 @@ def _resume(source: Any, call: Call, folder: Path, started: float) -> Result:
         task, folder, options, source=known["name"], command=known["command"], resume=True,
         accept_changes=call.accept_changes, listener=call.listener, started=started,
     )  # fmt: skip
-    return Result(folder, summary)
+    return _within_limits(Result(folder, summary))
+
+
+def _within_limits(result: Result) -> Result:
+    """Returns a finished campaign if its bundle keeps within the limits that there were.
+
+    Raises:
+        LimitError: It does not; all that the campaign left stays.
+    """
+    found = result.summary.parts.get("limits")
+    if found is None or not found["missed"]:
+        return result
+    where = str(result.folder)
+    nearest = f", the nearest in {str(result.folder / NEAREST)!r}" if found["changed"] else ""
+    why = "".join(f"; {note}" for note in found["notes"])
+    raise LimitError(
+        f"no model that is shown to lose less than {found['allowed']:.3g} of {result.summary.metric} "
+        f"keeps within {'; '.join(found['missed'])}{why}; the campaign is whole in {where!r}, its "
+        f"bundle as it was trained{nearest}; give a wider limit, a larger {option('max_loss')}, or "
+        "more rows"
+    )
 
 
 def _updated(call: Call, **changed: Any) -> Call:

@@ -129,6 +129,7 @@ def run_campaign(
         session = Session(
             problem, ledger, options.seed, options.seconds, listener, executor=executor
         )
+        session.clock.aside = pacing.aside(options.seconds, limited=options.limited)
         try:
             found = search_and_prove(session, data, options)
         except BudgetError:
@@ -136,7 +137,7 @@ def run_campaign(
             if not (ledger.units() or session.clock.hangs):
                 ledger.discard()
             raise
-        return deliver(session, task, data, found, source=source, command=command)
+        return deliver(session, task, data, found, source=source, command=command, limits=options)
 
 
 def ledger_of(

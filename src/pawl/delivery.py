@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from pawl.compression import CLAIM, keep_within
 from pawl.data import LoadedData
-from pawl.deployment import check_parity, measure, predict, write_bundle
+from pawl.deployment import Bundle, Costs, check_parity, measure, predict, write_bundle
 from pawl.evidence import Blend, CampaignOutcome, Single, held, to_toml
 from pawl.execution import Heartbeat, Session
+from pawl.options import LimitOptions
 from pawl.recipe import Recipe
 from pawl.report import parts
 from pawl.report.assemble import report_of, summarize, task_summary
@@ -33,6 +35,7 @@ def deliver(
     *,
     source: str,
     command: str,
+    limits: LimitOptions | None = None,
 ) -> Summary:
     """Exports, checks, measures and describes what a campaign found, and leaves it in its folder.
 
@@ -43,6 +46,7 @@ def deliver(
         found: The campaign's result.
         source: How reports name the data.
         command: The command that repeats the campaign.
+        limits: What the delivered model may cost.
     """
     baseline, confirmation, test = found.baseline, found.confirmation, found.test
     session.listener.phase("deploy", "export, parity, latency, bundle")
@@ -61,9 +65,14 @@ def deliver(
             found.coverage.conformal, data.schema.kind, predicted["final"], data.test.targets, units
         )
         found = replace(found, coverage=replace(found.coverage, held=inside))
+    if limits is not None and limits.limited:
+        session.ledger.touch_test(CLAIM)
     part = task_summary(task, data, source, session.problem.objective)
     summary = summarize(session, found, task=part, values=values, costs=costs, command=command)
-    return _leave(session, data, found, graphs["final"], summary)
+    bundle = _left_bundle(session, data, found, graphs["final"], summary)
+    if limits is not None and limits.limited:
+        keep_within(session, data, bundle, limits, task.model)
+    return _report(session, found, summary)
 
 
 def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
@@ -114,19 +123,15 @@ def scores_of(
     }
 
 
-def _leave(
+def _left_bundle(
     session: Session,
     data: LoadedData,
     found: CampaignOutcome,
     graph: bytes,
     summary: Summary,
-) -> Summary:
-    """Writes bundle, recipe, report and summary; the summary last: all else is there.
-
-    Returns:
-        The summary with the times until the page was written.
-    """
-    session.listener.phase("report", "report.html")
+) -> Bundle:
+    """Writes bundle and recipe."""
+    session.listener.phase("report", "bundle")
     ledger, recipe = session.ledger, to_toml(found.confirmation.delivered)
     described: dict[str, Any] = {
         "name": data.name,
@@ -140,11 +145,23 @@ def _leave(
         described["shift"] = delivered.shift
     if found.coverage is not None and found.coverage.conformal is not None:
         described["conformal"] = found.coverage.conformal.to_dict()
-    write_bundle(
-        ledger, schema=data.schema, graph=graph, predictor=found.test.final, recipe=recipe,
-        task=described, card=card(summary, recipe),
-    )  # fmt: skip
     ledger.write_file("recipe.toml", recipe.encode())
+    spent = summary.cost
+    costs = Costs(spent.latency_ms.final, spent.batch_latency_ms.final, spent.batch_rows)
+    return write_bundle(
+        ledger, schema=data.schema, graph=graph, predictor=found.test.final, recipe=recipe,
+        task=described, card=card(summary, recipe), measured=costs.here(),
+    )  # fmt: skip
+
+
+def _report(session: Session, found: CampaignOutcome, summary: Summary) -> Summary:
+    """Writes report and summary; the summary last: all else is there.
+
+    Returns:
+        The summary with the times until the page was written.
+    """
+    session.listener.phase("report", "report.html")
+    ledger = session.ledger
     last = {"parts": parts.gathered(session, found), "seconds": ledger.elapsed}
     whole = summary.model_copy(update=last)
     page = render(report_of(ledger, whole, found.baseline, found.confirmation.delivered))

@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,11 @@ import torch
 from pawl.cores import cores
 
 _PACKAGES = ("pawl", "torch", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "onnxruntime")
+
+_FEATURES = (
+    "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "bf16",
+)  # fmt: skip
 
 
 @functools.cache
@@ -40,6 +46,19 @@ def hardware(device: torch.device | str = "cpu") -> dict[str, str | int]:
     if torch.device(device).type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found
+
+
+def cpu_features(read: Callable[[], str] | None = None) -> tuple[str, ...]:
+    """Returns those instructions of the processor that decide how fast, or how exactly, a model runs.
+
+    Args:
+        read: Reads what the system says of the processor, for tests.
+    """
+    try:
+        flags = set((read or Path("/proc/cpuinfo").read_text)().split())
+    except OSError:
+        return ()
+    return tuple(name for name in _FEATURES if name in flags)
 
 
 def _processor() -> str:

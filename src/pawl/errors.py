@@ -76,6 +76,10 @@ class DataWarning(UserWarning):
     """Rows to predict hold what the model cannot take as it is."""
 
 
+class BundleWarning(UserWarning):
+    """A bundle is used otherwise than where it was made."""
+
+
 def did_you_mean(got: str, allowed: Iterable[str]) -> str:
     """Returns `" (did you mean 'adamw'?)"` for the closest of `allowed`, or an empty string."""
     close = difflib.get_close_matches(got, list(allowed), n=1, cutoff=0.6)

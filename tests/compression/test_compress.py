@@ -86,7 +86,7 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     assert members.loss_at_most is not None
     assert members.loss_at_most < found.allowed == 0.1
     assert found.original.size_bytes / found.final.size_bytes > 1.5
-    assert found.level == 1 - 0.05 / 9
+    assert found.level == 1 - 0.05 / 10
     assert [step.step for step in found.steps][-1] == "float16"
     made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
@@ -113,17 +113,17 @@ def test_the_command_line_says_what_was_kept_and_why(
     data = tmp_path / "rows.csv"
     others.to_csv(data, index=False)
     out = tmp_path / "out"
+    most = int(0.55 * (single / "model.onnx").stat().st_size)
     code, text, _ = run(capfd, "compress", single, data, "--max-loss", "5%", "--out", out,
-                        "--max-size", "1MB")  # fmt: skip
+                        "--max-size", most)  # fmt: skip
     assert code == 0
-    assert "the bundle holds one model" in text
     assert "times as small" in text
     assert "800 of the 1,600 rows given judge" in text
     made = Bundle.open(out)
-    # Only size counted: integers or shorter constants, whichever is the smaller.
+    # Only size counted: steps end where the limit is kept, here with what trains nothing.
     steps = [each["step"] for each in made.task["compressed"]["steps"]]
-    assert "graph" in steps
-    assert steps[-1] in ("int8", "float16")
+    assert steps[0] == "graph"
+    assert steps[-1] in ("int8", "int8 weights", "float16")
     if not made.task["compressed"]["exact"]:
         with pytest.raises(BundleError, match="was quantized or pruned, which no module"):
             made.module()

@@ -5,59 +5,15 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-import torch
 from bundles_to_compress import work_on
-from onnx import TensorProto, helper, numpy_helper
+from graphs_to_compress import SCHEMA, WIDTH, examples, network
+from onnx import helper, numpy_helper
 
-from pawl.compression.graphs import clean, half, operators
+from pawl.compression.graphs import bytes_for_weights, clean, half, operators
 from pawl.compression.quantizing import has_vnni, integers_in, quantized
 from pawl.compression.work import Goals
-from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
 from pawl.deployment.export import predict
 from pawl.options.amounts import MaxLoss
-
-WIDTH = 64
-SCHEMA = Schema(
-    source="arrays", kind="regression", targets=(TargetColumn(name="y"),),
-    inputs=(InputSpec(name="x", shape=(WIDTH,), dtype="float32"),),
-)  # fmt: skip
-
-
-def network(*, fragile: bool = False) -> bytes:
-    """Two hidden layers, then a sum; a fragile one reads a small signal from beside a huge one."""
-    generator = np.random.default_rng(0)
-    first = generator.normal(size=(WIDTH, WIDTH)) / 8
-    second = generator.normal(size=(WIDTH, WIDTH)) / 8
-    if fragile:
-        # One unit is a million times the others, and nothing of it is read: what is read is lost
-        # among whole numbers of its range.
-        first[:, 0], second[0] = 1e6 * first[:, 0], 0.0
-    last = generator.normal(size=(WIDTH, 1))
-    constants = {"w1": first, "w2": second, "w3": last, "axes": np.array([1])}
-    kinds = {name: np.int64 if name == "axes" else np.float32 for name in constants}
-    nodes = [
-        helper.make_node("MatMul", ["x", "w1"], ["a"], "first"),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("MatMul", ["b", "w2"], ["c"], "second"),
-        helper.make_node("Relu", ["c"], ["d"]),
-        helper.make_node("MatMul", ["d", "w3"], ["e"], "last"),
-        helper.make_node("Squeeze", ["e", "axes"], ["prediction"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "network", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", WIDTH])],
-        [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["b"])],
-        [numpy_helper.from_array(v.astype(kinds[k]), k) for k, v in constants.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return bytes(model.SerializeToString())
-
-
-def examples(graph: bytes, count: int = 600) -> Examples:
-    """Rows whose targets are what a graph says, with noise."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = {"x": torch.randn(count, WIDTH, generator=generator)}
-    said = torch.from_numpy(predict(graph, Examples(inputs, None)))
-    return Examples(inputs, said + 0.3 * said.std() * torch.randn(count, generator=generator))
 
 
 def test_layers_run_on_integers_and_predict_nearly_the_same() -> None:
@@ -153,6 +109,30 @@ def test_constants_of_16_bits_halve_the_file_and_are_floats_when_it_runs() -> No
     assert ran["MatMul"] == 3
     said = predict(found.graph, rows)
     np.testing.assert_allclose(said, predict(graph, rows), atol=2e-2)
+
+
+def test_weights_of_8_bits_quarter_the_file_and_are_floats_when_it_runs() -> None:
+    graph = network()
+    rows = examples(graph)
+    work, current = work_on(SCHEMA, rows, graph, metric="rmse")
+    (found,) = bytes_for_weights(work, current)
+    assert found.facts == {"rounded": 2 * WIDTH**2 + WIDTH}
+    assert len(found.graph) < 0.33 * len(graph)
+    ran = operators(found.graph)
+    assert (ran["Cast"], ran["Mul"]) == (0, 0)
+    assert integers_in(ran)["integer_nodes"] == 0
+    assert ran["MatMul"] == 3
+    float_said, said = predict(graph, rows), predict(found.graph, rows)
+    assert 0 < np.abs(said - float_said).mean() < 0.03 * float_said.std()
+    # A unit's weights are rounded by its own largest one: half a step at most.
+    held, whole = (
+        {e.name: numpy_helper.to_array(e) for e in onnx.load_from_string(each).graph.initializer}
+        for each in (found.graph, graph)
+    )
+    before = whole["w1"]
+    after = held["w1_bytes"] * held["w1_bytes_scale"]
+    assert (np.abs(after - before) <= 0.5001 * np.abs(before).max(0) / 127).all()
+    assert "no matrices" in str(bytes_for_weights(work, found))
 
 
 def test_numbers_that_16_bits_do_not_hold_stay() -> None:

@@ -297,7 +297,7 @@ def test_bad_input_is_one_line(table: Path, rows: pd.DataFrame, tmp_path: Path) 
     shutil.copytree(table / "bundle", newer)
     manifest = json.loads((newer / MANIFEST).read_text())
     (newer / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
-    refused(PawlError, "another version of pawl", bundle=newer, data=rows)
+    refused(PawlError, "newer version of pawl", bundle=newer, data=rows)
 
 
 def test_by_the_command_line(

@@ -16,7 +16,7 @@ import typer
 from pawl import budget as budgets
 from pawl.cli import show, show_found
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
-from pawl.errors import DataWarning, TaskError, option
+from pawl.errors import BundleWarning, DataWarning, LimitError, TaskError, option
 from pawl.options import (
     Call,
     CompareCall,
@@ -64,6 +64,7 @@ def optimize(
     """
     from pawl import api  # noqa: PLC0415
     from pawl.ledger import new_folder  # noqa: PLC0415
+    from pawl.result import load_result  # noqa: PLC0415
 
     call = Call(**given)
     with contextlib.ExitStack() as stack:
@@ -73,8 +74,14 @@ def optimize(
             ctx.obj.tell(folder=str(Path(folder).absolute()), command="optimize")
         if limits := api.limits(call):
             ctx.obj.tell(budget=limits[0], seconds=limits[1])
-        listener = stack.enter_context(_progress())
-        result = api.optimize(source, **given, listener=listener, started=_STARTED)
+        try:
+            with _progress() as listener:
+                result = api.optimize(source, **given, listener=listener, started=_STARTED)
+        except LimitError:
+            # The campaign is whole, and worth showing.
+            if folder is not None and not as_json:
+                show.campaign(load_result(Path(folder)))
+            raise
     if as_json:
         show.json_text(result.summary.to_json())
         return
@@ -252,12 +259,45 @@ def predict(
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
+        for category in (DataWarning, BundleWarning):
+            warnings.simplefilter("always", category)
         rows = write_predictions(Bundle.open(bundle), data, out)
     show.line(f"{rows} predictions in {out}")
     for each in caught:
-        if issubclass(each.category, DataWarning):
+        if issubclass(each.category, (DataWarning, BundleWarning)):
             show.line(f"note: {each.message}")
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="onnx (columns in, labels out), torch-export (a program) or safetensors (weights)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Rows in the form of the training data, to check the export on, too."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="module.py[:task] with the model, where it is your own; not for onnx."),
+    ] = None,
+) -> None:
+    """Export a bundle's model to a form that others load, checked by loading it.
+
+    Example: pawl export runs/adult --to onnx --out exported
+    """
+    from pawl.data import resolve_task  # noqa: PLC0415
+    from pawl.deployment.exporting import export as run  # noqa: PLC0415
+
+    own = None if model is None else resolve_task(model).model
+    found = run(bundle.absolute(), to, out.absolute(), rows=rows, model=own)
+    show.line(f"{', '.join(found.files)} in {found.folder}")
+    show.line(f"loaded again it predicts {found.rows} rows within {found.apart:.2g} of the bundle")
 
 
 @app.command()
@@ -335,6 +375,13 @@ def techniques(
 @with_options(PlanOptions)
 def doctor(
     given: dict[str, Any],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A bundle, or its campaign's folder: is it whole, does it predict here what it did "
+            "where it was made, and how fast."
+        ),
+    ] = None,
     plan: Annotated[
         str | None,
         typer.Option(help="Data (as for optimize): time how its baseline is best trained here."),
@@ -347,14 +394,21 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine: versions, hardware, and that a small model trains and exports.
+    """Check this machine: versions, hardware, and that a small model trains and exports; or a bundle.
 
-    Examples: pawl doctor --plan adult.csv --target income; pawl doctor --model my_task.py
+    Examples: pawl doctor runs/adult/bundle; pawl doctor --plan adult.csv --target income; pawl doctor
+    --model my_task.py
     """
+    from pawl.deployment.examining import examine_bundle  # noqa: PLC0415
     from pawl.doctor import anatomy, examine, timings  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")
-    if model is not None:
+    if bundle is not None:
+        if plan is not None or model is not None:
+            got = option("plan", plan) if plan is not None else option("model", model)
+            raise TaskError(f"got a bundle and {got}; give one of them")
+        found, shown = examine_bundle(bundle), show.examined_bundle
+    elif model is not None:
         found, shown = anatomy(model, PlanOptions(**given)), show.anatomy
     elif plan is not None:
         found, shown = timings(plan, PlanOptions(**given)), show.timings

@@ -86,10 +86,27 @@ def campaign(result: Any) -> None:
         out.print()
     line(f"task     {summary.task.kind} of {summary.task.target!r}, {summary.task.rows:,} rows")
     notes(summary.task.notes)
+    _limits(summary.parts.get("limits"))
     bundle = result.folder / "bundle"
     line(f"report   {result.report}")
     line(f"bundle   {bundle}")
     line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
+
+
+def _limits(found: dict[str, Any] | None) -> None:
+    """Shows what was done to keep within limits."""
+    if found is None:
+        return
+    if found["missed"]:
+        line(f"limits   not kept: {'; '.join(found['missed'])}")
+    else:
+        line(f"limits   kept: {found['statement']}")
+    for step in found["steps"]:
+        line(
+            f"         {'kept' if step['kept'] else 'not'}: {step['step']}, "
+            f"{step['detail'] or 'nothing to try'}; {step['reason']}"
+        )
+    notes(found["notes"])
 
 
 def tuned(result: Any) -> None:
@@ -180,16 +197,39 @@ def compressed(result: Any) -> None:
     out.print()
     for name, measured in (("before", result.original), ("after", result.final)):
         (low, high), batch = measured.latency_interval, measured.batch_latency_ms
+        peak = measured.memory_bytes
+        memory = "" if peak is None else f", {peak:,} bytes of memory"
         line(
             f"{name:<8} {result.metric} {measured.value:.5g}, one row {measured.latency_ms:.3g} ms (95% "
             f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
-            f"{measured.size_bytes:,} bytes"
+            f"{measured.size_bytes:,} bytes{memory}"
         )
+    _runtimes(result.runtime)
     notes(result.notes)
     line(f"rows     {result.told}")
     line(f"front    {'; '.join(result.front)}")
     line(f"bundle   {result.folder / 'bundle'}")
     line(f"record   {result.folder / 'compress.json'}")
+
+
+def _runtimes(found: dict[str, Any]) -> None:
+    """Shows which runtimes were timed."""
+    if not found:
+        return
+    for each in found["timed"]:
+        if each["ms"] is None:
+            line(f"runtime  {each['name']}: out, {each['reason']}")
+            continue
+        low, high = each["speed_interval"]
+        line(
+            f"runtime  {each['name']}: {each['ms']:.3g} ms of {found['batch']} row(s), "
+            f"{each['speed']:.3g}x (95% {low:.3g} to {high:.3g})"
+        )
+    used = found["used"]
+    told = (
+        "ONNX Runtime as it is" if used is None else ", ".join(f"{k} {v}" for k, v in used.items())
+    )
+    line(f"runtime  used: {told}")
 
 
 def explained(found: Any) -> None:
@@ -275,8 +315,18 @@ def examination(found: dict[str, Any]) -> None:
     for key, value in {**found["hardware"], **found["versions"]}.items():
         out.print(f"{key:>14}  {value}")
     out.print(f"{'cores':>14}  {found['cores']}")
-    for check in found["checks"]:
-        state = "ok" if check["ok"] else "FAILS" if check["needed"] else "none"
+    _checks(found["checks"], "none")
+
+
+def examined_bundle(found: dict[str, Any]) -> None:
+    """Shows whether a bundle does here what it did where it was made."""
+    line(f"{'bundle':>14}  {found['bundle']}")
+    _checks(found["checks"], "note")
+
+
+def _checks(checks: Sequence[dict[str, Any]], otherwise: str) -> None:
+    for check in checks:
+        state = "ok" if check["ok"] else "FAILS" if check["needed"] else otherwise
         out.print(f"{state:>14}  {check['name']}: {check['detail']}")
 
 

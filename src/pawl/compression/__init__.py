@@ -2,6 +2,17 @@
 
 from pawl.compression.face import compress
 from pawl.compression.judging import Judge, Judged
+from pawl.compression.keeping import CLAIM, NEAREST, keep_within
 from pawl.compression.result import Compressed, Measured, StepRecord
 
-__all__ = ["Compressed", "Judge", "Judged", "Measured", "StepRecord", "compress"]
+__all__ = [
+    "CLAIM",
+    "NEAREST",
+    "Compressed",
+    "Judge",
+    "Judged",
+    "Measured",
+    "StepRecord",
+    "compress",
+    "keep_within",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.distilling import STEP as DISTILL
 from pawl.compression.distilling import distilled
-from pawl.compression.graphs import clean, half
+from pawl.compression.graphs import WEIGHTS, bytes_for_weights, clean, half
 from pawl.compression.judging import Judge
+from pawl.compression.limits import chosen
 from pawl.compression.members import STEP as MEMBERS
 from pawl.compression.members import fewer_members
 from pawl.compression.pruning import STEP as PRUNE
@@ -22,7 +23,7 @@ from pawl.compression.quantizing import quantized
 from pawl.compression.result import Measured, StepRecord
 from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
-from pawl.deployment import Latency, latencies
+from pawl.deployment import Latency, latencies, memory
 from pawl.deployment.export import predict
 from pawl.errors import PawlError
 
@@ -34,27 +35,44 @@ STEPS: dict[str, tuple[Step, int]] = {
     PRUNE: (pruned, 2),
     "graph": (clean, 0),
     INT8: (quantized, 2),
+    WEIGHTS: (bytes_for_weights, 1),
     "float16": (half, 1),
 }
 """In order, each with how many of its candidates may be tested."""
+_OF_THE_GRAPH = ("graph", INT8, WEIGHTS, "float16")
+"""Steps that train nothing: where there are limits, they come first, on all that the bundle holds."""
 _SAME = 1e-5
 
 
-def planned_tests(original: Weights) -> int:
-    """Returns how many tests a bundle's steps may take: what cannot apply needs none."""
+def planned_tests(original: Weights, *, limited: bool = False) -> int:
+    """Returns how many tests a bundle's steps may take: what cannot apply needs none.
+
+    Args:
+        original: What the bundle holds.
+        limited: Whether there are limits, so that some steps may be taken twice.
+    """
     several = len(original.parts) > 1
     networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, DISTILL: networks, PRUNE: networks, INT8: networks}
-    return sum(tests for name, (_, tests) in STEPS.items() if needs.get(name, True))
+    needs = {MEMBERS: several, **dict.fromkeys((DISTILL, PRUNE, INT8, WEIGHTS), networks)}
+    names = [*STEPS, *(_OF_THE_GRAPH if limited else ())]
+    return sum(STEPS[name][1] for name in names if needs.get(name, True))
 
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A candidate with what is on record of it, or a step without any."""
+    """A candidate with what is on record of it, or a step without any.
+
+    Attributes:
+        record: What is on record.
+        candidate: The model; `None` where a step had none.
+        passed: Whether it loses little enough.
+        base: Which of what was tried it was made of; -1 for the original.
+    """
 
     record: StepRecord
     candidate: Candidate | None = None
     passed: bool = False
+    base: int = -1
 
 
 class Chain:
@@ -67,18 +85,39 @@ class Chain:
         original: The bundle's model.
 
     Attributes:
-        current: The model that is kept so far.
+        at: Which of what was tried is kept so far; -1 for the original.
         tried: All that was tried, in order.
     """
 
     def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
         self.work, self.judge, self.rows = work, judge, rows
-        self.original = self.current = original
+        self.original = original
+        self.at = -1
         self.tried: list[Tried] = []
 
+    @property
+    def current(self) -> Candidate:
+        """The model that is kept so far."""
+        kept = self.original if self.at < 0 else self.tried[self.at].candidate
+        assert kept is not None
+        return kept
+
     def run(self) -> None:
-        """Runs all steps in order."""
-        for name, (step, tests) in STEPS.items():
+        """Runs all steps in order; with limits, until they are kept.
+
+        With limits, steps that train nothing are first taken alone: they lose least. If they are not
+        enough, all are taken from the start.
+        """
+        if self.work.limits is None:
+            self._run(STEPS)
+        elif not self._is_enough() and not self._run(_OF_THE_GRAPH):
+            self.at = -1
+            self._run(STEPS)
+
+    def _run(self, names: Iterable[str]) -> bool:
+        """Runs these steps; returns whether limits that there are were kept, upon which it stops."""
+        for name in names:
+            step, tests = STEPS[name]
             self.work.listener.phase(name, "candidates")
             try:
                 found = step(self.work, self.current)
@@ -89,10 +128,16 @@ class Chain:
                 continue
             self.work.listener.phase(name, "what it gains and loses")
             for candidate in found[: max(1, tests)]:
-                self.tried.append(self._try(candidate))
+                self.tried.append(replace(self._try(candidate), base=self.at))
                 if self.tried[-1].record.accepted:
-                    self.current = candidate
+                    self.at = len(self.tried) - 1
                     break
+            if self.work.limits is not None and self._is_enough():
+                return True
+        return False
+
+    def _is_enough(self) -> bool:
+        return self.work.room(self.current.graph) >= 1.0
 
     def _try(self, candidate: Candidate) -> Tried:
         """Measures first: what gains nothing needs no test."""
@@ -131,6 +176,8 @@ class Chain:
         record = replace(record, value=self.judge(predicted).value)
         if not apart <= _SAME:
             return Tried(replace(record, reason=f"predicts otherwise (by {apart:.2g})"), candidate)
+        base = 0.0 if self.at < 0 else self.tried[self.at].record.loss_at_most
+        record = replace(record, loss_at_most=base)
         if not worth:
             return Tried(
                 replace(record, reason=_no_gain(record, self.work)), candidate, passed=True
@@ -138,31 +185,56 @@ class Chain:
         told = f"predicts the same (within {_SAME:g})"
         return Tried(replace(record, reason=told, accepted=True), candidate, passed=True)
 
-    def measured(self, batch_rows: int) -> tuple[Measured, list[Tried]]:
-        """Times all candidates once more, side by side; returns the original's costs and theirs."""
-        own = {"original": self.original.graph}
-        own |= {str(at): t.candidate.graph for at, t in enumerate(self.tried) if t.candidate}
-        single = latencies(own, self.rows)
-        several = latencies(own, self.rows, batch=batch_rows)
+    def measure(self, batch_rows: int) -> Measured:
+        """Times all candidates once more, side by side; returns the original's costs.
 
-        def costs(name: str, value: float) -> Measured:
-            one, many = single[name], several[name]
-            return Measured(value, *_told(one), *_told(many), len(own[name]))
+        Memory is measured where it is limited, of those that lose little enough.
+        """
+        own = {-1: self.original.graph}
+        own |= {at: t.candidate.graph for at, t in enumerate(self.tried) if t.candidate}
+        graphs, seconds = {str(at): graph for at, graph in own.items()}, self.work.timing_seconds()
+        single = latencies(graphs, self.rows, seconds=seconds)
+        several = latencies(graphs, self.rows, batch=batch_rows, seconds=seconds)
+        limits = self.work.limits
 
-        original = costs("original", self.judge.value)
-        done = []
+        def costs(at: int, value: float, *, passed: bool) -> Measured:
+            one, many, peak = single[str(at)], several[str(at)], None
+            if passed and limits is not None and limits.options.most_memory is not None:
+                peak = memory(own[at], self.rows, batch=limits.batch).peak
+            return Measured(value, *_told(one), *_told(many), len(own[at]), peak)
+
+        for at, tried in enumerate(self.tried):
+            if tried.candidate is not None:
+                value = math.nan if tried.record.value is None else tried.record.value
+                found = costs(at, value, passed=tried.passed)
+                self.tried[at] = replace(tried, record=replace(tried.record, measured=found))
+        return costs(-1, self.judge.value, passed=True)
+
+    def settle(self, original: Measured) -> None:
+        """Decides by what was measured what is left, and puts on record which steps made it."""
+        if self.work.limits is not None:
+            places, costs, losses = [-1], [original], [0.0]
+            for at, tried in enumerate(self.tried):
+                if tried.passed and tried.record.measured is not None:
+                    places.append(at)
+                    costs.append(tried.record.measured)
+                    losses.append(tried.record.loss_at_most or 0.0)
+            self.at = places[chosen(self.work.limits, costs, losses, places.index(self.at))]
+        line, at = set[int](), self.at
+        while at >= 0:
+            line.add(at)
+            at = self.tried[at].base
         for at, tried in enumerate(self.tried):
             record = tried.record
-            if tried.candidate is not None:
-                value = math.nan if record.value is None else record.value
-                record = replace(record, measured=costs(str(at), value))
-            done.append(replace(tried, record=record))
-        return original, done
+            if record.accepted != (at in line):
+                why = "another model is left" if record.accepted else "the limits decide"
+                reason = f"{record.reason}; {why}"
+                self.tried[at] = replace(
+                    tried, record=replace(record, accepted=at in line, reason=reason)
+                )
 
-    def front(
-        self, original: Measured, tried: Sequence[Tried], batch_rows: int
-    ) -> tuple[list[str], list[Tried]]:
-        """Returns which of the models that lose little enough no other is better than in all respects.
+    def front(self, original: Measured, batch_rows: int) -> list[str]:
+        """Returns which models that lose little enough no other is better than, and puts it on record.
 
         Point estimates of metric, latency (of as many rows as count) and size.
         """
@@ -172,7 +244,7 @@ class Chain:
             return -sign * m.value, m.latency_ms if single else m.batch_latency_ms, m.size_bytes
 
         places = {-1: place(original)}
-        for at, t in enumerate(tried):
+        for at, t in enumerate(self.tried):
             if t.passed and t.record.measured is not None:
                 places[at] = place(t.record.measured)
         best = {
@@ -181,11 +253,10 @@ class Chain:
             if not any(_dominates(other, mine) for other in places.values())
         }
         names = ["original"] if -1 in best else []
-        done = []
-        for at, t in enumerate(tried):
-            done.append(replace(t, record=replace(t.record, on_front=at in best)))
+        for at, t in enumerate(self.tried):
+            self.tried[at] = replace(t, record=replace(t.record, on_front=at in best))
             names += [f"{t.record.step}: {t.record.detail}"] if at in best else []
-        return names, done
+        return names
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -20,7 +20,7 @@ from pawl.deployment import check_parity
 from pawl.deployment.export import predict
 from pawl.deployment.predictions import unshifted
 from pawl.errors import PawlError
-from pawl.execution import Job, Session
+from pawl.execution import Job, OutOfTime, Session, seconds_per_epoch
 from pawl.execution.rows import STOPPING_SHARE
 from pawl.kinds import KINDS
 from pawl.ledger import Ledger
@@ -35,6 +35,8 @@ STEP = "distill"
 TEACHER_SHARE = 0.5
 """Of the teacher in what is learned; the rest is the target's: where the teacher was trained on the same
 rows, it says little more than the targets."""
+_TIME_SHARE, _TRAINING_SHARE = 0.5, 0.7
+"""Of the seconds left those that teaching may take, and of these those that are planned for."""
 
 
 def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
@@ -70,6 +72,8 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
         trained = _trained(work, taught, list(students.values()))
     except PawlError as error:
         return f"no network could be taught ({error})"
+    except OutOfTime:
+        return "the time that was left was not enough to teach a network"
     found, reasons = list[Candidate](), list[str]()
     for name, student in zip(students, trained, strict=True):
         if isinstance(student, str):
@@ -174,8 +178,10 @@ def _trained(work: Work, problem: Problem, recipes: Sequence[Recipe]) -> list[Tr
     with tempfile.TemporaryDirectory() as scratch:
         known = {"what": "compress", "seed": work.seed}
         with Ledger.create(Path(scratch) / "distill", known) as ledger:
-            session = Session(problem, ledger, work.seed, None, work.listener)
-            session.epochs = pacing.natural_epochs(session)
+            left = work.left()
+            budget = None if left is None else _TIME_SHARE * max(0.0, left)
+            session = Session(problem, ledger, work.seed, budget, work.listener)
+            session.epochs = _epochs(session, recipes)
             train, stopping = split_rows(
                 problem.targets, work.schema.kind, STOPPING_SHARE, session.rows.derive("stopping"),
                 blocks=problem.blocks,
@@ -192,6 +198,25 @@ def _trained(work: Work, problem: Problem, recipes: Sequence[Recipe]) -> list[Tr
         else result.outcome.reason or result.outcome.status
         for result in results
     ]
+
+
+def _epochs(session: Session, recipes: Sequence[Recipe]) -> int:
+    """Returns the passes of each training: as in a campaign, fewer where time is short.
+
+    Raises:
+        OutOfTime: There is none for a single one.
+    """
+    natural, left = pacing.natural_epochs(session), session.clock.left
+    if left is None:
+        return natural
+    session.clock.floor = 0.0
+    session.clock.beat()
+    per_epoch = seconds_per_epoch(session, recipes[0], len(recipes))
+    still = session.clock.left or 0.0
+    epochs = int(_TRAINING_SHARE * still / (len(recipes) * per_epoch))
+    if epochs < 1:
+        raise OutOfTime
+    return min(natural, epochs)
 
 
 def _shifted(trained: Trained, shift: float) -> Trained:

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from pawl.compression.candidate import Candidate
 from pawl.compression.work import Work
 from pawl.errors import BundleError, first_line
 
+WEIGHTS = "int8 weights"
+_MOST_INT8 = 127
 _LEAST_ELEMENTS = 32
 """Shorter constants save nothing that matters."""
 INTEGER_OPERATORS = frozenset(
@@ -106,28 +108,84 @@ def half(work: Work, current: Candidate) -> list[Candidate] | str:
     So the file gets smaller, and computing stays what it was.
     """
     del work
-    model = onnx.load_from_string(current.graph)
-    casts, kept, count = [], [], 0
-    for constant in model.graph.initializer:
-        values = numpy_helper.to_array(constant) if _is_long(constant) else None
-        if values is None or not bool((np.abs(values) < np.finfo(np.float16).max).all()):
-            kept.append(constant)
-            continue
-        name = f"{constant.name}_half"
-        kept.append(numpy_helper.from_array(values.astype(np.float16), name))
-        casts.append(helper.make_node("Cast", [name], [constant.name], to=TensorProto.FLOAT))
-        count += values.size
-    if not casts:
+
+    def shortened(values: np.ndarray) -> list[np.ndarray] | None:
+        if not bool((np.abs(values) < np.finfo(np.float16).max).all()):
+            return None
+        return [values.astype(np.float16)]
+
+    made, count = _rewritten(current.graph, shortened)
+    if not count:
         return "the graph has no constants of 32 bits to shorten"
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(kept)
     facts = {"shortened": count}
     return [replace(
-        current, step="float16", detail=f"{count:,} numbers kept in 16 bits",
-        graph=model.SerializeToString(), facts=facts, is_lossless=False,
+        current, step="float16", detail=f"{count:,} numbers kept in 16 bits", graph=made, facts=facts,
+        is_lossless=False,
     )]  # fmt: skip
+
+
+def bytes_for_weights(work: Work, current: Candidate) -> list[Candidate] | str:
+    """Proposes weights as integers of 8 bits, which are multiplied out when the graph is loaded.
+
+    Matrices and kernels alone, with a scale for each unit. The file gets smaller, and computing stays
+    what it was: in numbers of 32 bits, on any processor.
+    """
+    del work
+
+    def rounded(values: np.ndarray) -> list[np.ndarray] | None:
+        if values.ndim < 2:
+            return None
+        axis = (
+            0 if values.ndim > 2 else values.ndim - 1
+        )  # units: kernels' first axis, matrices' last
+        others = tuple(at for at in range(values.ndim) if at != axis)
+        most = np.abs(values).max(axis=others, keepdims=True)
+        if not bool(np.isfinite(most).all()):
+            return None
+        scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(np.float32)
+        return [np.rint(values / scale).astype(np.int8), scale]
+
+    made, count = _rewritten(current.graph, rounded)
+    if not count:
+        return "the graph has no matrices or kernels of 32 bits"
+    facts = {"rounded": count}
+    return [replace(
+        current, step=WEIGHTS, detail=f"{count:,} weights kept in 8 bits", graph=made, facts=facts,
+        is_exact=False, is_lossless=False,
+    )]  # fmt: skip
+
+
+def _rewritten(
+    graph: bytes, shortened: Callable[[np.ndarray], list[np.ndarray] | None]
+) -> tuple[bytes, int]:
+    """Keeps constants otherwise; returns the graph, and how many numbers that are.
+
+    Args:
+        graph: As ONNX.
+        shortened: Returns a constant's values as they are kept, and what they are multiplied by if that
+            is needed; `None` for those that stay.
+    """
+    model = onnx.load_from_string(graph)
+    nodes, kept, count = [], [], 0
+    for constant in model.graph.initializer:
+        values = numpy_helper.to_array(constant) if _is_long(constant) else None
+        parts = None if values is None else shortened(values)
+        if values is None or parts is None:
+            kept.append(constant)
+            continue
+        name = f"{constant.name}_half" if len(parts) == 1 else f"{constant.name}_bytes"
+        whole = constant.name if len(parts) == 1 else f"{name}_whole"
+        kept.append(numpy_helper.from_array(parts[0], name))
+        nodes.append(helper.make_node("Cast", [name], [whole], to=TensorProto.FLOAT))
+        if len(parts) > 1:
+            kept.append(numpy_helper.from_array(parts[1], f"{name}_scale"))
+            nodes.append(helper.make_node("Mul", [whole, f"{name}_scale"], [constant.name]))
+        count += values.size
+    every = [*nodes, *model.graph.node]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(every)
+    model.graph.initializer.extend(kept)
+    return bytes(model.SerializeToString()), count
 
 
 def _is_long(constant: TensorProto) -> bool:

@@ -18,6 +18,8 @@ from pawl.models import members_of, tempered, thinned, with_members
 STEP = "members"
 _GRAIN = 0.05
 """Costs that differ by less, as clocks have it, are equal."""
+_MARGIN = 0.95
+"""Of what limits leave: costs of subsets are estimates."""
 _NONE = "the bundle holds one model"
 
 
@@ -36,7 +38,8 @@ def fewer_members(work: Work, current: Candidate) -> list[Candidate] | str:
 
     Subsets are looked for on the rows for choices: by leaving out, one after the other, who is missed
     least, or who costs most, and each member alone. Then one of about the geometric mean of the costs
-    of the first and of all, if that one should fail.
+    of the first and of all, if that one should fail. Where there are limits, the best of those that seem
+    to keep them comes first.
 
     Args:
         work: Rows and measures.
@@ -56,6 +59,11 @@ def fewer_members(work: Work, current: Candidate) -> list[Candidate] | str:
     good = sorted((one for one in found if one.passed), key=lambda one: (one.cost, -one.value))
     if not good:
         return f"no fewer of the {len(shares)} models seem good enough on the rows for choices"
+    most = _MARGIN * work.room(current.graph)
+    within = [one for one in good if one.cost <= most]
+    if work.limits is not None and within:
+        best = max(within, key=lambda one: one.value)
+        good = [best, *(one for one in good if one != best)]
     first, middle = good[0], good[0].cost ** 0.5  # all of them cost 1
     later = [one for one in good[1:] if one.cost > first.cost]
     second = sorted(later, key=lambda one: abs(one.cost - middle))[:1]

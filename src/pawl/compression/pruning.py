@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,8 @@ STEP = "prune"
 _ROUNDS, _SHARE, _ROUND_TO = 4, 0.7, 8
 _STEPS, _BATCH, _RATE = 200, 64, 1e-3
 """Of fine-tuning after each round."""
+_TIME_KEPT = 0.5
+"""Of the seconds left, where these are limited, those that rounds leave to the other steps."""
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -50,13 +53,16 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
     if refused := _unfit(work, current):
         return refused
     found: list[tuple[float, Trained]] = []
-    rounds = 0
+    rounds, started, least = 0, time.monotonic(), _TIME_KEPT * (work.left() or 0.0)
     try:
         for share, trained in _rounds(work, current):
             rounds += 1
+            left, each = work.left(), (time.monotonic() - started) / rounds
             predicted = trained.predict(work.choices, torch.device("cpu")).numpy()
             if work.judge(predicted).passed:
                 found.insert(0, (share, _copied(trained)))
+            if left is not None and left - each < least:
+                break
     except BundleError as error:
         if not found:
             return str(error)

@@ -26,6 +26,7 @@ class Measured:
         batch_latency_ms: Likewise, of a call of as many rows as `Compressed.batch_rows`.
         batch_latency_interval: Likewise.
         size_bytes: Of the graph.
+        memory_bytes: Most memory of a process that predicts with it; `None` if not asked for.
     """
 
     value: float
@@ -34,6 +35,7 @@ class Measured:
     batch_latency_ms: float
     batch_latency_interval: tuple[float, float]
     size_bytes: int
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class Compressed:
         notes: What a reader should know.
         front: The models that are not worse in all respects than another.
         campaign: Folder of the campaign that the bundle is from, if it is known.
+        limited: Whether there were limits.
+        missed: Limits that what was left does not keep, a text each with what it costs.
+        runtime: Which runtimes were timed, and which is used, as `pawl.compression.runtimes` has it;
+            empty where none were.
     """
 
     folder: Path
@@ -105,11 +111,19 @@ class Compressed:
     notes: tuple[str, ...] = ()
     front: tuple[str, ...] = ()
     campaign: Path | None = None
+    limited: bool = False
+    missed: tuple[str, ...] = ()
+    runtime: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> tuple[StepRecord, ...]:
+        """The steps that made what was left."""
+        return tuple(step for step in self.steps if step.accepted)
 
     @property
     def is_changed(self) -> bool:
         """Whether any step was kept."""
-        return any(step.accepted for step in self.steps)
+        return bool(self.kept)
 
     def bundle(self) -> Bundle:
         """Opens the new bundle."""
@@ -118,6 +132,8 @@ class Compressed:
     @property
     def statement(self) -> str:
         """The result in one sentence."""
+        if not self.is_changed and self.limited and not self.missed:
+            return "The bundle keeps within the limits: it was left as it was."
         if not self.is_changed:
             return "Nothing helps here: the bundle was left as it was."
         a, b = self.original, self.final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +12,22 @@ import torch
 
 from pawl.compression.candidate import Weights
 from pawl.compression.judging import Judge
+from pawl.compression.limits import Limits
+from pawl.compression.result import Measured
 from pawl.data.types import Examples, Schema
-from pawl.deployment import ROUNDS, Latency, latencies
+from pawl.deployment import ROUNDS, Latency, latencies, memory
 from pawl.execution import Listener, Silent
 from pawl.task import ModelFactory, Objective
 
 LEAST_GAIN = 1.02
 """How many times as fast or as small a step must make a model to be kept."""
 _FEW_ROUNDS = 16
+_TIMING_SHARE, _LEAST_TIMING = 0.04, 0.2
+"""Of the seconds left those that timing graphs once may take, and the least."""
+
+
+def _unlimited() -> float | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Work:
         model: What makes the user's own model, if that was given.
         start: What the bundle keeps of the weights that it started from, if it did.
         listener: Told how it goes on.
+        limits: What is to be kept within, if anything is.
+        left: Returns the seconds that are left; `None` where nothing limits them.
     """
 
     schema: Schema
@@ -84,6 +95,8 @@ class Work:
     model: ModelFactory | None = None
     start: dict[str, Any] | None = None
     listener: Listener = field(default_factory=Silent)
+    limits: Limits | None = None
+    left: Callable[[], float | None] = _unlimited
 
     def sample(self, count: int) -> Examples:
         """Returns so many of the rows to learn from, drawn at random, the same each time."""
@@ -96,7 +109,29 @@ class Work:
     ) -> dict[str, Latency]:
         """Times graphs turn by turn, with as many rows a call as count."""
         size = self.goals.batch if batch is None else batch
-        return latencies(graphs, self.choices, batch=size, rounds=rounds)
+        return latencies(
+            graphs, self.choices, batch=size, rounds=rounds, seconds=self.timing_seconds()
+        )
+
+    def timing_seconds(self) -> float | None:
+        """Returns how long timing may take; `None` for as long as it takes."""
+        left = self.left()
+        return None if left is None else max(_LEAST_TIMING, _TIMING_SHARE * left)
+
+    def room(self, graph: bytes) -> float:
+        """Returns by which factor a graph's costs must shrink to be at the limits: 1 or more keeps them.
+
+        Measured quickly; what is left in the end is measured again.
+        """
+        if self.limits is None:
+            return math.inf
+        given, batch = self.limits.options, self.limits.batch
+        one = several = (math.nan, (math.nan, math.nan))
+        if given.most_ms is not None:
+            found = self.timed({"": graph}, ROUNDS, batch)[""]
+            one = several = found.median, found.interval
+        peak = None if given.most_memory is None else memory(graph, self.choices, batch=batch).peak
+        return self.limits.room(Measured(math.nan, *one, *several, len(graph), peak))
 
     def costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
         """Returns what graphs cost by what counts, each part relative to their mean."""

@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from typing import Any
 
-from pawl.compression.candidate import Candidate
 from pawl.compression.result import RECORD, Compressed, Measured
-from pawl.deployment import Bundle
-from pawl.deployment.bundle import MANIFEST, manifest_of
+from pawl.compression.run import Pressed
+from pawl.deployment import Bundle, Costs
+from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
+from pawl.deployment.records import CHECK, MEASURED, check_rows, measured_of
 from pawl.errors import LedgerError, option
-from pawl.kinds import Conformal
 
 
-def write(
-    folder: Path,
-    bundle: Bundle,
-    final: Candidate,
-    found: Compressed,
-    conformal: Conformal | None = None,
-) -> None:
-    """Writes bundle and record into a new or empty folder, the record last.
+def write(bundle: Bundle, pressed: Pressed) -> None:
+    """Writes bundle and record into the new or empty folder of a compression, the record last.
 
     Args:
-        folder: Where.
         bundle: The original.
-        final: What is left.
-        found: How it came about.
-        conformal: What predictions come with.
+        pressed: What is left, and how it came about.
 
     Raises:
         LedgerError: It cannot be written.
     """
-    files = _files(bundle, final, found, conformal)
-    files[MANIFEST] = manifest_of(files)
+    folder = pressed.found.folder
     inside, partial = folder / "bundle", folder / ".bundle"
     try:
         partial.mkdir(parents=True)
-        for name, data in files.items():
+        for name, data in files_of(bundle, pressed).items():
             (partial / name).write_bytes(data)
         partial.rename(inside)
-        (folder / RECORD).write_text(found.to_json() + "\n", encoding="utf-8")
+        (folder / RECORD).write_text(pressed.found.to_json() + "\n", encoding="utf-8")
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise LedgerError(
@@ -50,21 +40,37 @@ def write(
     Bundle.open(inside)
 
 
-def _files(
-    bundle: Bundle, final: Candidate, found: Compressed, conformal: Conformal | None
-) -> dict[str, bytes]:
+def files_of(bundle: Bundle, pressed: Pressed) -> dict[str, bytes]:
+    """Returns the files of a compressed bundle by name, the manifest last.
+
+    Args:
+        bundle: The original.
+        pressed: What is left.
+    """
+    files = _files(bundle, pressed)
+    return {**files, MANIFEST: manifest_of(files)}
+
+
+def _files(bundle: Bundle, pressed: Pressed) -> dict[str, bytes]:
+    found, final, conformal = pressed.found, pressed.final, pressed.conformal
+
     def original(name: str) -> bytes:
         return (bundle.folder / name).read_bytes()
 
     card = original("card.md").decode()
     if not found.is_changed:
-        names = ("model.onnx", "model.safetensors", "recipe.toml", "task.json")
-        return {name: original(name) for name in names} | {"card.md": card.encode()}
+        files = {name: original(name) for name in FILES if (bundle.folder / name).is_file()}
+        if found.runtime:
+            known = {**measured_of(bundle.folder), "runtime": found.runtime}
+            files[MEASURED] = _json(known)
+            files.setdefault(CHECK, check_rows(bundle.schema, final.graph))
+        return files
     kept = {name: value for name, value in bundle.task.items() if name != "conformal"}
     if conformal is not None:
         kept["conformal"] = conformal.to_dict()
-    steps = [{"step": s.step, "detail": s.detail} for s in found.steps if s.accepted]
+    steps = [{"step": s.step, "detail": s.detail} for s in found.kept]
     before = kept.pop("compressed", {"steps": []})["steps"]
+    costs = Costs(found.final.latency_ms, found.final.batch_latency_ms, found.batch_rows)
     task = {
         **kept,
         "compressed": {"steps": [*before, *steps], "exact": final.is_exact},
@@ -74,9 +80,15 @@ def _files(
         "model.onnx": final.graph,
         "model.safetensors": final.weights.to_bytes(),
         "recipe.toml": final.weights.to_toml().encode(),
-        "task.json": (json.dumps(task, indent=2) + "\n").encode(),
+        "task.json": _json(task),
         "card.md": f"{card.rstrip()}\n\n{_section(found)}".encode(),
+        CHECK: check_rows(bundle.schema, final.graph),
+        MEASURED: _json({**costs.here(), **({"runtime": found.runtime} if found.runtime else {})}),
     }
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _section(found: Compressed) -> str:
@@ -90,7 +102,7 @@ def _section(found: Compressed) -> str:
         f"| {text} | {_number(found.original, name)} | {_number(found.final, name)} |\n"
         for text, name in rows
     )
-    steps = "".join(f"- {s.step}: {s.detail}\n" for s in found.steps if s.accepted)
+    steps = "".join(f"- {s.step}: {s.detail}\n" for s in found.kept)
     return (
         f"## Compressed\n\n{found.statement}.\n\nWhat was said above is of the original; this is a "
         f"compressed one, shown to lose less than {found.allowed:.3g} of {found.metric}. "

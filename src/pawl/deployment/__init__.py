@@ -3,7 +3,9 @@
 from pawl.deployment.bundle import Bundle, write_bundle
 from pawl.deployment.cost import BATCH_ROWS, Cost, measure
 from pawl.deployment.export import check_parity, predict
+from pawl.deployment.memory import Memory, memory
 from pawl.deployment.predictions import prediction_arrays, prediction_frame, write_predictions
+from pawl.deployment.records import Costs
 from pawl.deployment.timing import ROUNDS, Latency, latencies
 
 __all__ = [
@@ -11,10 +13,13 @@ __all__ = [
     "ROUNDS",
     "Bundle",
     "Cost",
+    "Costs",
     "Latency",
+    "Memory",
     "check_parity",
     "latencies",
     "measure",
+    "memory",
     "predict",
     "prediction_arrays",
     "prediction_frame",

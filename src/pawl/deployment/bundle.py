@@ -1,8 +1,9 @@
 """The bundle: a folder that predicts on its own.
 
 `model.onnx` (raw inputs to predictions), `model.safetensors` (weights and buffers), `recipe.toml`,
-`task.json` (the schema and what reading new rows needs), `card.md` (what it is and how good) and
-`manifest.json` (SHA-256 of each). Nothing in it is ever unpickled.
+`task.json` (the schema and what reading new rows needs), `card.md` (what it is and how good),
+`check.safetensors` (made-up rows and what the graph predicts of them), `measured.json` (what it costs,
+and where that was measured) and `manifest.json` (SHA-256 of each). Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
-from pawl.cores import cores
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
-from pawl.deployment.export import check_graph, run, session
+from pawl.deployment.export import Running, check_graph, run
 from pawl.deployment.predictions import prediction_arrays, prediction_frame
 from pawl.deployment.rebuilding import rebuilt
+from pawl.deployment.records import CHECK, MEASURED, check_rows
+from pawl.deployment.running import running_of
 from pawl.errors import BundleError, first_line, printable
 from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
@@ -33,8 +34,12 @@ from pawl.task import ModelFactory
 from pawl.training.trained import Predictor
 
 MANIFEST = "manifest.json"
-FILES = ("model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md")
-_FORMAT = 2
+FILES = (
+    "model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md", CHECK, MEASURED,
+)  # fmt: skip
+_FORMAT = 3
+_FORMER = {2: set(FILES) - {CHECK, MEASURED}}
+"""Files of bundles of older versions, which are read, too."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Bundle:
     folder: Path
     schema: Schema
     task: dict[str, Any]
-    _session: onnxruntime.InferenceSession
+    _session: Running
 
     @classmethod
     def open(cls, folder: str | Path) -> Bundle:
@@ -84,7 +89,8 @@ class Bundle:
             ) from None
         try:
             check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
-            running = session(content["model.onnx"], threads=cores().usable)
+            runtime = json.loads(content.get(MEASURED, b"{}")).get("runtime")
+            running = running_of(content["model.onnx"], runtime)
         except BundleError as error:
             raise BundleError(
                 f"{str(path / 'model.onnx')!r} {error}; nothing of it was run; take the bundle anew"
@@ -192,6 +198,7 @@ def write_bundle(
     recipe: str,
     task: dict[str, Any],
     card: str,
+    measured: dict[str, Any] | None = None,
 ) -> Bundle:
     """Writes a bundle into a campaign's folder and opens it.
 
@@ -203,6 +210,7 @@ def write_bundle(
         recipe: How it was trained, as TOML.
         task: What else `task.json` holds (JSON-ready).
         card: `card.md`.
+        measured: What it costs, if that is known; see `pawl.deployment.records`.
     """
     content = {**task, "schema": schema.model_dump(mode="json")}
     files = {
@@ -211,6 +219,8 @@ def write_bundle(
         "recipe.toml": recipe.encode(),
         "task.json": (json.dumps(content, indent=2) + "\n").encode(),
         "card.md": card.encode(),
+        CHECK: check_rows(schema, graph),
+        MEASURED: (json.dumps(measured or {}, indent=2) + "\n").encode(),
     }
     for name, data in files.items():
         ledger.write_file(f"bundle/{name}", data)
@@ -234,8 +244,13 @@ def _reason(error: Exception) -> str:
 def _manifest(folder: Path) -> dict[str, str]:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        digests = content["sha256"]
-        if content["format"] != _FORMAT or set(digests) != set(FILES):
+        digests, version = content["sha256"], int(content["format"])
+        if version > _FORMAT:
+            raise BundleError(
+                f"{str(folder)!r} is a bundle of a newer version of pawl (format {version}; this one "
+                f"reads up to {_FORMAT}); install that version, or make the bundle anew with this one"
+            )
+        if set(digests) != _FORMER.get(version, set(FILES)):
             raise BundleError(f"{str(folder)!r} is a bundle of another version of pawl")
     except OSError:
         raise BundleError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -18,17 +18,35 @@ from pawl.training.trained import Predictor
 _PARITY_ROWS = 256
 _VALUES = 1 << 22
 _RELATIVE_TOLERANCE = 1e-3
+_LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+}
 
 
-def session(graph: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
+def session(
+    graph: bytes, *, threads: int = 1, level: str = "all", mode: str = "sequential"
+) -> onnxruntime.InferenceSession:
     """Returns an ONNX Runtime session on the CPU.
 
     Its threads sleep while they wait: by default they would spin, also between calls, and take the
     cores from whatever computes next.
+
+    Args:
+        graph: The graph.
+        threads: Of an operation.
+        level: How far the graph is optimized: `all`, `extended` or `basic`.
+        mode: Whether operations run in `parallel`, or `sequential`.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.graph_optimization_level = _LEVELS[level]
+    if mode == "parallel":
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
+        options.inter_op_num_threads = threads
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
@@ -75,9 +93,17 @@ def _tensors(message: Any) -> Iterator[Any]:
                 yield from _tensors(each)
 
 
-def run(
-    running: onnxruntime.InferenceSession, examples: Examples, *, chunk: int | None = None
-) -> np.ndarray:
+class Running(Protocol):
+    """What runs a graph: an ONNX Runtime session, or what has its face."""
+
+    def get_inputs(self) -> Any:
+        """Returns the graph's inputs, each with its `name`."""
+
+    def run(self, outputs: Any, feed: Any) -> Any:
+        """Returns the outputs of these names."""
+
+
+def run(running: Running, examples: Examples, *, chunk: int | None = None) -> np.ndarray:
     """Returns a session's predictions for all rows, `[R, C]` or `[R]`, some thousand at a time."""
     chunk = chunk or max(64, min(4096, _VALUES // examples.width))
     wanted = [item.name for item in running.get_inputs()]

@@ -25,6 +25,7 @@ _RESAMPLES = 1000
 _LEAST_MS = 0.5
 """Clocks' steps and interrupts are small against such a time; faster graphs are called again."""
 _MOST_CALLS = 50
+_FEWEST_ROUNDS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,7 @@ def latencies(
     batch: int = 1,
     threads: int = 1,
     rounds: int = ROUNDS,
+    seconds: float | None = None,
 ) -> dict[str, Latency]:
     """Times graphs on the same rows, turn by turn, so that a drifting machine hits all alike.
 
@@ -85,6 +87,7 @@ def latencies(
         batch: Rows of a call.
         threads: Of a session.
         rounds: How often each is timed.
+        seconds: About how long that may take; there are then fewer rounds, but at least 12.
     """
     sessions = {name: session(graph, threads=threads) for name, graph in graphs.items()}
     chosen = rows.take(torch.arange(batch) % len(rows))
@@ -101,10 +104,13 @@ def latencies(
             running.run([OUTPUT], feed)
         return 1e3 * (time.perf_counter() - started) / times
 
-    calls = {}
+    calls, of_a_round = {}, 0.0
     for name in graphs:
         fastest = min(call(name, 1) for _ in range(_WARM))
         calls[name] = max(1, min(_MOST_CALLS, math.ceil(_LEAST_MS / max(fastest, 1e-6))))
+        of_a_round += calls[name] * fastest / 1e3
+    if seconds is not None:
+        rounds = min(rounds, max(_FEWEST_ROUNDS, int(seconds / max(of_a_round, 1e-9))))
     names, times = list(graphs), np.empty((len(graphs), rounds))
     for turn in range(rounds):
         for place in range(len(names)):

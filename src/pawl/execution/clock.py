@@ -27,6 +27,7 @@ class Clock:
 
     Attributes:
         reserve: Seconds to leave for what follows the last training: test, export and report.
+        aside: Seconds that count as gone, since they are kept for something behind all of that.
         floor: Where fewer seconds are left than these, work in flight is given up; `None` for never.
         shortest: Seconds that a campaign takes at least to its end when it is asked to stop now; what is
             left is cut to these then. `None` where nothing is cut.
@@ -38,6 +39,7 @@ class Clock:
         self._ledger = ledger
         self.budget = budget
         self.reserve = 0.0
+        self.aside = 0.0
         self.floor: float | None = None
         self.shortest: float | None = None
         self.export_seconds = 1.0
@@ -53,9 +55,9 @@ class Clock:
 
     @property
     def left(self) -> float | None:
-        """Seconds left of the budget, or of what a request to stop has left of it."""
+        """Seconds left of the budget, or of what a request to stop has left, less those set aside."""
         until = self._stop["until"] if self._stop else self.budget
-        return None if until is None else until - self._ledger.elapsed
+        return None if until is None else until - self._ledger.elapsed - self.aside
 
     @property
     def stopped(self) -> bool:
@@ -94,7 +96,7 @@ class Clock:
             BudgetError: The budget is over for so long that a worker must hang.
         """
         left, now = self.left, time.monotonic()
-        if left is not None and left < 0:
+        if left is not None and left + self.aside < 0:
             # A process may have been stopped (Ctrl-Z).
             self.overrun += min(now - self._beat, _LONGEST_BEAT)
             if self.hangs:

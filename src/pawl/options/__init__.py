@@ -24,6 +24,7 @@ from pawl.options.face import (
     tuning,
 )
 from pawl.options.finding import FindBatchSizeCall, FindOptions, FindRateCall
+from pawl.options.limits import LimitOptions
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
 from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
@@ -45,6 +46,7 @@ __all__ = [
     "FindOptions",
     "FindRateCall",
     "KindName",
+    "LimitOptions",
     "Options",
     "OptionsModel",
     "PlanOptions",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pawl.errors import TaskError, did_you_mean
+from pawl.options.limits import LimitOptions
 from pawl.options.model import OptionsModel, Whole
 from pawl.options.reading import ReadOptions
 from pawl.options.shared import (
@@ -93,7 +94,7 @@ class PlanOptions(RunOptions, ExecutorOptions):
     """Where members train."""
 
 
-class Options(PlanOptions, SearchOptions):
+class Options(LimitOptions, PlanOptions, SearchOptions):
     """How a campaign is run: what repeats it, and what going on with it is held to."""
 
     # Not typed as a `Recipe`: its module imports torch, for which `pawl -h` should not wait.

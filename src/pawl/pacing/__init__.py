@@ -4,7 +4,7 @@ With a budget in seconds, sizes follow from timings and are written to the ledge
 number of trials they follow from rules alone.
 """
 
-from pawl.pacing.end import copies
+from pawl.pacing.end import aside, copies, reporting
 from pawl.pacing.proof import (
     ConfirmationPlan,
     comparable,
@@ -24,6 +24,7 @@ __all__ = [
     "Pace",
     "RacePlan",
     "affordable",
+    "aside",
     "comparable",
     "copies",
     "extension",
@@ -33,6 +34,7 @@ __all__ = [
     "natural_epochs",
     "pace",
     "plan_confirmation",
+    "reporting",
     "rows_at_end",
     "seeds",
     "shortest",

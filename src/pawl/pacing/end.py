@@ -22,6 +22,8 @@ _REPORT_SECONDS, _REPORT_EXPORTS = 1.0, 2.7  # at least these seconds, or so man
 _ROOM = 1.15
 
 
+_LIMITS_SHARE = 0.2
+"""Of a budget, what is set aside for making the model keep within limits."""
 _MODULES = 10
 """About so many modules a bundle holds, where what is delivered is a blend."""
 
@@ -53,8 +55,21 @@ def ending(session: Session, models: int, parts: int = 1) -> float:
         for recipes in (1, parts)
     ]
     exports = max(sum(arms) / min(2, available()), arms[-1])
-    report = max(_REPORT_SECONDS, _REPORT_EXPORTS * once)
-    return _ROOM * session.clock.slowdown * (exports + report)
+    return _ROOM * session.clock.slowdown * exports + reporting(session)
+
+
+def reporting(session: Session) -> float:
+    """Returns the seconds that bundle and report take, by those of one export."""
+    report = max(_REPORT_SECONDS, _REPORT_EXPORTS * session.clock.export_seconds)
+    return _ROOM * session.clock.slowdown * report
+
+
+def aside(budget: float | None, *, limited: bool) -> float:
+    """Returns the seconds to set aside for a compression, where there are limits.
+
+    What it does not need is left over: whether the model keeps them is known only when it is there.
+    """
+    return _LIMITS_SHARE * budget if limited and budget is not None else 0.0
 
 
 def scoring(session: Session) -> Callable[[Sequence[Recipe], int], float]:

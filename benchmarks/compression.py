@@ -1,0 +1,224 @@
+"""Accuracy, latency and size of pawl's chain beside what is usual alone.
+
+    python benchmarks/compression.py --records runs/press.jsonl > benchmarks/results/compression.json
+    python benchmarks/compression.py --records runs/press.jsonl --cases adult   # a part of it
+
+Per case one network is trained as a recipe is (`pawl.train`), on development rows; the test rows judge.
+Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
+min-max, as their documentation has it); torch-pruning alone in four rounds, each with the fine-tuning
+that pawl's step has; smaller dense networks (half and a quarter of the width) trained for as many steps;
+pawl's chain with 0.5% allowed, with and without a limit of a quarter of the size. All graphs are timed
+together, turn by turn, one thread; eager PyTorch in a process of its own, in turns with ONNX Runtime
+(`pawl.compression.runtimes`). Losses are those of the very models on the test rows against the original,
+with the one-sided 95% bound of `pawl.compression.Judge`, which is not corrected here: no choice is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import running
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ARCHIVE, IMAGES = running.FILES / "cifar10.tar.xz", ("--train", "5000", "--test", "1000")
+CASES = ("adult", "movie-reviews", "cifar10")
+ALLOWED, SIZE_LIMIT, ROUNDS, BATCH = "0.5%", 0.25, 40, 64
+
+
+def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
+    """Returns development rows, test rows, and how they are read."""
+    if name == "adult":
+        train, test = (
+            pd.read_csv(running.FILES / f"adult-{part}.csv") for part in ("train", "test")
+        )
+        return train, test, {"target": "income", "metric": "accuracy"}
+    if name == "movie-reviews":
+        rows = pd.read_csv(running.FILES / "movie-reviews.csv")
+        rows = rows.sample(frac=1.0, random_state=0).reset_index(drop=True)
+        cut = int(0.7 * len(rows))
+        return rows[:cut], rows[cut:], {"target": rows.columns[-1], "metric": "accuracy"}
+    path = folder / "images.zip"
+    script = EXAMPLES / "extract_images.py"
+    subprocess.run([sys.executable, script, ARCHIVE, path, *IMAGES], check=True)
+    return path, None, {"metric": "accuracy"}
+
+
+def quantized(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
+    """Yields what ONNX Runtime's quantizers alone make of a graph; those that fail are left out."""
+    from onnxruntime.quantization import QuantFormat, quantize_dynamic, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from pawl.compression.graphs import quietly
+    from pawl.compression.quantizing import _Reader
+
+    for how in ("dynamic", "static"):
+        with quietly() as folder:
+            source, target = folder / "float.onnx", folder / "int8.onnx"
+            try:
+                onnx.save(onnx.load_from_string(graph), folder / "given.onnx")
+                quant_pre_process(folder / "given.onnx", source)
+                names = [item.name for item in onnx.load(source).graph.input]
+                if how == "dynamic":
+                    quantize_dynamic(source, target)
+                else:
+                    sample = _Reader(rows, names)
+                    quantize_static(source, target, sample, quant_format=QuantFormat.QDQ)
+                made = target.read_bytes()
+            except Exception as error:
+                print(f"  {how} quantization failed: {str(error)[:200]}", file=sys.stderr)
+                continue
+        yield f"onnxruntime int8, {how}", made
+
+
+def pruned(bundle: Any, rows: Any, objective: Any) -> Iterator[tuple[str, bytes]]:
+    """Yields the network after each round of torch-pruning alone, fine-tuned as pawl does."""
+    import torch
+
+    from pawl.compression import pruning
+    from pawl.compression.candidate import Candidate, Weights
+    from pawl.compression.judging import Judge
+    from pawl.compression.work import Work
+    from pawl.deployment.export import predict
+    from pawl.options.amounts import MaxLoss
+
+    graph = (bundle.folder / "model.onnx").read_bytes()
+    weights = Weights.read(bundle.folder / "model.safetensors")
+    judge = Judge(objective, rows, predict(graph, rows), MaxLoss(1.0, relative=True))
+    work = Work(
+        schema=bundle.schema, objective=objective, rows=rows, choices=rows, judge=judge,
+        original=weights, teacher=lambda examples: predict(graph, examples),
+    )  # fmt: skip
+    try:
+        for share, trained in pruning._rounds(work, Candidate("", "", graph, weights)):
+            yield (
+                f"torch-pruning, {share:.0%} of the weights",
+                trained.graph(rows.take(torch.arange(4))),
+            )
+    except Exception as error:
+        print(f"  torch-pruning failed: {str(error)[:200]}", file=sys.stderr)
+
+
+def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PLR0915
+    """Returns all models of a case with metric, loss, latency and size."""
+    import pawl
+    from pawl.compression.judging import Judge
+    from pawl.compression.runtimes import bake_off
+    from pawl.data import load, resolve_task
+    from pawl.deployment import latencies
+    from pawl.deployment.export import predict
+    from pawl.environment import cpu_features, hardware, versions
+    from pawl.errors import LimitError, PawlError
+    from pawl.options.amounts import MaxLoss
+    from pawl.recipe import Recipe
+    from pawl.search import baseline
+    from pawl.training.metrics import make_objective
+    from pawl.training.problem import Problem
+
+    began = time.monotonic()
+    train, test, options = data_of(name, scratch)
+    options = {**options, **({} if test is None else {"test": test}), "seed": seed}
+    task = resolve_task(train, **{k: v for k, v in options.items() if k != "seed"})
+    data = load(task, seed=seed)
+    recipe = baseline(Problem.of(task, data).facts())
+    pawl.train(train, recipe, out=scratch / "original", **options)
+    bundle = pawl.Bundle.open(scratch / "original")
+    graph = (bundle.folder / "model.onnx").read_bytes()
+    objective = make_objective("accuracy", None, bundle.schema.kind)
+    graphs, steps = {"onnxruntime fp32": graph}, dict[str, Any]()
+    for factor in (0.5, 0.25):
+        out = scratch / f"dense-{factor}"
+        try:
+            narrow = Recipe.from_dict({**recipe.to_dict(), "width": {"factor": factor}})
+            pawl.train(train, narrow, out=out, **options)
+            graphs[f"dense, {factor:g} of the width"] = (out / "bundle" / "model.onnx").read_bytes()
+        except PawlError as error:
+            print(f"  no dense network of {factor:g}: {error}", file=sys.stderr)
+    graphs |= dict(quantized(graph, data.development.take(_first(256, data.development))))
+    graphs |= dict(pruned(bundle, data.development, objective))
+    chains = {"pawl": {}, "pawl, a quarter of the size": {"max_size": int(SIZE_LIMIT * len(graph))}}
+    for chain, limits in chains.items():
+        out = scratch / chain.replace(" ", "-")
+        try:
+            pawl.compress(
+                bundle, task, max_loss=ALLOWED, metric="accuracy", seed=seed, out=out, **limits
+            )
+        except (LimitError, PawlError) as error:
+            print(f"  {chain}: {error}", file=sys.stderr)
+        if (out / "compress.json").is_file():
+            graphs[chain] = (out / "bundle" / "model.onnx").read_bytes()
+            found = json.loads((out / "compress.json").read_text())
+            steps[chain] = [{k: s[k] for k in ("step", "detail", "accepted", "reason")}
+                            for s in found["steps"]]  # fmt: skip
+    rows = data.test
+    expected = predict(graph, rows)
+    judge = Judge(objective, rows, expected, MaxLoss(0.005, relative=True))
+    one = latencies(graphs, rows, rounds=ROUNDS)
+    several = latencies(graphs, rows, batch=BATCH, rounds=ROUNDS)
+    models = []
+    for each, made in graphs.items():
+        judged = judge(predict(made, rows))
+        models.append({
+            "model": each, "accuracy": judged.value, "loss": judged.loss,
+            "loss_at_most": judged.at_most, "bytes": len(made),
+            "ms": one[each].median, "ms_interval": one[each].interval,
+            "ms_batch": several[each].median, "ms_batch_interval": several[each].interval,
+            "speed": one[each].gain_over(one["onnxruntime fp32"]),
+            "speed_batch": several[each].gain_over(several["onnxruntime fp32"]),
+        })  # fmt: skip
+    eager = {}
+    for batch in (1, BATCH):
+        found = bake_off(graph, rows, batch=batch, threads=1, module=bundle.module())
+        eager[str(batch)] = found.record()["timed"]
+    return {
+        "case": name, "seed": seed, "development": len(data.development), "test": len(rows),
+        "batch": BATCH, "models": models, "runtimes": eager, "steps": steps,
+        "seconds": round(time.monotonic() - began, 1), "load": os.getloadavg()[0],
+        "hardware": hardware(), "cpu_features": list(cpu_features()), "versions": versions(),
+    }  # fmt: skip
+
+
+def _first(count: int, rows: Any) -> Any:
+    import torch
+
+    return torch.arange(min(count, len(rows)))
+
+
+def main() -> None:
+    """Runs cases that are not on record, and prints all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=Path, default=None)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--seeds", type=running.numbers, default=[0])
+    given = parser.parse_args()
+    running.stop_on_sigterm()
+    records = []
+    for name in given.cases.split(","):
+        for seed in given.seeds:
+
+            def work(name: str = name, seed: int = seed) -> dict[str, Any]:
+                print(f"{name}, seed {seed}", file=sys.stderr)
+                with tempfile.TemporaryDirectory() as scratch:
+                    return measured(name, seed, Path(scratch))
+
+            records.append(running.computed(given.records, (name, seed), work))
+    print(json.dumps(records, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+if __name__ == "__main__":
+    main()
