@@ -46,6 +46,7 @@ ROOMS = (
     "result",
     "api",
     "estimators",
+    "serving",
     "cli",
 )
 

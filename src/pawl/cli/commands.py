@@ -16,6 +16,7 @@ import typer
 from pawl import budget as budgets
 from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
+from pawl.cli.serving import serve
 from pawl.errors import DataWarning, TaskError, option
 from pawl.options import (
     Call,
@@ -190,12 +191,12 @@ def predict(
         ),
     ],
 ) -> None:
-    """Predict with a bundle: one row per input row."""
+    """Predict with a bundle: one row per input row. Tables may be larger than memory."""
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, show.bar("predicted") as progress:
         warnings.simplefilter("always", DataWarning)
-        rows = write_predictions(Bundle.open(bundle), data, out)
+        rows = write_predictions(Bundle.open(bundle), data, out, progress=progress)
     show.line(f"{rows} predictions in {out}")
     for each in caught:
         if issubclass(each.category, DataWarning):
@@ -308,3 +309,6 @@ def doctor(
         shown(found)
     if not all(check["ok"] for check in found.get("checks", ()) if check["needed"]):
         raise typer.Exit(1)
+
+
+app.command()(serve)
