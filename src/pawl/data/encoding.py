@@ -58,28 +58,7 @@ def encode_columns(
     encoded: Inputs = _encoded_texts(frame, columns, inputs)
     if "numeric" in by_name:
         features = by_name["numeric"].features
-        block = np.empty((len(frame), len(features)), dtype=np.float32)
-        place = 0
-        for column in columns:
-            if column.kind in ("categorical", "text"):
-                continue
-            cells = read_cells(frame[column.name])
-            if column.kind == "date":
-                with_hour = features[place + 3 : place + 4] == (f"{column.name}:hour",)
-                dates = as_dates(cells, column.date_format)
-                values = _date_parts(dates)[:, : 4 if with_hour else 3]
-            elif column.kind == "boolean":
-                values = as_booleans(cells)[:, None]
-            else:
-                marks = decimal if isinstance(decimal, str) else decimal[column.name]
-                values = as_numbers(cells, marks)[:, None]
-            finite, _ = finite_float32(values)
-            if lost is not None:
-                where = ~cells.missing & np.isnan(finite[:, 0])
-                lost.add(frame[column.name], column.kind, where)
-            block[:, place : place + values.shape[1]] = finite
-            place += values.shape[1]
-        encoded["numeric"] = torch.from_numpy(block)
+        encoded["numeric"] = _encoded_numbers(frame, columns, features, decimal, lost)
     if "categorical" in by_name:
         kept = [column for column in columns if column.kind == "categorical"]
         codes = []
@@ -93,6 +72,37 @@ def encode_columns(
     if lost is not None:
         lost.rows += len(frame)
     return {spec.name: encoded[spec.name] for spec in inputs}
+
+
+def _encoded_numbers(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    features: Sequence[str],
+    decimal: Marks | Mapping[str, Marks],
+    lost: Lost | None,
+) -> torch.Tensor:
+    block = np.empty((len(frame), len(features)), dtype=np.float32)
+    place = 0
+    for column in columns:
+        if column.kind in ("categorical", "text"):
+            continue
+        cells = read_cells(frame[column.name])
+        if column.kind == "date":
+            with_hour = tuple(features[place + 3 : place + 4]) == (f"{column.name}:hour",)
+            dates = as_dates(cells, column.date_format)
+            values = _date_parts(dates)[:, : 4 if with_hour else 3]
+        elif column.kind == "boolean":
+            values = as_booleans(cells)[:, None]
+        else:
+            marks = decimal if isinstance(decimal, str) else decimal[column.name]
+            values = as_numbers(cells, marks)[:, None]
+        finite, _ = finite_float32(values)
+        if lost is not None:
+            where = ~cells.missing & np.isnan(finite[:, 0])
+            lost.add(frame[column.name], column.kind, where)
+        block[:, place : place + values.shape[1]] = finite
+        place += values.shape[1]
+    return torch.from_numpy(block)
 
 
 def _encoded_texts(

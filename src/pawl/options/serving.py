@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from pawl import budget as budgets
+from pawl.errors import TaskError, option
 from pawl.options import amounts
 from pawl.options.model import OptionsModel, Whole
 
@@ -67,7 +68,12 @@ class PredictionServerCall(OptionsModel):
     @field_validator("timeout", mode="before")
     @classmethod
     def _timeout(cls, given: Any) -> Any:
-        budgets.parse(given)
+        try:
+            budgets.parse(given)
+        except TaskError:
+            raise TaskError(
+                f"got {option('timeout', given)}; write it as 30s or 2m, above zero"
+            ) from None
         return given
 
     @property

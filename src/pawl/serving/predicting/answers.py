@@ -46,7 +46,8 @@ class Predictor:
             )
         raw = self._bundle.predict_raw(together)
         columns = {name: _plain(values) for name, values in self._columns(raw).items()}
-        answers, start = [], 0
+        answers: list[Answer] = []
+        start = 0
         for each in requests:
             end = start + len(each)
             answers.append({name: values[start:end] for name, values in columns.items()})

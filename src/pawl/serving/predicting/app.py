@@ -7,12 +7,11 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -24,10 +23,10 @@ from pawl.errors import BundleError
 from pawl.options.serving import PredictionServerCall
 from pawl.serving.predicting.answers import Answer, Predictor, as_csv, as_json, with_files
 from pawl.serving.predicting.batching import Batcher
-from pawl.serving.predicting.bodies import CSV, JSON, Bodies, ClientGone, take
+from pawl.serving.predicting.bodies import CSV, JSON, Bodies, GoneError, take
 from pawl.serving.predicting.counters import Counters, memory
 from pawl.serving.predicting.described import described
-from pawl.serving.predicting.refusing import Refusal
+from pawl.serving.predicting.refusing import RefusedError
 
 _log = logging.getLogger("uvicorn.error")
 _BODIES = 16
@@ -80,7 +79,7 @@ class _Hosts:
         if scope["type"] == "http":
             given = [v.decode("latin-1").lower() for k, v in scope["headers"] if k == b"host"]
             if len(given) != 1 or given[0] not in self._hosts:
-                app = _refused(Refusal(421, "this host is not served here", closes=True))
+                app = _refused(RefusedError(421, "this host is not served here", closes=True))
         await app(scope, receive, send)
 
 
@@ -89,6 +88,7 @@ class _Predictions:
 
     def __init__(self, bundle: Bundle, options: PredictionServerCall) -> None:
         self._bundle, self._options = bundle, options
+        self._most, self._seconds = options.body_bytes, options.seconds
         self._counters = Counters()
         self._schema = described(bundle, options)
         self._started = time.time()
@@ -118,31 +118,35 @@ class _Predictions:
         started = time.perf_counter()
         self._busy += 1
         try:
-            response = await self._answer(Headers(scope=scope), receive)
-        except Refusal as refusal:
+            headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+            response = await self._answer(headers, receive)
+        except RefusedError as refusal:
             response = _refused(refusal)
-        except ClientGone:
+        except GoneError:
             self._counters.answered(_GONE, time.perf_counter() - started)
             return
         except BundleError as error:
-            response = _refused(Refusal(500, str(error)))
+            response = _refused(RefusedError(500, str(error)))
         except Exception:
             _log.exception("a request failed")
-            response = _refused(Refusal(500, "the server failed at this request; its log says why"))
+            response = _refused(
+                RefusedError(500, "the server failed at this request; its log says why")
+            )
         finally:
             self._busy -= 1
         self._counters.answered(response.status_code, time.perf_counter() - started)
         await response(scope, receive, send)
 
-    async def _answer(self, headers: Headers, receive: Any) -> Response:
-        options = self._options
-        most = options.body_bytes
+    async def _answer(self, headers: Mapping[str, str], receive: Any) -> Response:
+        most, seconds = self._most, self._seconds
         if self._held > (_BODIES - 1) * most:
-            raise Refusal(503, "too much is being read already; try again later", retry_after=1)
-        body = await take(headers, receive, most, options.seconds)
+            raise RefusedError(
+                503, "too much is being read already; try again later", retry_after=1
+            )
+        body = await take(headers, receive, most, seconds)
         self._held += len(body)
         try:
-            async with asyncio.timeout(options.seconds):
+            async with asyncio.timeout(seconds):
                 reading = await self._bodies.read(headers, body)
                 answer = await self._predicted(reading.examples)
                 return await self._response(
@@ -150,9 +154,9 @@ class _Predictions:
                 )
         except TimeoutError:
             assert self._batcher is not None
-            raise Refusal(
+            raise RefusedError(
                 503,
-                f"no prediction within {options.seconds:g} seconds; try again later",
+                f"no prediction within {seconds:g} seconds; try again later",
                 retry_after=self._batcher.retry_after,
             ) from None
         finally:
@@ -163,7 +167,9 @@ class _Predictions:
         answer: Answer = await self._batcher(examples, len(examples))
         return answer
 
-    async def _response(self, headers: Headers, answer: Answer, reading: Reading) -> Response:
+    async def _response(
+        self, headers: Mapping[str, str], answer: Answer, reading: Reading
+    ) -> Response:
         csv = _prefers_csv(headers.get("accept", ""))
 
         def written() -> bytes:
@@ -208,7 +214,7 @@ def _prefers_csv(accept: str) -> bool:
     return CSV in named and JSON not in named
 
 
-def _refused(refusal: Refusal) -> Response:
+def _refused(refusal: RefusedError) -> Response:
     headers = {**refusal.headers, **({"Connection": "close"} if refusal.closes else {})}
     content = json.dumps({"error": refusal.content}, ensure_ascii=False).encode(
         errors="backslashreplace"
@@ -223,7 +229,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     message = f"there is no {request.url.path[:80]!r} here; GET / says what there is"
     if error.status_code == 405:
         message = f"got {request.method}; allowed is {allowed}"
-    response = _refused(Refusal(error.status_code, message))
+    response = _refused(RefusedError(error.status_code, message))
     if allowed:
         response.headers["Allow"] = allowed
     return response

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from pawl.serving.predicting.refusing import Refusal
+from pawl.serving.predicting.refusing import RefusedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +71,10 @@ class Batcher:
         """Returns what was computed of a request's rows.
 
         Raises:
-            Refusal: Too many rows wait already.
+            RefusedError: Too many rows wait already.
         """
         if self.queued and self.queued + rows > self._max_queue:
-            raise Refusal(
+            raise RefusedError(
                 503,
                 f"{self.queued} rows wait already; at most {self._max_queue} may, try again later",
                 retry_after=self.retry_after,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from pawl.data import ImageFile, Reading, Schema, read_csv_like, read_image_files
 from pawl.errors import PawlError, option
-from pawl.serving.predicting.refusing import Refusal
+from pawl.serving.predicting.refusing import RefusedError
 from pawl.serving.predicting.rows import Rows, parse, too_many
 
 JSON, CSV, FORM = "application/json", "text/csv", "multipart/form-data"
@@ -24,7 +24,7 @@ _DRAINED = 4
 does not see an answer."""
 
 
-class ClientGone(Exception):
+class GoneError(Exception):
     """Nobody waits for an answer any more."""
 
 
@@ -35,16 +35,16 @@ def accepted(schema: Schema) -> tuple[str, ...]:
     return (JSON,) if schema.source == "arrays" else ("image/*", FORM)
 
 
-async def take(headers: Headers, receive: Any, most: int, seconds: float) -> bytes:
+async def take(headers: Mapping[str, str], receive: Any, most: int, seconds: float) -> bytes:
     """Returns a request's body.
 
     Raises:
-        Refusal: It is too large, or too slow.
-        ClientGone: The connection has ended.
+        RefusedError: It is too large, or too slow.
+        GoneError: The connection has ended.
     """
     declared = headers.get("content-length", "")
     length = int(declared) if declared.isdigit() else 0
-    too_large = Refusal(
+    too_large = RefusedError(
         413,
         f"the body has more than {most} bytes, which {option('max_body')} allows; send fewer rows "
         "at a time",
@@ -59,7 +59,7 @@ async def take(headers: Headers, receive: Any, most: int, seconds: float) -> byt
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientGone
+                    raise GoneError
                 part = message.get("body", b"")
                 more = message.get("more_body", False)
                 size += len(part)
@@ -70,7 +70,7 @@ async def take(headers: Headers, receive: Any, most: int, seconds: float) -> byt
                 else:
                     parts.append(part)
     except TimeoutError:
-        raise Refusal(
+        raise RefusedError(
             408, f"the body did not arrive within {seconds:g} seconds", closes=True
         ) from None
     if size > most:
@@ -91,25 +91,25 @@ class Bodies:
         self._schema, self._most, self._reader = schema, most, reader
         self._rows = Rows(schema, most)
 
-    async def read(self, headers: Headers, body: bytes) -> Reading:
+    async def read(self, headers: Mapping[str, str], body: bytes) -> Reading:
         """Returns a body's rows.
 
         Raises:
-            Refusal: It is of no type that is taken, or is not what it says, or does not fit.
+            RefusedError: It is of no type that is taken, or is not what it says, or does not fit.
         """
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         packed = headers.get("content-encoding", "identity").lower()
         if packed != "identity":
-            raise Refusal(415, f"got a body packed by {packed[:40]!r}; send it as it is")
+            raise RefusedError(415, f"got a body packed by {packed[:40]!r}; send it as it is")
         images = self._schema.source == "images"
         if kind not in accepted(self._schema) and not (images and kind.startswith("image/")):
             allowed = accepted(self._schema)
             got = repr(kind[:80]) if kind else "no Content-Type"
-            raise Refusal(
+            raise RefusedError(
                 415, f"got {got}; allowed are {', '.join(allowed)}", got=kind[:80], allowed=allowed
             )
         if not body:
-            raise Refusal(400, "the body is empty")
+            raise RefusedError(400, "the body is empty")
         try:
             if kind == JSON:
                 return await self._json(body)
@@ -120,7 +120,7 @@ class Bodies:
             ]  # fmt: skip
             return await self._threaded(self._images, files)
         except PawlError as error:
-            raise Refusal(422, str(error)) from None
+            raise RefusedError(422, str(error)) from None
 
     async def _threaded(self, read: Any, *given: Any) -> Reading:
         found: Reading = await asyncio.get_running_loop().run_in_executor(
@@ -138,7 +138,7 @@ class Bodies:
         rows = self._rows.listed(parse(body))
         return self._rows.plain(rows) or self._rows.read(rows)
 
-    def _csv(self, headers: Headers, body: bytes) -> Reading:
+    def _csv(self, headers: Mapping[str, str], body: bytes) -> Reading:
         given = parse_options_header(headers.get("content-type", ""))[1].get(b"charset")
         schema = self._schema
         if given is not None:
@@ -152,21 +152,22 @@ class Bodies:
         return Reading(read_image_files(self._schema, files))
 
 
-async def _files(headers: Headers, body: bytes, most: int) -> list[ImageFile]:
+async def _files(headers: Mapping[str, str], body: bytes, most: int) -> list[ImageFile]:
     """Returns the files of a form."""
 
     async def once() -> AsyncIterator[bytes]:
         yield body
 
     try:
-        parser = MultiPartParser(headers, once(), max_files=most, max_fields=0)  # type: ignore[arg-type]
+        head = Headers({"Content-Type": headers["content-type"]})
+        parser = MultiPartParser(head, once(), max_files=most, max_fields=0)  # type: ignore[arg-type]
         form = await parser.parse()
     except MultiPartException as error:
         status = 413 if "Too many files" in error.message else 400
-        raise Refusal(status, f"the form cannot be read: {error.message}") from None
+        raise RefusedError(status, f"the form cannot be read: {error.message}") from None
     except Exception as error:  # what damaged forms make of the parser
         reason = f"{type(error).__name__}: {error}"
-        raise Refusal(400, f"the form cannot be read: {reason}") from None
+        raise RefusedError(400, f"the form cannot be read: {reason}") from None
     try:
         found = [
             ImageFile(each.filename or name, await each.read())
@@ -176,5 +177,5 @@ async def _files(headers: Headers, body: bytes, most: int) -> list[ImageFile]:
     finally:
         await form.close()
     if not found:
-        raise Refusal(422, "the form has no files; give images as files")
+        raise RefusedError(422, "the form has no files; give images as files")
     return found

@@ -36,7 +36,7 @@ def described(bundle: Bundle, options: PredictionServerCall) -> dict[str, Any]:
         found["columns"] = [_column(each) for each in schema.columns]
         found["example"] = {"rows": [{each.name: _example(each) for each in schema.columns}]}
     elif schema.source == "images":
-        channels, height, width = schema.inputs[0].shape
+        _, height, width = schema.inputs[0].shape
         found["images"] = {"mode": schema.image_mode, "height": height, "width": width}
     else:
         found["inputs"] = _inputs(schema)

@@ -20,7 +20,8 @@ from pawl.data import Examples, Schema
 from pawl.data.cells import MISSING, number_name
 
 _EXACT = 2**53
-_NAN = float("nan")
+_NUMBERS = frozenset((int, float, type(None)))
+_TRUTHS = frozenset((bool, int, type(None)))
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,21 @@ class _Categories:
         numbers = dict(known)
         for text, code in known.items():  # as `pawl.data.encoding` has it
             numbers.setdefault(text.lstrip("0") or "0", code)
-        texts = {text: code for text, code in known.items() if text == text.strip()}
-        return cls({**texts, **dict.fromkeys(MISSING, 0), None: 0}, numbers)
+        texts: dict[str | None, int] = {None: 0}
+        texts.update((text, code) for text, code in known.items() if text == text.strip())
+        texts.update((text, 0) for text in MISSING)
+        return cls(texts, numbers)
 
     def codes(self, cells: Sequence[Any]) -> list[int] | None:
         """Returns the codes of a column's cells, or `None` if they are not plain."""
-        if all(cell is None or type(cell) is str for cell in cells):
-            found = [self.of_texts.get(cell, -1) for cell in cells]
-        elif all(cell is None or type(cell) in (int, float) for cell in cells):
-            found = [0 if cell is None else self._number(cell) for cell in cells]
-        else:
+        try:
+            return [self.of_texts[cell] for cell in cells]
+        except KeyError:
+            if not _NUMBERS.issuperset(map(type, cells)):
+                return None
+        except TypeError:  # a list or object
             return None
+        found = [0 if cell is None else self._number(cell) for cell in cells]
         return None if -1 in found else found
 
     def _number(self, cell: float) -> int:
@@ -60,11 +65,13 @@ class PlainRows:
     """Reads rows of plain cells by a table's schema.
 
     Attributes:
-        numeric: Columns of numbers and truth values, with whether they are truth values.
+        numeric: Columns of numbers and truth values.
+        truths: Which of them are truth values, by their places.
         categorical: Columns of categories.
     """
 
-    numeric: tuple[tuple[str, bool], ...]
+    numeric: tuple[str, ...]
+    truths: tuple[int, ...]
     categorical: tuple[tuple[str, _Categories], ...]
 
     @classmethod
@@ -73,8 +80,10 @@ class PlainRows:
         if schema.source != "table" or any(c.kind in ("date", "text") for c in schema.columns):
             return None
         columns = schema.columns
+        numbers = [c for c in columns if c.kind != "categorical"]
         return cls(
-            tuple((c.name, c.kind == "boolean") for c in columns if c.kind != "categorical"),
+            tuple(c.name for c in numbers),
+            tuple(at for at, c in enumerate(numbers) if c.kind == "boolean"),
             tuple(
                 (c.name, _Categories.of(c.categories)) for c in columns if c.kind == "categorical"
             ),
@@ -84,14 +93,23 @@ class PlainRows:
         """Returns the rows, or `None` if not all of their cells are plain; all columns are there."""
         inputs = {}
         if self.numeric:
-            values = [self._value(row[name], truth) for row in rows for name, truth in self.numeric]
-            if None in values:
+            values = [row[name] for row in rows for name in self.numeric]
+            for at in self.truths:
+                cells = values[at :: len(self.numeric)]
+                if not all(type(cell) in _TRUTHS and cell in (0, 1, None) for cell in cells):
+                    return None
+                values[at :: len(self.numeric)] = [
+                    None if cell is None else int(cell) for cell in cells
+                ]
+            if not _NUMBERS.issuperset(map(type, values)):
                 return None
-            block = np.array(values, dtype=np.float64)
-            with np.errstate(over="ignore"):
-                narrow = block.astype(np.float32).reshape(len(rows), -1)
-            if np.isinf(narrow).any():
+            try:
+                block = np.array(values, dtype=np.float64)  # `None` becomes NaN
+            except OverflowError:
                 return None
+            if (np.abs(block) >= _EXACT).any():
+                return None
+            narrow = block.astype(np.float32).reshape(len(rows), -1)
             inputs["numeric"] = torch.from_numpy(narrow)
         if self.categorical:
             codes = []
@@ -103,14 +121,3 @@ class PlainRows:
             array = np.ascontiguousarray(np.array(codes, dtype=np.int64).T)
             inputs["categorical"] = torch.from_numpy(array)
         return Examples(inputs, None)
-
-    def _value(self, cell: Any, truth: bool) -> float | None:
-        """Returns a cell's number, NaN where it is missing, `None` if it is not plain."""
-        if cell is None:
-            return _NAN
-        kind = type(cell)
-        if truth:
-            return float(cell) if kind is bool or (kind is int and cell in (0, 1)) else None
-        if kind is float or (kind is int and -_EXACT < cell < _EXACT):
-            return float(cell)
-        return None

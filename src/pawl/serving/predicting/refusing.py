@@ -7,7 +7,7 @@ from typing import Any
 from pawl.errors import printable
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not answered with predictions.
 
     Attributes:

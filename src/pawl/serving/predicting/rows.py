@@ -12,7 +12,7 @@ from pawl.data import Reading, Schema, read_noting
 from pawl.data.lost import LostCells
 from pawl.errors import did_you_mean
 from pawl.serving.predicting.plain_rows import PlainRows
-from pawl.serving.predicting.refusing import Refusal
+from pawl.serving.predicting.refusing import RefusedError
 
 ROWS = "rows"
 _CELL = (str, int, float, bool, type(None))
@@ -30,18 +30,18 @@ def parse(data: bytes) -> Any:
     """Returns what JSON says.
 
     Raises:
-        Refusal: It is no JSON.
+        RefusedError: It is no JSON.
     """
     try:
         return json.loads(data)
     except UnicodeDecodeError as error:
-        raise Refusal(400, f"the body is not UTF-8 at byte {error.start}") from None
+        raise RefusedError(400, f"the body is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         message = f"the body is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-        raise Refusal(400, message) from None
+        raise RefusedError(400, message) from None
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Refusal(400, f"the body is no JSON that can be read: {reason}") from None
+        raise RefusedError(400, f"the body is no JSON that can be read: {reason}") from None
 
 
 class Rows:
@@ -63,20 +63,20 @@ class Rows:
         """Returns the rows of `{"rows": [...]}`, of a list, or of one row.
 
         Raises:
-            Refusal: It is none of these, or has no rows or too many, or a row lacks something.
+            RefusedError: It is none of these, or has no rows or too many, or a row lacks something.
         """
         rows = given
         if isinstance(given, dict):
             alone = ROWS in given and not (ROWS in self._names and len(self._names) > 1)
             rows = given[ROWS] if alone else [given]
         if not isinstance(rows, list):
-            raise Refusal(
+            raise RefusedError(
                 422,
                 f"got {_shown(rows)} as rows; allowed are a list of rows, "
                 f'{{"{ROWS}": [...]}}, or one row as an object',
             )
         if not rows:
-            raise Refusal(422, "got no rows; give one or more")
+            raise RefusedError(422, "got no rows; give one or more")
         if len(rows) > self._most:
             raise too_many(len(rows), self._most)
         return rows
@@ -89,7 +89,7 @@ class Rows:
         """Returns rows of a table whose cells are plain; `None` if not all are.
 
         Raises:
-            Refusal: A row is no object, or lacks a column.
+            RefusedError: A row is no object, or lacks a column.
         """
         if self._plain is None:
             return None
@@ -104,7 +104,7 @@ class Rows:
         """Returns rows.
 
         Raises:
-            Refusal: A cell is none of its column.
+            RefusedError: A cell is none of its column.
             DataError: Values do not fit an input.
         """
         if self._schema.source == "arrays":
@@ -130,7 +130,7 @@ class Rows:
             for name in self._columns:
                 if not isinstance(row[name], _CELL):
                     kind = next(c.kind for c in self._schema.columns if c.name == name)
-                    raise Refusal(
+                    raise RefusedError(
                         422,
                         f"row {at}, column {name!r}: got {_shown(row[name])}; allowed is "
                         f"{_ALLOWED[kind]}",
@@ -140,7 +140,7 @@ class Rows:
     def _check_names(self, rows: Sequence[Any], names: Sequence[str], what: str) -> None:
         for at, row in enumerate(rows, start=1):
             if not isinstance(row, dict):
-                raise Refusal(
+                raise RefusedError(
                     422, f"row {at}: got {_shown(row)}; allowed is an object with a value for each "
                     f"{what}", row=at, got=_shown(row),
                 )  # fmt: skip
@@ -148,25 +148,25 @@ class Rows:
             if lacking is not None:
                 others = [name for name in row if name not in names]
                 close = did_you_mean(lacking, others).replace("did you mean", "it has")
-                raise Refusal(
+                raise RefusedError(
                     422,
                     f"row {at} lacks the {what} {lacking!r}{close.replace('?', '')}; give it, or null "
                     "where it is missing",
                     column=lacking, row=at, allowed=list(names),
                 )  # fmt: skip
 
-    def _no_cell(self, lost: LostCells, rows: Sequence[Any]) -> Refusal:
+    def _no_cell(self, lost: LostCells, rows: Sequence[Any]) -> RefusedError:
         got, allowed = _shown(rows[lost.row - 1][lost.column]), _ALLOWED[lost.kind]
-        return Refusal(
+        return RefusedError(
             422,
             f"row {lost.row}, column {lost.column!r}: got {got}; allowed is {allowed}",
             column=lost.column, row=lost.row, got=got, allowed=allowed,
         )  # fmt: skip
 
 
-def too_many(rows: int, most: int) -> Refusal:
+def too_many(rows: int, most: int) -> RefusedError:
     """Returns what is said of a request with too many rows."""
-    return Refusal(
+    return RefusedError(
         413, f"got {rows} rows; at most {most} are allowed in a request; send several", got=rows,
         allowed=most,
     )  # fmt: skip

@@ -46,16 +46,26 @@ def serve(bundle: str | Path, *, told: Callable[[str], None] = print, **options:
     call = PredictionServerCall(**options)
     opened = Bundle.open(bundle, threads=call.threads)
     with bound(call.host, call.port) as listening:
-        port = listening.getsockname()[1]
-        config = uvicorn.Config(
-            application(opened, call, hosts_of(call.host, port)), log_level="error",
-            access_log=False, ws="none", http=_limited(call.max_connections), lifespan="on",
-            backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False,
-        )  # fmt: skip
+        server = server_of(opened, call, listening)
         shown = f"[{call.host}]" if ":" in call.host else call.host
+        port = listening.getsockname()[1]
         told(f"predictions of {opened.folder} at http://{shown}:{port}/ until Ctrl-C")
         with contextlib.suppress(KeyboardInterrupt, Interrupted):  # uvicorn has ended by then
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
+
+
+def server_of(
+    bundle: Bundle, call: PredictionServerCall, listening: socket.socket
+) -> uvicorn.Server:
+    """Returns what serves a bundle's predictions at a socket."""
+    limited = type("Limited", (Connection,), {"most": call.max_connections})
+    hosts = hosts_of(call.host, listening.getsockname()[1])
+    config = uvicorn.Config(
+        application(bundle, call, hosts), log_level="error", access_log=False, ws="none",
+        http=limited, lifespan="on", backlog=_BACKLOG, server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 def hosts_of(host: str, port: int) -> frozenset[str] | None:
@@ -104,7 +114,3 @@ def bound(host: str, port: int) -> socket.socket:
             f"one) or {option('host')}"
         ) from None
     return listening
-
-
-def _limited(most: int) -> type[Connection]:
-    return type("_Limited", (Connection,), {"most": most})
