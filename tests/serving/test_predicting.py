@@ -176,6 +176,7 @@ def test_slow_bodies_and_heads_without_end_are_ended(served: Served) -> None:
         assert link.recv(100).startswith(b"HTTP/1.1 408")
     for sent, status in (
         (b"GET / HTTP/1.1\r\nX: " + b"y" * HEAD_BYTES + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * HEAD_BYTES + b"\r\nContent-Length: 2\r\n\r\n{}", b"431"),
         (b"nonsense\r\n\r\n", b"400"),
     ):
         with socket.create_connection(("127.0.0.1", served.port), 30) as link:

@@ -63,7 +63,20 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The rest of the request is the application's to wait for."""
         self._head_arrived()
-        super().on_headers_complete()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._refuse(431)
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Passes a part of the body on, if its request was not refused."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Passes the end on, if the request was not refused."""
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP."""
