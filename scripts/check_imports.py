@@ -50,6 +50,7 @@ ROOMS = (
     "result",
     "api",
     "estimators",
+    "serving",
     "cli",
 )
 

@@ -255,13 +255,13 @@ def predict(
         ),
     ],
 ) -> None:
-    """Predict with a bundle: one row per input row."""
+    """Predict with a bundle: one row per input row. Tables may be larger than memory."""
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, show.bar("predicted") as progress:
         for category in (DataWarning, BundleWarning):
             warnings.simplefilter("always", category)
-        rows = write_predictions(Bundle.open(bundle), data, out)
+        rows = write_predictions(Bundle.open(bundle), data, out, progress=progress)
     show.line(f"{rows} predictions in {out}")
     for each in caught:
         if issubclass(each.category, (DataWarning, BundleWarning)):
@@ -420,3 +420,4 @@ def doctor(
         shown(found)
     if not all(check["ok"] for check in found.get("checks", ()) if check["needed"]):
         raise typer.Exit(1)
+

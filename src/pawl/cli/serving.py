@@ -1,4 +1,4 @@
-"""`pawl serve`: pages over campaigns, on this machine."""
+"""`pawl serve`: pages over campaigns, or a bundle's predictions over HTTP."""
 
 from __future__ import annotations
 
@@ -6,31 +6,42 @@ import contextlib
 import importlib.util
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pawl.cli import show
 from pawl.cli.commands import app
-from pawl.errors import TaskError
+from pawl.cli.options import with_options
+from pawl.errors import TaskError, option
+from pawl.options.serving import PredictionServerCall
 from pawl.supervisor import Interrupted
 
 _NEEDED = ("starlette", "uvicorn")
+_SHARED = ("host", "port")
 
 
 @app.command()
+@with_options(PredictionServerCall)
 def serve(
+    given: dict[str, Any],
     folder: Annotated[
         Path,
         typer.Argument(metavar="[DIR]", help="A campaign's folder, or one that holds several."),
     ] = Path("runs"),
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8517,
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    predict: Annotated[
+        Path | None,
+        typer.Option(help="Serve this bundle's predictions: a bundle, or its campaign's folder."),
+    ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the campaigns' page in a browser.")
+    ] = False,
 ) -> None:
-    """Watch campaigns in a browser while they run: trials, curves, evidence, a button to end them.
+    """Watch campaigns in a browser while they run, or serve a bundle's predictions over HTTP.
 
     Example: pawl serve runs
+
+    Example: pawl serve --predict runs/adult
     """
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
@@ -38,16 +49,32 @@ def serve(
             f"pawl serve needs {' and '.join(lacking)}; install {'it' if len(lacking) == 1 else 'them'} "
             "by pip install 'pawl[serve]'"
         )
+    if predict is None:
+        _pages(folder, PredictionServerCall(**given), open_=open_)
+    else:
+        from pawl.serving.predicting import serve as run  # noqa: PLC0415
+
+        run(predict, told=show.line, **given)
+
+
+def _pages(folder: Path, call: PredictionServerCall, *, open_: bool) -> None:
+    """Serves the pages over campaigns."""
     from pawl.serving.dashboard import application  # noqa: PLC0415
     from pawl.serving.finding import Campaigns  # noqa: PLC0415
     from pawl.serving.running import run  # noqa: PLC0415
     from pawl.serving.security import is_loopback  # noqa: PLC0415
 
+    other = [name for name in sorted(call.model_fields_set) if name not in _SHARED]
+    if other:
+        raise TaskError(
+            f"got {option(other[0], getattr(call, other[0]))}, which is for a server of predictions; give "
+            f"{option('predict')} as well, or leave it out"
+        )
     campaigns = Campaigns(folder)
-    if not is_loopback(host):
-        show.line(f"note: {host} may be reached by others, and what is served is not encrypted")
+    if not is_loopback(call.host):
+        show.line(f"note: {call.host} may be reached by others, and what is served is not encrypted")
     with contextlib.suppress(Interrupted):
-        run(partial(application, campaigns), host, port, told=_tell, browser=open_)
+        run(partial(application, campaigns), call.host, call.port, told=_tell, browser=open_)
 
 
 def _tell(address: str) -> None:

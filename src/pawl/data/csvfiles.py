@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pandas as pd
 
@@ -52,30 +53,63 @@ def read_table_file(path: Path, options: ReadOptions) -> TableFile:
     name = path.name
     if name.lower().endswith(PARQUET_SUFFIXES):
         return TableFile(check_frame(read_parquet(path), name))
-    data = read_bytes(path)
+    return read_table_text(read_bytes(path), name, options)
+
+
+def read_table_text(data: bytes, name: str, options: ReadOptions) -> TableFile:
+    """Reads what a CSV file holds; see `read_table_file`."""
     if not data.strip():
-        raise DataError(f"{name} is empty; a header and rows are needed; check the file")
+        raise empty(name)
     text, notes = decode(data, name, options.encoding)
     separator = options.mark or find_separator(text, name)
     encoded = text.encode(errors="replace")
     del data, text  # a large file is held once
-    _check_widths(encoded, separator, name)
+    lines = io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline="")
+    check_widths(lines, separator, name, len(encoded) + 1)
+    (frame,) = parse(io.BytesIO(encoded), separator, name)
+    return TableFile(frame, separator, tuple(notes))
+
+
+def parse(
+    content: IO[Any], separator: str, name: str, rows: int | None = None
+) -> Iterator[pd.DataFrame]:
+    """Yields frames of text cells: one, or one for each so many rows.
+
+    Raises:
+        DataError: If it is no CSV, or has double column names.
+    """
     try:
-        cells = pd.read_csv(
-            io.BytesIO(encoded),
+        with pd.read_csv(
+            content,
             sep=separator,
             header=None,
             dtype="str",
             keep_default_na=False,
             skipinitialspace=True,
             engine="c",
-        )
+            iterator=True,
+        ) as reader:
+            cells = reader.read(None if rows is None else rows + 1)
+            headers = pd.Index([str(header) for header in cells.iloc[0]], dtype=object)
+            cells = cells.iloc[1:]
+            while True:
+                frame = cells.reset_index(drop=True)
+                frame.columns = headers
+                yield check_frame(frame, name)
+                if rows is None:
+                    return
+                try:
+                    cells = reader.read(rows)
+                except StopIteration:
+                    return
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} is no valid CSV ({reason}); correct or export it again") from error
-    frame = cells.iloc[1:].reset_index(drop=True)
-    frame.columns = pd.Index([str(header) for header in cells.iloc[0]], dtype=object)
-    return TableFile(check_frame(frame, name), separator, tuple(notes))
+
+
+def empty(name: str) -> DataError:
+    """Returns what is said of a file that holds nothing."""
+    return DataError(f"{name} is empty; a header and rows are needed; check the file")
 
 
 def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -104,13 +138,22 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return clean
 
 
-def _check_widths(encoded: bytes, separator: str, name: str) -> None:
-    """Refuses ragged rows: pandas fills short ones up in silence."""
-    limit = csv.field_size_limit(len(encoded) + 1)
+def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> int:
+    """Refuses ragged rows: pandas fills short ones up in silence.
+
+    Args:
+        lines: The text, its line breaks as they are.
+        separator: What separates cells.
+        name: What messages call the file.
+        longest: Characters that a cell may have.
+
+    Returns:
+        The number of rows below the header.
+    """
+    limit = csv.field_size_limit(longest)
     try:
-        lines = io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline="")
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-        width = 0
+        width = rows = 0
         line = 1
         for row in reader:
             if row and not width:
@@ -121,11 +164,14 @@ def _check_widths(encoded: bytes, separator: str, name: str) -> None:
                     f"header, where {_NAMES.get(separator, repr(separator))} separate cells; correct "
                     f"the line, or name the separator{_COMMAS if separator == ',' else ''}"
                 )
+            elif row:
+                rows += 1
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{name} is no valid CSV ({error}); correct or export it again") from error
     finally:
         csv.field_size_limit(limit)
+    return rows
 
 
 def _is_blank(row: Sequence[str]) -> bool:

@@ -5,23 +5,22 @@ Shape legend: `R` rows, `F` numeric features, `K` categorical columns, `T` token
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
-from pawl.data.numbers import Marks
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
+from pawl.data.lost import Lost
+from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import token_ids
 from pawl.data.types import Column, Inputs, InputSpec
-from pawl.errors import DataError, DataWarning, did_you_mean
+from pawl.errors import DataError, did_you_mean
 
 _FEW_NAMES = 30
-_WORDS = {"numeric": "finite number", "boolean": "truth value", "date": "date"}
 _THURSDAY = 3  # 1970-01-01, where Monday is 0
 
 
@@ -30,8 +29,8 @@ def encode_columns(
     columns: Sequence[Column],
     inputs: Sequence[InputSpec],
     *,
-    decimal: Marks = ".,",
-    warn: bool = False,
+    decimal: Marks | Mapping[str, Marks] = ".,",
+    lost: Lost | None = None,
 ) -> Inputs:
     """Reads rows by the columns of a schema.
 
@@ -39,9 +38,8 @@ def encode_columns(
         frame: The rows.
         columns: What to read.
         inputs: What to make of it.
-        decimal: The decimal marks of numbers written as text.
-        warn: Whether to issue a `DataWarning` for each column with cells that are given, but that
-            no model of these columns can take.
+        decimal: The decimal marks of numbers written as text, of all columns or of each.
+        lost: What counts cells that are given, but that no model of these columns can take.
 
     Returns:
         `numeric` `[R, F]` float32 with NaN where missing, and `categorical` `[R, K]` int64 codes
@@ -60,37 +58,19 @@ def encode_columns(
     encoded: Inputs = _encoded_texts(frame, columns, inputs)
     if "numeric" in by_name:
         features = by_name["numeric"].features
-        block = np.empty((len(frame), len(features)), dtype=np.float32)
-        place = 0
-        widths = {name: len(own) for name, own in features_by_column(columns, features).items()}
-        for column in columns:
-            if column.name not in widths:
-                continue
-            cells = read_cells(frame[column.name])
-            if column.kind == "date":
-                dates = as_dates(cells, column.date_format)
-                values = _date_parts(dates)[:, : widths[column.name]]
-            elif column.kind == "boolean":
-                values = as_booleans(cells)[:, None]
-            else:
-                values = as_numbers(cells, decimal)[:, None]
-            finite, _ = finite_float32(values)
-            if warn:
-                lost = ~cells.missing & np.isnan(finite[:, 0])
-                _warn(frame[column.name], lost, f"no {_WORDS[column.kind]} and count as missing")
-            block[:, place : place + values.shape[1]] = finite
-            place += values.shape[1]
-        encoded["numeric"] = torch.from_numpy(block)
+        encoded["numeric"] = _encoded_numbers(frame, columns, features, decimal, lost)
     if "categorical" in by_name:
         kept = [column for column in columns if column.kind == "categorical"]
         codes = []
         for column in kept:
             cells = read_cells(frame[column.name])
             codes.append(_category_codes(cells, column))
-            if warn:
-                lost = ~cells.missing & (codes[-1] == 0)
-                _warn(frame[column.name], lost, "no category of the model and count as unknown")
+            if lost is not None:
+                where = ~cells.missing & (codes[-1] == 0)
+                lost.add(frame[column.name], column.kind, where)
         encoded["categorical"] = torch.from_numpy(np.stack(codes, axis=1))
+    if lost is not None:
+        lost.rows += len(frame)
     return {spec.name: encoded[spec.name] for spec in inputs}
 
 
@@ -116,6 +96,36 @@ def features_by_column(
     return found
 
 
+def _encoded_numbers(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    features: Sequence[str],
+    decimal: Marks | Mapping[str, Marks],
+    lost: Lost | None,
+) -> torch.Tensor:
+    block = np.empty((len(frame), len(features)), dtype=np.float32)
+    place, widths = 0, features_by_column(columns, features)
+    for column in columns:
+        if column.name not in widths:
+            continue
+        cells = read_cells(frame[column.name])
+        if column.kind == "date":
+            dates = as_dates(cells, column.date_format)
+            values = _date_parts(dates)[:, : len(widths[column.name])]
+        elif column.kind == "boolean":
+            values = as_booleans(cells)[:, None]
+        else:
+            marks = decimal if isinstance(decimal, str) else decimal[column.name]
+            values = as_numbers(cells, marks)[:, None]
+        finite, _ = finite_float32(values)
+        if lost is not None:
+            where = ~cells.missing & np.isnan(finite[:, 0])
+            lost.add(frame[column.name], column.kind, where)
+        block[:, place : place + values.shape[1]] = finite
+        place += values.shape[1]
+    return torch.from_numpy(block)
+
+
 def _encoded_texts(
     frame: pd.DataFrame, columns: Sequence[Column], inputs: Sequence[InputSpec]
 ) -> Inputs:
@@ -128,16 +138,25 @@ def _encoded_texts(
     return encoded
 
 
-def _warn(column: pd.Series[Any], lost: NDArray[np.bool_], what: str) -> None:
-    if lost.any():
-        row = int(lost.argmax())
-        first = short(str(column.iloc[row]))
-        warnings.warn(
-            f"column {str(column.name)!r}: {lost.sum()} of {len(lost)} cells are {what}; the first "
-            f"is {first} in row {row + 1}",
-            DataWarning,
-            stacklevel=2,
-        )
+def marks_of(frame: pd.DataFrame, columns: Sequence[Column], decimal: Marks) -> dict[str, Marks]:
+    """Returns the decimal mark of each numeric column, as its cells here show it; else what may be.
+
+    Raises:
+        DataError: If a column is not there.
+    """
+    found: dict[str, Marks] = {}
+    for column in columns:
+        if column.kind != "numeric":
+            continue
+        if column.name not in frame.columns:
+            raise DataError(missing_column(column.name, [str(name) for name in frame.columns]))
+        cells = read_cells(frame[column.name])
+        found[column.name] = decimal
+        if cells.kind in ("text", "category") and any(
+            set(text) & {".", ","} for text in cells.values
+        ):
+            found[column.name] = cast("Marks", parse_numbers(cells.values, decimal)[1])
+    return found
 
 
 def missing_column(name: str, names: Sequence[str], role: str = "column") -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from pawl.data import memory
 from pawl.errors import DataError
@@ -18,6 +20,8 @@ PER_BYTE = 3
 PER_CELL = 48
 PER_COLUMN = 10_000
 _PER_BYTE_OF_A_LINE = 10
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What a file that is not there, or is damaged, raises."""
 
 
 @dataclass
@@ -59,6 +63,11 @@ class _Seen:
             + _PER_BYTE_OF_A_LINE * self.longest
         )
 
+    @property
+    def needed_for_lines(self) -> int:
+        """Bytes of memory that reading a line at a time takes."""
+        return PER_COLUMN * self.columns + _PER_BYTE_OF_A_LINE * self.longest
+
 
 def read_bytes(path: Path) -> bytes:
     """Returns a file's bytes, unpacked if its name ends in `.gz`.
@@ -66,22 +75,49 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         DataError: It cannot be read, has no line but its first, or needs more memory than is allowed.
     """
-    limit = memory.allowed()
-    seen, content = _Seen(), io.BytesIO()
+    content = io.BytesIO()
+    for part in parts_of(path, whole=True):
+        content.write(part)
+    return content.getvalue()
+
+
+def parts_of(path: Path, *, whole: bool) -> Iterator[bytes]:
+    """Yields a file's bytes in parts, unpacked if its name ends in `.gz`.
+
+    Args:
+        path: Where it is.
+        whole: Whether all of it is going to be held at once, rather than a line at a time.
+
+    Raises:
+        DataError: As `read_bytes`.
+    """
+    limit, seen = memory.allowed(), _Seen()
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                seen.add(chunk)
+        with open_bytes(path) as file:
+            while part := file.read(_CHUNK):
+                seen.add(part)
+                needed = seen.needed if whole else seen.needed_for_lines
                 memory.refuse_more(
-                    seen.needed, limit, path.name, "give fewer rows or columns, or a sample of them"
+                    needed, limit, path.name, "give fewer rows or columns, or a sample of them"
                 )
-                content.write(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path} cannot be read ({reason}); check the file") from error
+                yield part
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
     if seen.num_bytes and not seen.num_lines:
         raise DataError(
             f"{path.name} is a single line of {seen.num_bytes:,} bytes; a header and rows are needed, "
             f"a line each; check the file"
         )
-    return content.getvalue()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Opens a file, unpacked if its name ends in `.gz`."""
+    if path.name.lower().endswith(".gz"):
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb")
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """Returns what is said of a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return DataError(f"{path} cannot be read ({reason}); check the file")

@@ -191,6 +191,15 @@ def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Exampl
     return Examples({"image": pixels}, targets, files)
 
 
+def read_image_files(schema: Schema, files: Sequence[ImageFile]) -> Examples:
+    """Reads images that are at hand, in the order given."""
+    channels, height, width = schema.inputs[0].shape
+    pixels = np.empty((len(files), channels, height, width), dtype=np.uint8)
+    for row, file in zip(pixels, files, strict=True):
+        row[:] = decode(file, schema.image_mode, (height, width))
+    return Examples({"image": torch.from_numpy(pixels)}, None, tuple(file.name for file in files))
+
+
 def _open(source: Source, *, looks: bool = True) -> _Images:
     """Lists a source's images, sorted by their path, and looks at them where that is wanted."""
     value: Any = source.value

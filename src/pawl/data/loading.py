@@ -6,13 +6,16 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from pawl.data.arrays import load_arrays, read_arrays
 from pawl.data.copies import notes_on_copies
+from pawl.data.csvfiles import read_table_text
 from pawl.data.images import load_images, read_images
 from pawl.data.kinds import check_kind
+from pawl.data.lost import Lost, LostCells
 from pawl.data.sources import Form, Load, identify
 from pawl.data.tables import load_table, read_table
 from pawl.data.types import Examples, LoadedData, Schema
@@ -25,7 +28,7 @@ _LOAD: Mapping[Form, Load] = MappingProxyType(
     {"table": load_table, "images": load_images, "arrays": load_arrays}
 )
 _READ: Mapping[Form, Callable[..., Examples]] = MappingProxyType(
-    {"table": read_table, "images": read_images, "arrays": read_arrays}
+    {"images": read_images, "arrays": read_arrays}
 )
 _OPTIONS: Mapping[Form, tuple[str, ...]] = MappingProxyType(
     {
@@ -80,6 +83,26 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
     )
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Rows that were read by a schema.
+
+    Attributes:
+        examples: The rows.
+        lost: Cells that are given, but that no model of the schema can take.
+        guesses: What was guessed of the source, a line each.
+    """
+
+    examples: Examples
+    lost: tuple[LostCells, ...] = ()
+    guesses: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know, a line each."""
+        return [*self.guesses, *map(str, self.lost)]
+
+
 def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Examples:
     """Reads rows by an existing schema, one example per row.
 
@@ -98,12 +121,34 @@ def read_like(schema: Schema, source: Any, *, with_targets: bool = False) -> Exa
     Warns:
         DataWarning: If cells of a table are given, but unlike what the schema's columns hold.
     """
+    reading = read_noting(schema, source, with_targets=with_targets)
+    for note in reading.notes:
+        warnings.warn(note, DataWarning, stacklevel=2)
+    return reading.examples
+
+
+def read_noting(schema: Schema, source: Any, *, with_targets: bool = False) -> Reading:
+    """Reads rows as `read_like` does, and returns what that warns of."""
     options = ReadOptions(separator=schema.separator, encoding=schema.encoding)
     with _in_memory():
         found = identify(source, options)
-        for note in found.notes:
-            warnings.warn(note, DataWarning, stacklevel=2)
-        return _READ[schema.source](schema, found, with_targets=with_targets)
+        if schema.source == "table":
+            lost = Lost()
+            examples = read_table(schema, found, with_targets=with_targets, lost=lost)
+            return Reading(examples, tuple(lost), found.notes)
+        return Reading(_READ[schema.source](schema, found, with_targets=with_targets))
+
+
+def read_csv_like(schema: Schema, data: bytes, name: str) -> Reading:
+    """Reads what a CSV file holds as `read_noting` reads the file.
+
+    Args:
+        schema: From `load`.
+        data: The file's bytes.
+        name: What messages call it.
+    """
+    options = ReadOptions(separator=schema.separator, encoding=schema.encoding)
+    return read_noting(schema, read_table_text(data, name, options))
 
 
 def _refuse_other_options(options: ReadOptions, form: Form) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,15 @@ def read_parquet(path: Path) -> pd.DataFrame:
     Raises:
         DataError: It cannot be read, or needs more memory than is allowed.
     """
-    try:
+    with _reading(path):
         _check_size(path)
         return pd.read_parquet(path, engine="pyarrow")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -81,3 +88,43 @@ def _length(array: Any) -> int:
     import pyarrow.compute as pc  # noqa: PLC0415
 
     return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
+
+
+def outline(path: Path) -> tuple[int, list[str]]:
+    """Returns how many rows a Parquet file has, and the names of its columns.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with _reading(path), pq.ParquetFile(path) as file:
+        return file.metadata.num_rows, [str(name).strip() for name in file.schema_arrow.names]
+
+
+def parquet_parts(path: Path, wanted: Collection[str], rows: int) -> Iterator[pd.DataFrame]:
+    """Yields a Parquet file's rows in order, so many at a time, of columns that are wanted.
+
+    Raises:
+        DataError: It cannot be read, or some rows need more memory than is allowed.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    limit = memory.allowed()
+    with _reading(path):
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if name.strip() in wanted]
+            texts = [
+                column.path
+                for column in map(file.schema.column, range(len(file.schema)))
+                if column.physical_type in _TEXT and column.path in names
+            ]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
+                needed = PER_CELL * batch.num_rows * batch.num_columns + sum(
+                    PER_BYTE * _length(each)
+                    for column in batch.columns
+                    for each in _dictionaries(column)
+                )
+                memory.refuse_more(needed, limit, path.name, "give rows with shorter texts")
+                yield batch.to_pandas()

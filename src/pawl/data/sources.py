@@ -14,7 +14,13 @@ import torch
 from torch.utils.data import Dataset
 
 from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
-from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES, check_frame, read_table_file
+from pawl.data.csvfiles import (
+    CSV_SUFFIXES,
+    PARQUET_SUFFIXES,
+    TableFile,
+    check_frame,
+    read_table_file,
+)
 from pawl.data.npz import read_npz
 from pawl.data.readers import ARRAY_SUFFIX, own_suffixes, read_own
 from pawl.data.samples import SAMPLES
@@ -84,6 +90,8 @@ def identify(data: Any, options: ReadOptions = AS_IT_IS) -> Source:
         return _from_path(data, options)
     if isinstance(data, pd.DataFrame):
         return Source("table", "table", check_frame(data, "the data frame"))
+    if isinstance(data, TableFile):
+        return Source("table", "table", data.frame, separator=data.separator, notes=data.notes)
     if isinstance(data, tuple | list) and len(data) == _PAIR:
         inputs = data[0]
         if isinstance(inputs, pd.Series):

@@ -16,6 +16,7 @@ from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
 from pawl.data.kinds import check_rows
 from pawl.data.labels import read_labels
+from pawl.data.lost import Lost
 from pawl.data.numbers import Marks, usual_mark
 from pawl.data.rare import settle_rows
 from pawl.data.several import check_targets
@@ -122,14 +123,12 @@ def load_table(
     )
 
 
-def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
+def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost) -> Examples:
     """Reads rows in file order by a schema; every row gives one example."""
     require_form(source, "table", "the source")
     names = tuple(column.name for column in schema.targets)
     frame = _named_targets(source, names)
-    decimal = schema.decimal
-    if len(decimal) > 1:  # new rows may be written otherwise
-        decimal = _decimal(None, usual_mark(frame, source.separator) or decimal[0])
+    decimal = decimal_of(schema, frame, source.separator)
     whole, targets = frame, None
     if with_targets:
         read = _read_targets(frame, names, decimal)
@@ -143,7 +142,7 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Example
             )
         targets = encode_targets(read, schema.kind, schema.targets)
     inputs = [spec for spec in schema.inputs if spec.name != WINDOW]
-    encoded = encode_columns(frame, schema.columns, inputs, decimal=decimal, warn=True)
+    encoded = encode_columns(frame, schema.columns, inputs, decimal=decimal, lost=lost)
     if schema.window is not None:
         past = read_past(whole, schema.window, schema.targets, decimal)
         rows = frame.index.to_numpy()
@@ -151,6 +150,14 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool) -> Example
             warnings.warn(note, DataWarning, stacklevel=2)
         encoded[WINDOW] = past.of(rows)
     return Examples(encoded, targets)
+
+
+def decimal_of(schema: Schema, frame: pd.DataFrame, separator: str | None) -> Marks:
+    """Returns the decimal marks of new rows, which may be written otherwise than the schema's."""
+    decimal = schema.decimal
+    return (
+        decimal if len(decimal) == 1 else _decimal(None, usual_mark(frame, separator) or decimal[0])
+    )
 
 
 def in_order_of_time(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from pawl.errors import DataError
@@ -16,7 +18,9 @@ _MARKS = (  # UTF-32's begins like UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _WESTERN = ("cp1252", "latin-1")
-_LOOKED_AT = 65_536
+LOOKED_AT = 65_536
+"""Characters by which a file's separator is found."""
+MARK = "\ufeff"
 _ROWS = 50
 
 
@@ -29,32 +33,62 @@ def decode(data: bytes, name: str, encoding: str | None) -> tuple[str, list[str]
     Raises:
         DataError: If it is no text of the encoding, or of none that is tried.
     """
-    marked = next((known for mark, known in _MARKS if data.startswith(mark)), None)
+    found, notes = find_encoding(lambda: (data,), name, encoding)
+    # A mark of the same encoding is no part of the text.
+    return data.decode(found).removeprefix(MARK), notes
+
+
+def find_encoding(
+    parts: Callable[[], Iterable[bytes]], name: str, encoding: str | None
+) -> tuple[str, list[str]]:
+    """Finds the encoding of a file; see `decode`.
+
+    Args:
+        parts: Begins anew with the file's bytes, in parts.
+        name: What messages call the file.
+        encoding: Which one was given.
+    """
+    start = next(iter(parts()), b"")
+    marked = next((known for mark, known in _MARKS if start.startswith(mark)), None)
     wanted = encoding or marked or "utf-8"
     try:
-        # A mark of the same encoding is no part of the text.
-        return data.decode(wanted).removeprefix("\ufeff"), []
+        at = _first_other(parts(), wanted)
     except LookupError:
         raise DataError(
             f"got the encoding {encoding!r}, which there is not; allowed are Python's, such as "
             "utf-8, cp1252 and utf-16"
         ) from None
-    except UnicodeError as error:
-        at = error.start if isinstance(error, UnicodeDecodeError) else 0
-        if encoding or marked or b"\0" in data[:_LOOKED_AT]:
-            raise DataError(
-                f"{name} is not {wanted.upper()} at byte {at}; name its "
-                "encoding, or save it as UTF-8, for example with iconv -t utf-8"
-            ) from error
-    for guess in _WESTERN:
-        try:
-            text = data.decode(guess)
-        except UnicodeDecodeError:
-            continue
-        shown = "Windows-1252" if guess == "cp1252" else "Latin-1"
-        break
+    if at is None:
+        return wanted, []
+    if encoding or marked or b"\0" in start[:LOOKED_AT]:
+        raise DataError(
+            f"{name} is not {wanted.upper()} at byte {at}; name its "
+            "encoding, or save it as UTF-8, for example with iconv -t utf-8"
+        )
+    # Latin-1 has a character for every byte.
+    guess = next(each for each in _WESTERN if _first_other(parts(), each) is None)
+    shown = "Windows-1252" if guess == "cp1252" else "Latin-1"
     note = f"{name} is not UTF-8 at byte {at} and was read as {shown}; the option encoding names another"
-    return text, [note]
+    return guess, [note]
+
+
+def _first_other(parts: Iterable[bytes], encoding: str) -> int | None:
+    """Returns the place of the first byte that is no text of an encoding; `None` if all are."""
+    with contextlib.suppress(UnicodeError):
+        b"a".decode(encoding)  # some that there are are for no text
+    decoder = codecs.getincrementaldecoder(encoding)()
+    before = 0  # bytes that are decoded, without those that wait for the rest of a character
+    try:
+        for part in parts:
+            waiting = len(decoder.getstate()[0])
+            decoder.decode(part)
+            before += waiting + len(part) - len(decoder.getstate()[0])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        return before + error.start
+    except UnicodeError:  # a mark that is missing
+        return 0
+    return None
 
 
 def find_separator(text: str, name: str) -> str:
@@ -65,8 +99,8 @@ def find_separator(text: str, name: str) -> str:
     """
     if ".tsv" in name.lower():
         return "\t"
-    start = text[:_LOOKED_AT].lstrip("\r\n")
-    whole = len(text) <= _LOOKED_AT
+    start = text[:LOOKED_AT].lstrip("\r\n")
+    whole = len(text) <= LOOKED_AT
     widths = {separator: _width(start, separator, whole) for separator in SEPARATORS}
     best = max(SEPARATORS, key=lambda separator: widths[separator])
     if widths[best] > 1:

@@ -4,9 +4,10 @@ from pawl.deployment.bundle import Bundle, write_bundle
 from pawl.deployment.cost import BATCH_ROWS, Cost, measure
 from pawl.deployment.export import check_parity, predict
 from pawl.deployment.memory import Memory, memory
-from pawl.deployment.predictions import prediction_arrays, prediction_frame, write_predictions
+from pawl.deployment.predictions import prediction_arrays, prediction_columns, prediction_frame
 from pawl.deployment.records import Costs
 from pawl.deployment.timing import ROUNDS, Latency, latencies
+from pawl.deployment.writing import write_predictions
 
 __all__ = [
     "BATCH_ROWS",
@@ -22,6 +23,7 @@ __all__ = [
     "memory",
     "predict",
     "prediction_arrays",
+    "prediction_columns",
     "prediction_frame",
     "write_bundle",
     "write_predictions",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
@@ -58,8 +59,12 @@ class Bundle:
     _session: Running
 
     @classmethod
-    def open(cls, folder: str | Path) -> Bundle:
+    def open(cls, folder: str | Path, *, threads: int | None = None) -> Bundle:
         """Opens a bundle, or the bundle in a campaign's folder.
+
+        Args:
+            folder: Where it lies.
+            threads: Of ONNX Runtime; by default as many as there are cores to use.
 
         Raises:
             BundleError: It is not one, is incomplete, or a byte of it has changed.
@@ -90,7 +95,7 @@ class Bundle:
         try:
             check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
             runtime = json.loads(content.get(MEASURED, b"{}")).get("runtime")
-            running = running_of(content["model.onnx"], runtime)
+            running = running_of(content["model.onnx"], runtime, threads=threads)
         except BundleError as error:
             raise BundleError(
                 f"{str(path / 'model.onnx')!r} {error}; nothing of it was run; take the bundle anew"
@@ -107,6 +112,15 @@ class Bundle:
         """What predictions come with, where the campaign was asked for `coverage`."""
         kept = self.task.get("conformal")
         return None if kept is None else Conformal.from_dict(kept)
+
+    @property
+    def rows_are_apart(self) -> bool:
+        """Whether a row's prediction depends on that row alone, and not on those it is computed with.
+
+        Where numbers become integers by the range that they have in a call, it does not.
+        """
+        graph = onnx.load(self.folder / "model.onnx")
+        return all(node.op_type != "DynamicQuantizeLinear" for node in graph.graph.node)
 
     def read(self, source: Any) -> Examples:
         """Reads rows as the model takes them; see `pawl.data.read_like`."""
@@ -157,7 +171,10 @@ class Bundle:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
         """
-        examples = self.read(source)
+        return self.predict_read(self.read(source))
+
+    def predict_read(self, examples: Examples) -> pd.DataFrame | dict[str, Any]:
+        """Returns what `predict` does, for rows as `read` gives them."""
         raw = self.predict_raw(examples)
         if KINDS[self.schema.kind].has_places:
             return prediction_arrays(self.schema, raw)

@@ -50,7 +50,9 @@ class OpenVino:
         return [np.array(found[name]) for name in outputs]
 
 
-def running_of(graph: bytes, runtime: Mapping[str, Any] | None) -> Running:
+def running_of(
+    graph: bytes, runtime: Mapping[str, Any] | None, *, threads: int | None = None
+) -> Running:
     """Returns what runs a graph.
 
     Args:
@@ -58,8 +60,9 @@ def running_of(graph: bytes, runtime: Mapping[str, Any] | None) -> Running:
         runtime: What was measured to be fastest (`pawl.compression.runtimes`), if anything was. It
             counts only where the processor has what the one had that it was measured on; a
             `BundleWarning` says where it does not.
+        threads: How many it may use; by default as many as there are cores to use.
     """
-    usable = cores().usable
+    usable = threads or cores().usable
     used = (runtime or {}).get("used")
     if runtime is None or used is None:
         return _plain(graph, usable)
@@ -77,7 +80,7 @@ def running_of(graph: bytes, runtime: Mapping[str, Any] | None) -> Running:
             stacklevel=3,
         )
         return _plain(graph, usable)
-    threads = min(int(used["threads"]), usable)
+    threads = threads or min(int(used["threads"]), usable)
     if used["family"] == "openvino":
         return OpenVino(graph, threads)
     chosen: Running = session(graph, threads=threads, level=used["level"], mode=used["mode"])

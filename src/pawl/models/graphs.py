@@ -18,6 +18,7 @@ from pawl.models.corrected_graphs import corrected_graph
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
 from pawl.models.low_rank import merged
+from pawl.models.operators import operators_kept
 from pawl.models.tree_graphs import with_trees
 
 OUTPUT = "prediction"
@@ -75,7 +76,7 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
     outputs = [f"{OUTPUT}_{number}" for number in range(len(models))]
     batch = torch.export.Dim("batch", min=1)
     try:
-        with warnings.catch_warnings(), _quiet():
+        with warnings.catch_warnings(), _quiet(), operators_kept():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Several(models),

@@ -1,1 +1,1 @@
-"""Pages over campaigns, served to this machine: what they do, live, and a button to end them."""
+"""What is served over HTTP: pages over campaigns, live, and the predictions of a bundle."""

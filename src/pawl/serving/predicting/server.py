@@ -1,0 +1,116 @@
+"""Listens, predicts, and ends when it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from pawl.deployment import Bundle
+from pawl.errors import TaskError, option
+from pawl.options.serving import PredictionServerCall
+from pawl.serving.predicting.app import application
+from pawl.serving.predicting.connections import Connection
+from pawl.supervisor import Interrupted
+
+_GRACE_SECONDS = 3
+"""How long requests in work may take once the server is to end; the command is ended after 5."""
+_BACKLOG = 1024
+_WHY = {
+    errno.EADDRINUSE: "the port is in use",
+    errno.EACCES: "the port may not be used by this user",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
+
+
+def serve(bundle: str | Path, *, told: Callable[[str], None] = print, **options: Any) -> None:
+    """Serves a bundle's predictions over HTTP until the process is interrupted.
+
+    Requests in work are then answered, as far as that takes seconds.
+
+    Args:
+        bundle: The bundle, or the folder of its campaign.
+        told: Is told where it listens, a line.
+        options: Fields of `pawl.options.serving.PredictionServerCall`.
+
+    Raises:
+        BundleError: It is no bundle, or damaged.
+        TaskError: An option is none that is allowed, or the address cannot be listened at.
+    """
+    call = PredictionServerCall(**options)
+    opened = Bundle.open(bundle, threads=call.threads)
+    with bound(call.host, call.port) as listening:
+        server = server_of(opened, call, listening)
+        shown = f"[{call.host}]" if ":" in call.host else call.host
+        port = listening.getsockname()[1]
+        told(f"predictions of {opened.folder} at http://{shown}:{port}/ until Ctrl-C")
+        with contextlib.suppress(KeyboardInterrupt, Interrupted):  # uvicorn has ended by then
+            server.run(sockets=[listening])
+
+
+def server_of(
+    bundle: Bundle, call: PredictionServerCall, listening: socket.socket
+) -> uvicorn.Server:
+    """Returns what serves a bundle's predictions at a socket."""
+    limited = type("Limited", (Connection,), {"most": call.max_connections})
+    hosts = hosts_of(call.host, listening.getsockname()[1])
+    config = uvicorn.Config(
+        application(bundle, call, hosts), log_level="error", access_log=False, ws="none",
+        http=limited, lifespan="on", backlog=_BACKLOG, server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def hosts_of(host: str, port: int) -> frozenset[str] | None:
+    """Returns the hosts that are served where only this machine is to ask; `None` elsewhere.
+
+    >>> sorted(hosts_of("localhost", 80))
+    ['127.0.0.1', '127.0.0.1:80', '[::1]', '[::1]:80', 'localhost', 'localhost:80']
+    >>> hosts_of("0.0.0.0", 80) is None
+    True
+    """
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        return None
+    own = f"[{host}]" if ":" in host else host
+    names = {"localhost", "127.0.0.1", "[::1]", own}
+    bare = names if port == 80 else set()  # a client leaves the usual port out
+    return frozenset({*(f"{name}:{port}" for name in names), *bare})
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Returns a socket at an address.
+
+    Raises:
+        TaskError: There is none.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise TaskError(
+            f"cannot serve at {host!r}: no such host is known; give {option('host', '127.0.0.1')}"
+        ) from None
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        why = _WHY.get(error.errno or 0, error.strerror)
+        raise TaskError(
+            f"cannot serve at {host}:{port}: {why}; give another {option('port')} (0 takes a free "
+            f"one) or {option('host')}"
+        ) from None
+    return listening

@@ -1,0 +1,379 @@
+"""Predictions over HTTP: what comes back, and what is refused how."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from bundles import bundle_of
+from PIL import Image
+from problems import frame, images, several
+from predicted import Served, serving
+
+from pawl.errors import TaskError
+from pawl.serving.predicting import server as listening
+from pawl.serving.predicting.connections import HEAD_BYTES
+from pawl.task import Task
+
+GOOD = {"size": 0.5, "age": None, "noise": 2.5, "color": "red", "shape": "round"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of(Task(data=frame()), tmp_path_factory.mktemp("table") / "campaign")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    with serving(folder, max_body="20kB", max_rows=100, timeout="1s", max_batch=8) as running:
+        yield running
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(rows.to_json(orient="records", double_precision=15))
+
+
+def same(got: list[dict[str, Any]], expected: pd.DataFrame) -> None:
+    assert [list(row) for row in got] == [list(expected.columns)] * len(expected)
+    pd.testing.assert_frame_equal(pd.DataFrame(got), expected, check_dtype=False, rtol=1e-5)
+
+
+def refused(answer: tuple[int, Any], status: int, *words: str) -> dict[str, Any]:
+    assert answer[0] == status, answer
+    error = answer[1]["error"]
+    assert error["status"] == status
+    assert "\n" not in error["message"]
+    for word in words:
+        assert word in error["message"]
+    return error
+
+
+def test_json_rows_get_what_predict_gives(served: Served) -> None:
+    rows = frame(50).drop(columns="target")
+    expected = served.bundle.predict(rows)
+    for body in ({"rows": records(rows)}, records(rows)):
+        status, got = served.ask(body)
+        assert status == 200
+        same(got["predictions"], expected)
+        assert "notes" not in got
+    status, got = served.ask(records(rows)[3], Accept="application/json, text/csv")
+    assert status == 200
+    same(got["predictions"], expected.iloc[3:4].reset_index(drop=True))
+
+
+def test_csv_rows_get_what_predict_gives_and_writes(served: Served, tmp_path: Path) -> None:
+    rows = frame(30).drop(columns="target").round(3)
+    source = tmp_path / "rows.csv"
+    rows.to_csv(source, index=False, sep=";", decimal=",")
+    expected = served.bundle.predict(source)
+    status, got = served.ask(source.read_bytes(), "text/csv; charset=utf-8")
+    assert status == 200
+    same(got["predictions"], expected)
+    status, text = served.ask(source.read_bytes(), "text/csv", Accept="text/csv")
+    assert status == 200
+    assert text == expected.to_csv(index=False)
+
+
+def test_cells_that_no_model_takes_are_told(served: Served) -> None:
+    _, got = served.ask([GOOD, GOOD | {"color": "violet"}])
+    assert len(got["predictions"]) == 2
+    assert got["notes"] == [
+        "column 'color': 1 of 2 cells are no category of the model and count as unknown; the first is "
+        "'violet' in row 2"
+    ]
+    _, got = served.ask(b"size,age,noise,color,shape\n1,old,2,red,round\n", "text/csv")
+    assert "no finite number" in got["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ([GOOD, GOOD | {"age": "old"}], 422, ("row 2, column 'age'", '"old"', "a number, or null")),
+        ([GOOD | {"age": [3]}], 422, ("row 1, column 'age'", "a list", "a number")),
+        ([GOOD | {"color": {}}], 422, ("column 'color'", "an object", "a text or number")),
+        ([{k: v for k, v in GOOD.items() if k != "age"} | {"Age": 3}], 422, ("lacks", "'age'", "'Age'")),
+        ([GOOD, 3], 422, ("row 2", "got 3", "an object")),
+        ([[1, 2]], 422, ("row 1", "a list", "an object")),
+        ({"rows": "all"}, 422, ('got "all" as rows', "allowed are")),
+        ([], 422, ("no rows",)),
+        ([GOOD] * 101, 413, ("101 rows", "at most 100")),
+        (b'{"rows": [', 400, ("no JSON", "line 1")),
+        (b"", 400, ("empty",)),
+        (b"\xff\xfe", 400, ("JSON",)),
+        (b"[" * 5000 + b"]" * 5000, 400, ("JSON",)),
+        (b"[" + b"9" * 5000 + b"]", 400, ("JSON",)),
+    ],
+)  # fmt: skip
+def test_wrong_rows_are_refused_in_a_line(
+    served: Served, body: Any, status: int, words: tuple[str, ...]
+) -> None:
+    refused(served.ask(body), status, *words)
+
+
+def test_the_cell_that_is_wrong_is_named(served: Served) -> None:
+    error = refused(served.ask([GOOD, GOOD | {"age": "old"}]), 422)
+    assert (error["column"], error["row"], error["got"]) == ("age", 2, '"old"')
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"size,age\n1,2\n", ("no column 'noise'",)),
+        (b"size,age,noise,color,shape\n1,2\n", ("line 2", "got 2 cell")),
+        (b"size,age,noise,color,shape\n", ("no rows",)),
+        (b"\n\n", ("empty",)),
+        (b"a,a\n1,2\n", ("several columns called 'a'",)),
+    ],
+)
+def test_wrong_csv_is_refused_in_a_line(
+    served: Served, body: bytes, words: tuple[str, ...]
+) -> None:
+    refused(served.ask(body, "text/csv"), 422, *words)
+
+
+def test_other_types_paths_methods_and_hosts_are_refused(served: Served) -> None:
+    refused(served.ask([GOOD], "text/plain"), 415, "'text/plain'", "application/json, text/csv")
+    refused(served.ask(b"x", "image/png"), 415, "image/png")
+    refused(served.ask(b"x", **{"Content-Encoding": "gzip"}), 415, "gzip")
+    refused(served.ask(path="/nothing"), 404, "'/nothing'")
+    status, got, headers = served.ask_fully(path="/predict")
+    refused((status, got), 405, "GET", "POST")
+    assert headers["allow"] == "POST"
+    refused(served.ask(path="/schema", Host="pawl.example"), 421, "host")
+
+
+def test_bodies_that_are_too_large_are_refused(served: Served) -> None:
+    refused(served.ask(b" " * 30_000), 413, "20000 bytes", "max_body")
+    status, got, headers = served.ask_fully(b" " * 60_000, Expect="100-continue")
+    refused((status, got), 413)
+    assert headers["connection"] == "close"
+    with socket.create_connection(("127.0.0.1", served.port), 30) as link:
+        head = f"POST /predict HTTP/1.1\r\nHost: localhost:{served.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        link.sendall(head.encode() + b"7530\r\n" + b" " * 30_000 + b"\r\n0\r\n\r\n")
+        assert link.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def head(served: Served, length: int) -> bytes:
+    return (
+        f"POST /predict HTTP/1.1\r\nHost: localhost:{served.port}\r\nContent-Length: {length}\r\n"
+        "Content-Type: application/json\r\n\r\n"
+    ).encode()
+
+
+def test_slow_bodies_and_heads_without_end_are_ended(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), 30) as link:
+        link.sendall(head(served, 100) + b"[")
+        assert link.recv(100).startswith(b"HTTP/1.1 408")
+    for sent, status in (
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * HEAD_BYTES + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * HEAD_BYTES + b"\r\nContent-Length: 2\r\n\r\n{}", b"431"),
+        (b"nonsense\r\n\r\n", b"400"),
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), 30) as link:
+            link.sendall(sent)
+            assert link.recv(100).startswith(b"HTTP/1.1 " + status)
+
+
+def test_silent_connections_are_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pawl.serving.predicting.connections.HEAD_SECONDS", 0.1)
+    with serving(folder) as running, socket.create_connection(("127.0.0.1", running.port)) as link:
+        link.sendall(b"GET /hea")
+        assert link.recv(100).startswith(b"HTTP/1.1 408")
+        assert running.ask([GOOD])[0] == 200
+
+
+def test_too_many_connections_are_refused(folder: Path) -> None:
+    with serving(folder, max_connections=2) as running:
+        address = ("127.0.0.1", running.port)
+        with socket.create_connection(address, 30), socket.create_connection(address, 30):
+            with socket.create_connection(address, 30) as third:
+                assert third.recv(1000).startswith(b"HTTP/1.1 503")
+
+
+def test_clients_that_go_leave_nothing_behind(served: Served) -> None:
+    body = json.dumps([GOOD]).encode()
+    sent = head(served, len(body)) + body
+    for cut in (10, len(sent) - 10, len(sent)):
+        with socket.create_connection(("127.0.0.1", served.port), 30) as link:
+            link.sendall(sent[:cut])
+    status, text = served.ask(path="/metrics")
+    deadline = time.monotonic() + 30
+    while "pawl_requests_in_progress 0\n" not in text and time.monotonic() < deadline:
+        status, text = served.ask(path="/metrics")
+    assert status == 200
+    assert "pawl_requests_in_progress 0\n" in text
+    assert "pawl_body_bytes 0\n" in text
+    assert served.ask([GOOD])[0] == 200
+
+
+def test_requests_at_once_each_get_their_own(served: Served) -> None:
+    rows = frame(64).drop(columns="target")
+    expected = served.bundle.predict(rows)
+    listed = records(rows)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda row: served.ask(row)[1]["predictions"][0], listed))
+    same(found, expected)
+
+
+def test_schema_health_and_metrics(served: Served) -> None:
+    status, schema = served.ask(path="/schema")
+    assert status == 200
+    assert schema["answer"] == ["prediction", "p_no", "p_yes"]
+    assert [column["name"] for column in schema["columns"]] == list(GOOD)
+    assert schema["limits"] == {"body_bytes": 20_000, "rows": 100, "seconds": 1.0}
+    assert served.ask(schema["example"])[0] == 200
+    assert served.ask(path="/health")[1]["status"] == "ok"
+    _, text, headers = served.ask_fully(path="/metrics")
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'pawl_requests_total{status="200"}' in text
+    assert 'pawl_batch_rows_bucket{le="+Inf"}' in text
+    assert "POST /predict" in served.ask(path="/")[1]
+
+
+def test_images_as_they_are_and_in_a_form(tmp_path: Path) -> None:
+    pixels, targets = images()
+    for number, (image, target) in enumerate(zip(pixels, targets, strict=True)):
+        path = tmp_path / "images" / str(target) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(path)
+    folder = bundle_of(Task(data=tmp_path / "images"), tmp_path / "campaign", "accuracy", epochs=2)
+    with serving(folder, max_rows=2) as running:
+        expected = running.bundle.predict(tmp_path / "images")
+        names = expected["file"][:2]
+        files = [(tmp_path / "images" / name).read_bytes() for name in names]
+        status, got = running.ask(files[0], "image/png")
+        assert status == 200
+        first = expected.head(1).assign(file="image")
+        same(got["predictions"], first)
+        status, got = running.ask(*form(names, files))
+        assert status == 200
+        same(got["predictions"], expected.head(2))
+        refused(running.ask(b"no image", "image/png"), 422, "'image'", "none of PNG")
+        refused(running.ask(*form([*names, "c"], [*files, b""])), 413, "files")
+        refused(running.ask(b"--x", "multipart/form-data"), 400, "form")
+        refused(running.ask(b"--x--\r\n", "multipart/form-data; boundary=x"), 422, "no files")
+        refused(running.ask([GOOD]), 415, "image/*")
+        assert running.ask(path="/schema")[1]["images"] == {"mode": "L", "height": 8, "width": 8}
+
+
+def form(names: Any, files: list[bytes]) -> tuple[bytes, str]:
+    body = io.BytesIO()
+    for name, content in zip(names, files, strict=True):
+        body.write(
+            b"--limit\r\nContent-Disposition: form-data; name=\"images\"; filename=\""
+            + name.encode() + b"\"\r\nContent-Type: image/png\r\n\r\n" + content + b"\r\n"
+        )  # fmt: skip
+    body.write(b"--limit--\r\n")
+    return body.getvalue(), "multipart/form-data; boundary=limit"
+
+
+def test_arrays_and_several_targets(tmp_path: Path) -> None:
+    rows = several()
+    targets = rows[["near", "far", "odd"]].to_numpy()
+    inputs = rows[["size", "noise"]].to_numpy(np.float32)
+    folder = bundle_of(Task(data=(inputs, targets)), tmp_path / "campaign", "r2", epochs=2)
+    with serving(folder) as running:
+        expected = running.bundle.predict(inputs[:5])
+        for given in ({"rows": inputs[:5].tolist()}, [{"x": row} for row in inputs[:5].tolist()]):
+            status, got = running.ask(given)
+            assert status == 200
+            same(got["predictions"], expected)
+        refused(running.ask([[1, 2, 3]]), 422, "shape [3]", "[2] is needed")
+        refused(running.ask([["a", "b"]]), 422, "'x'")
+        refused(running.ask([{"z": [1, 2]}]), 422, "lacks the input 'x'")
+        assert running.ask(path="/schema")[1]["inputs"][0]["shape"] == [2]
+
+
+def test_a_queue_that_is_full_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one request is computed, one row may wait; who comes then is told when to come again."""
+    with serving(folder, max_queue=1) as running:
+        held, computing = threading.Event(), threading.Event()
+        true = type(running.bundle).predict_raw
+
+        def slow(self: Any, examples: Any) -> np.ndarray:
+            computing.set()
+            held.wait(30)
+            return true(self, examples)
+
+        monkeypatch.setattr(type(running.bundle), "predict_raw", slow)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(running.ask, [GOOD])
+            computing.wait(30)
+            second = pool.submit(running.ask, [GOOD])
+            while "pawl_queue_rows 1\n" not in running.ask(path="/metrics")[1]:
+                time.sleep(0.01)
+            status, got, headers = running.ask_fully([GOOD])
+            held.set()
+            assert first.result()[0] == second.result()[0] == 200
+    refused((status, got), 503, "1 rows wait")
+    assert int(headers["retry-after"]) >= 1
+
+
+def test_requests_in_work_are_answered_before_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(folder) as running, ThreadPoolExecutor(1) as pool:
+        held, computing = threading.Event(), threading.Event()
+        true = type(running.bundle).predict_raw
+
+        def slow(self: Any, examples: Any) -> np.ndarray:
+            computing.set()
+            held.wait(30)
+            return true(self, examples)
+
+        monkeypatch.setattr(type(running.bundle), "predict_raw", slow)
+        asked = pool.submit(running.ask, [GOOD])
+        computing.wait(30)
+        running.server.should_exit = True
+        while running.server.servers[0].sockets:
+            time.sleep(0.01)
+        held.set()
+        assert asked.result()[0] == 200
+        with pytest.raises(ConnectionRefusedError):
+            running.ask(path="/health")
+
+
+def test_what_takes_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = threading.Event()
+    with serving(folder, timeout=0.2) as running:
+        monkeypatch.setattr(type(running.bundle), "predict_raw", lambda *_: held.wait(30))
+        status, got, headers = running.ask_fully([GOOD])
+        held.set()
+    refused((status, got), 503, "within 0.2 seconds")
+    assert "retry-after" in headers
+
+
+def test_an_error_of_the_server_is_told_and_it_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(folder) as running, monkeypatch.context() as patch:
+        patch.setattr(type(running.bundle), "predict_raw", lambda *_: 1 / 0)
+        refused(running.ask([GOOD]), 500, "its log says why")
+        patch.undo()
+        assert running.ask([GOOD])[0] == 200
+
+
+def test_wrong_options_are_told(folder: Path) -> None:
+    for options, word in (
+        ({"port": 70_000}, "65535"),
+        ({"max_body": "large"}, "1MB"),
+        ({"max_wait": "long"}, "2ms"),
+        ({"timeout": "0s"}, "above zero"),
+        ({"host": "no.such.host.example"}, "no such host"),
+    ):
+        with pytest.raises(TaskError, match=word):
+            listening.serve(folder, **options)
+    with listening.bound("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(TaskError, match="the port is in use"):
+            listening.serve(folder, port=port)
