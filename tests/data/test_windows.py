@@ -17,6 +17,7 @@ from pawl.data.windows import WINDOW, before, num_seen
 from pawl.errors import DataError, DataWarning, TaskError
 from pawl.evidence.last_value import last_values
 from pawl.execution.rows import Rows
+from pawl.options import Call
 from pawl.techniques.learning import number_columns
 from pawl.training.problem import Problem
 
@@ -336,3 +337,10 @@ def test_arrays_have_no_windows() -> None:
     x = {"t": np.arange(100), "a": np.random.default_rng(0).normal(size=100)}
     with pytest.raises(DataError, match="for tables alone"):
         load(resolve_task((x, x["a"]), time="t", window=3))
+
+
+def test_several_times_repeat_as_they_were_given() -> None:
+    assert Call(time=["year,month"], window=3).time == "year,month"
+    assert Call(time=["year", "month"]).time == ("year", "month")
+    with pytest.raises(TaskError, match="got no time column"):
+        Call(time=[])

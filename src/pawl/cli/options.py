@@ -26,6 +26,9 @@ _METAVARS = {
     "target": "COLUMN",
     "only": "NAMES",
     "families": "NAMES",
+    "time": "COLUMN",
+    "group": "COLUMN",
+    "known": "COLUMNS",
 }
 
 

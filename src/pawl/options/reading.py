@@ -105,7 +105,7 @@ class ReadOptions(OptionsModel):
 
     @field_validator("time", mode="before")
     @classmethod
-    def _one_or_several(cls, given: Any) -> Any:
+    def _times(cls, given: Any) -> Any:
         if isinstance(given, str):
             return given
         names = tuple(dict.fromkeys(str(name) for name in given))
