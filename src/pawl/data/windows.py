@@ -66,12 +66,13 @@ class Past:
     def gaps(self, rows: _Integers) -> NDArray[np.bool_]:
         """Returns which numbers are missing in a row that is seen by one of these, `[C]`."""
         seen = np.unique(self.places[rows])
-        missing: NDArray[np.bool_] = np.isnan(self.values[seen[seen >= 0]]).any(0)
+        missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(self.values[seen[seen >= 0]]))
         return missing
 
     def short(self, rows: _Integers) -> NDArray[np.bool_]:
         """Returns which of the rows see fewer than `N`, `[R']`."""
-        return self.places[rows, 0] < 0
+        found: NDArray[np.bool_] = self.places[rows, 0] < 0
+        return found
 
 
 def window_spec(
@@ -244,7 +245,8 @@ def _steps_of_time(frame: pd.DataFrame, window: Window, series: _Integers) -> ND
         return np.zeros(0)
     order = np.lexsort((times, series))
     steps = np.diff(times[order])
-    return steps[(np.diff(series[order]) == 0) & (steps > 0)]
+    found: NDArray[np.float64] = steps[(np.diff(series[order]) == 0) & (steps > 0)]
+    return found
 
 
 def _target_numbers(
