@@ -14,10 +14,9 @@ from terminal import run_here
 import pawl
 from pawl.data.windows import WINDOW
 from pawl.errors import DataError
-from pawl.models import SequenceNet
 from pawl.modalities import modality_of
+from pawl.models import SequenceNet
 from pawl.recipe import Recipe
-
 
 pytestmark = pytest.mark.filterwarnings("ignore::pawl.errors.DataWarning")
 
@@ -109,7 +108,9 @@ def test_rows_ahead_are_predicted_by_what_is_known(table: Path, tmp_path: Path) 
     ahead = pawl.Bundle.open(folder)
     schema = ahead.schema
     assert [column.name for column in schema.columns] == ["day", "shop"]
-    assert json.loads((folder / "bundle" / "task.json").read_text())["schema"]["window"]["ahead"] == 7
+    assert (
+        json.loads((folder / "bundle" / "task.json").read_text())["schema"]["window"]["ahead"] == 7
+    )
     rows = pd.read_csv(table)
     known = ahead.predict(rows)["prediction"]
     rows.loc[rows.index[-14:], ["sales", "sun"]] = np.nan  # the week to come

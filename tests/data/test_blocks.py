@@ -192,7 +192,9 @@ def test_columns_that_cannot_say_it(options, words):
 def test_options_that_do_not_go_together():
     with pytest.raises(TaskError, match="give one of them"):
         resolve_task(frame(), target="y", group="patient", time="day")
-    with pytest.raises(DataError, match="'group' for images; it is for tables and arrays alone"):
+    with pytest.raises(DataError, match="'time' for images; it is for tables and arrays alone"):
+        load(resolve_task("digits", time="day"))
+    with pytest.raises(DataError, match="told by the files of images"):
         load(resolve_task("digits", group="patient"))
     x = np.zeros((40, 3), np.float32)
     with pytest.raises(DataError, match="no group column 'g'"):

@@ -413,7 +413,7 @@ def test_images_of_a_group_by_a_table_stay_together(make_images, tmp_path, alone
     assert data.development.blocks.column == "group"
     assert len(torch.unique(data.development.blocks.keys)) < 9
     table.write_text("\n".join(["File,age,group", *lines[:-2]]))
-    with pytest.raises(DataError, match="2 of 40 image.* have no group in groups.csv"):
+    with pytest.raises(DataError, match=r"2 of 40 image.* have no group in groups\.csv"):
         load(resolve_task(folder, group=str(table)))
 
 

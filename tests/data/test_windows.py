@@ -17,6 +17,7 @@ from pawl.data.windows import WINDOW, before, num_seen
 from pawl.errors import DataError, DataWarning, TaskError
 from pawl.evidence.last_value import last_values
 from pawl.execution.rows import Rows
+from pawl.options import Call
 from pawl.techniques.learning import number_columns
 from pawl.training.problem import Problem
 
@@ -46,8 +47,7 @@ def explained(data: LoadedData) -> float:
 
     def design(examples: Examples) -> np.ndarray:
         parts = [x.flatten(1).double() for x in examples.inputs.values()]
-        x = torch.cat([*parts, torch.ones(len(examples), 1)], 1).nan_to_num().numpy()
-        return x
+        return torch.cat([*parts, torch.ones(len(examples), 1)], 1).nan_to_num().numpy()
 
     x, z = design(data.development), design(data.test)
     y, truth = data.development.known_targets.numpy(), data.test.known_targets.numpy()
@@ -74,7 +74,9 @@ def test_what_is_before_is_what_a_search_row_by_row_finds(
         mine = np.flatnonzero(own == own[row])
         earlier = np.unique(keys[mine])[: np.searchsorted(np.unique(keys[mine]), keys[row])]
         allowed = set(earlier[: max(0, len(earlier) - ahead + 1)].tolist())
-        seen = [place for place in mine[np.argsort(keys[mine], kind="stable")] if keys[place] in allowed]
+        seen = [
+            place for place in mine[np.argsort(keys[mine], kind="stable")] if keys[place] in allowed
+        ]
         wanted = seen[-steps:]
         assert found[row].tolist() == [-1] * (steps - len(wanted)) + [int(r) for r in wanted]
 
@@ -119,7 +121,9 @@ def test_what_comes_later_changes_no_window(ahead: int) -> None:
         one.development.inputs[WINDOW][: 120 + ahead].nan_to_num(),
         other.development.inputs[WINDOW][: 120 + ahead].nan_to_num(),
     )
-    later = one.development.inputs[WINDOW][120 + ahead] != other.development.inputs[WINDOW][120 + ahead]
+    later = (
+        one.development.inputs[WINDOW][120 + ahead] != other.development.inputs[WINDOW][120 + ahead]
+    )
     assert later.any()
 
 
@@ -140,7 +144,10 @@ def test_windows_do_not_cross_series() -> None:
         part = frame(120).drop(columns="wind")
         parts.append(part.assign(shop=name, y=part["y"] + level))
     data = loaded(pd.concat(parts).sort_values("t"), group="shop")
-    seen, targets = everything(data), torch.cat([data.development.known_targets, data.test.known_targets])
+    seen, targets = (
+        everything(data),
+        torch.cat([data.development.known_targets, data.test.known_targets]),
+    )
     last = seen[:, -1, channel(data, "y")]
     known = ~last.isnan()
     assert int((~known).sum()) == 2
@@ -154,7 +161,9 @@ def test_rows_of_one_time_do_not_see_each_other() -> None:
     table = frame(120).drop(columns="wind")
     table["t"] //= 2
     data = loaded(table)
-    assert any("120 row(s) have the time" in n or "60 row(s) have the time" in n for n in data.notes)
+    assert any(
+        "120 row(s) have the time" in n or "60 row(s) have the time" in n for n in data.notes
+    )
     windows = everything(data)
     assert torch.equal(windows[2::2].nan_to_num(), windows[3::2].nan_to_num())
 
@@ -162,7 +171,9 @@ def test_rows_of_one_time_do_not_see_each_other() -> None:
 def test_gaps_in_time_are_said() -> None:
     table = frame()
     table = table[(table["t"] < 100) | (table["t"] >= 150)]
-    assert any("1 of 189 steps in time are longer than usual" in note for note in loaded(table).notes)
+    assert any(
+        "1 of 189 steps in time are longer than usual" in note for note in loaded(table).notes
+    )
     days = table.assign(year=2020, month=1 + table["t"] // 20, day=1 + table["t"] % 20, hour=0)
     notes = loaded(days.drop(columns="t"), time="year,month,day,hour").notes
     assert any("steps in time are longer" in note for note in notes)
@@ -172,7 +183,9 @@ def test_several_columns_are_a_time_and_a_comma_may_be_in_a_name() -> None:
     table = frame().assign(day=lambda rows: rows["t"] // 24, hour=lambda rows: rows["t"] % 24)
     both = loaded(table.drop(columns="t").sample(frac=1, random_state=0), time=["day", "hour"])
     one = loaded(table)
-    order = both.development.inputs["numeric"][:, -2] * 24 + both.development.inputs["numeric"][:, -1]
+    order = (
+        both.development.inputs["numeric"][:, -2] * 24 + both.development.inputs["numeric"][:, -1]
+    )
     assert torch.equal(
         both.development.inputs[WINDOW][order.argsort(), :, -1].nan_to_num(),
         one.development.inputs[WINDOW][..., -1].nan_to_num(),
@@ -197,9 +210,7 @@ def test_what_is_held_out_comes_after_a_gap_as_long_as_the_horizon() -> None:
 
 def test_a_file_of_test_rows_goes_on_where_the_data_ends() -> None:
     table = frame()
-    data = load(
-        resolve_task(table[:200], target="y", time="t", window=3, test=table[200:])
-    )
+    data = load(resolve_task(table[:200], target="y", time="t", window=3, test=table[200:]))
     assert np.allclose(data.test.inputs[WINDOW][0, :, -1], table["y"][197:200])
     shuffled = table.sample(frac=1, random_state=0)
     apart = load(resolve_task(shuffled[:200], target="y", time="t", window=3, test=shuffled[200:]))
@@ -218,7 +229,9 @@ def test_new_rows_are_read_with_what_the_file_has_before_them() -> None:
         warnings.simplefilter("always")
         rows = read_like(data.schema, table)
     assert any("3 row(s) have fewer than 3 rows before them" in str(w.message) for w in caught)
-    assert torch.allclose(rows.inputs[WINDOW].nan_to_num(), everything(data).nan_to_num(), atol=1e-6)
+    assert torch.allclose(
+        rows.inputs[WINDOW].nan_to_num(), everything(data).nan_to_num(), atol=1e-6
+    )
     with pytest.warns(DataWarning):
         some = read_like(data.schema, table, with_targets=True)
     assert len(some) == 239
@@ -324,3 +337,10 @@ def test_arrays_have_no_windows() -> None:
     x = {"t": np.arange(100), "a": np.random.default_rng(0).normal(size=100)}
     with pytest.raises(DataError, match="for tables alone"):
         load(resolve_task((x, x["a"]), time="t", window=3))
+
+
+def test_several_times_repeat_as_they_were_given() -> None:
+    assert Call(time=["year,month"], window=3).time == "year,month"
+    assert Call(time=["year", "month"]).time == ("year", "month")
+    with pytest.raises(TaskError, match="got no time column"):
+        Call(time=[])

@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_and_an_end_leaves_two_permutations() -> No
 
 @pytest.mark.parametrize("which", ["a", "e"])
 def test_intervals_of_few_permutations_are_as_wide_as_estimates_vary(which: str) -> None:
-    """Of main effects (`a`), and of what only pairs have (`e`), where means of parts vary twice as much."""
+    """Of main effects (`a`), and of what only pairs have (`e`): there parts vary twice as much."""
 
     def one(seed: int) -> tuple[float, float]:
         generator = np.random.default_rng(seed)

@@ -47,7 +47,14 @@ def counted(rows: pd.DataFrame) -> tuple[Subject, Examples]:
 
 def test_parts_are_those_of_the_words_that_count(rows):
     subject, examples = counted(rows)
-    found = texts(subject, examples.take(torch.arange(12)).inputs, examples.inputs, None, seed=0, effort=Effort())
+    found = texts(
+        subject,
+        examples.take(torch.arange(12)).inputs,
+        examples.inputs,
+        None,
+        seed=0,
+        effort=Effort(),
+    )
     for text in found.texts:
         assert text.output == subject.outputs[1]
         for word in text.words:
@@ -62,14 +69,23 @@ def test_parts_are_those_of_the_words_that_count(rows):
 def test_a_model_that_reads_nothing_fails_its_check(rows):
     subject, examples = counted(rows)
     blind = Subject(subject.schema, lambda e: np.full((len(e), 2), 0.5, dtype=np.float32))
-    found = texts(blind, examples.take(torch.arange(5)).inputs, examples.inputs, None, seed=0, effort=Effort())
+    found = texts(
+        blind, examples.take(torch.arange(5)).inputs, examples.inputs, None, seed=0, effort=Effort()
+    )
     assert [check.passed for check in found.checks] == [False]
 
 
 def test_words_of_long_texts_go_together(rows):
     long = rows.assign(review=[" ".join([text] * 30) for text in rows["review"]])
     subject, examples = counted(long)
-    found = texts(subject, examples.take(torch.arange(2)).inputs, examples.inputs, None, seed=0, effort=Effort())
+    found = texts(
+        subject,
+        examples.take(torch.arange(2)).inputs,
+        examples.inputs,
+        None,
+        seed=0,
+        effort=Effort(),
+    )
     assert all(40 < len(text.words) <= 120 for text in found.texts)
     assert max(len(word.text.split()) for word in found.texts[0].words) > 1
 
@@ -93,7 +109,10 @@ def test_a_bundle_of_texts_is_explained_in_colored_words(rows, tmp_path: Path, a
     assert found.importance is not None
     assert "review" in [each.name for each in found.importance.features if each.interval[0] > 0]
     assert found.texts is not None
-    assert {check.name: check.passed for check in found.texts.checks} == {"deletion": True, "weights": True}
+    assert {check.name: check.passed for check in found.texts.checks} == {
+        "deletion": True,
+        "weights": True,
+    }
     good = {"wonderful", "moving", "superb"}
     for text in found.texts.texts[1:]:
         sizes = sorted(text.words, key=lambda word: -abs(word.value))

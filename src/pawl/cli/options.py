@@ -28,6 +28,9 @@ _METAVARS = {
     "families": "NAMES",
     "objectives": "NAMES",
     "grid": "SETTING=VALUES",
+    "time": "COLUMN",
+    "group": "COLUMN",
+    "known": "COLUMNS",
 }
 
 

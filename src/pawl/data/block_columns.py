@@ -118,7 +118,9 @@ def read_blocks(
     else:
         notes = [f"models train on rows that are earlier by {name!r} than those they are judged on"]
         if gap:
-            notes[0] += f", by more than {gap} times: what lies between was not known when they predict"
+            notes[0] += (
+                f", by more than {gap} times: what lies between was not known when they predict"
+            )
         if len(apart) and apart.min() <= mine.max():
             notes.append(f"some test rows are not later by {name!r} than all others")
     return blocks, Blocks(by, name, torch.from_numpy(apart), gap) if len(apart) else None, notes

@@ -220,7 +220,9 @@ def _in_groups(images: _Images, options: ReadOptions) -> tuple[_Images, str | No
     if options.group is None and options.group_pattern is None:
         return images, None
     if isinstance(images.pixels, Tensor):
-        raise DataError("groups are told by the files of images, and these are in none; leave them out")
+        raise DataError(
+            "groups are told by the files of images, and these are in none; leave them out"
+        )
     name, groups = grouped(images.pixels.names, options)
     return replace(images, groups=groups), name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from pawl.data.several import check_targets
 from pawl.data.sources import Parts, Source, require_form
 from pawl.data.splits import split_rows
 from pawl.data.targets import Targets, encode_targets
-from pawl.data.types import Column, Examples, Schema
+from pawl.data.types import Column, Examples, Inputs, InputSpec, Schema, TargetColumn, Window
 from pawl.data.windowed import Tables, Windowed, with_windows
 from pawl.data.windows import WINDOW, notes_on_time, read_past
 from pawl.errors import DataError, DataWarning
@@ -85,42 +85,67 @@ def load_table(
     else:
         test_targets = encode_targets(test_read, kind, predicted)
     notes += check_targets(targets, kind, predicted)
-    no_features = list(chosen)
-    if options.group and not options.window:
-        no_features.append(options.group)
-    # A user's model that takes one vector goes on getting one, unless texts are asked for.
-    inferred = infer_columns(
-        frame.drop(columns=no_features), options, decimal, texts=task.model is None
-    )
-    notes += inferred.notes
+    tables = Tables(frame, test_frame, whole, whole_test)
+    features = _features(tables, predicted, task, decimal)
+    notes += features.notes
     if test is None and blocks is None:
-        notes += in_order_of_time(everything, inferred.columns)
-    windowed: Windowed | None = None
-    if options.window is not None:
-        tables = Tables(frame, test_frame, whole, whole_test)
-        windowed = with_windows(tables, inferred, predicted, options, decimal)
-        inferred = windowed.own
-        notes += windowed.notes
-    columns, inputs = inferred.columns, inferred.inputs
-    rows = encode_columns(frame, columns, inputs, decimal=decimal)
-    test_rows = encode_columns(test_frame, columns, inputs, decimal=decimal)
-    if windowed is not None:
-        inputs = (*inputs, windowed.spec)
-        rows, test_rows = rows | {WINDOW: windowed.rows}, test_rows | {WINDOW: windowed.test}
-    apart = any(spec.tokens or spec.name == WINDOW for spec in inputs)
+        notes += in_order_of_time(everything, features.columns)
+    apart = any(spec.tokens or spec.name == WINDOW for spec in features.inputs)
     schema = Schema(
-        source="table", kind=kind, targets=predicted, columns=columns,
-        window=None if windowed is None else windowed.window, inputs=inputs,
+        source="table", kind=kind, targets=predicted, columns=features.columns,
+        window=features.window, inputs=features.inputs,
         separator=options.separator, encoding=options.encoding, decimal=decimal,
-        style="dict" if len(inputs) > 1 and apart else "single",
+        style="dict" if len(features.inputs) > 1 and apart else "single",
     )  # fmt: skip
     return Parts(
         schema,
-        Examples(rows, targets, blocks=blocks),
-        Examples(test_rows, test_targets, blocks=test_blocks),
+        Examples(features.rows, targets, blocks=blocks),
+        Examples(features.test, test_targets, blocks=test_blocks),
         notes,
-        inferred.left_out,
+        features.left_out,
     )
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What a model gets of a table: the columns, and development and test rows by them."""
+
+    columns: tuple[Column, ...]
+    window: Window | None
+    inputs: tuple[InputSpec, ...]
+    rows: Inputs
+    test: Inputs
+    left_out: tuple[str, ...]
+    notes: list[str]
+
+
+def _features(
+    tables: Tables, targets: Sequence[TargetColumn], task: Task, decimal: Marks
+) -> _Features:
+    """Infers columns from development rows, and reads both parts by them."""
+    options = task.read
+    no_features = [column.name for column in targets]
+    if options.group and options.window is None:
+        no_features.append(options.group)
+    # A user's model that takes one vector goes on getting one, unless texts are asked for.
+    found = infer_columns(
+        tables.rows.drop(columns=no_features), options, decimal, texts=task.model is None
+    )
+    windowed: Windowed | None = None
+    notes = list(found.notes)
+    if options.window is not None:
+        windowed = with_windows(tables, found, targets, options, decimal)
+        found, notes = windowed.own, [*notes, *windowed.notes]
+    columns, inputs = found.columns, found.inputs
+    rows, test = (
+        encode_columns(frame, columns, inputs, decimal=decimal)
+        for frame in (tables.rows, tables.test)
+    )
+    if windowed is not None:
+        inputs = (*inputs, windowed.spec)
+        rows, test = rows | {WINDOW: windowed.rows}, test | {WINDOW: windowed.test}
+    window = None if windowed is None else windowed.window
+    return _Features(columns, window, inputs, rows, test, found.left_out, notes)
 
 
 def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost) -> Examples:

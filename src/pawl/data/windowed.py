@@ -15,7 +15,7 @@ from pawl.data.columns import Inferred, infer_columns
 from pawl.data.encoding import features_by_column, missing_column
 from pawl.data.numbers import Marks
 from pawl.data.types import InputSpec, TargetColumn, Window, list_names
-from pawl.data.windows import Past, notes_on_time, read_past, seen_columns, window_spec
+from pawl.data.windows import notes_on_time, read_past, seen_columns, window_spec
 from pawl.errors import DataError
 from pawl.options import ReadOptions
 
@@ -91,7 +91,7 @@ def with_windows(
             first = len(tables.whole)
         else:
             notes.append(
-                "some test rows are not later in time than all others, so that they see test rows alone"
+                "some test rows are not later in time than all others, so they see test rows alone"
             )
         test_past, test_places = read_past(frame, window, targets, decimal), test_places + first
     notes += notes_on_time(tables.whole, window, past, places)
@@ -112,7 +112,9 @@ def told(window: Window, own: Inferred) -> str:
         f", the latest {window.ahead} steps before its own" if window.ahead > 1 else ""
     )
     of = f" (of the same {window.series!r})" if window.series else ""
-    seen = f"with their targets and {list_names(columns)}" if columns else "with their targets alone"
+    seen = (
+        f"with their targets and {list_names(columns)}" if columns else "with their targets alone"
+    )
     mine = list_names([column.name for column in own.columns]) if own.columns else "nothing"
     return f"each row sees the {steps}{of}, {seen}; of itself {mine}"
 
@@ -141,7 +143,7 @@ def _window(
 def _known(
     rows: pd.DataFrame, inferred: Inferred, window: Window, options: ReadOptions, decimal: Marks
 ) -> Inferred:
-    """Returns what of a row is known ahead: its time, its series, and the columns that the user names."""
+    """Returns what of a row is known ahead: its time, its series, and columns that the user names."""
     names = [str(name) for name in rows.columns]
     given = split_names(options.known or (), names)
     for name in given:

@@ -58,18 +58,21 @@ class Past:
             DataError: They do not fit into memory.
         """
         needed = _FLOAT * _COPIES * len(rows) * self.places.shape[1] * self.values.shape[1]
-        memory.refuse_more(needed, memory.allowed(), "the window", "give a shorter one, or fewer rows")
+        memory.refuse_more(
+            needed, memory.allowed(), "the window", "give a shorter one, or fewer rows"
+        )
         return torch.from_numpy(self.values[self.places[rows]])
 
     def gaps(self, rows: _Integers) -> NDArray[np.bool_]:
         """Returns which numbers are missing in a row that is seen by one of these, `[C]`."""
         seen = np.unique(self.places[rows])
-        missing: NDArray[np.bool_] = np.isnan(self.values[seen[seen >= 0]]).any(0)
+        missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(self.values[seen[seen >= 0]]))
         return missing
 
     def short(self, rows: _Integers) -> NDArray[np.bool_]:
         """Returns which of the rows see fewer than `N`, `[R']`."""
-        return self.places[rows, 0] < 0
+        found: NDArray[np.bool_] = self.places[rows, 0] < 0
+        return found
 
 
 def window_spec(
@@ -157,9 +160,7 @@ def read_past(
     return Past(np.concatenate([values, none]), before(keys, series, window.steps, window.ahead))
 
 
-def before(
-    keys: _Integers, series: _Integers, steps: int, ahead: int = 1
-) -> _Integers:
+def before(keys: _Integers, series: _Integers, steps: int, ahead: int = 1) -> _Integers:
     """Returns the rows that each row sees: the last of its series that are so many times before its own.
 
     Args:
@@ -192,17 +193,16 @@ def before(
     return found
 
 
-def notes_on_time(
-    frame: pd.DataFrame, window: Window, past: Past, rows: _Integers
-) -> list[str]:
+def notes_on_time(frame: pd.DataFrame, window: Window, past: Past, rows: _Integers) -> list[str]:
     """Returns what a reader should know of times: ties, gaps, and rows with little before them."""
     keys, series = _places_in_time(frame, window)
     notes = []
     if ties := len(keys) - len(np.unique(np.stack([keys, series], 1), axis=0)):
+        whose = " of their series" if window.series else ""
         more = "" if window.series else "; the option group keeps series apart"
         notes.append(
-            f"{ties:,} row(s) have the time of another row{' of their series' if window.series else ''}, "
-            f"and rows of one time do not see each other{more}"
+            f"{ties:,} row(s) have the time of another row{whose}, and rows of one time do not see each "
+            f"other{more}"
         )
     steps = _steps_of_time(frame, window, series)
     if len(steps):
@@ -232,9 +232,7 @@ def _places_in_time(frame: pd.DataFrame, window: Window) -> tuple[_Integers, _In
     return keys, read_keys([frame], [window.series], "group", window.date_format)
 
 
-def _steps_of_time(
-    frame: pd.DataFrame, window: Window, series: _Integers
-) -> NDArray[np.float64]:
+def _steps_of_time(frame: pd.DataFrame, window: Window, series: _Integers) -> NDArray[np.float64]:
     """Returns how far the different times of each series are apart; nothing where that can't be told."""
     if len(window.time) == 1:
         times = read_times(frame[window.time[0]], window.date_format)
@@ -247,15 +245,18 @@ def _steps_of_time(
         return np.zeros(0)
     order = np.lexsort((times, series))
     steps = np.diff(times[order])
-    return steps[(np.diff(series[order]) == 0) & (steps > 0)]
+    found: NDArray[np.float64] = steps[(np.diff(series[order]) == 0) & (steps > 0)]
+    return found
 
 
-def _target_numbers(frame: pd.DataFrame, column: TargetColumn, decimal: Marks) -> NDArray[np.float32]:
+def _target_numbers(
+    frame: pd.DataFrame, column: TargetColumn, decimal: Marks
+) -> NDArray[np.float32]:
     """Returns a target's numbers, `[R, C']`; NaN where a row has none, or no known class."""
     if column.name not in frame.columns:
         raise DataError(
-            f"{missing_column(column.name, list(frame.columns), 'target')}; the model looks at targets of "
-            "earlier rows: give the column, empty where they are not known"
+            f"{missing_column(column.name, list(frame.columns), 'target')}; the model looks at targets "
+            "of earlier rows: give the column, empty where they are not known"
         )
     labels = read_labels(frame[column.name], column.name, decimal=decimal)
     there = labels.present

@@ -125,7 +125,9 @@ def _difference(name: str, one: Measured, other: Measured, done: int) -> tuple[C
     value, (low, high) = apart.estimate()
     half, degrees = (high - low) / 2, apart.parts.shape[1] - 1
     error = half / float(special.stdtrit(degrees, 0.975))
-    p_value = 2 * float(special.stdtr(degrees, -abs(value) / error)) if error > 0 else float(value == 0)
+    p_value = (
+        2 * float(special.stdtr(degrees, -abs(value) / error)) if error > 0 else float(value == 0)
+    )
     change = Change(
         name=name, value=one.estimate()[0], other=other.estimate()[0], difference=value,
         interval=(low, high), p_value=p_value, moved=False, rank=0, other_rank=0,
@@ -179,4 +181,3 @@ def _same(values: Values, other: Values, *, classes: bool) -> float:
         for a, b in zip(values.T, other.T, strict=True)
     ]
     return float(np.mean(each))
-

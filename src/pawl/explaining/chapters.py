@@ -31,7 +31,7 @@ _DRAWN, _ROWS, _COLUMNS, _IMAGES = 15, 6, 8, 8
 
 @dataclass(frozen=True, kw_only=True)
 class Colored:
-    """A text in colored words: each with a style of `explain.css`, and what it says to who points at it."""
+    """A text in colored words, each with a style of `explain.css` and what it says where pointed at."""
 
     title: str
     words: Sequence[tuple[str, str, str]]

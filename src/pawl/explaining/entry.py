@@ -126,9 +126,7 @@ def _rows(bundle: Bundle, data: Any) -> tuple[Examples, str]:
         return rows, f"it needs the targets of all rows: {error}"
 
 
-def _other(
-    bundle: Bundle, data: Any, given: Any, without: str
-) -> tuple[Bundle, Examples]:
+def _other(bundle: Bundle, data: Any, given: Any, without: str) -> tuple[Bundle, Examples]:
     """Returns the bundle to compare with, and the rows as it reads them."""
     other = given if isinstance(given, Bundle) else Bundle.open(given)
     check_alike(bundle.schema, other.schema)

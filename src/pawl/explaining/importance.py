@@ -68,7 +68,7 @@ def importance(
     the parts are by the derivative of the metric in a row's weight, as in `pawl.evidence.crossed`. Over
     `K` permutations, a row's mean part also varies by its partners, by `(var h1 + var h2 + 2 var e) / K`
     where `e` is what only the pair has; of this the mean loss has only `(var e) / K`. So the variance of
-    one pair, `var h1 + var h2 + var e`, over `K` is taken off. It assumes that rows are independent draws.
+    one pair, `var h1 + var h2 + var e`, over `K` is taken off. Rows are taken as independent draws.
 
     Args:
         subject: What is explained.

@@ -182,9 +182,9 @@ class Change(Value):
 class Against(Value):
     """How the explanation differs from another bundle's, on the same rows and the same permutations.
 
-    `score_difference` is this one minus the other, positive where this one is better; `same` is the share
-    of rows with the same class, or the correlation of predictions, by `same_is`. `agreement` is the rank
-    correlation of importances. `only_here` and `only_there` are columns that one of both lacks.
+    `score_difference` is this one minus the other, positive where this one is better; `same` is the
+    share of rows with the same class, or the correlation of predictions, by `same_is`. `agreement` is
+    the rank correlation of importances. `only_here` and `only_there` are columns that one of both lacks.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Which words of a text speak for a prediction; and what that is worth.
 
 A word is taken out of its row (its tokens become padding, which a model does not read), and what the
-prediction loses by that is the word's part: occlusion. Words of long texts are taken out a few at a time.
+prediction loses by that is the word's part: occlusion. Of long texts a few words in a row are one.
 
 Shape legend: `N` rows, `W` words (or runs of words) of a row, `O` outputs.
 """

@@ -31,7 +31,13 @@ LEAST_BACKGROUND = 10
 """Rows that others are compared with, at least."""
 _DEPENDENCES = 6
 _MOST_COLUMNS = 500
-_SHARES = {"importance": 0.45, "attributions": 0.5, "dependence": 0.4, "pictures": 0.8, "texts": 0.8}
+_SHARES = {
+    "importance": 0.45,
+    "attributions": 0.5,
+    "dependence": 0.4,
+    "pictures": 0.8,
+    "texts": 0.8,
+}
 
 
 class Work:

@@ -74,8 +74,8 @@ class ReadOptions(OptionsModel):
     )
     time: str | Sequence[str] | None = Field(
         default=None,
-        description="Column (of arrays: the name of one) by which rows are in order, numbers or dates, or "
-        "several columns, as in year,month,day: models train on what comes before the rows they are "
+        description="Column (of arrays: the name of one) by which rows are in order, numbers or dates, "
+        "or several columns, as in year,month,day: models train on what comes before the rows they are "
         "judged on.",
     )
     window: Whole | None = Field(
@@ -93,8 +93,8 @@ class ReadOptions(OptionsModel):
     )
     known: Sequence[str] | None = Field(
         default=None,
-        description="With a horizon: columns that are known ahead, as a calendar or a price is; several, "
-        "as in holiday,price.",
+        description="With a horizon: columns that are known ahead, as a calendar or a price is; "
+        "several, as in holiday,price.",
     )
 
     @field_validator("ignore", mode="before")
@@ -105,7 +105,7 @@ class ReadOptions(OptionsModel):
 
     @field_validator("time", mode="before")
     @classmethod
-    def _one_or_several(cls, given: Any) -> Any:
+    def _times(cls, given: Any) -> Any:
         if isinstance(given, str):
             return given
         names = tuple(dict.fromkeys(str(name) for name in given))
@@ -175,8 +175,8 @@ class ReadOptions(OptionsModel):
             )
         if self.known is not None and self.horizon is None:
             raise TaskError(
-                f"got {option('known', ','.join(self.known))} without a horizon; without one all columns "
-                "of a row are known, leave it out"
+                f"got {option('known', ','.join(self.known))} without a horizon; without one all "
+                "columns of a row are known, leave it out"
             )
         if self.group is not None and self.time is not None and self.window is None:
             raise TaskError(

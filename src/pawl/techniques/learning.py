@@ -21,7 +21,7 @@ _MOST_FEATURES = 4096
 
 
 def fits_tables(facts: Facts) -> str | None:
-    """Refuses what is no table: inputs on axes but texts and windows, targets on places; and losses of one's own."""
+    """Refuses what is no table: axes but of texts and windows, places; and losses of one's own."""
     schema = facts.schema
     if any((len(spec.shape) > 1 and not spec.features) or spec.is_mask for spec in schema.inputs):
         return "it takes rows of numbers and categories, and this data has inputs with axes"

@@ -191,7 +191,7 @@ class Targets:
         return self._beside(self.map(lambda x: x.roll(1, dims=1)), share)
 
     def _beside(self, other: Targets, share: Tensor) -> Targets:
-        """Returns targets that share the loss with others; what they are mixed of stays in proportion."""
+        """Returns targets that share the loss with others; what they are mixed of keeps its shares."""
         if self.partner is None or self.share is None:
             return replace(self, partner=other, share=share)
         own = share * self.share

@@ -54,7 +54,9 @@ def section(content: LastValue, summary: Summary) -> Section:
     """Returns both scores, and the difference."""
     metric = metric_name(summary.metric)
     low, high = content.gain_interval
-    said = "is shown to beat" if low > 0 else "is worse than" if high < 0 else "is not shown to beat"
+    said = (
+        "is shown to beat" if low > 0 else "is worse than" if high < 0 else "is not shown to beat"
+    )
     last = "what mostly follows the last known class" if content.classes else "the last known value"
     ahead = "" if content.ahead == 1 else f", {content.ahead} steps ahead"
     rows = []
@@ -66,9 +68,7 @@ def section(content: LastValue, summary: Summary) -> Section:
         rows.append((name, number(value, digits), interval_text(interval, digits)))
     digits = places(content.gain_interval, content.gain)
     gained = number(content.gain, digits, signed=True)
-    rows.append(
-        ("Better by", gained, interval_text(content.gain_interval, digits, signed=True))
-    )
+    rows.append(("Better by", gained, interval_text(content.gain_interval, digits, signed=True)))
     return Section(
         title="Against the last value",
         lead=f"Each row sees {content.steps} rows before it{ahead}. The final model {said} {last}, "
