@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 from served import ledger, said, served, trial
-from terminal import run_here
+from terminal import run_here, start
 
 from pawl.errors import LedgerError
 from pawl.ledger import Ledger, ask_to_stop, read_progress, started_of
@@ -238,3 +241,23 @@ def test_axes_and_long_lines() -> None:
     )
     assert "<b>" not in svg
     assert "\0" not in svg
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+    with ledger(tmp_path / "a", 3):
+        process = start("serve", tmp_path, "--port", 0, quick=False)
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            assert address.startswith("http://127.0.0.1:")
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(address.partition("?")[0])
+            jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            assert "a</a>" in jar.open(address).read().decode()
+            process.send_signal(number)
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, error) == (0, "")
+    assert out == "Ctrl-C ends the pages, never a campaign\n"

@@ -179,8 +179,8 @@ def _agreement(places: Sequence[float | None], values: Sequence[float]) -> float
 
 def curves(
     sets: Sequence[tuple[str, str, Sequence[Curve]]], known: Known, *, width: int = drawing.HALF
-) -> list[tuple[str, str]]:
-    """Returns charts of training loss and validation score over steps, each with its heading.
+) -> list[tuple[str, str, list[str]]]:
+    """Returns charts of training loss and validation score over steps: heading, picture, its tones.
 
     Args:
         sets: Tone, name and curves of each line; of several curves the median is drawn, with a band.
@@ -207,7 +207,8 @@ def curves(
         )
         named = " and ".join(line.text for line in there)
         label = f"{title} over {max(steps):,.0f} steps: {named}"
-        drawn.append((title, drawing.lines(there, axes, label=label, width=width)))
+        picture = drawing.lines(there, axes, label=label, width=width)
+        drawn.append((title, picture, [line.tone for line in there]))
     return drawn
 
 

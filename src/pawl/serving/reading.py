@@ -175,13 +175,22 @@ class Campaign:
         return read_progress(self.folder)
 
     def _stamped(self) -> tuple[Any, ...]:
-        """Returns what differs as soon as something was written."""
-        files = (LEDGER_FILE, f"{LEDGER_FILE}-wal", SUMMARY_FILE)
+        """Returns what differs as soon as something was written.
+
+        By the ledger's last unit: files that are written twice in a tick of the clock look the same.
+        """
+        ledger: tuple[Any, ...]
+        try:
+            with self._connected() as db:
+                last = db.execute("SELECT MAX(id) FROM units").fetchone()[0]
+            ledger = *_inode(self.folder / LEDGER_FILE), last
+        except (sqlite3.Error, OSError, LedgerError) as error:
+            ledger = (str(error), _stat(self.folder / LEDGER_FILE))
         progress = read_progress(self.folder)
         where = None
         if progress is not None:
             where = progress.working, progress.phase, progress.detail, progress.trained
-        return (*(_stat(self.folder / name) for name in files), where, stop_asked(self.folder))
+        return ledger, _stat(self.folder / SUMMARY_FILE), where, stop_asked(self.folder)
 
     def _read(self) -> Known:
         before = self._known

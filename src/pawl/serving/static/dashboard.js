@@ -59,9 +59,10 @@ async function refresh(names) {
       const now = wanted;
       wanted = new Set();
       for (const part of document.querySelectorAll("[data-part]")) {
-        if (now.has(part.dataset.part)) await refreshed(part);
+        if (!now.has(part.dataset.part)) continue;
+        await refreshed(part);
+        tell();
       }
-      tell();
       await new Promise((done) => setTimeout(done, wait));
     }
     lost(false);
