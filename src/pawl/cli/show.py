@@ -220,9 +220,20 @@ def technique(record: dict[str, Any]) -> None:
     out.print(
         f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
     )
+    if record["excludes"]:
+        line(f"not with {', '.join(record['excludes'])}")
+    if not record["fits_every_task"]:
+        line(
+            "does not fit every task: `pawl doctor --model DATA` says of models; `pawl train` of all"
+        )
+    if not record["searched"]:
+        line("not searched: a baseline of yours may have it")
+    if record["notes"]:
+        out.print(f"\n{record['notes']}\n")
     for one in record["effects"]:
-        out.print(
-            f"measured on {one['data']}, {one['metric']}: {one['gain']}, {one['pairs']} pairs"
+        line(
+            f"measured on {one['data']}, {one['metric']}: {one['gain']} at {one['cost']:.2g}x the time, "
+            f"{one['pairs']} pairs"
         )
     if not record["settings"]:
         return
