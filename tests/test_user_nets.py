@@ -27,6 +27,7 @@ ACCEPTED = {
     "averaged_views": "resnet vgg mobilenet squeezenet densenet convnext vit stock_vit mixer",
     "batch_norm": "squeezenet unet lstm tcn mlp",
     "blocks": "resnet vgg mobilenet squeezenet convnext vit stock_vit mixer tcn mlp",
+    "channels_last": "resnet vgg mobilenet squeezenet densenet convnext vit stock_vit mixer unet",
     "dilation": "resnet vgg mobilenet squeezenet densenet unet",
     "drop_connect": "resnet vgg mobilenet densenet convnext vit stock_vit unet mixer lstm tcn mlp",
     "dropout": EVERY,

@@ -49,6 +49,7 @@ def test_a_range_test_finds_the_valley_and_where_it_ends() -> None:
     # The curvature is twice the columns' largest variance, about 3.8: beyond 2 / 7.6 no step converges.
     assert [found.rates[0].rate, found.rates[-1].rate] == [0.001, 1.0]  # the optimizer's own bounds
     assert 0.01 < found.suggested < 0.26
+    assert found.rates[0].rate < found.within_one_error <= found.suggested
     assert found.limit is not None
     assert 0.2 < found.limit < 0.5
     losses = [each.loss for each in found.rates]
@@ -192,7 +193,7 @@ def test_a_command_writes_a_picture_and_json(tmp_path: Path) -> None:
 
 def test_what_was_found_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ok, bad = RateTried(0.1, 0.5, 0.01, 0), RateTried(1.0, None, None, 2)
-    show_found.rates(RangeTest((ok, bad), 0.1, 1.0, 2.0, 60, 2, "sgd", ("mind this",)))
+    show_found.rates(RangeTest((ok, bad), 0.1, 0.1, 1.0, 2.0, 60, 2, "sgd", ("mind this",)))
     scored = RateScored(0.1, 0.9, (0.8, 1.0), 0.0, (0.0, 0.0), 0, 5)
     other = RateScored(0.2, 0.7, (0.5, 0.9), 0.2, (0.1, 0.3), 1, 5)
     show_found.rates(RateScores((scored, other), 0.1, 0.1, "accuracy", "maximize", 5, 9, "sgd"))

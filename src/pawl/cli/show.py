@@ -223,13 +223,12 @@ def technique(record: dict[str, Any]) -> None:
     if record["excludes"]:
         line(f"not with {', '.join(record['excludes'])}")
     if not record["fits_every_task"]:
-        line(
-            "does not fit every task: `pawl doctor --model DATA` says of models; `pawl train` of all"
-        )
+        line("fits some tasks only; where it does not, a command that is given it says why")
     if not record["searched"]:
         line("not searched: a baseline of yours may have it")
     if record["notes"]:
-        out.print(f"\n{record['notes']}\n")
+        paragraphs = record["notes"].split("\n\n")
+        out.print("\n" + "\n\n".join(" ".join(each.split()) for each in paragraphs) + "\n")
     for one in record["effects"]:
         line(
             f"measured on {one['data']}, {one['metric']}: {one['gain']} at {one['cost']:.2g}x the time, "

@@ -49,6 +49,7 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
+from pawl.models.memory_format import ChannelsLast
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
 from pawl.models.outputs import outputs, predicting
@@ -70,6 +71,7 @@ __all__ = [
     "Builder",
     "Calls",
     "ChannelRMSNorm",
+    "ChannelsLast",
     "Corrected",
     "Curves",
     "Deployed",
