@@ -18,6 +18,8 @@ from pawl.options import (
     Call,
     CompareCall,
     ExplainCall,
+    FindBatchSizeCall,
+    FindRateCall,
     Options,
     OptionsModel,
     PlanOptions,
@@ -31,6 +33,8 @@ FACES: dict[str, tuple[Any, type[OptionsModel], int]] = {
     "train": (pawl.train, TrainCall, 2),
     "compare": (pawl.compare, CompareCall, 3),
     "explain": (pawl.explain, ExplainCall, 2),
+    "find_rate": (pawl.find_rate, FindRateCall, 2),
+    "find_batch_size": (pawl.find_batch_size, FindBatchSizeCall, 2),
 }
 NAMES = st.text("abc_", min_size=1, max_size=5)
 OPTIONS = st.builds(
@@ -68,6 +72,8 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
         ("train", TrainCall),
         ("compare", CompareCall),
         ("explain", ExplainCall),
+        ("find-rate", FindRateCall),
+        ("find-batch-size", FindBatchSizeCall),
         ("doctor", PlanOptions),
     ],
 )
