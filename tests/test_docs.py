@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ ROOT = Path(__file__).parent.parent
 def test_the_page_of_techniques_is_generated_from_the_records() -> None:
     page = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
     assert page == markdown(), "run: python -m pawl.listing > docs/techniques.md"
+
+
+def test_the_picture_of_schedules_is_drawn_from_their_functions() -> None:
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "scripts" / "draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    draw = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw)
+    picture = (ROOT / "docs" / "schedules.svg").read_text(encoding="utf-8")
+    assert picture == draw.schedules(), "run: python scripts/draw.py"
 
 
 def test_every_name_of_the_public_face_is_there() -> None:

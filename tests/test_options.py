@@ -19,6 +19,8 @@ from pawl.options import (
     CompareCall,
     DiagnoseCall,
     ExplainCall,
+    FindBatchSizeCall,
+    FindRateCall,
     Options,
     OptionsModel,
     PlanOptions,
@@ -33,6 +35,8 @@ FACES: dict[str, tuple[Any, type[OptionsModel], int]] = {
     "compare": (pawl.compare, CompareCall, 3),
     "explain": (pawl.explain, ExplainCall, 2),
     "diagnose": (pawl.diagnose, DiagnoseCall, 1),
+    "find_rate": (pawl.find_rate, FindRateCall, 2),
+    "find_batch_size": (pawl.find_batch_size, FindBatchSizeCall, 2),
 }
 NAMES = st.text("abc_", min_size=1, max_size=5)
 OPTIONS = st.builds(
@@ -71,6 +75,8 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
         ("compare", CompareCall),
         ("explain", ExplainCall),
         ("diagnose", DiagnoseCall),
+        ("find-rate", FindRateCall),
+        ("find-batch-size", FindBatchSizeCall),
         ("doctor", PlanOptions),
     ],
 )

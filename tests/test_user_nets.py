@@ -24,9 +24,10 @@ BARE = plain().without("standardize")
 EVERY = " ".join(NETS)
 ACCEPTED = {
     "activation": EVERY,
-    "averaged_views": "resnet vgg mobilenet squeezenet densenet convnext vit stock_vit mixer",
+    "averaged_views": EVERY,
     "batch_norm": "squeezenet unet lstm tcn mlp",
     "blocks": "resnet vgg mobilenet squeezenet convnext vit stock_vit mixer tcn mlp",
+    "channels_last": EVERY,
     "dilation": "resnet vgg mobilenet squeezenet densenet unet",
     "drop_connect": "resnet vgg mobilenet densenet convnext vit stock_vit unet mixer lstm tcn mlp",
     "dropout": EVERY,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
 
 from pawl.errors import RecipeError, did_you_mean
-from pawl.techniques import STAGES, Technique, technique, techniques
+from pawl.techniques import STAGES, Stage, Technique, excludes, technique, techniques
 from pawl.techniques.measured import Effect, effects
+from pawl.techniques.record import fits_every_task
 
 
 def select(name: str | None = None, stage: str | None = None) -> list[Technique]:
@@ -38,6 +41,10 @@ def describe(t: Technique) -> dict[str, Any]:
         "reference": t.reference,
         "group": t.group,
         "conflicts": sorted(t.conflicts),
+        "excludes": _excluded(t),
+        "fits_every_task": t.fits is fits_every_task,
+        "searched": t.searched,
+        "notes": notes(t),
         "settings": [
             {
                 "name": key,
@@ -50,6 +57,23 @@ def describe(t: Technique) -> dict[str, Any]:
         ],
         "effects": [{**one._asdict(), "gain": one.gain} for one in effects().get(t.name, ())],
     }
+
+
+def _excluded(t: Technique) -> list[str]:
+    """Returns what a technique cannot be combined with; learners, which replace all, by no name."""
+    others = [
+        o for o in techniques() if o is not t and (o.stage is not Stage.FIT or o.stage is t.stage)
+    ]
+    return [other.name for other in others if excludes(t, other)]
+
+
+def notes(t: Technique) -> str:
+    """Returns what a technique's function says of itself: its formula, and what to know of it.
+
+    Arguments and examples are left out.
+    """
+    told = inspect.getdoc(t.apply) or ""
+    return re.split(r"\n(?:Args|Returns|Raises|Example|Shape legend):\n?", told)[0].strip()
 
 
 def _range(field: FieldInfo) -> str:
@@ -74,7 +98,14 @@ def markdown() -> str:
         "*Measured* is the gain of the baseline with the technique at its defaults over the baseline,",
         "with its 95% interval over ten pairs; positive is better whatever the metric",
         "(`benchmarks/techniques.py`). Intervals are not corrected for how many there are: of twenty",
-        "techniques that do nothing one leaves zero out.",
+        "techniques that do nothing one leaves zero out. *Cost* is a training's time over that of the",
+        "baseline.",
+        "",
+        "Schedules and what augmentations do, as their own functions draw them (`scripts/draw.py`):",
+        "",
+        "![Learning rates over a training, by schedule](schedules.svg)",
+        "",
+        "![An image before and after each augmentation](augmentations.png)",
     ]
     for stage in STAGES:
         lines += ["", f"## Stage: {stage.value}"]
@@ -83,6 +114,7 @@ def markdown() -> str:
             group = f" Group: {t.group}." if t.group else ""
             conflicts = f" Not with: {', '.join(record['conflicts'])}." if t.conflicts else ""
             lines += ["", f"### {t.name}", f"{t.summary}{group}{conflicts}", f"*{t.reference}*"]
+            lines += ["", *record["notes"].splitlines()]
             if record["settings"]:
                 lines += ["", "| setting | default | range | meaning |", "|---|---|---|---|"]
             for s in record["settings"]:
@@ -96,7 +128,7 @@ def markdown() -> str:
 
 def _told(one: Effect) -> str:
     """Returns one measurement in words."""
-    return f"{one.data}, {one.metric} {one.baseline:.4g}: {one.gain}"
+    return f"{one.data}, {one.metric} {one.baseline:.4g}: {one.gain}, cost {one.cost:.2g}x"
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def test_a_range_test_finds_the_valley_and_where_it_ends() -> None:
     # The curvature is twice the columns' largest variance, about 3.8: beyond 2 / 7.6 no step converges.
     assert [found.rates[0].rate, found.rates[-1].rate] == [0.001, 1.0]  # the optimizer's own bounds
     assert 0.01 < found.suggested < 0.26
+    assert found.rates[0].rate < found.within_one_error <= found.suggested
     assert found.limit is not None
     assert 0.2 < found.limit < 0.5
     losses = [each.loss for each in found.rates]
@@ -79,7 +80,7 @@ def test_cross_validation_scores_every_rate_on_rows_held_out() -> None:
     # What diverges counts as a constant predictor, and is named.
     assert found.rates[-1].failed == 3
     assert found.rates[-1].score == pytest.approx(statistics.stdev(lines()[1].tolist()), rel=0.2)
-    assert found.picture().count("<path") > 8
+    assert "3 folds, 95% intervals; 0.1 suggested" in found.picture()
 
 
 def weights_after(recipe: Recipe) -> torch.Tensor:
@@ -192,7 +193,7 @@ def test_a_command_writes_a_picture_and_json(tmp_path: Path) -> None:
 
 def test_what_was_found_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ok, bad = RateTried(0.1, 0.5, 0.01, 0), RateTried(1.0, None, None, 2)
-    show_found.rates(RangeTest((ok, bad), 0.1, 1.0, 2.0, 60, 2, "sgd", ("mind this",)))
+    show_found.rates(RangeTest((ok, bad), 0.1, 0.1, 1.0, 2.0, 60, 2, "sgd", ("mind this",)))
     scored = RateScored(0.1, 0.9, (0.8, 1.0), 0.0, (0.0, 0.0), 0, 5)
     other = RateScored(0.2, 0.7, (0.5, 0.9), 0.2, (0.1, 0.3), 1, 5)
     show_found.rates(RateScores((scored, other), 0.1, 0.1, "accuracy", "maximize", 5, 9, "sgd"))

@@ -70,6 +70,7 @@ ROWS = {
         Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),
         Row("blocks", _same(change=2), accepts="stack", rejects="table"),
+        Row("channels_last", _NONE, accepts="images", rejects="table"),
         Row("depth", _same(layers=4), rejects="own_model"),
         Row("dilation", _same(rate=3), accepts="images", rejects="table"),
         Row("drop_connect", _each(rate=(0.05, 0.2, 0.5))),

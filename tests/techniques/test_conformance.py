@@ -48,6 +48,7 @@ assert sum(SPLIT_STEPS) == STEPS
 WEIGHTS_ATOL = {"batch_norm": 2e-3, "mixed_precision": 2e-3}
 RTOL = {"mixed_precision": 5e-3}
 STEPS_TO_CHANGE = {"output_clamping": 40}  # until something is predicted beyond the limits
+SAME_NUMBERS = {"channels_last"}
 _VALUES = ("regression", "multitarget")
 _CLASSES = (*_VALUES, "multilabel")
 NOT_FOR = {
@@ -225,7 +226,7 @@ def check_changes_something(technique: Technique, row: Row) -> None:
     for one in trained:
         one.advance(STEPS_TO_CHANGE.get(row.name, 6))
     same = torch.equal(predict(trained[0]), predict(trained[1]))
-    assert same == (technique.stage is Stage.STOP)
+    assert same == (technique.stage is Stage.STOP or row.name in SAME_NUMBERS)
 
 
 def check_every_kind(technique: Technique, row: Row) -> None:

@@ -305,9 +305,19 @@ def technique(record: dict[str, Any]) -> None:
     out.print(
         f"stage {record['stage']}" + (f", group {record['group']}" if record["group"] else "")
     )
+    if record["excludes"]:
+        line(f"not with {', '.join(record['excludes'])}")
+    if not record["fits_every_task"]:
+        line("fits some tasks only; where it does not, a command that is given it says why")
+    if not record["searched"]:
+        line("not searched: a baseline of yours may have it")
+    if record["notes"]:
+        paragraphs = record["notes"].split("\n\n")
+        out.print("\n" + "\n\n".join(" ".join(each.split()) for each in paragraphs) + "\n")
     for one in record["effects"]:
-        out.print(
-            f"measured on {one['data']}, {one['metric']}: {one['gain']}, {one['pairs']} pairs"
+        line(
+            f"measured on {one['data']}, {one['metric']}: {one['gain']} at {one['cost']:.2g}x the time, "
+            f"{one['pairs']} pairs"
         )
     if not record["settings"]:
         return

@@ -33,8 +33,9 @@ def losses(found: RangeTest) -> None:
     out.print(f"\n{found.optimizer}: learning rate {found.suggested:.3g}", style="bold")
     limit = "none diverged" if found.limit is None else f"{found.limit:.3g} diverged"
     line(
-        f"by the lowest training loss, from {found.first_loss:.4g}; {limit} ({found.seeds} trainings at "
-        "each rate; ± is the standard error). --folds scores rates on rows held out."
+        f"by the lowest training loss, from {found.first_loss:.4g}; the lowest within one standard "
+        f"error (±) of it is {found.within_one_error:.3g}; {limit}. {found.seeds} trainings at each "
+        "rate; --folds scores rates on rows held out."
     )
 
 

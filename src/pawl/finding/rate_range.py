@@ -51,6 +51,7 @@ class RangeTest:
     Attributes:
         rates: What was tried, from the lowest rate to the highest.
         suggested: The rate with the lowest loss.
+        within_one_error: The lowest rate whose loss is within one standard error of it.
         limit: The lowest rate above it at which a training diverged; `None` if none did.
         first_loss: Mean loss of the first steps at the lowest rate: where trainings begin.
         steps: Of each training.
@@ -61,6 +62,7 @@ class RangeTest:
 
     rates: tuple[RateTried, ...]
     suggested: float
+    within_one_error: float
     limit: float | None
     first_loss: float
     steps: int
@@ -125,8 +127,11 @@ def range_test(
     if place in (0, len(grid) - 1):
         which = "lowest" if place == 0 else "highest"
         notes.append(f"the {which} of the rates is the best: the best may lie beyond it")
+    near = losses_of[place] + (tried[place].error or 0.0)
+    within = min(i for i, loss in losses_of.items() if loss <= near)
     return RangeTest(
-        tried, grid[place], next((t.rate for t in tried[place:] if t.diverged), None),
+        tried, grid[place], grid[within],
+        next((t.rate for t in tried[place:] if t.diverged), None),
         float(start), steps, seeds, recipe.optimizer, tuple(notes),
     )  # fmt: skip
 

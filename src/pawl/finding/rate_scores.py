@@ -85,7 +85,8 @@ class RateScores:
         best = max(each.score for each in self.rates if each.rate == self.suggested)
         apart = statistics.median(abs(each.score - best) for each in self.rates)
         return drawn(
-            marks, bounds=(best - _FAR * apart, best + _FAR * apart), chosen=self.suggested, axis=f"learning rate of {self.optimizer}",
+            marks, chosen=self.suggested, axis=f"learning rate of {self.optimizer}",
+            bounds=(best - _FAR * apart, best + _FAR * apart),
             title=f"{self.metric} on the rows held out, {self.folds} folds, 95% intervals",
         )  # fmt: skip
 

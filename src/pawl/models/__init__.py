@@ -51,6 +51,7 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
+from pawl.models.memory_format import ChannelsLast
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
 from pawl.models.order import head_of, layers_in_order, order_of, resized
@@ -74,6 +75,7 @@ __all__ = [
     "Builder",
     "Calls",
     "ChannelRMSNorm",
+    "ChannelsLast",
     "Corrected",
     "Curves",
     "Deployed",

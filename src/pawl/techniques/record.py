@@ -109,7 +109,8 @@ class Facts:
     )
 
 
-def _always_fits(_: Facts) -> str | None:
+def fits_every_task(_: Facts) -> str | None:
+    """Refuses nothing."""
     return None
 
 
@@ -147,7 +148,7 @@ class Technique:
     conflicts: frozenset[str] = frozenset()
     memberwise: frozenset[str] = frozenset()
     phase: Phase = Phase.TERM
-    fits: Callable[[Facts], str | None] = _always_fits
+    fits: Callable[[Facts], str | None] = fits_every_task
     searched: bool = True
     family: str = field(default="", compare=False)
 

@@ -27,7 +27,8 @@ def averaged_views(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
 
     Of classes these are logits, so the mean is the geometric one of probabilities. Training is as
     without; a prediction takes `V` times as long, also in the exported graph, which has the views
-    inside. Mirror images harm where left and right say something, as of digits.
+    inside. Views must be what the model knows: mirror images harm where left and right say something,
+    and a shift by a pixel is far on images of a few, unless training had such shifts (`random_crop`).
     """
     del sample
     mirrored, shifted = settings.views != "shifted", settings.views != "mirrored"
