@@ -105,3 +105,20 @@ def test_a_campaign_keeps_its_findings(tmp_path: Path) -> None:
         session.problem = None  # type: ignore[assignment]
         assert in_campaign(session, data, start) == once
     assert [summary_of(each).rule for each in once] == [each.rule for each in once]
+
+
+def test_a_campaign_does_not_fail_by_its_diagnosis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a rule's")
+
+    task = Task(data=frame(), target="target")
+    data = load(task)
+    monkeypatch.setattr("pawl.diagnosing.diagnosis.measured", broken)
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        session = Session(Problem.of(task, data), ledger, 0, None, epochs=4)
+        assert in_campaign(session, data, BASELINE) == ()
+        unit = ledger.unit("diagnosis")
+    assert unit is not None
+    assert unit.payload["reason"] == "ZeroDivisionError: a rule's"
