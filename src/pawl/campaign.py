@@ -226,9 +226,9 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     start = _network(options, session.facts)
     pace = pacing.pace(session, start, options.trials, options.average)
     session.epochs, session.clock.shortest = pace.epochs, pacing.shortest(session, pace)
-    findings = in_campaign(session, data, start)
-    tried = try_learners(session, pacing.affordable(session, pace, learners))
     nets = options.families is None or NETS in options.families
+    findings = in_campaign(session, data, start if nets else baseline)
+    tried = try_learners(session, pacing.affordable(session, pace, learners))
     favored = suggested(findings)
     trials = _searched(session, start, pace, options, favored) if nets else []
     arms = _candidates(session, start, pace, (trials, tried), options)

@@ -1,4 +1,4 @@
-"""`pawl diagnose` from data to findings, through its faces; what is measured of data; what is refused."""
+"""`pawl diagnose` through its faces; what is measured of data; what is refused."""
 
 from __future__ import annotations
 

@@ -112,7 +112,16 @@ def test_activations_that_are_called_as_functions_are_seen() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["images", "multilabel", "multitarget", "tokens", "words", "own_loss", "functional", "sequences"],
+    [
+        "images",
+        "multilabel",
+        "multitarget",
+        "tokens",
+        "words",
+        "own_loss",
+        "functional",
+        "sequences",
+    ],
 )
 def test_every_kind_of_task_can_be_watched(kind: str) -> None:
     run = watch(problem(kind), member(plain(), epochs=4))

@@ -23,7 +23,13 @@ def weight(name: str, gradient: float = 0.05, **more: Any) -> WeightReading:
 
 
 def unit(**more: Any) -> UnitReading:
-    known = {"name": "act", "function": "ReLU", "units": 64, "mean": 0.4, "std": 0.6}
+    known: dict[str, Any] = {
+        "name": "act",
+        "function": "ReLU",
+        "units": 64,
+        "mean": 0.4,
+        "std": 0.6,
+    }
     shares = {"dead": 0.05, "saturated": 0.0, "alike": 0.0}
     return UnitReading(**{**known, **shares, **more})
 
@@ -46,7 +52,9 @@ def healthy(**more: Any) -> Training:
         "constant_loss": 1.0, "zero_loss": 1.0,
         "losses": tuple((16 * i, 0.25 + 0.8 * math.exp(-16 * i / 60)) for i in range(1, 26)),
         "readings": tuple(map(reading, STEPS, falls)),
-        "rivals": (Rival(rate=0.1, step=133, train_loss=0.7), Rival(rate=10.0, step=133, train_loss=0.3)),
+        "rivals": tuple(
+            Rival(rate=rate, step=133, train_loss=loss) for rate, loss in ((0.1, 0.7), (10.0, 0.3))
+        ),
         "scales": (Scale(name="numeric", size=1.0, apart=3.0),),
     }  # fmt: skip
     return Training(**{**known, **more})
@@ -61,7 +69,9 @@ def flat(loss: float) -> tuple[Reading, ...]:
 
 
 def column(name: str = "size", **more: Any) -> ColumnFacts:
-    return ColumnFacts(**{"name": name, "category": False, "distinct": 100, "predicts": 0.3, **more})
+    return ColumnFacts(
+        **{"name": name, "category": False, "distinct": 100, "predicts": 0.3, **more}
+    )
 
 
 def data(**more: Any) -> DataFacts:
@@ -149,7 +159,9 @@ def test_nothing_is_told_of_what_is_healthy() -> None:
     assert found(stopped) == []
 
 
-@pytest.mark.parametrize("name", [name for name, made in FAULTY.items() if isinstance(made, Training)])
+@pytest.mark.parametrize(
+    "name", [name for name, made in FAULTY.items() if isinstance(made, Training)]
+)
 @pytest.mark.parametrize("factor", [1e-4, 1e4])
 def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None:
     made = FAULTY[name]

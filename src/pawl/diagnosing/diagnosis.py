@@ -12,8 +12,9 @@ from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.measuring import measured
 from pawl.diagnosing.record import Training
 from pawl.diagnosing.watching import watch
-from pawl.execution import Session
-from pawl.ledger import Ledger, Unit
+from pawl.errors import PawlError
+from pawl.execution import OutOfTime, Session, reason_of
+from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.recipe import Recipe
 from pawl.training.population import Member
 
@@ -73,16 +74,27 @@ def in_campaign(session: Session, data: LoadedData, recipe: Recipe) -> tuple[Fin
 
 def _computed(
     session: Session, data: LoadedData, recipe: Recipe
-) -> tuple[dict[str, Any], list[Any]]:
-    left = session.clock.left
-    if left is not None and left < _LEAST_SECONDS:
-        found = Diagnosis(tuple(rules.settled(rules.of_data(measured(data, trees=False)))))
-    else:
-        found = diagnosed(session, data, recipe, None if left is None else _SHARE * left)
+) -> tuple[dict[str, Any], list[TrialRecord]]:
+    try:
+        found = _affordable(session, data, recipe)
+    except (PawlError, OutOfTime):
+        raise
+    except Exception as error:  # a campaign does not fail by what looks on
+        found = Diagnosis((), reason=reason_of(error))
     return {
         "findings": [each.to_dict() for each in found.findings],
         "training": None if found.training is None else found.training.to_dict(),
+        "reason": found.reason,
     }, []
+
+
+def _affordable(session: Session, data: LoadedData, recipe: Recipe) -> Diagnosis:
+    """Returns a diagnosis in a small share of what is left of the budget, or of the data alone."""
+    left = session.clock.left
+    if left is not None and left < _LEAST_SECONDS:
+        found = rules.of_data(measured(data, trees=False))
+        return Diagnosis(tuple(rules.settled(found)), reason="too little of the budget is left")
+    return diagnosed(session, data, recipe, None if left is None else _SHARE * left)
 
 
 def recorded(ledger: Ledger) -> tuple[Finding, ...]:

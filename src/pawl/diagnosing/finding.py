@@ -24,6 +24,10 @@ class Finding:
         strength: What was measured over the rule's limit: 1 is just enough.
         suggests: Names of techniques that may mend it, the most likely first.
         advice: What else may, in words; empty if nothing.
+
+    Example:
+        >>> Finding(rule="outliers", severity="warning", evidence="far", strength=3.0).confidence
+        'clear'
     """
 
     rule: str

@@ -58,7 +58,8 @@ def measured(data: LoadedData, *, trees: bool = True) -> DataFacts:
     columns = _columns(schema, development, test, looked)
     known = [] if flat is None else _measured_columns(columns, flat[looked], exclusive)
     clear, explained = None, None
-    if trees and flat is not None and not kind.target_axes:
+    words = any(spec.tokens for spec in schema.inputs)
+    if trees and flat is not None and not kind.target_axes and not words:
         clear, explained = by_trees(development, flat, classes=exclusive)
     return DataFacts(
         kind=schema.kind,

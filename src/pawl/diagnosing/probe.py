@@ -300,10 +300,10 @@ def _by_unit(trace: Trace, number: int) -> Tensor:
 
 
 def _unit_reading(name: str, kind: type[nn.Module], values: Tensor) -> UnitReading:
-    std = values.std(1, correction=0) if values.shape[1] > 1 else torch.zeros(len(values))
+    std = values.std(1, correction=0)
     scale = std.square().mean().sqrt()
     dead = std <= max(_SAME * float(scale), 1e-9)
-    saturated = torch.zeros(len(values), dtype=torch.bool)
+    saturated = torch.zeros_like(std, dtype=torch.bool)
     for known, (low, high) in _ENDS.items():
         if issubclass(kind, known):
             saturated = ((values < low) | (values > high)).float().mean(1) >= _AT_AN_END

@@ -34,13 +34,11 @@ def by_trees(
         targets: `[R]`, class numbers or values.
         classes: Whether they are classes.
     """
-    flat = [
-        x.reshape(len(x), -1).double().cpu().numpy()
-        for x in examples.inputs.values()
-    ]  # fmt: skip
-    x = np.concatenate(flat, axis=1)
-    if len(x) < _FEWEST_ROWS or x.shape[1] > _MOST_VALUES:
+    width = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
+    if len(examples) < _FEWEST_ROWS or width > _MOST_VALUES:
         return None, None
+    flat = [x.reshape(len(x), -1).double().cpu().numpy() for x in examples.inputs.values()]
+    x = np.concatenate(flat, axis=1)
     chosen = np.random.default_rng(0).permutation(len(x))[:_MOST_ROWS]
     x, y = x[chosen], targets[chosen]
     if classes:

@@ -70,8 +70,8 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
         rule="underfitting",
         severity="warning",
         evidence=f"of what a constant loses, the model explains {max(mine, 0.0):.0%} on rows that did "
-        f"not train and {max(train, 0.0):.0%} on those that did; boosted trees explain {data.trees:.0%} out "
-        "of fold",
+        f"not train and {max(train, 0.0):.0%} on those that did; boosted trees explain "
+        f"{data.trees:.0%} out of fold",
         strength=min(100.0, _OF_TREES * data.trees / max(mine, 1e-9)),
         suggests=("width", "depth", "piecewise_linear", "periodic", "residual"),
         advice="a longer training",

@@ -45,8 +45,8 @@ def saturated_units(run: Training) -> Finding | None:
         rule="saturated_units",
         severity="warning",
         evidence=f"{worst.saturated:.0%} of the {worst.units} units of {worst.name!r} "
-        f"({worst.function}) are at an end of their range for nearly every row at step {run.last.step:,}: no gradient "
-        "comes through",
+        f"({worst.function}) are at an end of their range for nearly every row at step "
+        f"{run.last.step:,}: no gradient comes through",
         strength=worst.saturated / _MANY,
         suggests=("activation", "batch_norm", "layer_norm", "initialization"),
     )
