@@ -1,15 +1,16 @@
-"""Best so far over the epochs trained, for every way of searching and for plain Optuna on the same space.
+"""Best so far over the epochs trained: each way of searching, and plain Optuna on the same space.
 
     python benchmarks/search.py --records runs/search.jsonl > benchmarks/results/search.json
-    python benchmarks/search.py --records runs/search.jsonl --methods edits gp --seeds 0-1   # a part of it
+    python benchmarks/search.py --records runs/search.jsonl --methods edits gp --seeds 0-1   # a part
     python benchmarks/search_picture.py benchmarks/results/search.json docs/search.svg
 
-A search by each method over 31 techniques (`SPACE`) on development rows of two of `deliver.py`'s data sets,
-until as many epochs as 30 whole trainings of 9 have been trained; epochs and not seconds, so that a busy machine changes nothing. Pawl's
-methods start with the recipes that are known to be good, as in campaigns; plain Optuna (TPE with its
-defaults, one training after the other, each to its end) starts with the baseline, which is enqueued. Best
-so far is by the validation score that the search goes by. The best recipe of each is then compared with
-the baseline on five pairs of fresh folds of the development rows. What is done is skipped.
+A search by each method over 31 techniques (`SPACE`) on development rows of two of `deliver.py`'s data
+sets, until as many epochs as 30 whole trainings of 9 have been trained; epochs and not seconds, so that a
+busy machine changes nothing. Pawl's methods start with the recipes that are known to be good, as in
+campaigns; plain Optuna (TPE with its defaults, one training after the other, each to its end) starts with
+the baseline, which is enqueued. Best so far is by the validation score that the search goes by. The best
+recipe of each is then compared with the baseline on five pairs of fresh folds of the development rows.
+What is done is skipped.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ METHODS = (
 _EPOCHS, _TRAININGS, _WIDTH, _PAIRS = 9, 30, 8, 5
 SPACE = (
     "adam", "adamw", "lion", "momentum", "nadam", "rmsprop", "sgd", "batch_size", "activation",
-    "batch_norm", "depth", "dropout", "initialization", "layer_norm", "residual", "width", "power_transform",
-    "quantile_normal", "standardize", "cosine", "linear_decay", "one_cycle", "warmup_stable_decay",
+    "batch_norm", "depth", "dropout", "initialization", "layer_norm", "residual", "width",
+    "power_transform", "quantile_normal", "standardize", "cosine", "linear_decay", "one_cycle", "warmup_stable_decay",
     "early_stopping", "ema", "gradient_clipping", "huber", "label_smoothing", "mixup", "noise",
     "weight_decay",
 )  # fmt: skip
@@ -205,7 +206,7 @@ def _rank(
 
 
 def gains(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns for each data set and method the gain of the best recipe on fresh pairs, over the seeds."""
+    """Returns for each data set and method the gain of its best recipes on fresh pairs."""
     rows = []
     for case in CASES:
         for method in METHODS:
