@@ -5,12 +5,12 @@
     python benchmarks/search_picture.py benchmarks/results/search.json docs/search.svg
 
 A search by each method over 31 techniques (`SPACE`) on development rows of two of `deliver.py`'s data
-sets, until as many epochs as 30 whole trainings of 9 have been trained; epochs and not seconds, so that a
-busy machine changes nothing. Pawl's methods start with the recipes that are known to be good, as in
-campaigns; plain Optuna (TPE with its defaults, one training after the other, each to its end) starts with
-the baseline, which is enqueued. Best so far is by the validation score that the search goes by. The best
-recipe of each is then compared with the baseline on five pairs of fresh folds of the development rows.
-What is done is skipped.
+sets, until as many epochs as 30 whole trainings of 9 have been trained; epochs and not seconds, so that
+a busy machine changes nothing. Pawl's methods start with the recipes that are known to be good, as in
+campaigns; plain Optuna (TPE with its defaults, one training after the other, each to its end) starts
+with the baseline, which is enqueued. Best so far is by the validation score that the search goes by. The
+best recipe of each is then compared with the baseline on five pairs of fresh folds of the development
+rows. What is done is skipped.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _EPOCHS, _TRAININGS, _WIDTH, _PAIRS = 9, 30, 8, 5
 SPACE = (
     "adam", "adamw", "lion", "momentum", "nadam", "rmsprop", "sgd", "batch_size", "activation",
     "batch_norm", "depth", "dropout", "initialization", "layer_norm", "residual", "width",
-    "power_transform", "quantile_normal", "standardize", "cosine", "linear_decay", "one_cycle", "warmup_stable_decay",
-    "early_stopping", "ema", "gradient_clipping", "huber", "label_smoothing", "mixup", "noise",
-    "weight_decay",
+    "power_transform", "quantile_normal", "standardize", "cosine", "linear_decay", "one_cycle",
+    "warmup_stable_decay", "early_stopping", "ema", "gradient_clipping", "huber", "label_smoothing",
+    "mixup", "noise", "weight_decay",
 )  # fmt: skip
 """What may come in or vary: techniques whose step costs little more than a plain one."""
 _SHARES = (0.25, 0.5, 0.75, 1.0)
