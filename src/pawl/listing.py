@@ -81,6 +81,8 @@ def _range(field: FieldInfo) -> str:
         return "one of " + ", ".join(map(str, get_args(field.annotation)))
     low = next((m.ge for m in field.metadata if isinstance(m, annotated_types.Ge)), None)
     high = next((m.le for m in field.metadata if isinstance(m, annotated_types.Le)), None)
+    if low is None and high is None:
+        return "a list"
     extra = field.json_schema_extra
     log = isinstance(extra, dict) and bool(extra.get("log"))
     choices = extra.get("choices") if isinstance(extra, dict) else None

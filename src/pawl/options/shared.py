@@ -83,8 +83,8 @@ class SearchOptions(OptionsModel):
         description="How the search proposes: edits (few edits of good recipes, settings by TPE; of a "
         "function TPE), genetic, gp (Gaussian process), cma-es, tpe, random, grid, or one of your own "
         "by `pawl.register_sampler`; and, of a model, which trials are trained to their end: halving "
-        "(the best third goes on), hyperband, pbt (population-based training), median, none, or one of your "
-        "own by `pawl.register_scheduler`. Or both, as in genetic,hyperband.",
+        "(the best third goes on), hyperband, pbt (population-based training), median, none, or one of "
+        "your own by `pawl.register_scheduler`. Or both, as in genetic,hyperband.",
     )
     grid: Sequence[str] | None = Field(
         default=None,

@@ -1,5 +1,4 @@
-"""Several objectives: one number for each trial by a trade-off drawn anew for each generation, and
-fronts.
+"""Several objectives: what a trial is worth by a trade-off, another in each generation, and fronts.
 
 Samplers know one score. So each generation has its own weights of the objectives, and its sampler is
 told what every trial is worth by them: over the generations the whole front is searched.

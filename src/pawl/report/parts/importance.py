@@ -44,7 +44,8 @@ def gather(session: Session, outcome: CampaignOutcome) -> ImportanceSummary | No
 
     start = outcome.baseline
     space = Space(baseline(session.facts) if start.learner else start, session.facts)
-    trials = [t for unit in session.ledger.units() if unit.phase == "search" for t in unit.trials]
+    # A copy of another trial is not one more of its settings.
+    trials = [t for t in session.ledger.trials("search") if "followed" not in t.extra]
     history = [told(trial, session.problem.objective.sign) for trial in trials]
     found = importances(space, history, session.rows.seed)
     if not found:

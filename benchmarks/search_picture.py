@@ -1,0 +1,74 @@
+"""Draws what `search.py` measured: the mean best so far of each method, with the range over the seeds.
+
+python benchmarks/search_picture.py benchmarks/results/search.json docs/search.svg
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import altair
+import vl_convert
+
+_STEPS = 40
+
+
+def points(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns for each data set, method and number of epochs the best so far, over the seeds."""
+    whole = record["epochs_of_a_training"] * record["trainings"]
+    by: dict[tuple[str, str], list[list[list[float]]]] = defaultdict(list)
+    for each in record["searches"]:
+        by[each["case"], each["method"]].append(each["course"])
+    found = []
+    for (case, method), courses in by.items():
+        for step in range(1, _STEPS + 1):
+            epochs = whole * step / _STEPS
+            best = [[score for at, score in course if at <= epochs] for course in courses]
+            if all(best):  # every seed has a first score
+                last = [scores[-1] for scores in best]
+                found.append(
+                    {
+                        "case": case, "method": method, "epochs": epochs,
+                        "mean": sum(last) / len(last), "least": min(last), "most": max(last),
+                    }
+                )  # fmt: skip
+    return found
+
+
+def chart(record: dict[str, Any]) -> altair.HConcatChart:
+    """Returns one panel for each data set."""
+    data = points(record)
+    panels = []
+    for case in dict.fromkeys(point["case"] for point in data):
+        own = altair.Data(values=[point for point in data if point["case"] == case])
+        base = altair.Chart(own).encode(
+            x=altair.X("epochs:Q", title="epochs trained, all trials"),
+            color=altair.Color("method:N", title=None, sort=None),
+        )
+        metric = next(s["metric"] for s in record["searches"] if s["case"] == case)
+        y = altair.Y("mean:Q", scale=altair.Scale(zero=False), title=f"best validation {metric}")
+        lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y)
+        bands = base.mark_area(interpolate="step-after", opacity=0.08).encode(
+            y=altair.Y("least:Q", scale=altair.Scale(zero=False)), y2="most:Q"
+        )
+        seeds = len({s["seed"] for s in record["searches"] if s["case"] == case})
+        panels.append(
+            (bands + lines).properties(width=420, height=300, title=f"{case}, {seeds} seeds")
+        )
+    return altair.hconcat(*panels)
+
+
+def main() -> None:
+    """Writes the picture."""
+    source, target = map(Path, sys.argv[1:3])
+    record = json.loads(source.read_text(encoding="utf-8"))
+    svg = vl_convert.vegalite_to_svg(chart(record).to_dict())
+    target.write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
