@@ -13,8 +13,9 @@ from bundles_to_compress import bundle_of, rows
 from graphs_to_compress import examples, network
 
 import pawl
-from pawl.compression import runtimes
-from pawl.compression.runtimes import Entrant, Timed, bake_off
+from pawl.compression import entrants, runtimes
+from pawl.compression.entrants import Entrant
+from pawl.compression.runtimes import Timed, bake_off
 from pawl.deployment import Bundle
 from pawl.deployment.records import MEASURED
 from pawl.deployment.running import running_of
@@ -25,7 +26,7 @@ from pawl.errors import BundleWarning
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "_ROUNDS", 4)
-    monkeypatch.setattr(runtimes, "_WARM", 2)
+    monkeypatch.setattr(entrants, "_WARM", 2)
 
 
 def test_runtimes_predict_the_same_and_are_told_with_times(tmp_path: Path) -> None:
