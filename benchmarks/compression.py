@@ -6,7 +6,7 @@
 Per case one network is trained as a recipe is (`pawl.train`), on development rows; the test rows judge.
 Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
 min-max, as their documentation has it); torch-pruning alone in four rounds, each with the fine-tuning
-that pawl's step has; smaller dense networks (half and a quarter of the width) trained for as many steps;
+that pawl's step has; a smaller dense network (half the width) trained for as many steps;
 pawl's chain with 0.5% allowed, with and without a limit of a quarter of the size. All graphs are timed
 together, turn by turn, one thread; eager PyTorch in a process of its own, in turns with ONNX Runtime
 (`pawl.compression.runtimes`). Losses are those of the very models on the test rows against the original,
@@ -137,7 +137,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
     graphs, steps = {"onnxruntime fp32": graph}, dict[str, Any]()
-    for factor in (0.5, 0.25):
+    for factor in (0.5,):
         out = scratch / f"dense-{factor}"
         try:
             narrow = Recipe.from_dict({**recipe.to_dict(), "width": {"factor": factor}})

@@ -16,9 +16,9 @@ from problems import frame
 from torch import Tensor, nn
 
 from pawl import Task
-from pawl.compression import pruning, quantizing, runtimes
+from pawl.compression import pruning, quantizing
 from pawl.compression.candidate import Weights
-from pawl.compression.runtimes import Entrant
+from pawl.compression.entrants import Entrant, Field
 from pawl.data import read_like
 from pawl.deployment import Bundle
 from pawl.options.amounts import MaxLoss
@@ -61,7 +61,7 @@ def test_a_group_whose_pruning_breaks_a_reshape_is_named(tmp_path: Path) -> None
     assert "view" in found or "shape" in found
 
 
-class Clockwork(runtimes._Field):
+class Clockwork(Field):
     """Entrants whose times are made up, in place of processes."""
 
     def __init__(self, ms: dict[str, float], slow_first: int = 0, loaded_from: int = 10**9) -> None:

@@ -19,7 +19,8 @@ from pawl.options.amounts import MaxLoss
 def test_layers_run_on_integers_and_predict_nearly_the_same() -> None:
     graph = network()
     rows = examples(graph)
-    work, current = work_on(SCHEMA, rows, graph, metric="rmse")
+    # Processors without products of 8 bits get weights of 7, which lose more.
+    work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.1, True))
     found = quantized(work, current)
     assert not isinstance(found, str)
     float_said = predict(graph, rows)
@@ -63,7 +64,9 @@ def test_products_of_stacks_of_matrices_stay_floats() -> None:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     graph = model.SerializeToString()
-    work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
+    work, current = work_on(
+        SCHEMA, examples(graph), graph, metric="rmse", allowed=MaxLoss(0.1, True)
+    )
     found = quantized(work, current)
     assert not isinstance(found, str)
     for candidate in found:

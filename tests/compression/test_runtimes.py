@@ -13,21 +13,24 @@ from bundles_to_compress import bundle_of, rows
 from graphs_to_compress import examples, network
 
 import pawl
-from pawl.compression import runtimes
-from pawl.compression.runtimes import Entrant, Timed, bake_off
+from pawl.compression import entrants, runtimes
+from pawl.compression.entrants import Entrant
+from pawl.compression.runtimes import Timed, bake_off
 from pawl.deployment import Bundle
 from pawl.deployment.records import MEASURED
 from pawl.deployment.running import running_of
 from pawl.environment import cpu_features
 from pawl.errors import BundleWarning
+from pawl.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "_ROUNDS", 4)
-    monkeypatch.setattr(runtimes, "_WARM", 2)
+    monkeypatch.setattr(entrants, "_WARM", 2)
 
 
+@pytest.mark.slow
 def test_runtimes_predict_the_same_and_are_told_with_times(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path / "c", epochs=1)
     graph = (bundle.folder / "model.onnx").read_bytes()
@@ -53,8 +56,8 @@ def test_a_runtime_that_predicts_otherwise_is_out_and_named() -> None:
     class Module(torch.nn.Module):
         names = ("x",)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.sum(-1)
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            return tensors[0].sum(-1)
 
     module: Any = Module()
     found = bake_off(graph, given, batch=4, threads=1, module=module)
@@ -115,7 +118,7 @@ def test_openvino_has_the_face_of_a_session() -> None:
 
 
 def test_compress_leaves_what_was_timed_in_the_bundle(tmp_path: Path) -> None:
-    bundle = bundle_of(tmp_path / "c", epochs=1)
+    bundle = bundle_of(tmp_path / "c", (Recipe.of(lightgbm={"rounds": 10}),))
     size = (bundle.folder / "model.onnx").stat().st_size
     found = pawl.compress(
         bundle, rows(300, 1), max_loss=0.3, max_size=size, runtimes=True, out=tmp_path / "out"
@@ -124,4 +127,6 @@ def test_compress_leaves_what_was_timed_in_the_bundle(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "out" / "bundle" / MEASURED).read_text())["runtime"]
     assert kept == json.loads(json.dumps(found.runtime))
     assert any(each["family"] == "onnxruntime" for each in kept["timed"])
+    (torch_,) = (each for each in kept["timed"] if each["family"] == "torch")
+    assert "trees, for which torch.export has no operation" in torch_["reason"]
     assert len(Bundle.open(tmp_path / "out").predict(rows(5, 1))) == 5

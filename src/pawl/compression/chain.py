@@ -127,7 +127,7 @@ class Chain:
                 self.tried.append(Tried(StepRecord(name, "", accepted=False, reason=found)))
                 continue
             self.work.listener.phase(name, "what it gains and loses")
-            for candidate in found[: max(1, tests)]:
+            for candidate in self._in_order(found[: max(1, tests)]):
                 self.tried.append(replace(self._try(candidate), base=self.at))
                 if self.tried[-1].record.accepted:
                     self.at = len(self.tried) - 1
@@ -135,6 +135,17 @@ class Chain:
             if self.work.limits is not None and self._is_enough():
                 return True
         return False
+
+    def _in_order(self, found: list[Candidate]) -> list[Candidate]:
+        """Returns a step's candidates, cheapest first; where there are limits, first what keeps them.
+
+        Of several that do the one that costs most, which loses least.
+        """
+        if self.work.limits is None or len(found) < 2:
+            return found
+        keeps = [self.work.room(each.graph) >= 1.0 for each in found]
+        within = [each for each, keep in zip(found, keeps, strict=True) if keep]
+        return [*reversed(within), *(e for e, keep in zip(found, keeps, strict=True) if not keep)]
 
     def _is_enough(self) -> bool:
         return self.work.room(self.current.graph) >= 1.0

@@ -140,8 +140,8 @@ def bytes_for_weights(work: Work, current: Candidate) -> list[Candidate] | str:
         )  # units: kernels' first axis, matrices' last
         others = tuple(at for at in range(values.ndim) if at != axis)
         most = np.abs(values).max(axis=others, keepdims=True)
-        if not bool(np.isfinite(most).all()):
-            return None
+        if 4 * most.size > values.size or not bool(np.isfinite(most).all()):
+            return None  # scales of so few would take what the bytes save
         scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(np.float32)
         return [np.rint(values / scale).astype(np.int8), scale]
 

@@ -106,7 +106,7 @@ def _section(found: Compressed) -> str:
     return (
         f"## Compressed\n\n{found.statement}.\n\nWhat was said above is of the original; this is a "
         f"compressed one, shown to lose less than {found.allowed:.3g} of {found.metric}. "
-        f"{found.told}.\n\n"
+        f"{found.told[:1].upper()}{found.told[1:]}.\n\n"
         f"| | original | compressed |\n|---|---|---|\n{table}\n{steps}"
     )
 

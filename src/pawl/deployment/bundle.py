@@ -39,8 +39,8 @@ FILES = (
     "model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md", CHECK, MEASURED,
 )  # fmt: skip
 _FORMAT = 3
-_FORMER = {2: set(FILES) - {CHECK, MEASURED}}
-"""Files of bundles of older versions, which are read, too."""
+_FILES_OF = {2: set(FILES) - {CHECK, MEASURED}, _FORMAT: set(FILES)}
+"""Files of bundles by version; the one before is read, too."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _manifest(folder: Path) -> dict[str, str]:
                 f"{str(folder)!r} is a bundle of a newer version of pawl (format {version}; this one "
                 f"reads up to {_FORMAT}); install that version, or make the bundle anew with this one"
             )
-        if set(digests) != _FORMER.get(version, set(FILES)):
+        if set(digests) != _FILES_OF.get(version):
             raise BundleError(f"{str(folder)!r} is a bundle of another version of pawl")
     except OSError:
         raise BundleError(
