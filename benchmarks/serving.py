@@ -1,15 +1,17 @@
 """Requests per second and tail latency of `pawl serve --predict`, beside a FastAPI and PyTorch handler.
 
-    python benchmarks/serving.py runs/adult ../shared/data/adult-test.csv > benchmarks/results/serving.json
+    python benchmarks/serving.py runs/adult adult-test.csv > benchmarks/results/serving.json
 
-Servers run in processes of their own (`serving_rival.py` has the other one, once with `def` and once with
-`async def`), on the same uvicorn with uvloop and httptools. The load generator is a third process: so many
-connections, kept alive, each sends its next request when it has its answer. Servers take turns, in another
-order each round; a round is some seconds at each number of connections. Each request is one row.
+Servers run in processes of their own (`serving_rival.py` has the other one, once with `def` and once
+with `async def`), on the same uvicorn with uvloop and httptools. The load generator is a third process:
+so many connections, kept alive, each sends its next request when it has its answer. Servers take turns,
+in another order each round; a round is some seconds at each number of connections. Each request is one
+row. `cpu_ms` is what the server's process takes of a processor for a request, which hardly depends on
+what else runs on the machine.
 
-Then pawl's server alone gets 1,000 requests that are malformed, oversized, slow or aborted, of which each
-must be answered as it should, and good ones between them; four times, and its memory is read after each:
-the first time has what is made once.
+Then pawl's server alone gets 1,000 requests that are malformed, oversized, slow or aborted, of which
+each must be answered as it should, and good ones between them; four times, and its memory is read after
+each: the first time has what is made once.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def cpu(pid: int) -> float:
 async def load(
     port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> list[float]:
-    """Returns the seconds of each request that was answered within the time."""
+    """Returns the seconds of each request; each connection sends one or more, until the time is over."""
     took: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -111,12 +113,12 @@ async def load(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for request in itertools.cycle(requests[number::connections]):
             began = time.perf_counter()
-            if began >= end:
-                break
             writer.write(request)
             status, body = await answered(reader)
             assert status == 200, body
             took.append(time.perf_counter() - began)
+            if time.perf_counter() >= end:
+                break
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(connections)))
@@ -196,8 +198,13 @@ def measured(bundle: str, requests: list[bytes], rounds: int, seconds: float) ->
             "faster_than": best,
             "times": statistics.median(ratios),
             "times_range": [min(ratios), max(ratios)],
+            "times_cpu": _cpu(found[best][connections]) / _cpu(found["pawl"][connections]),
         }
     return result
+
+
+def _cpu(rounds: list[dict[str, float]]) -> float:
+    return statistics.median(each["cpu_ms"] for each in rounds)
 
 
 def _summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
@@ -323,6 +330,7 @@ def _memory(pid: int) -> int:
 
 
 def main() -> None:
+    """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle")
     parser.add_argument("data", type=Path, help="a CSV file, or a folder of PNG images")
@@ -345,6 +353,7 @@ def main() -> None:
         "versions": {
             m.__name__: m.__version__ for m in (fastapi, onnxruntime, starlette, torch, uvicorn)
         },
+        "load_average_before": os.getloadavg(),
         "rounds": given.rounds,
         "seconds": given.seconds,
         "data": given.data.name,

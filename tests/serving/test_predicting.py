@@ -158,8 +158,13 @@ def test_bodies_that_are_too_large_are_refused(served: Served) -> None:
     refused((status, got), 413)
     assert headers["connection"] == "close"
     with socket.create_connection(("127.0.0.1", served.port), 30) as link:
-        head = f"POST /predict HTTP/1.1\r\nHost: localhost:{served.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
-        link.sendall(head.encode() + b"7530\r\n" + b" " * 30_000 + b"\r\n0\r\n\r\n")
+        start = f"POST /predict HTTP/1.1\r\nHost: localhost:{served.port}\r\n"
+        link.sendall(
+            start.encode()
+            + b"Transfer-Encoding: chunked\r\n\r\n7530\r\n"
+            + b" " * 30_000
+            + b"\r\n0\r\n\r\n"
+        )
         assert link.recv(100).startswith(b"HTTP/1.1 413")
 
 
@@ -195,9 +200,12 @@ def test_silent_connections_are_ended(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_too_many_connections_are_refused(folder: Path) -> None:
     with serving(folder, max_connections=2) as running:
         address = ("127.0.0.1", running.port)
-        with socket.create_connection(address, 30), socket.create_connection(address, 30):
-            with socket.create_connection(address, 30) as third:
-                assert third.recv(1000).startswith(b"HTTP/1.1 503")
+        with (
+            socket.create_connection(address, 30),
+            socket.create_connection(address, 30),
+            socket.create_connection(address, 30) as third,
+        ):
+            assert third.recv(1000).startswith(b"HTTP/1.1 503")
 
 
 def test_clients_that_go_leave_nothing_behind(served: Served) -> None:

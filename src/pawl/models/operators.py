@@ -1,7 +1,7 @@
 """The exporter's table of operators, made once.
 
-`torch.onnx.export` makes it anew each time, from the source of 500 functions; that is most of the time in
-which a small model is exported.
+`torch.onnx.export` makes it anew each time, from the source of 500 functions; that is half of the time
+in which a small model is exported.
 """
 
 from __future__ import annotations
