@@ -28,8 +28,8 @@ def words(found: Texts) -> Chapter:
     return Chapter(
         name="words",
         title="Which words speak for it",
-        lead="Orange words speak for what is predicted, blue ones against it, strong colors more than "
-        "pale ones; each text has its own scale.",
+        lead="Orange words speak for the class or value that is named above them, blue ones against it, "
+        "strong colors more than pale ones; each text has its own scale.",
         blocks=[block],
     )
 
