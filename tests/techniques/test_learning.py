@@ -80,7 +80,8 @@ def check_learns(names: tuple[str, ...], kind: str) -> None:
     for _ in range(total // 4):
         population.advance(4)
     moved = population.state.weights != weights
-    assert float(moved.float().mean()) > 0.5, f"{names}: {float(moved.float().mean()):.2f} moved"
+    # Of texts, what no row has has no gradient.
+    assert float(moved.float().mean()) > 0.25, f"{names}: {float(moved.float().mean()):.2f} moved"
     after = training_loss(population)
     assert after < before, f"{names} on {kind}: {before:.4f} to {after:.4f}"
 
