@@ -5,7 +5,7 @@
 Each fault is planted on data and networks that limits were not chosen by (`diagnosis_faults.py`); a seed
 draws rows, splits and first weights. Recall is the share of seeds in which one of the rules that may
 tell of the fault does. A false alarm is any finding on the same data, nets and recipes without a fault.
-For faults of training the loss on validation rows is compared with that of a healthy training of the
+For faults of training the loss on validation rows is compared with that of healthy trainings of the
 same base: a fault without an effect (p >= 0.05 or |d| < 0.5) is told apart.
 """
 
@@ -16,6 +16,7 @@ import json
 import math
 import time
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from diagnosis_faults import BASES, FAULTS, Setting, register
-from running import computed
+from running import computed, read
 from scipy import stats
 
 import pawl
@@ -67,17 +68,25 @@ def share(count: int, of: int) -> dict[str, Any]:
             "low": round(float(low), 4), "high": round(float(high), 4)}  # fmt: skip
 
 
-def effect(faulty: list[Record], healthy: list[Record]) -> dict[str, Any]:
-    """Returns the effect of a fault on what is explained: Cohen's d, and Welch's p-value."""
-    # What diverged explains as little as the worst that did not.
-    values = [[-1.0 if r["explained"] is None else max(-1.0, r["explained"]) for r in part]
-              for part in (faulty, healthy)]  # fmt: skip
-    a, b = map(np.asarray, values)
+def effect(faulty: list[Record], healthy: dict[str, list[Record]]) -> dict[str, Any]:
+    """Returns the effect of a fault on what is explained of validation rows: d, and Welch's p-value.
+
+    Both against the mean of healthy trainings of the same base, as bases differ by much.
+    """
+    bases = {r["base"] for r in faulty}
+    means = {base: np.mean([_explained(r) for r in healthy[base]]) for base in bases}
+    a = np.array([_explained(r) - means[r["base"]] for r in faulty])
+    b = np.array([_explained(r) - means[base] for base in bases for r in healthy[base]])
     spread = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(len(a), len(b)) > 1 else 0.0
-    p = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if spread else float("nan")
+    p = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if spread else math.nan
     d = float((a.mean() - b.mean()) / spread) if spread else 0.0
-    return {"d": round(d, 3), "p": p if math.isfinite(p) else None, "faulty": round(float(a.mean()), 4),
-            "healthy": round(float(b.mean()), 4), "n": [len(a), len(b)]}  # fmt: skip
+    return {"difference": round(float(a.mean() - b.mean()), 4), "d": round(d, 3),
+            "p": float(f"{p:.3g}") if math.isfinite(p) else None, "n": [len(a), len(b)]}  # fmt: skip
+
+
+def _explained(record: Record) -> float:
+    # What diverged explains as little as the worst that did not.
+    return -1.0 if record["explained"] is None else max(-1.0, float(record["explained"]))
 
 
 def main() -> None:
@@ -86,17 +95,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="seeds of each fault")
     parser.add_argument("--healthy", type=int, default=100, help="healthy trainings in all")
     parser.add_argument("--faults", default="", help="only faults whose name has this in it")
+    parser.add_argument("--summarize", action="store_true", help="run nothing more")
     parser.add_argument("--records", type=Path, default=Path("/tmp/pawl-diagnosis.jsonl"))
     parser.add_argument("--out", type=Path, default=RESULTS / "diagnosis.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     register()
+
+    def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
+        if not options.summarize:
+            return computed(options.records, key, compute)
+        return next((r for r in read(options.records) if r.get("key") == list(key)), None)
+
     healthy: dict[str, list[Record]] = {base: [] for base in BASES}
     for number in range(options.healthy):
         base, seed = list(BASES)[number % len(BASES)], number // len(BASES)
-        record = computed(
-            options.records, ("healthy", base, seed), partial(diagnosed, None, base, seed)
-        )
+        record = work(("healthy", base, seed), partial(diagnosed, None, base, seed))
+        if record is None:
+            continue
         healthy[base].append(record)
         print("healthy", base, seed, *_told(record), flush=True)
     faults: dict[str, Any] = {}
@@ -107,9 +123,9 @@ def main() -> None:
         for number in range(options.seeds):
             base = fault.bases[number % len(fault.bases)]
             seed = 1000 + number
-            record = computed(
-                options.records, (name, base, seed), partial(diagnosed, name, base, seed)
-            )
+            record = work((name, base, seed), partial(diagnosed, name, base, seed))
+            if record is None:
+                continue
             records.append({**record, "base": base})
             print(name, base, seed, *_told(record), flush=True)
         told = sum(bool(set(r["rules"]) & set(fault.rules)) for r in records)
@@ -117,13 +133,13 @@ def main() -> None:
         for record in records:
             for rule in set(record["rules"]) - set(fault.rules):
                 also[rule] = also.get(rule, 0) + 1
-        same = [r for base in fault.bases for r in healthy[base]]
+        compared = fault.trains and len(records) > 1 and all(healthy[r["base"]] for r in records)
         faults[name] = {
             "rules": fault.rules,
             "recall": share(told, len(records)),
             "first": share(sum(fault.rules[0] in r["rules"] for r in records), len(records)),
             "also": also,
-            "effect": effect(records, same) if fault.trains and same and records else None,
+            "effect": effect(records, healthy) if compared else None,
         }
     every = [record for each in healthy.values() for record in each]
     rules = sorted({rule for record in every for rule in record["rules"]})
