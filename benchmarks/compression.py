@@ -49,7 +49,7 @@ def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
         rows = rows.sample(frac=1.0, random_state=0).reset_index(drop=True)
         cut = int(0.7 * len(rows))
         return rows[:cut], rows[cut:], {"target": rows.columns[-1], "metric": "accuracy"}
-    path = folder / "images.zip"
+    path = folder / "images.tar"
     script = EXAMPLES / "extract_images.py"
     subprocess.run([sys.executable, script, ARCHIVE, path, *IMAGES], check=True)
     return path, None, {"metric": "accuracy"}

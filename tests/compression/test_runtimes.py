@@ -49,7 +49,10 @@ def test_runtimes_predict_the_same_and_are_told_with_times(tmp_path: Path) -> No
         assert (each.ms is None) == bool(each.reason)
 
 
-def test_a_runtime_that_predicts_otherwise_is_out_and_named() -> None:
+def test_a_runtime_that_predicts_otherwise_is_out_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtimes, "_COMPILED", (False,))  # compiling takes long
     graph = network()
     given = examples(graph, 64)
 

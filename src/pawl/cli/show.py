@@ -351,7 +351,7 @@ def examined_bundle(found: dict[str, Any]) -> None:
 def _checks(checks: Sequence[dict[str, Any]], otherwise: str) -> None:
     for check in checks:
         state = "ok" if check["ok"] else "FAILS" if check["needed"] else otherwise
-        out.print(f"{state:>14}  {check['name']}: {check['detail']}")
+        line(f"{state:>14}  {check['name']}: {check['detail']}")
 
 
 def timings(found: dict[str, Any]) -> None:

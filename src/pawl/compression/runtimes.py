@@ -31,6 +31,7 @@ from pawl.models import Pipeline, Trees
 
 _ROUNDS = 24
 _GAIN = 1.02
+_COMPILED = (False, True)
 _LEVELS = ("all", "extended", "basic")
 
 
@@ -172,6 +173,6 @@ def _programs(
     common = {"model": str(path), "names": names}
     return [
         Entrant("torch", {"compiled": compiled, "threads": count, **common})
-        for compiled in (False, True)
+        for compiled in _COMPILED
         for count in threads
     ], ""
