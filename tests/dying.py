@@ -16,6 +16,8 @@ from typing import Any
 
 from terminal import STEPS
 
+from pawl.ledger.beside import PROGRESS_FILE
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
@@ -45,6 +47,10 @@ class Writes:
         self.count = 0
 
     def hook(self, event: str, values: tuple[Any, ...]) -> None:
+        if PROGRESS_FILE in str(
+            values[:1]
+        ):  # once a second, so by the clock, and no part of the record
+            return
         if event == "os.rename":
             self.write(f"rename to {values[1]}", values[1])
         elif event == "open" and isinstance(values[2], int) and values[2] & os.O_CREAT:
