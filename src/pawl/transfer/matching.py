@@ -226,7 +226,7 @@ def _leads(names: Collection[str]) -> list[str]:
 
 
 def as_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Returns a module's weights and buffers by name, those that are shared once.
+    """Returns a module's weights and buffers by name, those that are in several places once.
 
     Whole numbers, but those that count batches, say where things are, and are the model's own matter.
     """

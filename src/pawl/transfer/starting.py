@@ -157,9 +157,7 @@ def _loaded(
         new_meaning = [t.model_dump() for t in schema.targets] != [
             t.model_dump() for t in bundle.schema.targets
         ]
-    entry = next(
-        (n for n in started.order if isinstance(body.get_submodule(n), CONVOLUTIONS)), None
-    )
+    entry = next((n for n in started.order if _is_whole(body.get_submodule(n))), None)
     found = match(
         model, weights.tensors, head=head and _plain(head), entry=entry and _plain(entry),
         moved=relocated, fresh_head=new_meaning,
@@ -201,6 +199,10 @@ def _record(started: Started, structure: tuple[Recipe, ...], *, own_model: bool)
         "entry": started.entry,
         "channels": started.channels,
     }
+
+
+def _is_whole(layer: nn.Module) -> bool:
+    return isinstance(layer, CONVOLUTIONS) and layer.groups == 1
 
 
 def _plain(name: str) -> str:
