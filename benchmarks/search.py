@@ -156,17 +156,19 @@ def best_at(course: Sequence[Sequence[float]], epochs: float) -> float | None:
 
 
 def quarters(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns for each data set and method the best so far at each quarter, over the seeds.
+    """Returns for each data set and method the best so far at each quarter, over the whole seeds.
+
+    A seed is whole if every method that was run at all on the data set was run with it.
 
     `mean_rank` is over seeds, among the methods of that data set, ties sharing their mean rank.
     """
     rows = []
     for case in CASES:
         mine = [each for each in found if each["case"] == case]
-        seeds = sorted({each["seed"] for each in mine})
         by = {(each["method"], each["seed"]): each for each in mine}
-        methods = [m for m in METHODS if all((m, seed) in by for seed in seeds)]
-        for share in _SHARES:
+        methods = [m for m in METHODS if any(m == each["method"] for each in mine)]
+        seeds = [s for s in sorted({e["seed"] for e in mine}) if all((m, s) in by for m in methods)]
+        for share in _SHARES if seeds else ():
             at = {
                 (m, seed): best_at(by[m, seed]["course"], share * _EPOCHS * _TRAININGS)
                 for m in methods

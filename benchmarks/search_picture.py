@@ -17,16 +17,28 @@ import vl_convert
 _STEPS = 40
 
 
+def whole(record: dict[str, Any], case: str) -> list[int]:
+    """Returns the seeds that every method that was run on a data set was run with."""
+    own = [each for each in record["searches"] if each["case"] == case]
+    methods = {each["method"] for each in own}
+    return [
+        seed
+        for seed in sorted({each["seed"] for each in own})
+        if {each["method"] for each in own if each["seed"] == seed} == methods
+    ]
+
+
 def points(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns for each data set, method and number of epochs the best so far, over the seeds."""
-    whole = record["epochs_of_a_training"] * record["trainings"]
+    """Returns for each data set, method and number of epochs the best so far, over whole seeds."""
+    most = record["epochs_of_a_training"] * record["trainings"]
     by: dict[tuple[str, str], list[list[list[float]]]] = defaultdict(list)
     for each in record["searches"]:
-        by[each["case"], each["method"]].append(each["course"])
+        if each["seed"] in whole(record, each["case"]):
+            by[each["case"], each["method"]].append(each["course"])
     found = []
     for (case, method), courses in by.items():
         for step in range(1, _STEPS + 1):
-            epochs = whole * step / _STEPS
+            epochs = most * step / _STEPS
             best = [[score for at, score in course if at <= epochs] for course in courses]
             if all(best):  # every seed has a first score
                 last = [scores[-1] for scores in best]
@@ -45,20 +57,21 @@ def chart(record: dict[str, Any]) -> altair.HConcatChart:
     panels = []
     for case in dict.fromkeys(point["case"] for point in data):
         own = altair.Data(values=[point for point in data if point["case"] == case])
-        base = altair.Chart(own).encode(
-            x=altair.X("epochs:Q", title="epochs trained, all trials"),
-            color=altair.Color("method:N", title=None, sort=None),
-        )
+        base = altair.Chart(own).encode(x=altair.X("epochs:Q", title="epochs trained, all trials"))
         metric = next(s["metric"] for s in record["searches"] if s["case"] == case)
         y = altair.Y("mean:Q", scale=altair.Scale(zero=False), title=f"best validation {metric}")
-        lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y)
+        lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
+            y=y, color=altair.Color("method:N", title=None, sort=None)
+        )
         bands = base.mark_area(interpolate="step-after", opacity=0.08).encode(
-            y=altair.Y("least:Q", scale=altair.Scale(zero=False)), y2="most:Q"
+            color=altair.Color("method:N", sort=None, legend=None),
+            y=altair.Y("least:Q", scale=altair.Scale(zero=False)),
+            y2="most:Q",
         )
-        seeds = len({s["seed"] for s in record["searches"] if s["case"] == case})
-        panels.append(
-            (bands + lines).properties(width=420, height=300, title=f"{case}, {seeds} seeds")
-        )
+        title = f"{case}, {len(whole(record, case))} seed(s)"
+        # Its legend has the lines' colors: the bands' would be as faint as they are.
+        drawn = altair.layer(lines, bands).resolve_legend(color="independent")
+        panels.append(drawn.properties(width=420, height=300, title=title))
     return altair.hconcat(*panels)
 
 

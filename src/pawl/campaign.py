@@ -52,7 +52,7 @@ from pawl.recipe import Recipe
 from pawl.report.summary import Summary
 from pawl.search import Strategy, check_strategy, contenders, ranked, search, starts
 from pawl.search import baseline as default_baseline
-from pawl.search.costs import cost_of, too_large
+from pawl.search.costs import check_size, cost_of, too_large
 from pawl.search.warm import task_record, warm_recipes
 from pawl.task import Task
 from pawl.techniques import Facts, refusal, technique
@@ -112,13 +112,14 @@ def run_campaign(
         facts = problem.facts()
         fitting_learners(facts, options.families)
         check_strategy(strategy, _network(options, facts), facts, options.only)
-        _check_size(problem, options)
+        train, _ = Rows(problem, options.seed).search
+        check_size(problem, _network(options, facts), train, options.max_parameters)
         if options.warm_start and not resume:
             _warm(options, facts, problem)
         if options.coverage is not None:
             _, proof = Rows(problem, options.seed).parts
             refuse_coverage(KINDS[data.schema.kind], options.coverage, len(proof))
-    identity = {**(identity or {}), "task": _task(problem)}
+    identity = {**(identity or {}), "task": task_record(problem)}
     with (
         deterministic(options.deterministic),
         ledger_of(
@@ -276,35 +277,10 @@ def _strategy(options: Options) -> Strategy:
     return found._replace(objectives=objectives, most=options.max_parameters)
 
 
-def _task(problem: Problem) -> dict[str, str]:
-    sign = problem.objective.sign
-    return task_record(
-        problem.schema.kind, problem.modality.name, "maximize" if sign > 0 else "minimize"
-    )
-
-
 def _warm(options: Options, facts: Facts, problem: Problem) -> list[Recipe]:
     """Returns the recipes of another campaign that are tried first."""
-    return warm_recipes(options.warm_start or "", facts, _task(problem), options.only)
-
-
-def _check_size(problem: Problem, options: Options) -> None:
-    """Refuses a limit under which the network to start from could not be trained.
-
-    Raises:
-        TaskError: It has more parameters.
-    """
-    most = options.max_parameters
-    if most is None:
-        return
-    train, _ = Rows(problem, options.seed).search
-    cost = cost_of(problem, _network(options, problem.facts()), train)
-    if cost.parameters > most:
-        raise TaskError(
-            f"the network to start from has {cost.parameters:,} parameters, more than "
-            f"{option('max_parameters', most)} allows; give a limit of {cost.parameters} or more, or a "
-            f"smaller network, as by {option('baseline')}"
-        )
+    assert options.warm_start is not None
+    return warm_recipes(options.warm_start, facts, task_record(problem), options.only)
 
 
 def _network(options: Options, facts: Facts) -> Recipe:

@@ -74,7 +74,7 @@ def test_every_trade_off_has_its_turn() -> None:
 
 
 def searched(folder: Path, strategy: Strategy, trials: int = 14) -> list[TrialRecord]:
-    with Ledger.create(folder, {"task": task_record("binary", "table", "maximize")}) as ledger:
+    with Ledger.create(folder, {"task": task_record(problem("table"))}) as ledger:
         session = Session(problem("table"), ledger, 0, epochs=1)
         plan = SearchPlan(width=1, quota=1, trials=trials, deadline=None)
         return search(session, baseline(session.facts), plan, strategy)
@@ -99,7 +99,7 @@ def test_what_is_over_the_limit_is_not_trained(tmp_path: Path) -> None:
 
 def test_a_search_starts_from_another_ones_best(tmp_path: Path) -> None:
     facts = problem("table").facts()
-    here = task_record("binary", "table", "maximize")
+    here = task_record(problem("table"))
     theirs = searched(tmp_path / "first", Strategy(), trials=8)
     recipes = warm_recipes(tmp_path / "first", facts, here)
     ended = [t for t in theirs if t.status in ("completed", "stopped") and t.score is not None]
@@ -131,7 +131,7 @@ def test_another_sort_of_task_is_no_start(
 ) -> None:
     searched(tmp_path / "out", Strategy(), trials=1)
     facts = problem("table").facts()
-    here = task_record("binary", "table", "maximize") | wrong
+    here = task_record(problem("table")) | wrong
     with pytest.raises(TaskError, match=message):
         warm_recipes(tmp_path / "out", facts, here)
     with Ledger.create(tmp_path / "empty", {"task": here}):

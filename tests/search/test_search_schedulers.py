@@ -47,7 +47,7 @@ def _own() -> Iterator[None]:
     unregister_scheduler("of_ones_own")
 
 
-NAMES = ("halving", "median", "none", "of_ones_own")
+NAMES = ("halving", "hyperband", "median", "none", "of_ones_own", "pbt")
 
 
 def test_all_are_listed() -> None:

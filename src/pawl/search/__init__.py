@@ -5,7 +5,6 @@ from pawl.search.optuna_sampler import OptunaSampler
 from pawl.search.protocols import Sampler, Searchable, TrialResult
 from pawl.search.ranking import contenders, ranked
 from pawl.search.samplers import (
-    check_sampler,
     register_sampler,
     samplers,
     unregister_sampler,
@@ -39,7 +38,6 @@ __all__ = [
     "ToTheEnd",
     "TrialResult",
     "baseline",
-    "check_sampler",
     "check_strategy",
     "contenders",
     "fitting",

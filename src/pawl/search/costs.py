@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from pawl.errors import TaskError, option
 from pawl.models.member_layers import frozen
 from pawl.recipe import Recipe
 from pawl.training.problem import Problem
@@ -49,3 +50,20 @@ def too_large(cost: Cost, most: int | None) -> str | None:
     if most is None or cost.parameters <= most:
         return None
     return f"infeasible: {cost.parameters:,} parameters are more than the {most:,} allowed"
+
+
+def check_size(problem: Problem, start: Recipe, rows: Tensor, most: int | None) -> None:
+    """Refuses a limit under which the network to start from could not be trained.
+
+    Raises:
+        TaskError: It has more parameters.
+    """
+    if most is None:
+        return
+    cost = cost_of(problem, start, rows)
+    if cost.parameters > most:
+        raise TaskError(
+            f"the network to start from has {cost.parameters:,} parameters, more than "
+            f"{option('max_parameters', most)} allows; give a limit of {cost.parameters} or more, or a "
+            f"smaller network, as by {option('baseline')}"
+        )

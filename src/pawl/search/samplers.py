@@ -99,7 +99,7 @@ class _Checked:
 
 
 def register_sampler(name: str, factory: SamplerFactory) -> None:
-    """Adds a sampler of your own for this process; `--sampler NAME` then takes it.
+    """Adds a sampler of your own for this process; `--search NAME` then takes it.
 
     Raises:
         TaskError: The name is taken.
@@ -115,15 +115,6 @@ def unregister_sampler(name: str) -> None:
 def samplers() -> tuple[str, ...]:
     """Returns the names of all samplers."""
     return _SAMPLERS.names
-
-
-def check_sampler(name: str) -> None:
-    """Refuses a name that no sampler has.
-
-    Raises:
-        TaskError: There is none of it.
-    """
-    _SAMPLERS.get(name)
 
 
 def make_sampler(

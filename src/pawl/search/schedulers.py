@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pawl.errors import TaskError, first_line
 from pawl.recipe import Recipe
@@ -44,8 +44,9 @@ class Scheduler(Protocol):
         """
 
 
+@runtime_checkable
 class Sized(Protocol):
-    """A scheduler that also says how many configurations its generation has."""
+    """A shipped scheduler that also says how many configurations its generation has."""
 
     def configurations(self, quota: int, width: int) -> int:
         """Returns their number.
@@ -56,8 +57,9 @@ class Sized(Protocol):
         """
 
 
+@runtime_checkable
 class Exploring(Protocol):
-    """A scheduler whose members that do not go on are not pruned: they go on as others' children."""
+    """A shipped scheduler whose members that do not go on follow others, in place of being pruned."""
 
     def child(self, parent: Recipe, share: float, seed: int) -> Recipe:
         """Returns the recipe by which a copy of a better member goes on.
@@ -179,13 +181,12 @@ _SCHEDULERS: Named[SchedulerFactory] = Named(
 
 def configurations(scheduler: Scheduler, quota: int, width: int) -> int:
     """Returns how many configurations a generation has: the quota, unless its scheduler says others."""
-    own: Callable[[int, int], int] | None = getattr(scheduler, "configurations", None)
-    return quota if own is None else own(quota, width)
+    return scheduler.configurations(quota, width) if isinstance(scheduler, Sized) else quota
 
 
 def child_of(scheduler: Scheduler) -> Child | None:
     """Returns how members go on as others' children; `None` of a scheduler that prunes."""
-    return getattr(scheduler, "child", None)
+    return scheduler.child if isinstance(scheduler, Exploring) else None
 
 
 class _Checked:
@@ -218,7 +219,7 @@ class _Checked:
 
 
 def register_scheduler(name: str, factory: SchedulerFactory) -> None:
-    """Adds a scheduler of your own for this process; `--scheduler NAME` then takes it.
+    """Adds a scheduler of your own for this process; `--search NAME` then takes it.
 
     Raises:
         TaskError: The name is taken.

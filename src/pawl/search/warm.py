@@ -12,12 +12,15 @@ from pawl.recipe import Recipe
 from pawl.search.ranking import best_first
 from pawl.search.starts import baseline, within
 from pawl.techniques import Facts
+from pawl.training.problem import Problem
 
 _COUNT = 3
 
 
-def task_record(kind: str, modality: str, direction: str) -> dict[str, str]:
+def task_record(problem: Problem) -> dict[str, str]:
     """Returns what a ledger keeps of its campaign's task, for others that start from it."""
+    direction = "maximize" if problem.objective.sign > 0 else "minimize"
+    kind, modality = problem.schema.kind, problem.modality.name
     return {"kind": kind, "modality": modality, "direction": direction}
 
 

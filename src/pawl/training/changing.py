@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pawl.recipe import Recipe
 from pawl.techniques import ChangingTechnique
@@ -33,3 +34,19 @@ def steps_of_changes(recipe: Recipe, total: int) -> tuple[int, ...]:
         for share, _, _ in settings.changes  # type: ignore[attr-defined]
     }
     return tuple(sorted(found))
+
+
+def steps_until(changes: Sequence[Sequence[int]], steps: Sequence[int], most: int) -> int:
+    """Returns the fewest steps, at most so many, after which a member's settings are others.
+
+    Args:
+        changes: Of each member, `steps_of_changes`.
+        steps: That each has taken.
+        most: The most.
+
+    Example:
+        >>> steps_until([(6, 12), (), (7,)], [5, 5, 7], most=4)
+        1
+    """
+    ahead = [at - step for own, step in zip(changes, steps, strict=True) for at in own]
+    return min((each for each in ahead if each > 0), default=most)

@@ -22,7 +22,7 @@ from pawl.data.types import Examples, Inputs
 from pawl.kinds import KINDS
 from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
-from pawl.training.changing import recipe_at, steps_of_changes
+from pawl.training.changing import recipe_at, steps_of_changes, steps_until
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
@@ -199,14 +199,9 @@ class Population:
         for i in which:
             member = self.members[i]
             self.recipes[i] = recipe_at(member.recipe, int(self.step[i]), int(self.total[i]))
-            if not self._settings:
-                continue
-            _, body, _ = self.problem.build(self.recipes[i], member.seed, member.train)
-            for name, x in body.named_buffers():
-                if name in self._settings:  # of layers: as they are in a body of that recipe
-                    for buffers in (self.state.buffers, self.state.average_buffers):
-                        if name in buffers:
-                            buffers[name][i] = x
+            if self._settings:  # of layers: as they are in a body of that recipe
+                _, body, _ = self.problem.build(self.recipes[i], member.seed, member.train)
+                self.state.overwrite(i, body, self._settings)
         if which:
             self.values = stack_values(self.program, self.recipes, self.device)
 
@@ -219,14 +214,11 @@ class Population:
         """
         losses, left = torch.zeros(len(self)), steps
         while left:
-            few = min(left, self._until_change(left))
+            few = min(left, steps_until(self._changes, self.step.tolist(), left))
             places = [self.next_places(i, few) for i in range(len(self))]
             found = self.stepper.advance(self, self.batches_at(places))
             self.step += few
-            if few == steps and left == steps:
-                losses = found
-            else:
-                losses = losses.to(found) + found * (few / steps)
+            losses = found if few == steps else losses.to(found) + found * (few / steps)
             left -= few
             self._settle([i for i, at in enumerate(self._changes) if int(self.step[i]) in at])
         return losses
@@ -238,11 +230,6 @@ class Population:
             if call.technique.watched is not None:
                 pace *= call.technique.watched(scores, recipe.settings(call.name))
         self.state.pace[index] = pace
-
-    def _until_change(self, most: int) -> int:
-        """Returns the fewest steps, at most so many, after which a member's settings are others."""
-        ahead = [at - int(self.step[i]) for i, own in enumerate(self._changes) for at in own]
-        return min((steps for steps in ahead if steps > 0), default=most)
 
     def next_places(self, index: int, steps: int) -> Tensor:
         """Returns which of its rows a member's next steps take, `[K, B]`; its seed decides."""

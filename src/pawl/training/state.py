@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Buffers = dict[str, Tensor]
 
@@ -39,6 +39,13 @@ class State:
             {k: v[index] for k, v in self.front.items()},
             self.pace[index],
         )
+
+    def overwrite(self, member: int, module: nn.Module, names: Collection[str]) -> None:
+        """Gives a member a module's buffers of these names, averaged or not."""
+        for name, buffer in module.named_buffers():
+            for own in (self.buffers, self.average_buffers):
+                if name in names and name in own:
+                    own[name][member] = buffer
 
     def join(self, other: State) -> State:
         """Returns both states, this one's members first."""
