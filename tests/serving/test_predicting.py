@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from bundles import bundle_of
 from PIL import Image
-from problems import frame, images, several
 from predicted import Served, serving
+from problems import frame, images, several
 
 from pawl.errors import TaskError
 from pawl.serving.predicting import server as listening

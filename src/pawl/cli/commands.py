@@ -420,4 +420,3 @@ def doctor(
         shown(found)
     if not all(check["ok"] for check in found.get("checks", ()) if check["needed"]):
         raise typer.Exit(1)
-

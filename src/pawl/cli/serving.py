@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,6 @@ from pawl.errors import TaskError, option
 from pawl.options.serving import PredictionServerCall
 from pawl.supervisor import Interrupted
 
-_NEEDED = ("starlette", "uvicorn")
 _SHARED = ("host", "port")
 
 
@@ -43,18 +41,17 @@ def serve(
 
     Example: pawl serve --predict runs/adult
     """
-    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if lacking:
-        raise TaskError(
-            f"pawl serve needs {' and '.join(lacking)}; install {'it' if len(lacking) == 1 else 'them'} "
-            "by pip install 'pawl[serve]'"
-        )
-    if predict is None:
-        _pages(folder, PredictionServerCall(**given), open_=open_)
-    else:
-        from pawl.serving.predicting import serve as run  # noqa: PLC0415
+    try:
+        if predict is None:
+            _pages(folder, PredictionServerCall(**given), open_=open_)
+        else:
+            from pawl.serving.predicting import serve as run  # noqa: PLC0415
 
-        run(predict, told=show.line, **given)
+            run(predict, told=show.line, **given)
+    except ImportError as error:
+        raise TaskError(
+            f"serving needs {error.name}, which is not installed; run pip install 'pawl[serve]'"
+        ) from None
 
 
 def _pages(folder: Path, call: PredictionServerCall, *, open_: bool) -> None:
@@ -67,12 +64,14 @@ def _pages(folder: Path, call: PredictionServerCall, *, open_: bool) -> None:
     other = [name for name in sorted(call.model_fields_set) if name not in _SHARED]
     if other:
         raise TaskError(
-            f"got {option(other[0], getattr(call, other[0]))}, which is for a server of predictions; give "
-            f"{option('predict')} as well, or leave it out"
+            f"got {option(other[0], getattr(call, other[0]))}, which is for a server of predictions; "
+            f"give {option('predict')} as well, or leave it out"
         )
     campaigns = Campaigns(folder)
     if not is_loopback(call.host):
-        show.line(f"note: {call.host} may be reached by others, and what is served is not encrypted")
+        show.line(
+            f"note: {call.host} may be reached by others, and what is served is not encrypted"
+        )
     with contextlib.suppress(Interrupted):
         run(partial(application, campaigns), call.host, call.port, told=_tell, browser=open_)
 

@@ -22,7 +22,7 @@ _SHARE, _LEAST_SECONDS = 0.08, 1.0
 _ALL = 0.1
 """Of the time left that all first fits may take; those that come late are then not tried."""
 _OF_FEW = 2.5
-"""Times these shares where there are so many rows that trainings take a part of them: trees lead then."""
+"""Times these shares where trainings take a part of very many rows: trees lead then."""
 
 
 def families() -> tuple[str, ...]:

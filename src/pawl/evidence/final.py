@@ -107,7 +107,9 @@ def final_test(
         keep = {name: average - len(usable(units, name)[:average]) for name in arms}
         if average == 1:
             keep = dict.fromkeys(arms, 1)
-        work = partial(of_seeds, session, arms, test, key, range(trained, trained + count), keep, most)
+        work = partial(
+            of_seeds, session, arms, test, key, range(trained, trained + count), keep, most
+        )
         units.append(ledger.compute(key, "test", work))
         session.note(units[-1].trials)
         records += units[-1].trials
@@ -141,7 +143,9 @@ def final_test(
         for name in arms
     }
     models = {
-        name: blended([model_of(session, pairs, units, arms[name], label, most) for label in labels])
+        name: blended(
+            [model_of(session, pairs, units, arms[name], label, most) for label in labels]
+        )
         for name, labels in kept.items()
     }
     return FinalTest(
