@@ -16,7 +16,8 @@ import uvicorn
 
 from pawl import Bundle
 from pawl.options.serving import PredictionServerCall
-from pawl.serving.predicting.server import bound, server_of
+from pawl.serving.listening import bound
+from pawl.serving.predicting.server import server_of
 
 
 @dataclass(frozen=True)

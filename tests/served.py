@@ -15,7 +15,8 @@ from typing import Any
 from pawl.ledger import Ledger, Progress, TrialRecord, started_of, write_progress
 from pawl.serving.dashboard import application
 from pawl.serving.finding import Campaigns
-from pawl.serving.running import bound, server
+from pawl.serving.listening import bound
+from pawl.serving.running import server
 from pawl.serving.security import Access
 
 

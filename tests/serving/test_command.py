@@ -37,7 +37,7 @@ def test_what_is_missing_is_told(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for arguments, words in (
-        ((), "--predict is missing"),
+        ((tmp_path, "--max-rows", 5), "give --predict as well"),
         (("--predict", tmp_path), "is not a bundle"),
         (("--predict", tmp_path, "--max-wait", "soon"), "--max-wait soon"),
         (("--predict", tmp_path, "--timeout", "0s"), "--timeout 0s"),

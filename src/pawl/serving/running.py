@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import webbrowser
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
-from pawl.errors import TaskError, option
+from pawl.serving.listening import bound
 from pawl.serving.security import Access
 
 _GRACE_SECONDS = 1
 _EVERY = ("0.0.0.0", "::", "")
-_WHY = {
-    errno.EADDRINUSE: "the port is in use",
-    errno.EACCES: "the port may not be used by this user",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-}
 
 
 def run(
@@ -69,31 +62,3 @@ def _shown(host: str) -> str:
     if host in _EVERY:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """Returns a socket that listens at an address.
-
-    Raises:
-        TaskError: It cannot.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-    except (OSError, UnicodeError):
-        raise TaskError(
-            f"cannot serve at {host!r}: no such host is known; give {option('host', '127.0.0.1')}"
-        ) from None
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        why = _WHY.get(error.errno or 0, error.strerror)
-        raise TaskError(
-            f"cannot serve at {host}:{port}: {why}; give another {option('port')} (0 takes a free "
-            f"one) or {option('host')}"
-        ) from None
-    return listening

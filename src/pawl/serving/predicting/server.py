@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -13,20 +12,14 @@ from typing import Any
 import uvicorn
 
 from pawl.deployment import Bundle
-from pawl.errors import TaskError, option
 from pawl.options.serving import PredictionServerCall
+from pawl.serving.listening import BACKLOG, bound
 from pawl.serving.predicting.app import application
 from pawl.serving.predicting.connections import Connection
 from pawl.supervisor import Interrupted
 
 _GRACE_SECONDS = 3
 """How long requests in work may take once the server is to end; the command is ended after 5."""
-_BACKLOG = 1024
-_WHY = {
-    errno.EADDRINUSE: "the port is in use",
-    errno.EACCES: "the port may not be used by this user",
-    errno.EADDRNOTAVAIL: "this machine has no such address",
-}
 
 
 def serve(bundle: str | Path, *, told: Callable[[str], None] = print, **options: Any) -> None:
@@ -62,7 +55,7 @@ def server_of(
     hosts = hosts_of(call.host, listening.getsockname()[1])
     config = uvicorn.Config(
         application(bundle, call, hosts), log_level="error", access_log=False, ws="none",
-        http=limited, lifespan="on", backlog=_BACKLOG, server_header=False,
+        http=limited, lifespan="on", backlog=BACKLOG, server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )  # fmt: skip
     return uvicorn.Server(config)
@@ -86,31 +79,3 @@ def hosts_of(host: str, port: int) -> frozenset[str] | None:
     names = {"localhost", "127.0.0.1", "[::1]", own}
     bare = names if port == 80 else set()  # a client leaves the usual port out
     return frozenset({*(f"{name}:{port}" for name in names), *bare})
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """Returns a socket at an address.
-
-    Raises:
-        TaskError: There is none.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise TaskError(
-            f"cannot serve at {host!r}: no such host is known; give {option('host', '127.0.0.1')}"
-        ) from None
-    family, kind, protocol, _, address = found[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        why = _WHY.get(error.errno or 0, error.strerror)
-        raise TaskError(
-            f"cannot serve at {host}:{port}: {why}; give another {option('port')} (0 takes a free "
-            f"one) or {option('host')}"
-        ) from None
-    return listening
