@@ -46,7 +46,6 @@ ROOMS = (
     "doctor",
     "supervisor",
     "functions",
-    "serving",
     "result",
     "api",
     "estimators",
