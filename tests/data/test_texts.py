@@ -216,7 +216,7 @@ def test_a_users_model_gets_texts_if_they_are_asked_for() -> None:
     rows = problem.examples.take(torch.arange(3)).inputs
     assert problem.builder(0)(rows).shape == (3, 2)
     wrong = Task(data=frame, model=lambda spec: nn.Linear(spec.num_features, 2), read=task.read)
-    with pytest.raises(TaskError, match="for a table without texts or a single array"):
+    with pytest.raises(TaskError, match="for a table without texts or windows"):
         Problem.of(wrong, load(wrong))
 
 

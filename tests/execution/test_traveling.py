@@ -25,13 +25,14 @@ from pawl.functions.runs import Asked, _call
 from pawl.functions.space import FunctionSpace
 from pawl.ledger import Ledger
 from pawl.search import Halving, Space, baseline
-from pawl.search.asking import Making, train_share
+from pawl.search.asking import Ending, Making, train_share
 from pawl.search.board import Answer
 from pawl.task import FunctionTask, Task
 from pawl.training.problem import Problem
 from pawl.training.trained import KeptModel, save_models, untrained
 
 PLAN = Plan(TrainingWay("fused", 4), "for the test")
+NO_END = Ending(Path("nowhere"), None)
 
 
 def quiet() -> None:
@@ -71,7 +72,7 @@ def searched(problem: Problem, make: Making) -> list[Any]:
     rates = (1e-3, 3e-3, 1e-2, 3e-2)
     points = [(n, start | {"adamw.learning_rate": rate}) for n, rate in enumerate(rates)]
     POINTS[:] = [Answer(fresh=tuple(points))]
-    done = train_share(problem, PLAN, make, Halving().shares, 4, None, quiet, given)
+    done = train_share(problem, PLAN, make, (Halving().shares, None), 4, NO_END, quiet, given)
     return [(each.number, each.outcome.status, each.outcome.score) for each in done]
 
 

@@ -57,10 +57,13 @@ class Progress:
 def write_progress(folder: Path, progress: Progress) -> None:
     """Writes how far a campaign is, whole or not at all."""
     path = folder / PROGRESS_FILE
-    with contextlib.suppress(OSError, ValueError):
-        temporary = path.with_name(f"{path.name}.new")
+    temporary = path.with_name(f"{path.name}.new")
+    try:
         temporary.write_text(json.dumps(asdict(progress), allow_nan=False), encoding="utf-8")
         temporary.rename(path)
+    except (OSError, ValueError):  # a full disk, a number that is none
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_progress(folder: Path) -> Progress | None:

@@ -92,7 +92,11 @@ def restarted(
 
 def alike(one: nn.Module, other: nn.Module) -> bool:
     """Tells whether most weights of two models that were drawn from unlike seeds are equal."""
-    pairs = list(zip(one.parameters(), other.parameters(), strict=False))
+    pairs = [
+        each
+        for each in zip(one.parameters(), other.parameters(), strict=False)
+        if not any(isinstance(x, nn.parameter.UninitializedParameter) for x in each)
+    ]
     drawn = [(x, y) for x, y in pairs if x.numel() > 1 and bool((x != x.flatten()[0]).any())]
     equal = sum(x.numel() for x, y in drawn if x.shape == y.shape and torch.equal(x, y))
     return 2 * equal > sum(x.numel() for x, _ in drawn) > 0
