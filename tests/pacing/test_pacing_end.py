@@ -24,9 +24,9 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
         session.clock._begun = time.monotonic() - 1000.0, waiting()
         side_by_side = min(2, available())
         quiet = ending(session, 1)
-        assert quiet == pytest.approx(1.15 * (2.0 / side_by_side + 2.7), rel=0.01)
+        assert quiet == pytest.approx(1.25 * (2.0 / side_by_side + 6.0), rel=0.01)
         # More of the same recipe cost little: it is traced once. More recipes cost more.
-        assert ending(session, 5) == pytest.approx(1.15 * (2.32 / side_by_side + 2.7), rel=0.01)
+        assert ending(session, 5) == pytest.approx(1.25 * (2.32 / side_by_side + 6.0), rel=0.01)
         blend = ending(session, 2, 3)
         assert ending(session, 5) < blend < ending(session, 2, 4)
         session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0
@@ -48,7 +48,7 @@ def test_learners_take_time_to_predict_the_test_rows(tmp_path: Path) -> None:
         ledger.record("learners/0", "learners", {}, [tried], 1.0)
         once = scoring(session)([trees], 1)
         # A millisecond a row: a second in as many processes as there are, and a third by the graph.
-        assert once == pytest.approx(1.15 * (1 / min(2, available()) + 1 / 3), rel=0.01)
+        assert once == pytest.approx(1.25 * (1 / min(2, available()) + 1 / 3), rel=0.01)
         assert scoring(session)([trees, lines], 3) == pytest.approx(3 * once, rel=0.01)
         assert scoring(session)([lines], 3) == 0.0  # what was not timed is not counted
 

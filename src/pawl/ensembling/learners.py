@@ -21,8 +21,8 @@ _SHARE, _LEAST_SECONDS = 0.08, 1.0
 """Of the time left that a first fit may take, and the least seconds that it is given."""
 _ALL = 0.1
 """Of the time left that all first fits may take; those that come late are then not tried."""
-_OF_FEW = 2.5
-"""Times these shares where trainings take a part of very many rows: trees lead then."""
+_OF_FEW, _ALL_OF_FEW = 2.5, 0.15
+"""Times a fit's share, and all fits', where trainings take a part of very many rows: trees lead then."""
 
 
 def families() -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
     for start in range(0, len(recipes), _AT_ONCE):
         if before is not None:
             spent = ledger.decide(f"learners/{start}/late", partial(_spent, session, before))
-            if spent > times * _ALL:
+            if spent > (_ALL if times == 1.0 else _ALL_OF_FEW):
                 break
         chosen = recipes[start : start + _AT_ONCE]
         names = [recipe.learner.name for recipe in chosen if recipe.learner]

@@ -18,8 +18,8 @@ _ONE_MORE_RECIPE, _ONE_MORE_MODEL = 0.3, 0.04
 """What one more recipe of a blend adds to an export, and one more model of one that is in already."""
 _BY_GRAPH = 1 / 3
 """Of the seconds that PyTorch takes to predict, those that a graph of the same does."""
-_REPORT_SECONDS, _REPORT_EXPORTS = 1.0, 2.7  # at least these seconds, or so many small exports
-_ROOM = 1.15
+_REPORT_SECONDS, _REPORT_EXPORTS = 1.5, 6.0  # at least these seconds, or so many small exports
+_ROOM = 1.25
 
 
 _LIMITS_SHARE = 0.2

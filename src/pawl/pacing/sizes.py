@@ -28,7 +28,7 @@ _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 _GENERATIONS = 6
 _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
-_TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 120, 3, 2000
+_TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 240, 3, 2000
 """Where not even the fewest trainings of all rows fit: so many, with passes over as many rows as do."""
 MODELS_OF_MORE = 2
 """Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""

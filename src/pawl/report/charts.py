@@ -290,8 +290,7 @@ def layered(layers: list[alt.Chart], data: list[dict[str, Any]], size: Size) -> 
             titlePadding=8,
         )
     )
-    # The values join after Altair's validation, which checks them one by one.
-    spec: dict[str, Any] = chart.to_dict()
+    spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.setdefault("datasets", {})[_DATA] = data
     return spec
 
