@@ -23,6 +23,7 @@ FOLDS = 5
 """Folds of a cross-validation, where there are rows enough."""
 STOPPING_SHARE = 0.15
 """Share of the training rows of a fold that is kept for early stopping."""
+_HARDLY_MORE = 1.1
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ class Rows:
     def some(self, rows: Tensor, *purpose: int | str, most: int | None = None) -> Tensor:
         """Returns these rows, or `most` of them (by default as many as a training takes), by strata.
 
-        Groups and times play no part: which rows are on which side of a split is settled before.
+        Of hardly more, all are taken. Groups and times play no part: which rows are on which side of a
+        split is settled before.
         """
         most = most or self.most
-        if most is None or len(rows) <= most:
+        if most is None or len(rows) <= _HARDLY_MORE * most:
             return rows
         seed = self.derive("some", *purpose)
         share = most / len(rows)
