@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from pawl import budget as budgets
-from pawl.cli import show, show_found
+from pawl.cli import show
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import BundleWarning, DataWarning, LimitError, TaskError, option
 from pawl.options import (
@@ -23,8 +23,6 @@ from pawl.options import (
     CompressCall,
     DiagnoseCall,
     ExplainCall,
-    FindBatchSizeCall,
-    FindRateCall,
     PlanOptions,
     TrainCall,
     TuneCall,
@@ -41,7 +39,8 @@ app = typer.Typer(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Any]:
+def progress() -> Iterator[Any]:
+    """Yields a listener that shows a command's phases."""
     from pawl.progress import TerminalProgress  # noqa: PLC0415
 
     warnings.filterwarnings("ignore")  # other libraries' advice is not the user's business
@@ -75,7 +74,7 @@ def optimize(
         if limits := api.limits(call):
             ctx.obj.tell(budget=limits[0], seconds=limits[1])
         try:
-            with _progress() as listener:
+            with progress() as listener:
                 result = api.optimize(source, **given, listener=listener, started=_STARTED)
         except LimitError:
             # The campaign is whole, and worth showing.
@@ -109,7 +108,7 @@ def tune(
         ctx.obj.tell(folder=str(Path(folder).absolute()), command="tune")
     if call.resume is None and call.seconds is not None:
         ctx.obj.tell(budget=call.seconds, seconds=call.seconds + budgets.grace(call.seconds))
-    with _progress() as listener:
+    with progress() as listener:
         result = run(task, **given, listener=listener, started=_STARTED)
     if as_json:
         show.json_text(result.summary.to_json())
@@ -129,7 +128,7 @@ def train(
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
-    with _progress() as listener:
+    with progress() as listener:
         result = single.train(source, Recipe.read(recipe), **given, listener=listener)
     if as_json:
         show.out.print_json(result.to_json())
@@ -153,46 +152,12 @@ def compare(
     from pawl.recipe import Recipe  # noqa: PLC0415
 
     recipes = Recipe.read(first), Recipe.read(second)
-    with _progress() as listener:
+    with progress() as listener:
         result = single.compare(source, *recipes, **given, listener=listener)
     if as_json:
         show.out.print_json(result.to_json())
         return
     show.compared(first, second, result)
-
-
-@app.command()
-@with_options(FindRateCall)
-def find_rate(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
-    """Find a learning rate: by short trainings, or with --folds by cross-validation.
-
-    Example: pawl find-rate adult.csv --target income --folds 5 --picture rate.svg
-    """
-    from pawl.finding import find_rate as run  # noqa: PLC0415
-
-    with _progress() as listener:
-        result = run(source, **given, listener=listener)
-    if as_json:
-        show.json_text(result.to_json() + "\n")
-        return
-    show_found.rates(result)
-
-
-@app.command()
-@with_options(FindBatchSizeCall)
-def find_batch_size(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
-    """Find a batch size: by the time of steps, memory, and the noise of gradients.
-
-    Example: pawl find-batch-size adult.csv --target income
-    """
-    from pawl.finding import find_batch_size as run  # noqa: PLC0415
-
-    with _progress() as listener:
-        result = run(source, **given, listener=listener)
-    if as_json:
-        show.json_text(result.to_json() + "\n")
-        return
-    show_found.batch_sizes(result)
 
 
 @app.command()
@@ -208,7 +173,7 @@ def diagnose(
     """
     from pawl import single  # noqa: PLC0415
 
-    with _progress() as listener:
+    with progress() as listener:
         result = single.diagnose(source, **given, listener=listener)
     if as_json:
         show.json_text(result.to_json())
@@ -232,7 +197,7 @@ def compress(
     """
     from pawl.compression import compress as run  # noqa: PLC0415
 
-    with _progress() as listener:
+    with progress() as listener:
         result = run(bundle, data, **given, listener=listener)
     if as_json:
         show.json_text(result.to_json())
@@ -258,10 +223,10 @@ def predict(
     """Predict with a bundle: one row per input row. Tables may be larger than memory."""
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
-    with warnings.catch_warnings(record=True) as caught, show.bar("predicted") as progress:
+    with warnings.catch_warnings(record=True) as caught, show.bar("predicted") as told:
         for category in (DataWarning, BundleWarning):
             warnings.simplefilter("always", category)
-        rows = write_predictions(Bundle.open(bundle), data, out, progress=progress)
+        rows = write_predictions(Bundle.open(bundle), data, out, progress=told)
     show.line(f"{rows} predictions in {out}")
     for each in caught:
         if issubclass(each.category, (DataWarning, BundleWarning)):
@@ -323,7 +288,7 @@ def explain(
         raise TaskError(
             f"{option('out')} is missing; give a folder for explain.json and explain.html"
         )
-    with _progress() as listener:
+    with progress() as listener:
         found = run(bundle, data, **given, listener=listener, started=_STARTED)
     if as_json:
         show.json_text(found.explanation.to_json())

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from pawl import budget as budgets
 from pawl.options.campaign import RunOptions
 from pawl.options.model import Whole
-from pawl.options.shared import LISTENER
+from pawl.options.shared import LISTENER, TimedOptions
 
 
-class DiagnoseCall(RunOptions):
+class DiagnoseCall(RunOptions, TimedOptions):
     """What `diagnose` takes beside a source."""
 
     # Not typed as a `Recipe`: its module imports torch, for which `pawl -h` should not wait.
@@ -37,14 +36,3 @@ class DiagnoseCall(RunOptions):
         description="Folder for diagnosis.json, new or empty; none is kept by default.",
     )
     listener: Any = LISTENER
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _duration(cls, given: Any) -> Any:
-        budgets.parse(given)
-        return given
-
-    @property
-    def seconds(self) -> float | None:
-        """The budget; `None` where there is none."""
-        return None if self.budget is None else budgets.parse(self.budget)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from pawl import budget as budgets
 from pawl.options.model import Whole
-from pawl.options.shared import LISTENER, SeedOptions
+from pawl.options.shared import LISTENER, SeedOptions, TimedOptions
 
 
-class ExplainCall(SeedOptions):
+class ExplainCall(SeedOptions, TimedOptions):
     """What `explain` takes beside a bundle and rows."""
 
     out: str | Path | None = Field(
@@ -62,14 +61,3 @@ class ExplainCall(SeedOptions):
     )
 
     listener: Any = LISTENER
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _duration(cls, given: Any) -> Any:
-        budgets.parse(given)
-        return given
-
-    @property
-    def seconds(self) -> float | None:
-        """The budget; `None` where there is none."""
-        return None if self.budget is None else budgets.parse(self.budget)

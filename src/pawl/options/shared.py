@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,7 +60,25 @@ class ExecutorOptions(OptionsModel):
     )
 
 
-class SearchOptions(OptionsModel):
+class TimedOptions(OptionsModel):
+    """What those share that have a `budget`, which they declare in its place among their options."""
+
+    if TYPE_CHECKING:
+        budget: str | int | float | None
+
+    @field_validator("budget", mode="before", check_fields=False)
+    @classmethod
+    def _duration(cls, given: Any) -> Any:
+        budgets.parse(given)
+        return given
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; `None` where there is none."""
+        return None if self.budget is None else budgets.parse(self.budget)
+
+
+class SearchOptions(TimedOptions):
     """How long a campaign is, what it may change and what it may deliver."""
 
     budget: str | int | float | None = Field(
@@ -96,12 +114,6 @@ class SearchOptions(OptionsModel):
         description="What may be delivered: likely (what is more likely better on rows, or seeds, that "
         "nothing was chosen by) or proven (the baseline, unless something is shown to be better).",
     )
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _duration(cls, given: Any) -> Any:
-        budgets.parse(given)
-        return given
 
     @field_validator("grid", mode="before")
     @classmethod
