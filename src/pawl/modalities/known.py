@@ -20,31 +20,35 @@ _TEXT_PENALTY = 0.1
 def learners(facts: Facts) -> Mapping[str, Recipe]:
     """Returns lines, neighbors and trees, of texts lines first.
 
-    Trees are as pytabkit's defaults and AutoGluon have them.
+    Boosted trees come shallow, which most tables want (`benchmarks/order.py`), deep, which remember
+    copies, and at random thresholds, which are unlike both; these two as pytabkit and AutoGluon have
+    them. So do forests: extra trees remember, the random forest does not.
     """
     scaled: dict[str, dict[str, object]] = {"standardize": {}}
     if technique("standardize").fits(facts):
         scaled = {}
     classes = KINDS[facts.schema.kind].has_classes
     texts = any(spec.tokens for spec in facts.schema.inputs)
-    forest: dict[str, object] = {
-        "leaf_rows": next(n for rows, n in _LEAF_ROWS if facts.num_rows < rows)
-    }
-    boosted: dict[str, object] = {
+    leaf = next(n for rows, n in _LEAF_ROWS if facts.num_rows < rows)
+    shallow: dict[str, object] = {
+        "learning_rate": 0.05, "leaves": 15, "leaf_rows": 40 if classes else 5, "feature_share": 0.7,
+    }  # fmt: skip
+    deep: dict[str, object] = {
         "learning_rate": 0.05, "leaves": 100, "leaf_rows": 3, "row_share": 0.7,
     }  # fmt: skip
     if classes:
-        boosted = {"leaf_rows": 40 if facts.num_rows >= _FEW_ROWS else 10}
+        deep = {"leaf_rows": 40 if facts.num_rows >= _FEW_ROWS else 10}
     drawn = {"splits": "random", "feature_share": 0.55, "leaf_rows": 3, "leaves": 64}
     tables: dict[str, dict[str, dict[str, object]]] = {
-        "lightgbm": {"lightgbm": boosted},
+        "lightgbm": {"lightgbm": shallow},
         "catboost": {"catboost": {}},
         "linear": scaled | {"linear": {"penalty": _TEXT_PENALTY} if texts else {}},
         "nearest_neighbors": scaled | {"nearest_neighbors": {}},
-        "extra_trees": {"extra_trees": forest},
+        "extra_trees": {"extra_trees": {"leaf_rows": leaf}},
         "modern_nca": {"modern_nca": {}},
-        "random_lightgbm": {"lightgbm": boosted | drawn},
-        "random_forest": {"random_forest": forest},
+        "deep_lightgbm": {"lightgbm": deep},
+        "random_lightgbm": {"lightgbm": deep | drawn},
+        "random_forest": {"random_forest": {"leaf_rows": max(5, leaf), "feature_share": 0.33}},
         "boosted_nets": {"boosted_nets": {}},
     }
     if texts:

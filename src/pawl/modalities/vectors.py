@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 from pawl.data.types import ModelSpec, Schema
 from pawl.modalities.known import STARTS, learners
 from pawl.modalities.modality import Modality
+from pawl.modalities.order import Described, known_tables, order_of
 from pawl.modalities.recipes import BATCH, competent
 from pawl.models import TabularNet
 from pawl.recipe import Recipe
@@ -66,6 +67,21 @@ class Table(Tensors):
     def takes(self, schema: Schema) -> bool:
         """Takes what was read as a table."""
         return schema.source == "table"
+
+    def starts(self, start: Recipe, facts: Facts) -> Sequence[Recipe]:
+        """Returns known recipes, in the order that gained most per second on tables like this one."""
+        return [STARTS[name](start) for name in _ordered(STARTS, facts)]
+
+    def learners(self, facts: Facts) -> Sequence[Recipe]:
+        """Returns lines, neighbors and trees, in such an order; of texts lines come first."""
+        found = learners(facts)
+        if any(spec.tokens for spec in facts.schema.inputs):
+            return list(found.values())
+        return [found[name] for name in _ordered(found, facts)]
+
+
+def _ordered(names: Iterable[str], facts: Facts) -> Sequence[str]:
+    return order_of(names, Described.of(facts), known_tables())
 
 
 def _is_mixed(facts: Facts) -> bool:

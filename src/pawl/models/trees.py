@@ -74,21 +74,11 @@ class Trees(nn.Module):
             trees: At least one.
             base: `[O]`.
         """
-        packed = [_packed(tree) for tree in trees]
-        sizes = [len(thresholds) for _, thresholds, _ in packed]
-        starts = np.cumsum([0, *sizes[:-1]])
-        leaves = np.cumsum([0, *(len(values) for _, _, values in packed[:-1])])
-        nodes = np.concatenate(
-            [
-                each + np.array([0, start, leaf])
-                for (each, _, _), start, leaf in zip(packed, starts, leaves, strict=True)
-            ]
-        )
-        self.nodes = torch.from_numpy(nodes.astype(np.int32))
-        self.thresholds = torch.from_numpy(np.concatenate([each for _, each, _ in packed]))
-        values = np.concatenate([each for _, _, each in packed])
-        self.values = torch.from_numpy(values.astype(np.float32))
-        self.roots = torch.from_numpy(starts.astype(np.int32))
+        nodes, thresholds, values, roots = _packed(trees)
+        self.nodes = torch.from_numpy(nodes)
+        self.thresholds = torch.from_numpy(thresholds)
+        self.values = torch.from_numpy(values)
+        self.roots = torch.from_numpy(roots)
         self.base = base.to(torch.float32).clone()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,26 +119,40 @@ def _summed(
     return total
 
 
-def _packed(tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
-    """Returns nodes, thresholds and leaves' values of one tree, children side by side."""
-    place = np.zeros(len(tree.feature), dtype=np.int64)
-    count, level = 1, np.array([0])
-    order = [level]
-    while len(level):
-        inner = level[tree.feature[level] >= 0]
-        pairs = np.stack([tree.left[inner], tree.right[inner]], axis=1)
-        place[pairs] = count + np.arange(2 * len(inner)).reshape(-1, 2)
-        count += 2 * len(inner)
-        level = pairs.reshape(-1)
-        order.append(level)
-    reached = np.concatenate(order)
-    is_leaf = tree.feature[reached] < 0
-    nodes = np.zeros((len(reached), 3), dtype=np.int64)
-    nodes[:, 0] = np.where(is_leaf, 0, tree.feature[reached])
-    nodes[:, 1] = place[np.where(is_leaf, reached, tree.left[reached])]
-    nodes[is_leaf, 2] = np.arange(is_leaf.sum())
-    thresholds = np.where(is_leaf, np.float32(np.inf), rounded_down(tree.threshold[reached]))
-    return nodes, thresholds.astype(np.float32), tree.value[reached[is_leaf]]
+def _packed(
+    trees: Sequence[Tree],
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+    """Returns nodes, thresholds, values of leaves, and roots; of each tree level by level.
+
+    All trees are walked at once; children lie side by side, and what no root leads to is left out.
+    """
+    sizes = [len(tree.feature) for tree in trees]
+    roots = np.cumsum([0, *sizes[:-1]])
+    owner = np.repeat(np.arange(len(trees)), sizes)
+    feature = np.concatenate([tree.feature for tree in trees])
+    left = np.concatenate([tree.left for tree in trees]) + roots[owner]
+    right = np.concatenate([tree.right for tree in trees]) + roots[owner]
+    levels, level = [roots], roots
+    while len(level := level[feature[level] >= 0]):
+        level = np.stack([left[level], right[level]], axis=1).reshape(-1)
+        levels.append(level)
+    reached = np.concatenate(levels)
+    reached = reached[np.argsort(owner[reached], kind="stable")]
+    place = np.zeros(len(feature), dtype=np.int64)
+    place[reached] = np.arange(len(reached))
+    is_leaf = feature[reached] < 0
+    leaves = reached[is_leaf]
+    nodes = np.zeros((len(reached), 3), dtype=np.int32)
+    nodes[:, 0] = np.where(is_leaf, 0, feature[reached])
+    nodes[:, 1] = place[np.where(is_leaf, reached, left[reached])]
+    nodes[is_leaf, 2] = np.arange(len(leaves))
+    threshold = np.concatenate([tree.threshold for tree in trees])[reached]
+    thresholds = np.where(is_leaf, np.float32(np.inf), rounded_down(threshold))
+    values = np.concatenate([tree.value for tree in trees])[leaves]
+    return (
+        nodes, thresholds.astype(np.float32), values.astype(np.float32),
+        place[roots].astype(np.int32),
+    )  # fmt: skip
 
 
 def rounded_down(numbers: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -80,7 +80,9 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
         others = vectors(learned.encoder, inputs)
         valid = [train.create_valid(others, wanted.numpy())]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
-    booster = lightgbm.train(parameters, train, settings.rounds, valid, callbacks=callbacks)
+    booster = lightgbm.train(
+        parameters, train, settings.rounds, valid, callbacks=callbacks, keep_training_booster=True
+    )  # else it would be written and read once more
     text = booster.model_to_string(num_iteration=booster.best_iteration or -1)
     core.grow(trees_of(text, outputs), torch.zeros(outputs))
 
