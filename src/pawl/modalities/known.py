@@ -12,6 +12,8 @@ from pawl.techniques import Facts, technique
 
 _LEAF_ROWS = ((5_000, 1), (20_000, 3), (100_000, 10), (math.inf, 30))
 """Fewest rows of a leaf of a forest, below so many: leaves of one row remember copies, but are many"""
+_LEAVES = ((10_000, 15), (40_000, 31), (math.inf, 63))
+"""Of a shallow tree, below so many rows."""
 _FEW_ROWS = 1000
 _TEXT_PENALTY = 0.1
 """Rows of a text's weights have length 1, spread over hundreds of tokens: slopes must be large."""
@@ -31,7 +33,8 @@ def learners(facts: Facts) -> Mapping[str, Recipe]:
     texts = any(spec.tokens for spec in facts.schema.inputs)
     leaf = next(n for rows, n in _LEAF_ROWS if facts.num_rows < rows)
     shallow: dict[str, object] = {
-        "learning_rate": 0.05, "leaves": 15, "leaf_rows": 40 if classes else 5, "feature_share": 0.7,
+        "learning_rate": 0.05, "leaf_rows": 40 if classes else 5, "feature_share": 0.7,
+        "leaves": next(n for rows, n in _LEAVES if facts.num_rows < rows),
     }  # fmt: skip
     deep: dict[str, object] = {
         "learning_rate": 0.05, "leaves": 100, "leaf_rows": 3, "row_share": 0.7,
