@@ -21,7 +21,8 @@ from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
 from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.models.calls import calls_of
-from pawl.models.operations import Trace, channel_axis, traced
+from pawl.models.axes import channel_axis
+from pawl.models.operations import Trace, traced
 from pawl.models.surgery import ACTIVATION_TYPES
 from pawl.techniques import Targets
 from pawl.training.metrics import score

@@ -6,11 +6,51 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pawl.models.operations import Operation
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from pawl.models.operations import Operation, Trace
 
 Shape = tuple[int, ...]
 Moved = dict[int, tuple[int, int]]
 """For each axis that is still there its place, and how many neighbors stand for one of its entries."""
+
+
+_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
+"""Layers whose channels lie along axis 1; those of others lie along the last."""
+_LAST = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Embedding, nn.RNNBase)
+
+
+def channel_axis(trace: Trace, number: int) -> int | None:
+    """Returns along which axis a tensor's channels lie, from the layer that it comes from.
+
+    `-1` for the last; `None` if no such layer is found, or operations on the way are not known.
+    """
+    makers = {out: op for op in trace.operations for out in op.outputs}
+    way: list[tuple[Operation, int, int]] = []
+    while (op := makers.get(number)) is not None and not isinstance(op.layer, _FIRST + _LAST):
+        if not op.inputs:
+            return None
+        alike = [each for each in op.inputs if trace.shapes[each] == trace.shapes[number]]
+        way.append((op, (alike or list(op.inputs))[0], number))
+        number = way[-1][1]
+    if op is None or number != op.outputs[0]:
+        return None
+    rank = len(trace.shapes[number])
+    axis = 1 if isinstance(op.layer, _FIRST) else rank - 1
+    for each, taken, given in reversed(way):
+        before, after = trace.shapes[taken], trace.shapes[given]
+        places = moved(each, before, after)
+        if places is None:  # it treats places along other axes, or each number
+            if len(before) != len(after) or before[axis] != after[axis]:
+                return None
+        elif places.get(axis, (0, 0))[1] != 1:
+            return None
+        else:
+            axis = places[axis][0]
+        rank = len(after)
+    return -1 if axis == rank - 1 else axis
 
 
 def moved(op: Operation, before: Shape, after: Shape) -> Moved | None:
@@ -61,6 +101,14 @@ def _transposed(op: Operation, before: Shape, after: Shape) -> Moved:
     return {axis: (place, 1) for place, axis in enumerate(order)}
 
 
+def _movedim(op: Operation, before: Shape, after: Shape) -> Moved:
+    del after
+    one, other = (axis % len(before) for axis in (*op.args[1:], *op.kwargs.values()))
+    order = [axis for axis in range(len(before)) if axis != one]
+    order.insert(other, one)
+    return {axis: (place, 1) for place, axis in enumerate(order)}
+
+
 def _reduced(op: Operation, before: Shape, after: Shape) -> Moved:
     rank = len(before)
     given = op.kwargs.get("dim", op.args[1] if len(op.args) > 1 else None)
@@ -103,7 +151,8 @@ _RULES: dict[str, Callable[[Operation, Shape, Shape], Moved]] = {
         ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "Flatten"), _reshaped
     ),
     "permute": _permuted,
-    "transpose": _transposed,
+    **dict.fromkeys(("transpose", "swapaxes"), _transposed),
+    "movedim": _movedim,
     **dict.fromkeys(("mean", "sum", "amax"), _reduced),
     "__getitem__": _indexed,
 }

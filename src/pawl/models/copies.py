@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from pawl.data.types import Inputs
 from pawl.models.blocks import ADDING, Part, rows_of
+from pawl.models.duplicates import duplicate
 from pawl.models.operations import Operation, traced
 
 _WEIGHTED = (
@@ -43,7 +44,7 @@ def copied(module: nn.Module, part: Part, given: Arguments, *, learned: bool) ->
         `None` if the weights are learned and the copy would change what the module predicts.
     """
     home = module.get_submodule(part.home)
-    inside = [copy.deepcopy(home.get_submodule(name)) for name in part.children]
+    inside = [duplicate(home.get_submodule(name)) for name in part.children]
     whole = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
     if not learned:
         with torch.no_grad():
@@ -52,7 +53,7 @@ def copied(module: nn.Module, part: Part, given: Arguments, *, learned: bool) ->
     if not part.residual:
         return None if learned else whole
     args, kwargs = copy.deepcopy(given)
-    quiet = copy.deepcopy(whole)
+    quiet = duplicate(whole)
     for layer in _ends(quiet, args, kwargs):
         for name, weight in layer.named_parameters():
             if name in ("weight", "bias", "out_proj.weight", "out_proj.bias"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models import Net, concealed, is_pretrained
+from pawl.models import Net, concealed, duplicate, is_pretrained
 from pawl.models.blocks import (
     Part,
     edited,
@@ -63,7 +62,7 @@ def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
 
 
 def _grow(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
-    grown(module, part, copy.deepcopy(copies))
+    grown(module, part, [duplicate(each) for each in copies])
 
 
 def _fits(facts: Facts) -> str | None:
