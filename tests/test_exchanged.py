@@ -23,7 +23,7 @@ from pawl.models import (
 from pawl.models.axes import channel_axis
 from pawl.models.operations import traced
 from pawl.task import Task
-from pawl.techniques import refusal, technique
+from pawl.techniques import technique
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population
 from pawl.training.problem import Problem
@@ -163,7 +163,6 @@ class ChannelsLast(nn.Module):
 
 def test_channels_last_are_told_from_channels_first() -> None:
     task = of(ChannelsLast)
-    facts = task.facts()
     (drop,) = dropouts(built(task, "dropout"))
     assert isinstance(drop, KeyedDropout)
     assert not drop.channels

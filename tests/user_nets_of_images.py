@@ -59,8 +59,7 @@ class PaddedBlock(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         out += self.shortcut(x)
-        out = F.relu(out)
-        return out
+        return F.relu(out)
 
 
 class LambdaResNet(nn.Module):
@@ -190,7 +189,9 @@ class EfficientNet(nn.Module):
         self.conv1 = nn.Conv2d(1, 8, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(8)
         self.layers = nn.Sequential(
-            EfficientBlock(8, 8, 1, 0.1), EfficientBlock(8, 8, 1, 0.1), EfficientBlock(8, 12, 2, 0.1)
+            EfficientBlock(8, 8, 1, 0.1),
+            EfficientBlock(8, 8, 1, 0.1),
+            EfficientBlock(8, 12, 2, 0.1),
         )
         self.linear = nn.Linear(12, spec.num_outputs)
 

@@ -250,7 +250,7 @@ def _renew(home: nn.Module, children: list[tuple[str, nn.Module]]) -> None:
 
 
 def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
-    """Returns parts that stand side by side, or are attributes alike, and could take each other's place."""
+    """Returns parts side by side, or attributes alike, that could take each other's place."""
     groups: list[list[Part]] = []
     for part in found:
         home = module.get_submodule(part.home)

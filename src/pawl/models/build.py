@@ -66,7 +66,7 @@ class Adapter(nn.Module):
         self.module = module
         self.calls: nn.ModuleDict | None = None
         self.called: Calls = {}
-        self.moved = False
+        self.moved = self.standardized = False
         self.pretrained = False
         self.memory = Memory()
         self.order: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class Adapter(nn.Module):
         return made
 
     def reveal(self, sample: Inputs, known: list[Calls]) -> None:
-        """Makes modules of the layers that the user's module calls as functions.
+        """Makes modules of the layers that the user's module calls as functions, or has written out.
 
         They are its `calls`, by address, and what it predicts stays the same: where it would not,
         nothing is changed.
@@ -103,7 +103,9 @@ class Adapter(nn.Module):
             known: What was found of the task's model; looked for, and put there, if it is empty.
         """
         if self.calls is None:
-            self._standardize(sample)
+            if not self.standardized:
+                self._standardize(sample)
+                self.standardized = True
             if self.moved:
                 known = []
             if not known:

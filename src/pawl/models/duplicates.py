@@ -20,9 +20,12 @@ def duplicate(module: M) -> M:
     """Returns a deep copy whose functions call what was copied.
 
     Example:
-        >>> net = nn.Module()
-        >>> net.layer = layer = nn.Linear(2, 2)
-        >>> net.run = lambda: layer
+        >>> class Net(nn.Module):
+        ...     def __init__(self) -> None:
+        ...         super().__init__()
+        ...         self.layer = layer = nn.Linear(2, 2)
+        ...         self.run = lambda: layer
+        >>> net = Net()
         >>> copy.deepcopy(net).run() is net.layer, duplicate(net).run() is net.layer
         (True, False)
     """
@@ -47,7 +50,8 @@ def rebound(copied: M, memo: Mapping[int, Any]) -> M:
 def _rebound(function: types.FunctionType, memo: Mapping[int, Any]) -> types.FunctionType:
     cells, given = function.__closure__ or (), function.__defaults__ or ()
     closure = tuple(
-        types.CellType(memo[id(cell.cell_contents)]) if _filled(cell, memo) else cell for cell in cells
+        types.CellType(memo[id(cell.cell_contents)]) if _filled(cell, memo) else cell
+        for cell in cells
     )
     defaults = tuple(memo.get(id(value), value) for value in given)
     if closure == cells and all(x is y for x, y in zip(defaults, given, strict=True)):

@@ -105,10 +105,9 @@ class SqueezeExcite(nn.Module):
         """Scales."""
         places = tuple(range(1, x.dim() - 1) if self.last else range(2, x.dim()))
         gates = 2 * torch.sigmoid(self.second(F.relu(self.first(x.mean(places)))))
-        shape = [1] * len(places)
-        return x * gates.reshape(len(x), *shape, -1) if self.last else x * gates.reshape(
-            len(x), -1, *shape
-        )
+        for place in places:
+            gates = gates.unsqueeze(place)
+        return x * gates
 
 
 class Skip(nn.Module):

@@ -54,9 +54,7 @@ def _scaled(block: nn.Module, shape: tuple[int, ...], start: float) -> nn.Module
     return LayerScale(made_residual(block), shape, start)
 
 
-def _shapes(
-    module: nn.Module, found: Sequence[Part], sample: Inputs
-) -> list[tuple[int, ...]]:
+def _shapes(module: nn.Module, found: Sequence[Part], sample: Inputs) -> list[tuple[int, ...]]:
     """Returns what scales each part has, against what it returns."""
     rows = rows_of(sample)
     trace, _ = traced(module, lambda m: m(rows))

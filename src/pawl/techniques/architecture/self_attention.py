@@ -43,9 +43,9 @@ def self_attention(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
 
 
 def _place(module: nn.Module, sample: Inputs) -> tuple[str, int, bool]:
-    """Returns that activation's name, called once, its channels, and whether they lie along the last axis.
+    """Returns that activation's name, its channels, and whether they lie along the last axis.
 
-    No name if there is none.
+    It is called once. No name if there is none.
     """
     trace, _ = traced(module, lambda m: m(sample))
     addresses = [op.address.partition("#")[0] for op in trace.operations]
