@@ -1,4 +1,4 @@
-"""What reaches a last layer that alone trains: computed once, and the same as if computed in each step."""
+"""What reaches a last layer that alone trains: kept, and the same as if computed in each step."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 from pawl.data.types import Inputs
 from pawl.models.build import Adapter, remembered
 from pawl.models.layers import Chain
+from pawl.models.nets import Net
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
 from pawl.models.surgery import ACTIVATION_TYPES
 from pawl.models.unit import Block
@@ -101,6 +102,8 @@ def _examined(module: nn.Module, sample: Inputs) -> Iterator[Part | str]:
     for name, home in module.named_modules():
         if name.startswith("calls") or isinstance(home, Adapter) or is_layer(home):
             continue
+        if isinstance(module, Net) and not _is_list(home):
+            continue  # of pawl's own networks it is known what their blocks are
         for names in _candidates(home):
             reason = ""
             # Of a layer and what follows it, as much as keeps the shape: pooling is left out.

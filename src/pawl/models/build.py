@@ -130,7 +130,7 @@ class Adapter(nn.Module):
         put(self, remembered(self, "written", find))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Adapter:
-        new = memo[id(self)] = Adapter.__new__(Adapter)
+        new = memo[id(self)] = type(self).__new__(type(self))
         new.__setstate__(copy.deepcopy(self.__dict__, memo))
         return rebound(new, memo)
 

@@ -128,7 +128,10 @@ def _recognized(own: nn.Module, shape: tuple[int, ...]) -> Written | None:
         for weight in probe.parameters():
             weight.uniform_(0.5, 1.5)
         inputs = [scale * torch.randn(shape, dtype=torch.float64) for scale in _SCALES]
-        outputs = [probe.eval()(x.clone()) for x in inputs]
+        kept = [x.clone() for x in inputs]
+        outputs = [probe.eval()(x) for x in inputs]
+        if not all(map(torch.equal, inputs, kept)):
+            return None  # it changes what it gets
         if any(x.shape != y.shape for x, y in zip(inputs, outputs, strict=True)):
             return None
         if not torch.equal(probe.train()(inputs[0].clone()), outputs[0]):
@@ -169,7 +172,8 @@ def _normalization(probe: nn.Module, inputs: list[Tensor], outputs: list[Tensor]
         if error > _TOLERANCE or (best is not None and best[0] <= error):
             continue
         known = _affine(probe, make, scale, shift)
-        if known is not None:
+        inner: Any = plain.inner if isinstance(plain, AlongChannels) else plain
+        if known is not None and (known.shift is None or hasattr(inner, "bias")):
             best = error, known
     return None if best is None else best[1]
 

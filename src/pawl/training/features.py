@@ -113,11 +113,22 @@ class Features:
         return self._blocks[block][0], self.bodies[block[1]]
 
     def pooled(
-        self, fits: Sequence[FittedSplit], blocks: Sequence[tuple[int, int]]
+        self, fits: Sequence[FittedSplit], blocks: Sequence[tuple[int, int]], places: int
     ) -> tuple[Examples, list[Tensor]]:
-        """Returns features of all that the members train on, and where each one's rows are there."""
+        """Returns features of all that the members train on, and where each one's rows are there.
+
+        Args:
+            fits: The members' splits.
+            blocks: What their features go by.
+            places: Members of a compiled step, which wants as many rows each time; 0 without.
+        """
         self._kept = {block: x for block, x in self._kept.items() if block in blocks}
         examples, start = self._joined(self.source, blocks)
+        missing = (places - len(start)) * len(self.source)
+        if missing > 0:
+            inputs = {n: _extended(x, missing) for n, x in examples.inputs.items()}
+            targets = None if examples.targets is None else _extended(examples.targets, missing)
+            examples = Examples(inputs, targets)
         return examples, [fit.rows + start[block] for fit, block in zip(fits, blocks, strict=True)]
 
     def placed(
@@ -157,6 +168,10 @@ class Features:
                 ((got, _),) = _reaching(front, body, self.name, part)[0]
                 found.append(got)
         return torch.cat(found)
+
+
+def _extended(x: Tensor, count: int) -> Tensor:
+    return torch.cat([x, x.new_zeros(count, *x.shape[1:])])
 
 
 def _head(body: nn.Module) -> str | None:

@@ -153,7 +153,9 @@ class Population:
             rows = pool(self.problem.examples, self.fits, max(self.stepper.width, len(self.fits)))
             self.examples, self._rows = rows.examples, rows.rows
         else:
-            self.examples, self._rows = self.features.pooled(self.fits, self._blocks)
+            self.examples, self._rows = self.features.pooled(
+                self.fits, self._blocks, self.stepper.width
+            )
         self.step = torch.cat([self.step, torch.zeros(len(members), dtype=torch.int64)])
         self._orders += [(-1, torch.empty(0, dtype=torch.int64))] * len(members)
         self._refresh()

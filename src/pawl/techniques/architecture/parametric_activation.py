@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from torch import nn
 
 from pawl.data.types import Inputs
@@ -24,7 +26,10 @@ def parametric_activation(module: nn.Module, settings: Settings, sample: Inputs)
     def make(name: str, old: nn.Module) -> nn.Module | None:
         if name not in seen or not _plain(old):
             return None
-        return Parametric(old.forward, _shape(seen[name]))
+        function = copy.copy(old)
+        if "inplace" in function.__dict__:
+            function.__dict__["inplace"] = False
+        return Parametric(function.forward, _shape(seen[name]))
 
     replace(module, make)
     return module
