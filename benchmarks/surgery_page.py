@@ -20,7 +20,7 @@ def page() -> str:
         loader=FileSystemLoader(HERE),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  # it is Markdown
+        autoescape=False,  # it is Markdown
     )
     ready.filters["percent"] = lambda share: f"{100 * share:.0f}%"
     return ready.get_template("surgery.md.j2").render(found)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from user_nets import MLP, NETS, VGG, ResNet, StockViT
 
 from pawl.data import ModelSpec
-from pawl.models import LayerScale, Skip, StochasticDepth
+from pawl.models import LayerScale, Skip, StochasticDepth, duplicate
 from pawl.models.blocks import parts
 from pawl.recipe import Recipe
 from pawl.task import Task
@@ -36,7 +36,7 @@ def learned(net: type[nn.Module]) -> Problem:
         for tensor in [*given.parameters(), *given.buffers()]:
             if tensor.is_floating_point():
                 tensor.add_(0.1 * torch.rand_like(tensor))
-    return of(lambda: copy.deepcopy(given))
+    return of(lambda: duplicate(given))
 
 
 def outputs(problem: Problem, recipe: Recipe) -> Tensor:
@@ -61,7 +61,7 @@ def test_parts_that_keep_shapes(net: str, expected: dict[str, bool]) -> None:
     assert {part.name.removeprefix("module."): part.residual for part in found} == expected
 
 
-@pytest.mark.parametrize("net", [ResNet, StockViT, NETS["mobilenet"], NETS["convnext"]])
+@pytest.mark.parametrize("net", [ResNet, StockViT, MLP, NETS["mobilenet"], NETS["convnext"]])
 def test_blocks_that_are_added_start_by_returning_their_input(net: type[nn.Module]) -> None:
     problem = learned(net)
     before = outputs(problem, BARE)
@@ -74,7 +74,7 @@ def test_blocks_that_are_added_start_by_returning_their_input(net: type[nn.Modul
 
 def test_added_layers_learn() -> None:
     population = Population(of(ResNet), [member(BARE.with_("blocks"), 0)], FusedStepper())
-    names = [name for name in population.layout.names if "layer1.2.conv1" in name]
+    names = [name for name in population.layout.names if "layer1.2.inner.conv1" in name]
     before = {n: x.clone() for n, x in population.layout.views(population.state.weights).items()}
     population.advance(4)
     after = population.layout.views(population.state.weights)
