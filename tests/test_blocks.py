@@ -210,7 +210,7 @@ def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
     reasons = {
         net: technique("blocks").fits(of(NETS[net]).facts()) for net in ("densenet", "unet", "lstm")
     }
-    assert reasons["densenet"] == "'dense1.0' returns [12, 8, 8] of [8, 8, 8], each row"
+    assert reasons["densenet"] == "'dense1' returns [16, 8, 8] of [8, 8, 8], each row"
     assert "no submodule of several layers" in str(reasons["unet"])
 
     class Indexed(MLP):

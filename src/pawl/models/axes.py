@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -27,30 +27,36 @@ def channel_axis(trace: Trace, number: int) -> int | None:
 
     `-1` for the last; `None` if no such layer is found, or operations on the way are not known.
     """
-    makers = {out: op for op in trace.operations for out in op.outputs}
-    way: list[tuple[Operation, int, int]] = []
-    while (op := makers.get(number)) is not None and not isinstance(op.layer, _FIRST + _LAST):
-        if not op.inputs:
+    axis = _axis(trace, {out: op for op in trace.operations for out in op.outputs}, number, {})
+    return -1 if axis is not None and axis == len(trace.shapes[number]) - 1 else axis
+
+
+def _axis(
+    trace: Trace, makers: Mapping[int, Operation], number: int, known: dict[int, int | None]
+) -> int | None:
+    """Returns the axis, counted from the first; of what is added, of the first that has one."""
+    if number not in known:
+        op, after = makers.get(number), trace.shapes[number]
+        known[number] = None
+        if op is None:
             return None
-        alike = [each for each in op.inputs if trace.shapes[each] == trace.shapes[number]]
-        way.append((op, (alike or list(op.inputs))[0], number))
-        number = way[-1][1]
-    if op is None or number != op.outputs[0]:
-        return None
-    rank = len(trace.shapes[number])
-    axis = 1 if isinstance(op.layer, _FIRST) else rank - 1
-    for each, taken, given in reversed(way):
-        before, after = trace.shapes[taken], trace.shapes[given]
-        places = moved(each, before, after)
-        if places is None:  # it treats places along other axes, or each number
-            if len(before) != len(after) or before[axis] != after[axis]:
-                return None
-        elif places.get(axis, (0, 0))[1] != 1:
-            return None
-        else:
-            axis = places[axis][0]
-        rank = len(after)
-    return -1 if axis == rank - 1 else axis
+        if isinstance(op.layer, _FIRST + _LAST):
+            if number == op.outputs[0]:
+                known[number] = 1 if isinstance(op.layer, _FIRST) else len(after) - 1
+            return known[number]
+        alike = [each for each in op.inputs if trace.shapes[each] == after]
+        for taken in alike or op.inputs[:1]:
+            axis, before = _axis(trace, makers, taken, known), trace.shapes[taken]
+            places = None if axis is None else moved(op, before, after)
+            if axis is None:
+                continue
+            if places is None:  # it treats places along other axes, or each number
+                stays = len(before) == len(after) and before[axis] == after[axis]
+                known[number] = axis if stays else None
+            elif places.get(axis, (0, 0))[1] == 1:
+                known[number] = places[axis][0]
+            break
+    return known[number]
 
 
 def moved(op: Operation, before: Shape, after: Shape) -> Moved | None:
@@ -99,6 +105,14 @@ def _transposed(op: Operation, before: Shape, after: Shape) -> Moved:
     order = list(range(len(before)))
     order[one], order[other] = other, one
     return {axis: (place, 1) for place, axis in enumerate(order)}
+
+
+def _expanded(op: Operation, before: Shape, after: Shape) -> Moved:
+    del op
+    more = len(after) - len(before)
+    return {
+        axis: (axis + more, 1) for axis, size in enumerate(before) if size == after[axis + more]
+    }
 
 
 def _movedim(op: Operation, before: Shape, after: Shape) -> Moved:
@@ -153,6 +167,7 @@ _RULES: dict[str, Callable[[Operation, Shape, Shape], Moved]] = {
     "permute": _permuted,
     **dict.fromkeys(("transpose", "swapaxes"), _transposed),
     "movedim": _movedim,
+    "expand": _expanded,
     **dict.fromkeys(("mean", "sum", "amax"), _reduced),
     "__getitem__": _indexed,
 }
