@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from user_nets import MLP, NETS, VGG, ResNet, StockViT
 
 from pawl.data import ModelSpec
-from pawl.models import Skip, StochasticDepth
+from pawl.models import LayerScale, Skip, StochasticDepth, duplicate
 from pawl.models.blocks import parts
 from pawl.recipe import Recipe
 from pawl.task import Task
@@ -36,7 +36,7 @@ def learned(net: type[nn.Module]) -> Problem:
         for tensor in [*given.parameters(), *given.buffers()]:
             if tensor.is_floating_point():
                 tensor.add_(0.1 * torch.rand_like(tensor))
-    return of(lambda: copy.deepcopy(given))
+    return of(lambda: duplicate(given))
 
 
 def outputs(problem: Problem, recipe: Recipe) -> Tensor:
@@ -61,7 +61,7 @@ def test_parts_that_keep_shapes(net: str, expected: dict[str, bool]) -> None:
     assert {part.name.removeprefix("module."): part.residual for part in found} == expected
 
 
-@pytest.mark.parametrize("net", [ResNet, StockViT, NETS["mobilenet"], NETS["convnext"]])
+@pytest.mark.parametrize("net", [ResNet, StockViT, MLP, NETS["mobilenet"], NETS["convnext"]])
 def test_blocks_that_are_added_start_by_returning_their_input(net: type[nn.Module]) -> None:
     problem = learned(net)
     before = outputs(problem, BARE)
@@ -74,7 +74,7 @@ def test_blocks_that_are_added_start_by_returning_their_input(net: type[nn.Modul
 
 def test_added_layers_learn() -> None:
     population = Population(of(ResNet), [member(BARE.with_("blocks"), 0)], FusedStepper())
-    names = [name for name in population.layout.names if "layer1.2.conv1" in name]
+    names = [name for name in population.layout.names if "layer1.2.inner.conv1" in name]
     before = {n: x.clone() for n, x in population.layout.views(population.state.weights).items()}
     population.advance(4)
     after = population.layout.views(population.state.weights)
@@ -93,6 +93,67 @@ def test_the_block_that_matters_least_goes() -> None:
     torch.testing.assert_close(outputs(problem, recipe), outputs(problem, BARE))
     body = problem.build(recipe, 0, ALL_ROWS)[1].module
     assert sum(isinstance(m, nn.Linear) for m in body.modules()) == 3
+
+
+class Attributes(nn.Module):
+    """Blocks are attributes; one takes more than its input, and one calls a lambda."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.inp = nn.Linear(64, 8)
+        self.block1, self.block2 = Extra(8), Extra(8)
+        self.out = nn.Linear(8, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inp(x.flatten(1))
+        return self.out(self.block2(self.block1(x, 2.0), by=3.0))
+
+
+class Extra(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = layer = nn.Linear(width, width)
+        self.run = lambda x: torch.relu(layer(x))
+
+    def forward(self, x: Tensor, by: float) -> Tensor:
+        return x + by * self.run(x)
+
+
+def test_blocks_that_are_attributes() -> None:
+    problem = learned(Attributes)
+    facts = problem.facts()
+    found = {part.name: part.residual for part in parts(facts.module, facts.sample)}
+    assert found == {"module.block1": True, "module.block2": True}
+    before = outputs(problem, BARE)
+    more = problem.build(BARE.with_("blocks", change=1), 0, ALL_ROWS)[1]
+    assert sum(type(m) is Extra for m in more.modules()) == 3
+    torch.testing.assert_close(outputs(problem, BARE.with_("blocks", change=1)), before)
+    for name in ("layer_scale", "stochastic_depth"):
+        torch.testing.assert_close(outputs(problem, BARE.with_(name)), before)
+    fewer = problem.build(BARE.with_("blocks", change=-1), 0, ALL_ROWS)[1]
+    assert sum(type(m) is Extra for m in fewer.modules()) == 1
+    # A copy's lambda calls the copy: all that is there trains.
+    population = Population(of(Attributes), [member(BARE.with_("blocks"), 0)], FusedStepper())
+    start = population.state.weights.clone()
+    population.advance(4)
+    assert (population.state.weights != start).float().mean() > 0.9
+
+
+def test_what_blocks_add_is_scaled_by_channel() -> None:
+    body = of(ResNet).build(BARE.with_("layer_scale", start=0.5), 0, ALL_ROWS)[1].eval()
+    shapes = [tuple(m.scale.shape) for m in body.modules() if isinstance(m, LayerScale)]
+    assert shapes == [(8, 1, 1), (8, 1, 1), (16, 1, 1)]
+    block, x = body.module.layer1[0], torch.rand(2, 8, 4, 4)
+    with torch.no_grad():
+        nn.init.uniform_(block.scale)
+        expected = x + block.scale * (block.inner(x.clone()) - x)
+        torch.testing.assert_close(block(x), expected)
+    (vit,) = {
+        tuple(m.scale.shape)
+        for m in of(StockViT).build(BARE.with_("layer_scale"), 0, ALL_ROWS)[1].modules()
+        if isinstance(m, LayerScale)
+    }
+    assert vit == (16,)
 
 
 def test_functions_in_added_blocks_are_seen_by_what_comes_behind() -> None:
@@ -149,8 +210,8 @@ def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
     reasons = {
         net: technique("blocks").fits(of(NETS[net]).facts()) for net in ("densenet", "unet", "lstm")
     }
-    assert reasons["densenet"] == "'dense1.0' returns [12, 8, 8] of [8, 8, 8], each row"
-    assert "no Sequential and no ModuleList" in str(reasons["unet"])
+    assert reasons["densenet"] == "'dense1' returns [16, 8, 8] of [8, 8, 8], each row"
+    assert "no submodule of several layers" in str(reasons["unet"])
 
     class Indexed(MLP):
         def forward(self, x: Tensor) -> Tensor:

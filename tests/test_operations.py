@@ -54,6 +54,17 @@ def test_operations_have_addresses_and_are_joined_by_tensors() -> None:
     assert second.inputs == first.outputs == add.outputs
 
 
+def test_what_returns_its_argument_is_no_operation() -> None:
+    class Same(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.float().contiguous() + x.mul(2)
+
+    trace, _ = traced(Same(), lambda m: m(X))
+    assert [op.name for op in trace.operations] == ["mul", "add"]
+    twice, both = trace.operations
+    assert both.inputs == (twice.inputs[0], twice.outputs[0])
+
+
 def test_training_is_another_forward() -> None:
     trace, _ = traced(Net(), lambda m: m(X), training=True)
     assert trace.operations[-1].address == ":dropout0"

@@ -40,7 +40,7 @@ def perturbed(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("name", [n for n in NETS if n != "lstm"])
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("factor", [1.5, 2])
 def test_wider_networks_keep_their_function(name: str, factor: float) -> None:
     torch.manual_seed(0)
@@ -105,7 +105,7 @@ class Refused(nn.Module):
         self.register_buffer("scale", torch.ones(8))
 
     def forward(self, x: Tensor) -> Tensor:
-        inputs, x = x, self.first(x)
+        x = self.first(x)
         if self.way == "glu":
             x = F.glu(x)
         elif self.way == "softmax":
@@ -116,8 +116,6 @@ class Refused(nn.Module):
             x = x.reshape(-1, 2, 4).flatten(1)
         elif self.way == "weights":
             x = x + self.first.weight.mean()
-        elif self.way == "twice":
-            x = x + self.first(inputs)
         elif self.way == "numpy":
             x = x + float(x.detach().numpy().mean())
         return self.last(F.relu(x))
@@ -131,7 +129,6 @@ class Refused(nn.Module):
         ("buffer", "'net:mul0' with others that are fixed"),
         ("view", "'net:reshape0'"),
         ("weights", "are used in another place"),
-        ("twice", "called more than once"),
         ("numpy", "predicts otherwise"),  # a mean that some units have a larger share in
     ],
 )
@@ -139,6 +136,49 @@ def test_what_cannot_be_followed_is_named(way: str, reason: str | None) -> None:
     found = widths(Called(Refused(way)), X)
     assert not found.sizes
     assert reason in found.reasons["net.first"]
+
+
+class Again(nn.Module):
+    """Calls one layer twice, and a recurrent one behind it."""
+
+    def __init__(self, kind: type[nn.RNNBase], *, both: bool) -> None:
+        super().__init__()
+        self.first, self.again = nn.Linear(6, 5), nn.Linear(5, 5)
+        self.norm = nn.LayerNorm(5)
+        self.recurrent = kind(5, 4, 2, batch_first=True, bidirectional=both)
+        self.last = nn.Linear(8 if both else 4, 2)
+        self.state = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        for _ in range(2):
+            x = x + F.relu(self.norm(self.again(x)))
+        x, state = self.recurrent(x.unsqueeze(1).expand(-1, 3, -1))
+        state = state[0] if isinstance(state, tuple) else state
+        return self.last(x[:, -1]) + self.state(state[-1])
+
+
+@pytest.mark.parametrize(("kind", "both"), [(nn.LSTM, False), (nn.GRU, True), (nn.RNN, False)])
+def test_layers_that_are_called_again_and_recurrent_ones(
+    kind: type[nn.RNNBase], both: bool
+) -> None:
+    torch.manual_seed(0)
+    net = Called(Again(kind, both=both))
+    before = net(X)
+    found = widths(net, X)
+    assert sorted(found.sizes.values()) == [4, 5]
+    fresh = copy.deepcopy(net)
+    resize(net, found, lambda size: 2 * size, preserve=True)
+    assert (net.net.recurrent.input_size, net.net.recurrent.hidden_size) == (10, 8)
+    assert net.net.again.weight.shape == (10, 10)
+    torch.testing.assert_close(net(X), before, rtol=1e-4, atol=1e-5)
+    rows = net.net.recurrent.weight_hh_l1.T.unique(dim=0)
+    assert len(rows) == 8  # copies are told apart from the first step on
+    for size in (2, 12):
+        again = copy.deepcopy(fresh)
+        resize(again, found, lambda _, size=size: size, preserve=size < 4)
+        assert again.net.recurrent.weight_ih_l0.shape[1] == size
+        assert again(X).isfinite().all()
 
 
 def test_weights_along_channels_that_no_layer_has() -> None:

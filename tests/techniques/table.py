@@ -85,6 +85,7 @@ ROWS = {
         Row("input_scale", _NONE, rejects="own_model"),
         Row("instance_norm", _NONE, accepts="images", rejects="table"),
         Row("layer_norm", _NONE, rejects="bare"),
+        Row("layer_scale", _same(start=0.01), rejects="bare"),
         Row("linear_probe", _NONE, accepts="pretrained_images", rejects="own_images"),
         Row("low_rank_adapters", _same(rank=2), accepts="pretrained", rejects="table"),
         Row("mixed_precision", _NONE),

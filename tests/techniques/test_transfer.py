@@ -65,12 +65,12 @@ def test_weights_are_drawn_back_and_the_last_layer_is_not(make: type[Stepper]) -
 def test_a_probe_moves_nothing_but_the_last_layer(make: type[Stepper]) -> None:
     trained = after(plain().with_("linear_probe"), 0, make, "pretrained_images")
     assert trained.layout.names == ("module.classifier.3.weight", "module.classifier.3.bias")
-    buffers = {name: x.clone() for name, x in trained.state.buffers.items() if "key" not in name}
+    buffers = {name: x.clone() for name, x in trained.whole(0)[1].named_buffers()}
     before = trained.state.weights.clone()
     trained.advance(3)
     assert not torch.equal(trained.state.weights, before)
-    for name, tensor in buffers.items():  # the statistics among them
-        assert torch.equal(trained.state.buffers[name], tensor)
+    for name, tensor in trained.whole(0)[1].named_buffers():  # the statistics among them
+        assert torch.equal(buffers[name], tensor)
 
 
 @STEPPERS

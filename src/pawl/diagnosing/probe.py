@@ -20,8 +20,9 @@ from pawl.data.types import Inputs
 from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
 from pawl.kinds import KINDS
 from pawl.models import outputs
+from pawl.models.axes import channel_axis
 from pawl.models.calls import calls_of
-from pawl.models.operations import Trace, channel_axis, traced
+from pawl.models.operations import Trace, traced
 from pawl.models.surgery import ACTIVATION_TYPES
 from pawl.techniques import Targets
 from pawl.training.metrics import score
@@ -64,8 +65,7 @@ class Probe:
 
     def __init__(self, population: Population, index: int = 0) -> None:
         self.population, self.index = population, index
-        self._body = copy.deepcopy(population.body)
-        self._front = copy.deepcopy(population.front)
+        self._front, self._body = copy.deepcopy(population.whole(index))
         member, fit = population.members[index], population.fits[index]
         size = min(_CHUNK_ROWS, max(_FEWEST_CHUNK_ROWS, fit.batch_size))
         size = max(1, min(size, len(member.train) // 2))
@@ -187,7 +187,8 @@ class Probe:
                 if name in buffers:
                     buffer.copy_(buffers[name][at])
             for name, buffer in self._front.named_buffers():
-                buffer.copy_(state.front[name][at])
+                if name in state.front:
+                    buffer.copy_(state.front[name][at])
 
     def _flat(self) -> Tensor:
         pieces = [p.detach().flatten() for p in self._body.parameters()]

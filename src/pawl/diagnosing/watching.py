@@ -20,11 +20,12 @@ from pawl.errors import PawlError, RecipeError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
 from pawl.recipe import Recipe
-from pawl.training.population import Member, Population, Stepper
+from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Run
 from pawl.training.serial import SerialStepper
 from pawl.training.state import Buffers, EvaluationState
+from pawl.training.stepper import Stepper
 
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
@@ -193,7 +194,7 @@ def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
     """Returns names of weights that the model has frozen as they were drawn."""
     if problem.pretrained or "freezing" in population.members[0].recipe:
         return ()
-    return tuple(name for name, x in frozen(population.body).items() if x.dim() > 1)
+    return tuple(name for name, x in frozen(population.whole(0)[1]).items() if x.dim() > 1)
 
 
 def _rival(

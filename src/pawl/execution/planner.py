@@ -19,9 +19,10 @@ from pawl.models.layout import Layout
 from pawl.options import ExecutorName
 from pawl.recipe import Recipe
 from pawl.training.fused import FusedStepper
-from pawl.training.population import Member, Population, Stepper
+from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.serial import SerialStepper
+from pawl.training.stepper import Stepper
 
 _MEMORY_SHARE = 0.1  # of what there is, for weights and optimizer states
 _ACTIVATIONS_SHARE = 0.3  # for what a step keeps for its backward pass

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pawl.training.fused import FusedStepper
-from pawl.training.population import Stepper
 from pawl.training.serial import SerialStepper
+from pawl.training.stepper import Stepper
 
 Mode = Literal["fused", "serial"]
 

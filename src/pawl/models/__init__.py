@@ -17,7 +17,10 @@ from pawl.models.build import (
 from pawl.models.corrected import Corrected
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
+from pawl.models.duplicates import duplicate
 from pawl.models.exchanged import (
+    AlongChannels,
+    AlongLast,
     BlurPool2d,
     ChannelRMSNorm,
     MapAttention,
@@ -28,7 +31,10 @@ from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.held import hold, hold_all_but, normalizing_by_batch
 from pawl.models.layers import (
+    Chain,
     InputScale,
+    LayerScale,
+    OwnActivation,
     Parametric,
     Periodic,
     PiecewiseLinear,
@@ -69,11 +75,14 @@ __all__ = [
     "Adapter",
     "Affine",
     "Affinity",
+    "AlongChannels",
+    "AlongLast",
     "Averaged",
     "BlurPool2d",
     "BoostedNets",
     "Builder",
     "Calls",
+    "Chain",
     "ChannelRMSNorm",
     "ChannelsLast",
     "Corrected",
@@ -86,6 +95,7 @@ __all__ = [
     "InputScale",
     "KeyedDropConnect",
     "KeyedDropout",
+    "LayerScale",
     "Layout",
     "Learned",
     "Link",
@@ -99,6 +109,7 @@ __all__ = [
     "Neighborhood",
     "Neighbors",
     "Net",
+    "OwnActivation",
     "Pairs",
     "Parametric",
     "Periodic",
@@ -128,6 +139,7 @@ __all__ = [
     "base_layers",
     "concealed",
     "dropouts",
+    "duplicate",
     "flat",
     "for_channels",
     "freeze",

@@ -3,14 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pawl.models.operations import Operation
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from pawl.models.operations import Operation, Trace
 
 Shape = tuple[int, ...]
 Moved = dict[int, tuple[int, int]]
 """For each axis that is still there its place, and how many neighbors stand for one of its entries."""
+
+
+_FIRST = (_ConvNd, _NormBase, nn.GroupNorm)
+"""Layers whose channels lie along axis 1; those of others lie along the last."""
+_LAST = (nn.Linear, nn.LayerNorm, nn.RMSNorm, nn.MultiheadAttention, nn.Embedding, nn.RNNBase)
+
+
+def channel_axis(trace: Trace, number: int) -> int | None:
+    """Returns along which axis a tensor's channels lie, from the layer that it comes from.
+
+    `-1` for the last; `None` if no such layer is found, or operations on the way are not known.
+    """
+    axis = _axis(trace, {out: op for op in trace.operations for out in op.outputs}, number, {})
+    return -1 if axis is not None and axis == len(trace.shapes[number]) - 1 else axis
+
+
+def _axis(
+    trace: Trace, makers: Mapping[int, Operation], number: int, known: dict[int, int | None]
+) -> int | None:
+    """Returns the axis, counted from the first; of what is added, of the first that has one."""
+    if number not in known:
+        op, after = makers.get(number), trace.shapes[number]
+        known[number] = None
+        if op is None:
+            return None
+        if isinstance(op.layer, _FIRST + _LAST):
+            if number == op.outputs[0]:
+                known[number] = 1 if isinstance(op.layer, _FIRST) else len(after) - 1
+            return known[number]
+        alike = [each for each in op.inputs if trace.shapes[each] == after]
+        for taken in alike or op.inputs[:1]:
+            axis, before = _axis(trace, makers, taken, known), trace.shapes[taken]
+            places = None if axis is None else moved(op, before, after)
+            if axis is None:
+                continue
+            if places is None:  # it treats places along other axes, or each number
+                stays = len(before) == len(after) and before[axis] == after[axis]
+                known[number] = axis if stays else None
+            elif places.get(axis, (0, 0))[1] == 1:
+                known[number] = places[axis][0]
+            break
+    return known[number]
 
 
 def moved(op: Operation, before: Shape, after: Shape) -> Moved | None:
@@ -61,6 +107,22 @@ def _transposed(op: Operation, before: Shape, after: Shape) -> Moved:
     return {axis: (place, 1) for place, axis in enumerate(order)}
 
 
+def _expanded(op: Operation, before: Shape, after: Shape) -> Moved:
+    del op
+    more = len(after) - len(before)
+    return {
+        axis: (axis + more, 1) for axis, size in enumerate(before) if size == after[axis + more]
+    }
+
+
+def _movedim(op: Operation, before: Shape, after: Shape) -> Moved:
+    del after
+    one, other = (axis % len(before) for axis in (*op.args[1:], *op.kwargs.values()))
+    order = [axis for axis in range(len(before)) if axis != one]
+    order.insert(other, one)
+    return {axis: (place, 1) for place, axis in enumerate(order)}
+
+
 def _reduced(op: Operation, before: Shape, after: Shape) -> Moved:
     rank = len(before)
     given = op.kwargs.get("dim", op.args[1] if len(op.args) > 1 else None)
@@ -103,7 +165,9 @@ _RULES: dict[str, Callable[[Operation, Shape, Shape], Moved]] = {
         ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "Flatten"), _reshaped
     ),
     "permute": _permuted,
-    "transpose": _transposed,
+    **dict.fromkeys(("transpose", "swapaxes"), _transposed),
+    "movedim": _movedim,
+    "expand": _expanded,
     **dict.fromkeys(("mean", "sum", "amax"), _reduced),
     "__getitem__": _indexed,
 }

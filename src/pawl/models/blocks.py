@@ -1,7 +1,8 @@
 """Parts of a user's network that return what has the shape of what they got: found, and changed.
 
-Such a part is a child of a `Sequential` or a `ModuleList` that is more than one layer, or in a
-`Sequential` a layer with what follows it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward.
+Such a part is a submodule that is more than one layer, or in a `Sequential` a layer with what follows
+it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward. Children of a `Sequential` or a
+`ModuleList` go before what is an attribute: a block of a list is one, and not the layers that it has.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pawl.data.types import Inputs
-from pawl.models.build import remembered
+from pawl.models.build import Adapter, remembered
+from pawl.models.layers import Chain
+from pawl.models.nets import Net
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
 from pawl.models.surgery import ACTIVATION_TYPES
+from pawl.models.unit import Block
 
 _ROWS = 3
 _LEADING = (nn.Linear, _ConvNd)
@@ -63,7 +67,32 @@ def no_parts(module: nn.Module, sample: Inputs) -> str:
     for each in _examined(module, sample):
         if isinstance(each, str):
             return each
-    return "the model has no Sequential and no ModuleList with layers in it"
+    return "the model has no submodule of several layers"
+
+
+def residual_parts(module: nn.Module, sample: Inputs) -> list[Part]:
+    """Returns the parts that add their input to what they return; of pawl's networks those that can."""
+    return [
+        part
+        for part in parts(module, sample)
+        if part.residual or isinstance(module.get_submodule(part.name), Block)
+    ]
+
+
+def no_residual_parts(module: nn.Module, sample: Inputs) -> str | None:
+    """Says why there are none; `None` if there are."""
+    if residual_parts(module, sample):
+        return None
+    if parts(module, sample):
+        return "no part of the model that keeps its shape adds its input to what it returns"
+    return no_parts(module, sample)
+
+
+def made_residual(block: nn.Module) -> nn.Module:
+    """Returns a part that adds its input: pawl's own are told to."""
+    if isinstance(block, Block):
+        block.residual = True
+    return block
 
 
 def _examined(module: nn.Module, sample: Inputs) -> Iterator[Part | str]:
@@ -71,8 +100,10 @@ def _examined(module: nn.Module, sample: Inputs) -> Iterator[Part | str]:
     trace, _ = traced(module, lambda m: m(rows))
     count = len(next(iter(rows.values())))
     for name, home in module.named_modules():
-        if not isinstance(home, nn.ModuleList | nn.Sequential) or name.startswith("calls"):
+        if name.startswith("calls") or isinstance(home, Adapter) or is_layer(home):
             continue
+        if isinstance(module, Net) and not _is_list(home):
+            continue  # of pawl's own networks it is known what their blocks are
         for names in _candidates(home):
             reason = ""
             # Of a layer and what follows it, as much as keeps the shape: pooling is left out.
@@ -90,15 +121,35 @@ def _examined(module: nn.Module, sample: Inputs) -> Iterator[Part | str]:
 
 
 def _outermost(module: nn.Module, found: list[Part]) -> list[Part]:
-    """Leaves out stages, which are made of blocks, and layers inside of blocks."""
+    """Leaves out stages, which are made of blocks, and layers and attributes inside of blocks."""
 
     def within(one: Part, other: Part) -> bool:
         return one is not other and f"{one.home}.".startswith(f"{other.name}.")
 
-    blocks = {part.name for part in found if not is_layer(module.get_submodule(part.name))}
-    inner = [part for part in found if part.name in blocks]
-    kept = [p for p in found if p.name not in blocks or not any(within(q, p) for q in inner)]
-    return [p for p in kept if p.name in blocks or not any(within(p, q) for q in kept)]
+    listed = [p for p in found if _is_list(module.get_submodule(p.home))]
+    blocks = {p.name for p in listed if not is_layer(module.get_submodule(p.name))}
+    inner = [p for p in listed if p.name in blocks]
+    kept = [p for p in listed if p.name not in blocks or not any(within(q, p) for q in inner)]
+    kept = [p for p in kept if p.name in blocks or not any(within(p, q) for q in kept)]
+    apart = [p for p in found if p not in listed and not _is_repeated(module, p)]
+    apart = [p for p in apart if not any(within(p, q) or within(q, p) for q in kept)]
+    apart = [p for p in apart if not any(within(p, q) for q in apart)]
+    return [p for p in found if p in kept or p in apart]
+
+
+def _is_repeated(module: nn.Module, part: Part) -> bool:
+    """Tells whether an attribute is inside of one of several blocks of a kind, of which it is a part."""
+    names = part.home.split(".")
+    for end in range(1, len(names) + 1):
+        inside, home = (module.get_submodule(".".join(names[:at])) for at in (end, end - 1))
+        alike = [each for each in home.children() if type(each) is type(inside)]
+        if _is_list(home) and len(alike) > 1:
+            return True
+    return False
+
+
+def _is_list(home: nn.Module) -> bool:
+    return isinstance(home, nn.ModuleList | nn.Sequential)
 
 
 def _candidates(home: nn.Module) -> Iterator[tuple[str, ...]]:
@@ -106,6 +157,10 @@ def _candidates(home: nn.Module) -> Iterator[tuple[str, ...]]:
     kinds = dict(home.named_children())
     for name, child in kinds.items():
         composite = not is_layer(child) and next(child.parameters(), None) is not None
+        if not _is_list(home):
+            if composite and not isinstance(child, nn.ModuleList | nn.ModuleDict):
+                yield (name,)
+            continue
         if composite or isinstance(child, _LEADING):
             if chain:
                 yield tuple(chain)
@@ -170,6 +225,9 @@ def place(module: nn.Module, part: Part, make: Callable[[nn.Module], nn.Module])
 def grown(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
     """Puts children behind a part."""
     home = module.get_submodule(part.home)
+    if not _is_list(home):
+        place(module, part, lambda whole: Chain(whole, *copies))
+        return
     children: list[tuple[str, nn.Module]] = []
     for name, child in home.named_children():
         children.append((name, child))
@@ -181,6 +239,9 @@ def grown(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
 def shrunk(module: nn.Module, part: Part) -> None:
     """Takes a part out."""
     home = module.get_submodule(part.home)
+    if not _is_list(home):
+        place(module, part, lambda _: Chain())
+        return
     _renew(home, [(n, child) for n, child in home.named_children() if n not in part.children])
 
 
@@ -192,16 +253,20 @@ def _renew(home: nn.Module, children: list[tuple[str, nn.Module]]) -> None:
 
 
 def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
-    """Returns parts that stand side by side and could take each other's place."""
+    """Returns parts side by side, or attributes alike, that could take each other's place."""
     groups: list[list[Part]] = []
     for part in found:
-        names = [name for name, _ in module.get_submodule(part.home).named_children()]
+        home = module.get_submodule(part.home)
+        names = [name for name, _ in home.named_children()]
         last = groups[-1][-1] if groups else None
         beside = (
             last is not None
             and last.home == part.home
             and last.signature == part.signature
-            and names.index(part.children[0]) == names.index(last.children[-1]) + 1
+            and (
+                not _is_list(home)
+                or names.index(part.children[0]) == names.index(last.children[-1]) + 1
+            )
         )
         if beside:
             groups[-1].append(part)

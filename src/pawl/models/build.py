@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
 from pawl.models.calls import Call, Swapped, calls_of
+from pawl.models.duplicates import rebound
 from pawl.models.member_layers import freeze
 from pawl.models.nets import Net
 from pawl.models.operations import Address, forget_paths, listen
 from pawl.models.surgery import key_dropout
+from pawl.models.written import Written, put, written
 from pawl.task import ModelFactory
 
 T = TypeVar("T")
@@ -64,7 +66,7 @@ class Adapter(nn.Module):
         self.module = module
         self.calls: nn.ModuleDict | None = None
         self.called: Calls = {}
-        self.moved = False
+        self.moved = self.standardized = False
         self.pretrained = False
         self.memory = Memory()
         self.order: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class Adapter(nn.Module):
         return made
 
     def reveal(self, sample: Inputs, known: list[Calls]) -> None:
-        """Makes modules of the layers that the user's module calls as functions.
+        """Makes modules of the layers that the user's module calls as functions, or has written out.
 
         They are its `calls`, by address, and what it predicts stays the same: where it would not,
         nothing is changed.
@@ -101,6 +103,9 @@ class Adapter(nn.Module):
             known: What was found of the task's model; looked for, and put there, if it is empty.
         """
         if self.calls is None:
+            if not self.standardized:
+                self._standardize(sample)
+                self.standardized = True
             if self.moved:
                 known = []
             if not known:
@@ -109,6 +114,25 @@ class Adapter(nn.Module):
                 return
             self._take(known[0])
         listen(self)
+
+    def _standardize(self, sample: Inputs) -> None:
+        """Puts PyTorch's layers in the place of those that were written out, if it predicts the same."""
+        rows = {name: x[:_FEW_ROWS] for name, x in sample.items()}
+
+        def find() -> dict[str, Written]:
+            known = written(self, lambda module: module(rows))
+            copied = copy.deepcopy(self).eval()
+            with torch.no_grad():
+                before = copied(rows)
+                put(copied, known)
+                return known if known and _same(before, copied(rows)) else {}
+
+        put(self, remembered(self, "written", find))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Adapter:
+        new = memo[id(self)] = type(self).__new__(type(self))
+        new.__setstate__(copy.deepcopy(self.__dict__, memo))
+        return rebound(new, memo)
 
     def forget(self) -> None:
         """Undoes `reveal`, where submodules have moved or there are more of them.

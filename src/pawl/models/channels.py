@@ -96,6 +96,9 @@ class Channels:
             if id(tensor) in named and self._owners[id(tensor)] == 1
         }
         for op in trace.operations:
+            if isinstance(op.layer, nn.RNNBase):
+                self._recurrent(op, op.layer, f"{_told(op.address)!r} ({op.name})")
+                continue
             layouts = self._layer(op) if op.layer is not None else self._function(op)
             for number in op.outputs:
                 self._layouts[number] = layouts if len(op.outputs) == 1 else {}
@@ -169,28 +172,61 @@ class Channels:
             own = {}
         groups = getattr(layer, "groups", 1)
         if groups > 1 and groups == layer.in_channels == layer.out_channels:
-            self._once(name, layer, reads, where)
+            self._unshared(layer, reads, where)
+            self._again(name, reads, where)
             if not reads or any(repeat > 1 for _, repeat in reads):
                 self.groups.fix(reads, reaches)
                 return {}
             self.layers.setdefault(name, Weighted(reads, reads, same=True))
             return {1: reads}
+        before = self._again(name, reads, where)
+        if before is not None and before.writes is not None:
+            return {**own, axis: before.writes}
         out = 1 if isinstance(layer, _ConvTransposeNd) else 0
         made: Segments = ((self.groups.new(int(layer.weight.shape[out])), 1),)
         if groups > 1:
             self.groups.fix((*(reads or ()), *made), f"{where} has several groups")
             return {axis: made}
-        self._once(name, layer, (*(reads or ()), *made), where)
+        self._unshared(layer, (*(reads or ()), *made), where)
         self.layers.setdefault(name, Weighted(reads, made))
         return {**own, axis: made}
 
-    def _once(self, name: str, layer: nn.Module, segments: Segments | None, where: str) -> None:
-        """Fixes what a layer has to do with that is called twice, or whose weights others have too."""
-        if name in self.layers:
-            before = self.layers[name]
-            for each in (segments, before.reads, before.writes):
-                self.groups.fix(each, f"{where} is called more than once")
+    def _recurrent(self, op: Operation, layer: nn.RNNBase, where: str) -> None:
+        """Follows a recurrent layer: all of its layers and directions have as many units."""
+        name, (output, *states) = op.address.partition("#")[0], op.outputs
+        own = dict(self._layout(op.inputs[0]))
+        reads = own.pop(len(self._shapes[op.inputs[0]]) - 1, None)
+        self._fix(own, f"its channels reach {where}")
+        before = self._again(name, reads, where)
+        made = ((self.groups.new(layer.hidden_size), 1),)
+        if before is not None and before.writes is not None:
+            made = before.writes
+        self._unshared(layer, (*(reads or ()), *made), where)
+        if len(op.inputs) > 1 or layer.proj_size:
+            self.groups.fix((*(reads or ()), *made), f"{where} is given its state, or projects it")
+        self.layers.setdefault(name, Weighted(reads, made))
+        both = made * (2 if layer.bidirectional else 1)
+        self._layouts[output] = {len(self._shapes[output]) - 1: both}
+        for number in states:
+            self._layouts[number] = {len(self._shapes[number]) - 1: made}
+
+    def _again(self, name: str, reads: Segments | None, where: str) -> Weighted | None:
+        """Joins what a layer takes with what it took before; `None` if it is called the first time."""
+        before = self.layers.get(name)
+        if before is None:
+            return None
+        if reads and before.reads:
+            self.groups.join(before.reads, reads, f"{where} takes unlike inputs")
+        else:
+            for each in (reads, before.reads):
+                self.groups.fix(each, f"{where} takes what is fixed in another call")
+        return before
+
+    def _unshared(self, layer: nn.Module, segments: Segments | None, where: str) -> None:
+        """Fixes what a layer has to do with whose weights others have too, or that has no weights."""
         weights = list(layer.parameters(recurse=False))
+        if "parametrizations" in layer._modules:
+            self.groups.fix(segments, f"the weights of {where} are computed")
         if "weight" in layer._buffers or "bias" in layer._buffers:
             self.groups.fix(segments, f"{where} has weights that are not trained")
         if any(self._owners[id(each)] > 1 for each in weights):
@@ -201,7 +237,8 @@ class Channels:
     def _normalized(self, op: Operation, own: Layout, axis: int, where: str) -> Layout:
         name, segments, layer = op.address.partition("#")[0], own.get(axis), op.layer
         assert layer is not None
-        self._once(name, layer, segments, where)
+        self._unshared(layer, segments, where)
+        self._again(name, segments, where)
         if segments is not None and isinstance(layer, nn.GroupNorm):
             if len(segments) > 1 or segments[0][1] > 1:
                 self.groups.fix(segments, f"{where} compares channels of several layers")

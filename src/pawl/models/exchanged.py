@@ -71,12 +71,14 @@ class MapAttention(nn.Module):
     al., "Non-local Neural Networks", CVPR 2018; scores scaled as Vaswani et al. do, 2017.
 
     Args:
-        channels: `C` of maps `[B, C, H, W]`.
+        channels: `C` of maps `[B, C, H, W]`, or of rows of steps `[B, C, L]`.
         reduction: `C` over the units of queries and keys.
+        last: Whether channels lie along the last axis, `[B, ..., C]`.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, *, last: bool = False) -> None:
         super().__init__()
+        self.last = last
         units = max(1, channels // reduction)
         self.query, self.key = nn.Linear(channels, units), nn.Linear(channels, units)
         self.value = nn.Linear(channels, channels)
@@ -84,12 +86,12 @@ class MapAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Looks."""
-        x_BLC = x.flatten(2).transpose(1, 2)
+        x_BLC = x.flatten(1, -2) if self.last else x.flatten(2).transpose(1, 2)
         query = self.query(x_BLC) * self.query.out_features**-0.5
         scores = query @ self.key(x_BLC).transpose(1, 2)
         y_BLC = scores.softmax(-1) @ self.value(x_BLC)
-        y: Tensor = self.gate * y_BLC.transpose(1, 2).reshape(x.shape)
-        return x + y
+        y = y_BLC if self.last else y_BLC.transpose(1, 2)
+        return x + self.gate * y.reshape(x.shape)  # type: ignore[no-any-return]
 
 
 class ChannelRMSNorm(nn.Module):
@@ -110,6 +112,44 @@ class ChannelRMSNorm(nn.Module):
         axes = tuple(range(1, x.dim()))
         scale = torch.rsqrt(x.square().mean(axes, keepdim=True) + self.EPSILON)
         return x * scale * self.weight.reshape(-1, *[1] * (x.dim() - 2))
+
+
+class AlongChannels(nn.Module):
+    """Lets a layer of the last axis act on the channels of maps `[B, C, ...]`.
+
+    Args:
+        inner: The layer.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Acts."""
+        y: Tensor = self.inner(x.movedim(1, -1))
+        return y.movedim(-1, 1)
+
+
+class AlongLast(nn.Module):
+    """Lets a layer of channels act on the last axis of inputs `[B, ..., C]`.
+
+    Args:
+        inner: The layer; takes `[B, C, L]`, or `[B, C]`.
+        apart: Whether it takes each place like a row of its own.
+    """
+
+    def __init__(self, inner: nn.Module, *, apart: bool) -> None:
+        super().__init__()
+        self.inner, self.apart = inner, apart
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Acts."""
+        if self.apart:
+            y: Tensor = self.inner(x.reshape(-1, x.shape[-1]))
+        else:
+            y = self.inner(x.flatten(1, -2).transpose(1, 2)).transpose(1, 2)
+        return y.reshape(x.shape)
 
 
 def separable(layer: nn.Conv1d | nn.Conv2d) -> nn.Sequential:

@@ -88,12 +88,14 @@ class SqueezeExcite(nn.Module):
     """Scales each channel of a map by a gate, which starts at 1: `x * 2 sigmoid(W2 relu(W1 mean(x)))`.
 
     Args:
-        channels: `C` of maps `[B, C, H, W]`.
+        channels: `C` of maps `[B, C, H, W]`, or of rows of steps `[B, C, L]`.
         reduction: `C` over the units between, of which there are at least four.
+        last: Whether channels lie along the last axis, `[B, ..., C]`.
     """
 
-    def __init__(self, channels: int, reduction: int) -> None:
+    def __init__(self, channels: int, reduction: int, *, last: bool = False) -> None:
         super().__init__()
+        self.last = last
         units = max(4, channels // reduction)
         self.first, self.second = nn.Linear(channels, units), nn.Linear(units, channels)
         nn.init.zeros_(self.second.weight)
@@ -101,8 +103,11 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scales."""
-        gates = 2 * torch.sigmoid(self.second(F.relu(self.first(x.mean((-2, -1))))))
-        return x * gates[..., None, None]
+        places = tuple(range(1, x.dim() - 1) if self.last else range(2, x.dim()))
+        gates = 2 * torch.sigmoid(self.second(F.relu(self.first(x.mean(places)))))
+        for place in places:
+            gates = gates.unsqueeze(place)
+        return x * gates
 
 
 class Skip(nn.Module):
@@ -143,6 +148,61 @@ class Parametric(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activates."""
         return x + (1.0 + self.SPEED * self.change) * (self.function(x) - x)
+
+
+class OwnActivation(nn.Module):
+    """An activation that a user wrote and PyTorch has not.
+
+    Args:
+        inner: It.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activates."""
+        y: Tensor = self.inner(x)
+        return y
+
+
+class LayerScale(nn.Module):
+    """Scales what each channel of a residual block adds: `x + s (f(x) - x)`.
+
+    Args:
+        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`.
+        shape: Of `s`, against what it scales.
+        start: Of `s`.
+    """
+
+    def __init__(self, inner: nn.Module, shape: tuple[int, ...], start: float) -> None:
+        super().__init__()
+        self.inner = inner
+        self.scale = nn.Parameter(torch.full(shape, start))
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Scales."""
+        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        return x + self.scale * (y - x)
+
+
+class Chain(nn.Module):
+    """Parts one after the other; what the first gets beside its input all get.
+
+    Args:
+        parts: Each maps `[B, ...]` to `[B, ...]`.
+    """
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Runs them; of none returns what it gets."""
+        for part in self.parts:
+            x = part(x, *args, **kwargs)
+        return x
 
 
 class Scaled(nn.Module):

@@ -18,12 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from pawl.models.layers import Parametric
+from pawl.models.layers import OwnActivation, Parametric
 from pawl.models.member_layers import MemberLayer
 
 Address = str
@@ -48,8 +46,8 @@ _running = _Running()
 
 def is_layer(module: nn.Module) -> bool:
     """Tells whether a module is one operation: a layer of PyTorch's, or one that pawl puts in."""
-    alone = next(module.children(), None) is None
-    if isinstance(module, Parametric | nn.MultiheadAttention):
+    alone = all(name == "parametrizations" for name, _ in module.named_children())
+    if isinstance(module, Parametric | OwnActivation | nn.MultiheadAttention):
         return True
     if isinstance(module, MemberLayer):
         return alone
@@ -115,10 +113,14 @@ def _leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
 
 
 def listen(module: nn.Module) -> None:
-    """Lets submodules say when they run; to be called again when there are new ones."""
+    """Lets submodules say when they run; to be called again when there are new ones.
+
+    What was put around a submodule has its name now: another path, so that their calls are told apart.
+    """
+    taken = {each.__dict__.get(_PATH) for each in module.modules()}
     for name, each in module.named_modules():
         if not hasattr(each, _PATH):
-            each.__dict__[_PATH] = name
+            each.__dict__[_PATH] = name if name not in taken else f"{name}~"
             each.register_forward_pre_hook(_enter, with_kwargs=True)
             each.register_forward_hook(_leave, with_kwargs=True)
 
@@ -201,26 +203,6 @@ class Trace:
         return [span for span in self.spans if span.name == name]
 
 
-def channel_axis(trace: Trace, number: int) -> int | None:
-    """Returns along which axis a tensor's channels lie, from the layer that it comes from.
-
-    `1` behind convolutions and normalizations of channels, `-1` behind linear layers and those of the
-    last axis; `None` if no such layer is found behind operations that keep the shape.
-    """
-    makers = {out: op for op in trace.operations for out in op.outputs}
-    while number in makers:
-        op = makers[number]
-        if isinstance(op.layer, _ConvNd | _NormBase | nn.GroupNorm):
-            return 1
-        if isinstance(op.layer, nn.Linear | nn.LayerNorm | nn.RMSNorm | nn.MultiheadAttention):
-            return -1
-        alike = [each for each in op.inputs if trace.shapes[each] == trace.shapes[number]]
-        if not alike or op.name in ("permute", "transpose"):
-            return None
-        number = alike[0]
-    return None
-
-
 class _Recorder(Frames):
     """Notes what happens, and lets it be.
 
@@ -256,7 +238,7 @@ class _Recorder(Frames):
         if self._open and self._open[-1][2]:
             return
         name = self.path(module)
-        if is_layer(module):
+        if is_layer(module) and not isinstance(module, nn.Identity):
             again = self._calls[name]
             self._calls[name] += 1
             address, kind = f"{name}#{again}" if again else name, type(module)
@@ -276,8 +258,10 @@ class _Recorder(Frames):
         if name in _QUIET or address is None:
             return func(*args, **given)
         inputs = self.numbers((args, given))
+        before = {id(x): x._version for x in _tensors((args, given))}
         output = func(*args, **given)
-        if _tensors(output):
+        # What returns a tensor that it got, as it was, is no operation: `x.float()` of floats.
+        if any(before.get(id(x)) != x._version for x in _tensors(output)):
             self._note(address, name, None, func, args, given, inputs, output)
         return output
 

@@ -6,7 +6,6 @@ it. What a user's network calls as a function is made a module first (`pawl.mode
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -14,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
-from pawl.models.exchanged import ChannelRMSNorm
-from pawl.models.layers import Parametric
+from pawl.models.axes import channel_axis
+from pawl.models.exchanged import AlongLast, ChannelRMSNorm
+from pawl.models.layers import OwnActivation, Parametric
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.nets import Net
-from pawl.models.operations import Operation, channel_axis, traced
+from pawl.models.operations import traced
 
 _FEW_ROWS = 4  # that shapes are observed on
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -48,6 +48,7 @@ ACTIVATION_TYPES: tuple[type[nn.Module], ...] = (
     nn.Tanh,
     nn.Softplus,
     Parametric,
+    OwnActivation,
 )
 _NORMALIZATIONS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,
@@ -135,72 +136,13 @@ def normalizable(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int,
 
     Its normalizations, else its activations; the module is left as it is.
     """
-    module = standardized(copy.deepcopy(module), sample)
     return observe(module, normalizations(module) or activations(module), sample)
-
-
-def standardized(module: nn.Module, sample: Inputs) -> nn.Module:
-    """Puts PyTorch's layers in the place of submodules that call their function on own weights alone.
-
-    Many models have a layer normalization of their own that does.
-
-    Args:
-        module: Changed in place; what it computes stays.
-        sample: A few rows of what it takes.
-    """
-    trace, ran = traced(module, lambda m: m({name: x[:_FEW_ROWS] for name, x in sample.items()}))
-    layers: dict[str, nn.Module] = {}
-    for span in trace.spans:
-        inside = trace.operations[span.first : span.behind]
-        if len(inside) != 1 or len(span.inputs) != 1 or not span.name:
-            continue
-        (op,), own = inside, module.get_submodule(span.name)
-        alone = op.layer is None and next(own.children(), None) is None
-        if alone and op.inputs[:1] == span.inputs and op.outputs == span.outputs:
-            names = {
-                id(weight): name for name, weight in ran.get_submodule(span.name).named_parameters()
-            }
-            made = _stock(op, own, names)
-            if made is not None:
-                layers[span.name] = made
-    replace(module, lambda name, _: layers.get(name))
-    return module
-
-
-def _stock(op: Operation, own: nn.Module, names: Mapping[int, str]) -> nn.Module | None:
-    """Returns the layer that does what a function does with weights of a module, if there is one."""
-    if op.name not in ("layer_norm", "group_norm", "rms_norm"):
-        return None
-    arguments = dict(zip(("input", "shape", "weight", "bias", "eps"), op.args, strict=False))
-    arguments |= op.kwargs
-    given = [arguments.get("weight"), None if op.name == "rms_norm" else arguments.get("bias")]
-    weights = [None if x is None else names.get(id(x)) for x in given]
-    if any(x is not None and name is None for x, name in zip(given, weights, strict=True)):
-        return None
-    shape = next(
-        arguments[n] for n in ("shape", "normalized_shape", "num_groups") if n in arguments
-    )
-    affine, shift = (name is not None for name in weights)
-    if op.name == "group_norm":
-        channels = int(op.args[0].shape[1])
-        made: nn.Module = nn.GroupNorm(shape, channels, arguments.get("eps", 1e-5), affine)
-    elif op.name == "layer_norm":
-        made = nn.LayerNorm(shape, arguments.get("eps", 1e-5), affine, shift)
-    else:
-        made = nn.RMSNorm(shape, arguments.get("eps"), affine)
-    if shift and not affine:
-        return None
-    for name, weight in zip(("weight", "bias"), weights, strict=True):
-        if hasattr(made, name):
-            setattr(made, name, None if weight is None else own.get_parameter(weight))
-    return made.train(own.training)
 
 
 def reject_normalization(
     module: nn.Module, sample: Inputs, make: Make, over_last: OverLast | None = None
 ) -> str | None:
     """Says why `normalize` cannot do this; `None` if it can."""
-    module = standardized(copy.deepcopy(module), sample)
     if present := normalizations(module):
         return _reject_exchange(module, observe(module, present, sample), make, over_last)
     seen = observe(module, activations(module), sample)
@@ -290,7 +232,6 @@ def normalize(
         make: Makes what normalizes channels.
         over_last: Makes what normalizes the last axis of inputs `[B, ..., C]`, of `C` numbers.
     """
-    module = standardized(module, sample)
     present = normalizations(module)
     if not present:
         return insert_before_activations(module, sample, make, over_last)
@@ -304,8 +245,9 @@ def normalize(
             new = over_last(shape[-1])
         else:
             new = make(shape[1:])
+        inner = new.inner if isinstance(new, AlongLast) else new
         for own in ("weight", "bias"):
-            mine, theirs = getattr(new, own, None), getattr(old, own, None)
+            mine, theirs = getattr(inner, own, None), getattr(old, own, None)
             if mine is not None and theirs is not None and mine.shape == theirs.shape:
                 mine.data.copy_(theirs)
         return new

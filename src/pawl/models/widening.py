@@ -196,10 +196,43 @@ class _Plan:
         for name, layer in self._channels.layers.items():
             written = () if layer.same else layer.writes or ()
             if written and self._channels.groups.root(written[0][0]) == group:
-                made: Any = module.get_submodule(name)
-                weight = _to_front(made.weight.detach(), made)
-                score += weight.flatten(1).norm(dim=1).cpu().float()
+                score += _sizes(module.get_submodule(name)).cpu().float()
         return score.topk(new).indices.sort().values
+
+
+def _sizes(layer: Any) -> Tensor:
+    """Returns how large the weights of each of a layer's channels are."""
+    if isinstance(layer, nn.RNNBase):
+        gates = layer.weight_hh_l0.detach().view(-1, layer.hidden_size, layer.hidden_size)
+        return gates.norm(dim=(0, 2))
+    return _to_front(layer.weight.detach(), layer).flatten(1).norm(dim=1)
+
+
+def _recur(layer: nn.RNNBase, out: Tensor | None, into: Tensor | None, *, preserve: bool) -> None:
+    """Gives a recurrent layer other units, in all of its layers, directions and gates, or inputs."""
+    size = layer.hidden_size
+    units = torch.arange(size) if out is None else out
+    ways = 2 if layer.bidirectional else 1
+    for name, weight in [(n, x.detach()) for n, x in layer.named_parameters(recurse=False)]:
+        gates = len(weight) // size
+        rows = torch.cat([units + gate * size for gate in range(gates)])
+        if "_ih_" not in name:
+            columns: Tensor | None = units
+        elif "_l0" in name:
+            columns = into
+        else:
+            columns = torch.cat([units + way * size for way in range(ways)])
+        if weight.dim() == 1 or columns is None:
+            columns = None
+        if preserve:
+            kept = weight[rows]
+            _put(layer, name, kept if columns is None else _taken(kept, columns))
+            continue
+        shape = [len(rows), *weight.shape[1:]]
+        if columns is not None:
+            shape[1] = len(columns)
+        wider = len(units) / size if weight.dim() == 1 else math.prod(shape[1:]) / weight.shape[1]
+        _put(layer, name, _drawn(weight, shape, wider**-0.5))
 
 
 def _to_front(weight: Tensor, layer: nn.Module) -> Tensor:
@@ -209,7 +242,9 @@ def _to_front(weight: Tensor, layer: nn.Module) -> Tensor:
 
 def _rebuild(layer: Any, channels: Weighted, plan: _Plan, *, preserve: bool) -> None:
     out, into = plan.chosen(channels.writes), plan.chosen(channels.reads)
-    if isinstance(layer, nn.Linear | _ConvNd) and not channels.same:
+    if isinstance(layer, nn.RNNBase):
+        _recur(layer, out, into, preserve=preserve)
+    elif isinstance(layer, nn.Linear | _ConvNd) and not channels.same:
         if preserve:
             _copy(layer, out, into)
         else:
@@ -231,6 +266,9 @@ def _tell(layer: Any, channels: Weighted, out: Tensor | None, into: Tensor | Non
             setattr(layer, "in_features" if linear else "in_channels", len(into))
         if channels.same and out is not None:
             layer.groups = len(out)
+    elif isinstance(layer, nn.RNNBase):
+        layer.hidden_size = layer.hidden_size if out is None else len(out)
+        layer.input_size = layer.input_size if into is None else len(into)
     elif out is not None:
         for length in _LENGTHS:
             if length in layer.__dict__:

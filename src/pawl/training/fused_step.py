@@ -17,9 +17,9 @@ from torch.func import functional_call, vmap
 from pawl import rng
 from pawl.data.types import Inputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
-from pawl.training.population import Population, known_inputs, layer_keys
+from pawl.training.population import Population
 from pawl.training.program import Namespace
-from pawl.training.state import Buffers
+from pawl.training.state import Buffers, known_inputs, layer_keys
 from pawl.training.steps import batch_loss, check_buffer, progress, rows_apart, scaled_targets
 
 Arguments = dict[str, Any]

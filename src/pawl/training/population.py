@@ -12,25 +12,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pawl import rng
-from pawl.data.types import Examples, Inputs
+from pawl.data.types import Examples
 from pawl.kinds import KINDS
 from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
 from pawl.training.changing import recipe_at, steps_of_changes, steps_until
+from pawl.training.features import Features
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
 from pawl.training.program import Program, stack_values
-from pawl.training.state import Buffers, EvaluationState, State, stacked
-
-_LAYER_SALT = 1000
-KNOWN = "known."
-"""In front of the names of inputs that a batch brings along; see `Split.known`."""
+from pawl.training.state import (
+    KNOWN,
+    Buffers,
+    EvaluationState,
+    State,
+    layer_keys,
+    stacked,
+)
+from pawl.training.stepper import Stepper
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,39 +57,6 @@ class Member:
     epochs: int
 
 
-class Stepper(Protocol):
-    """How steps and forward passes are computed.
-
-    `width` is the number of members that a step is made for; 0 if it takes any.
-    """
-
-    name: str
-    width: int
-
-    def rebind(self, population: Population) -> None:
-        """Called after members came or went, before the next call."""
-
-    def chunk(self, members: int, values: int) -> int:
-        """Returns how many rows of `values` numbers each are best predicted at once."""
-
-    def advance(self, population: Population, batches: Sequence[Buffers]) -> Tensor:
-        """Takes one step per batch; returns mean losses `[N]`.
-
-        Args:
-            population: The members.
-            batches: For each member tensors by name, on the device: the `rows` of its batches, `[K, B]`,
-                indices into `population.examples`, and where the rows have such, how much they count
-                (`weights`, `[K, B]`), their `soft` labels, `[K, B, ...]`, what is added to their outputs
-                (`offset`, `[K, B, O]`), and inputs that are known of them, alike. Members with few rows
-                have a smaller `B`.
-        """
-
-    def forward(
-        self, population: Population, examples: Examples, rows: Tensor, kept: EvaluationState
-    ) -> Tensor:
-        """Returns outputs `[N, R, ...]`, as the loss takes them, in evaluation mode."""
-
-
 class Population:
     """Members of one structure, and the operations on them.
 
@@ -103,6 +74,7 @@ class Population:
         several: Whether a model returns several predictions of each row in training.
         drawing: Names of the layers that draw random numbers; see `MemberLayer`.
         shared: Frozen weights that all members have alike, by name; they are held once.
+        features: What reaches the last layers, where these alone train: `body` is then the last layer.
         recipes: The members' recipes as they are at their steps, settings that change included.
         state: All that training changes.
     """
@@ -121,12 +93,16 @@ class Population:
         built = [problem.build(m.recipe, m.seed, m.train) for m in members]
         self.front, self.body, _ = built[0]
         self.layout = Layout.of(self.body)
-        layers = member_layers(self.body)
+        self.features = Features.of(problem.examples, self.program, built)
+        self._blocks: list[tuple[int, int]] = []
+        layers = member_layers(self.body) if self.features is None else []
         self.drawing = tuple(name for name, layer in layers if layer.draws)
         self._settings = {f"{name}.{own}" for name, layer in layers for own in layer.settings}
         first, own = members[0], dict(self.body.named_buffers())
-        shared = problem.shared_weights(first.recipe, first.seed, first.train, self.body)
-        self.shared = {name: own[name].detach().clone() for name in shared}
+        self.shared: Buffers = {}
+        if self.features is None:
+            shared = problem.shared_weights(first.recipe, first.seed, first.train, self.body)
+            self.shared = {name: own[name].detach().clone() for name in shared}
         self.several = predicts_several_times(self.body)
         self._append(members, built)
 
@@ -141,6 +117,11 @@ class Population:
     def _append(
         self, members: Sequence[Member], built: Sequence[tuple[Front, nn.Module, FittedSplit]]
     ) -> None:
+        if self.features is not None:
+            built, blocks = self.features.taken(built)
+            self._blocks += blocks
+            if not self.members:
+                self.front, self.body, _ = built[0]
         with torch.no_grad():
             weights = torch.stack(
                 [
@@ -168,8 +149,13 @@ class Population:
         self.members += members
         self.recipes += [member.recipe for member in members]
         self.fits += [fitted for _, _, fitted in built]
-        rows = pool(self.problem.examples, self.fits, max(self.stepper.width, len(self.fits)))
-        self.examples, self._rows = rows.examples, rows.rows
+        if self.features is None:
+            rows = pool(self.problem.examples, self.fits, max(self.stepper.width, len(self.fits)))
+            self.examples, self._rows = rows.examples, rows.rows
+        else:
+            self.examples, self._rows = self.features.pooled(
+                self.fits, self._blocks, self.stepper.width
+            )
         self.step = torch.cat([self.step, torch.zeros(len(members), dtype=torch.int64)])
         self._orders += [(-1, torch.empty(0, dtype=torch.int64))] * len(members)
         self._refresh()
@@ -204,6 +190,12 @@ class Population:
                 self.state.overwrite(i, body, self._settings)
         if which:
             self.values = stack_values(self.program, self.recipes, self.device)
+
+    def whole(self, index: int) -> tuple[Front, nn.Module]:
+        """Returns a member's front and model, also where only its last layer is computed in steps."""
+        if self.features is None:
+            return self.front, self.body
+        return self.features.whole(self._blocks[index])
 
     def advance(self, steps: int) -> Tensor:
         """Takes steps with every member.
@@ -310,6 +302,9 @@ class Population:
         """
         weights, buffers = state or self.evaluated()
         kept = EvaluationState(weights, buffers, self.state.front)
+        if self.features is not None:
+            chosen = self._blocks if members is None else [self._blocks[i] for i in members]
+            examples, rows = self.features.placed(examples, rows, chosen)
         mean, std, limits = self.target_mean, self.target_std, self.limits
         count = len(self)
         if members is not None and list(members) != list(range(count)):
@@ -345,6 +340,7 @@ class Population:
         self.recipes = [self.recipes[i] for i in indices]
         self.fits = [self.fits[i] for i in indices]
         self._rows = [self._rows[i] for i in indices]
+        self._blocks = [self._blocks[i] for i in indices if self._blocks]
         self._orders = [self._orders[i] for i in indices]
         self.step = self.step[index]
         if self.members:
@@ -378,6 +374,8 @@ class Population:
             self.state.buffers[name][target] = self.state.buffers[name][source]
         self.members[target] = replace(self.members[target], recipe=recipe)
         self.fits[target], self._rows[target] = self.fits[source], self._rows[source]
+        if self._blocks:
+            self._blocks[target] = self._blocks[source]
         self._orders[target] = (-1, torch.empty(0, dtype=torch.int64))
         self._refresh()
         self._settle([target])
@@ -393,13 +391,3 @@ class Population:
         self.step = step.clone()
         self._settle([i for i, changes in enumerate(self._changes) if changes])
         self.stepper.rebind(self)
-
-
-def layer_keys(names: Sequence[str], key: Tensor) -> Buffers:
-    """Returns the key buffers of layers that draw for a step whose keys are `[N]`."""
-    return {f"{name}.key": rng.fold(key, _LAYER_SALT + index) for index, name in enumerate(names)}
-
-
-def known_inputs(batch: Buffers) -> Inputs:
-    """Returns the inputs that a batch brings along, by their names."""
-    return {name.removeprefix(KNOWN): x for name, x in batch.items() if name.startswith(KNOWN)}

@@ -25,9 +25,9 @@ from pawl.kinds import KINDS
 from pawl.models import outputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
 from pawl.training.bound import BoundMember, bind, set_layer_keys
-from pawl.training.population import Population, known_inputs
+from pawl.training.population import Population
 from pawl.training.program import Namespace, select_values
-from pawl.training.state import Buffers, EvaluationState
+from pawl.training.state import Buffers, EvaluationState, known_inputs
 from pawl.training.steps import average, averaging_due, progress, scaled_targets
 
 _GATHERED_VALUES = 1 << 19

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pawl import rng
+from pawl.data.types import Inputs
+
 Buffers = dict[str, Tensor]
+KNOWN = "known."
+"""In front of the names of inputs that a batch brings along; see `Split.known`."""
+_LAYER_SALT = 1000
 
 
 @dataclass
@@ -80,3 +86,13 @@ def stacked(each: Sequence[Buffers]) -> Buffers:
     """Returns the buffers of several modules with the member axis first."""
     names = list(itertools.chain(each[0]))
     return {name: torch.stack([buffers[name].detach() for buffers in each]) for name in names}
+
+
+def layer_keys(names: Sequence[str], key: Tensor) -> Buffers:
+    """Returns the key buffers of layers that draw for a step whose keys are `[N]`."""
+    return {f"{name}.key": rng.fold(key, _LAYER_SALT + index) for index, name in enumerate(names)}
+
+
+def known_inputs(batch: Buffers) -> Inputs:
+    """Returns the inputs that a batch brings along, by their names."""
+    return {name.removeprefix(KNOWN): x for name, x in batch.items() if name.startswith(KNOWN)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models import Net, concealed, is_pretrained
+from pawl.models import Net, concealed, duplicate, is_pretrained
 from pawl.models.blocks import (
     Part,
     edited,
@@ -22,7 +21,7 @@ from pawl.models.blocks import (
     runs,
     shrunk,
 )
-from pawl.models.copies import arguments, copied
+from pawl.models.copies import copied
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -36,9 +35,9 @@ class BlocksSettings(Settings):
 def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     """Adds copies behind blocks that keep the shape, or takes out one of several alike.
 
-    A copy of a residual block starts by returning its input; another one starts with weights drawn like
-    those that were there. Of learned blocks the one goes without which outputs change least, else the
-    last; and only residual ones are added to.
+    A copy of a residual block, or of one that was learned, starts by returning its input; another one
+    starts with weights drawn like those that were there. Of learned blocks the one goes without which
+    outputs change least, else the last.
     """
     module = concealed(module)
     learned = is_pretrained(module)
@@ -46,12 +45,9 @@ def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     # From the back: what is in front keeps its name.
     groups = runs(parts(module, sample), module)[::-1]
     if settings.change > 0:
-        ends = [run[-1] for run in groups]
-        for part, given in zip(ends, arguments(module, ends, sample), strict=True):
-            copies = [copied(module, part, given, learned=learned) for _ in range(settings.change)]
-            more = [each for each in copies if each is not None]
-            if more:
-                edits.append(partial(_grow, part=part, copies=more))
+        for part in [run[-1] for run in groups]:
+            copies = [copied(module, part, learned=learned) for _ in range(settings.change)]
+            edits.append(partial(_grow, part=part, copies=copies))
     for run in groups if settings.change < 0 else ():
         if len(run) > 1:
             last = run[-1]
@@ -63,7 +59,7 @@ def blocks(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
 
 
 def _grow(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
-    grown(module, part, copy.deepcopy(copies))
+    grown(module, part, [duplicate(each) for each in copies])
 
 
 def _fits(facts: Facts) -> str | None:

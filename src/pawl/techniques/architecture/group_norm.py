@@ -7,6 +7,7 @@ import math
 from torch import nn
 
 from pawl.data.types import Inputs
+from pawl.models import AlongLast
 from pawl.models.surgery import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -15,11 +16,11 @@ _GROUPS = 8
 
 
 def group_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
-    """Normalizes each row's channels in up to eight groups.
+    """Normalizes each row's channels in up to eight groups; of rows of steps each step's.
 
     In place of the model's normalization, else before each activation.
     """
-    return normalize(module, sample, _make)
+    return normalize(module, sample, _make, _over_last)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
@@ -28,11 +29,15 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
     return nn.GroupNorm(math.gcd(_GROUPS, shape[0]), shape[0])
 
 
+def _over_last(count: int) -> nn.Module:
+    return AlongLast(nn.GroupNorm(math.gcd(_GROUPS, count), count), apart=True)
+
+
 def _fits(facts: Facts) -> str | None:
     seen = normalizable(facts.module, facts.sample)
     if seen and not any(len(shape) > 2 for shapes in seen.values() for shape in shapes):
         return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
-    return reject_normalization(facts.module, facts.sample, _make)
+    return reject_normalization(facts.module, facts.sample, _make, _over_last)
 
 
 TECHNIQUE = ModelTechnique(

@@ -7,6 +7,7 @@ import math
 from torch import nn
 
 from pawl.data.types import Inputs
+from pawl.models import AlongLast
 from pawl.models.surgery import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -17,7 +18,7 @@ def instance_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.M
 
     In place of the model's normalization, else before each activation.
     """
-    return normalize(module, sample, _make)
+    return normalize(module, sample, _make, _over_last)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
@@ -26,15 +27,19 @@ def _make(shape: tuple[int, ...]) -> nn.Module:
     return nn.GroupNorm(shape[0], shape[0])  # the same, and PyTorch lets it be exported and vmapped
 
 
+def _over_last(count: int) -> nn.Module:
+    return AlongLast(_make((count, 0)), apart=False)
+
+
 def _fits(facts: Facts) -> str | None:
     seen = normalizable(facts.module, facts.sample)
     maps = [(name, s) for name, shapes in seen.items() for s in shapes if len(s) > 2]
     if seen and not maps:
         return "it is for maps [B, C, ...], and this model has vectors; layer_norm is for those"
     for name, shape in maps:
-        if math.prod(shape[2:]) == 1:
+        if 1 in (math.prod(shape[2:]), math.prod(shape[1:-1])):
             return f"{name!r} sees maps of one place, of which nothing would be left"
-    return reject_normalization(facts.module, facts.sample, _make)
+    return reject_normalization(facts.module, facts.sample, _make, _over_last)
 
 
 TECHNIQUE = ModelTechnique(

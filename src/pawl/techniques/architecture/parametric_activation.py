@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import Parametric
-from pawl.models.surgery import activations, observe, replace
+from pawl.models.surgery import NO_ACTIVATION, activations, observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
-_FUNCTIONS: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
-    nn.ReLU: F.relu,
-    nn.ReLU6: F.relu6,
-    nn.GELU: F.gelu,
-    nn.SiLU: F.silu,
-    nn.Mish: F.mish,
-    nn.SELU: F.selu,
-    nn.ELU: F.elu,
-    nn.Hardswish: F.hardswish,
-    nn.Sigmoid: F.sigmoid,
-    nn.Tanh: F.tanh,
-}
 _IMAGE_RANK, _VECTOR_RANK = 4, 2
 
 
@@ -37,8 +24,12 @@ def parametric_activation(module: nn.Module, settings: Settings, sample: Inputs)
     seen = observe(module, activations(module), sample)
 
     def make(name: str, old: nn.Module) -> nn.Module | None:
-        function = _FUNCTIONS.get(type(old))
-        return None if function is None else Parametric(function, _shape(seen.get(name, [])))
+        if name not in seen or not _plain(old):
+            return None
+        function = copy.copy(old)
+        if "inplace" in function.__dict__:
+            function.__dict__["inplace"] = False
+        return Parametric(function.forward, _shape(seen[name]))
 
     replace(module, make)
     return module
@@ -54,12 +45,16 @@ def _shape(seen: list[tuple[int, ...]]) -> tuple[int, ...]:
     return (shape[0], 1, 1) if len(shape) + 1 == _IMAGE_RANK else (1,)
 
 
+def _plain(activation: nn.Module) -> bool:
+    return not list(activation.parameters()) and not isinstance(activation, Parametric)
+
+
 def needs_known_activations(facts: Facts) -> str | None:
     """Says that no activation of a known function can be found as a module."""
     names = activations(facts.module)
-    if any(type(facts.module.get_submodule(name)) in _FUNCTIONS for name in names):
+    if any(_plain(facts.module.get_submodule(name)) for name in names):
         return None
-    return "the model calls no activation modules of a function that is known here"
+    return NO_ACTIVATION if not names else "the model's activations have weights already"
 
 
 TECHNIQUE = ModelTechnique(

@@ -23,35 +23,40 @@ class SqueezeExciteSettings(Settings):
 
 
 def squeeze_excite(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
-    """Puts a gate for each channel behind each activation of maps `[B, C, H, W]`; it starts at 1.
+    """Puts a gate for each channel behind each activation of maps or rows of steps; it starts at 1.
 
-    So the function that the model starts from stays. Activations of vectors are left.
+    So the function that the model starts from stays. Activations of vectors are left, and what sees
+    other channels each time.
     """
-    seen = _maps(module, sample)
+    gated = _gated(module, sample)
 
     def make(name: str, old: nn.Module) -> nn.Module | None:
-        channels = {shape[1] for shape in seen.get(name, ()) if len(shape) == _MAPS}
-        if len(channels) != 1:
+        if name not in gated:
             return None
-        return nn.Sequential(old, SqueezeExcite(channels.pop(), settings.reduction))
+        channels, last = gated[name]
+        return nn.Sequential(old, SqueezeExcite(channels, settings.reduction, last=last))
 
     replace(module, make)
     return module
 
 
-def _maps(module: nn.Module, sample: Inputs) -> dict[str, list[tuple[int, ...]]]:
-    """Returns what each activation sees, but those with channels along the last axis."""
+def _gated(module: nn.Module, sample: Inputs) -> dict[str, tuple[int, bool]]:
+    """Returns the channels that activations see, and whether these lie along the last axis."""
     axes = channel_axes(module, sample)
-    seen = observe(module, activations(module), sample)
-    return {name: shapes for name, shapes in seen.items() if axes.get(name) != -1}
+    found = {}
+    for name, shapes in observe(module, activations(module), sample).items():
+        last = axes.get(name) == -1
+        known = axes.get(name) in (1, -1) or all(len(shape) == _MAPS for shape in shapes)
+        channels = {shape[-1 if last else 1] for shape in shapes if len(shape) > 2}
+        if known and len(channels) == 1 and all(len(shape) > 2 for shape in shapes):
+            found[name] = channels.pop(), last
+    return found
 
 
 def _fits(facts: Facts) -> str | None:
-    seen = _maps(facts.module, facts.sample)
-    channels = [{shape[1] for shape in shapes if len(shape) == _MAPS} for shapes in seen.values()]
-    if any(len(each) == 1 for each in channels):
+    if _gated(facts.module, facts.sample):
         return None
-    return "no activation of the model sees maps [B, C, H, W] of the same channels each time"
+    return "no activation of the model sees maps, or rows of steps, of the same channels each time"
 
 
 TECHNIQUE = ModelTechnique(

@@ -10,8 +10,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import StochasticDepth, is_pretrained
-from pawl.models.blocks import Part, edited, no_parts, parts, place
-from pawl.models.unit import Block
+from pawl.models.blocks import edited, made_residual, no_residual_parts, place, residual_parts
 from pawl.techniques.record import Facts, Phase, Settings, number
 from pawl.techniques.stages import ModelTechnique
 
@@ -29,7 +28,7 @@ def stochastic_depth(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
 
     Layers of pawl's own networks that keep the shape get a skip connection for it.
     """
-    found = _residual(module, sample)
+    found = residual_parts(module, sample)
     scaled = is_pretrained(module)
     edits: list[Callable[[nn.Module], None]] = []
     for position, part in enumerate(found, 1):
@@ -43,25 +42,11 @@ def stochastic_depth(module: nn.Module, settings: Any, sample: Inputs) -> nn.Mod
 
 
 def _wrapped(block: nn.Module, share: float, *, scaled: bool) -> nn.Module:
-    if isinstance(block, Block):
-        block.residual = True
-    return StochasticDepth(block, share, scaled=scaled)
-
-
-def _residual(module: nn.Module, sample: Inputs) -> list[Part]:
-    return [
-        part
-        for part in parts(module, sample)
-        if part.residual or isinstance(module.get_submodule(part.name), Block)
-    ]
+    return StochasticDepth(made_residual(block), share, scaled=scaled)
 
 
 def _fits(facts: Facts) -> str | None:
-    if _residual(facts.module, facts.sample):
-        return None
-    if parts(facts.module, facts.sample):
-        return "no part of the model that keeps its shape adds its input to what it returns"
-    return no_parts(facts.module, facts.sample)
+    return no_residual_parts(facts.module, facts.sample)
 
 
 TECHNIQUE = ModelTechnique(

@@ -1,0 +1,153 @@
+"""Layers that people write out: known by what they compute, and only where it is the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from problems import ALL_ROWS, images, plain, problem_of, words
+from torch import Tensor, nn
+from torch.nn import functional as F
+from user_nets_of_images import Affine, LayerNorm2d, OwnGELU, OwnNorms
+from user_nets_of_sequences import GPT, AnnotatedNorm, BiasedLayerNorm, RMSNorm
+
+from pawl.models import AlongChannels, OwnActivation, duplicate
+from pawl.models.written import put, written
+from pawl.task import Task
+
+VECTORS = torch.randn(4, 5, 12, generator=torch.Generator().manual_seed(0))
+MAPS = torch.randn(4, 12, 3, 5, generator=torch.Generator().manual_seed(0))
+
+
+class By(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def one(module: nn.Module, x: Tensor) -> nn.Module:
+    """Returns what takes a module's place, its weights perturbed."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Identity(), module).eval()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(torch.rand_like(weight))
+    before = net(x)
+    put(net, written(net, lambda m: m(x)))
+    torch.testing.assert_close(net(x), before, rtol=1e-3, atol=1e-4)
+    return net[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        (OwnGELU(), nn.GELU),
+        (By(lambda x: x * torch.sigmoid(x)), nn.SiLU),
+        (By(lambda x: x * torch.tanh(F.softplus(x))), nn.Mish),
+        (By(lambda x: torch.maximum(x, torch.zeros_like(x))), nn.ReLU),
+        (By(lambda x: x * torch.sigmoid(1.702 * x)), OwnActivation),
+        (By(lambda x: F.relu(x) ** 2), OwnActivation),
+        (AnnotatedNorm(12), nn.LayerNorm),
+        (BiasedLayerNorm(12, bias=False), nn.LayerNorm),
+        (RMSNorm(12), nn.RMSNorm),
+        (By(lambda x: x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()), nn.RMSNorm),
+    ],
+)
+def test_layers_that_are_known(module: nn.Module, kind: type[nn.Module]) -> None:
+    made = one(module, VECTORS)
+    assert type(made) is kind
+    assert sum(x.numel() for x in made.parameters()) == sum(x.numel() for x in module.parameters())
+
+
+def test_a_shift_that_is_not_there_is_not_made() -> None:
+    assert one(BiasedLayerNorm(12, bias=False), VECTORS).bias is None
+    assert one(AnnotatedNorm(12), VECTORS).eps in (1e-5, 1e-6, 1e-8, 1e-12)
+    norm = nn.Sequential(BiasedLayerNorm(12, bias=True))
+    weight = norm[0].weight
+    put(norm, written(norm, lambda m: m(VECTORS)))
+    assert norm[0].weight is weight  # the same tensor, not a copy
+
+
+@pytest.mark.parametrize("groups", [None, 3])
+def test_normalizations_of_maps(groups: int | None) -> None:
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.zeros(12))
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = x.reshape(len(x), 4, -1)
+            std, mean = torch.std_mean(parts, -1, keepdim=True, correction=0)
+            normal = ((parts - mean) / (std.square() + 1e-5).sqrt()).reshape(x.shape)
+            return normal * (1 + self.gain[:, None, None])
+
+    made = one(Grouped() if groups else LayerNorm2d(12), MAPS)
+    if groups:
+        assert isinstance(made, nn.GroupNorm)
+        assert made.num_groups == 4
+        assert made.weight.min() > 1  # one more than what the module has
+        return
+    assert isinstance(made, AlongChannels)
+    assert isinstance(made.inner, nn.LayerNorm)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Affine(12),
+        By(lambda x: x.softmax(-1)),
+        By(lambda x: F.normalize(x, dim=-1)),  # to length one, not to a mean square of one
+        By(lambda x: x - x.mean(-1, keepdim=True)),
+        By(lambda x: 3 * x),
+        By(lambda x: x + torch.rand_like(x)),
+        By(lambda x: x.cumsum(1)),
+    ],
+)
+def test_others_are_left(module: nn.Module) -> None:
+    net = nn.Sequential(module).eval()
+    assert written(net, lambda m: m(VECTORS)) == {}
+
+
+def test_what_acts_in_training_alone_is_left() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) * (2.0 if self.training else 1.0)
+
+    assert written(nn.Sequential(Noisy()), lambda m: m(VECTORS)) == {}
+
+
+@pytest.mark.parametrize(("net", "data"), [(GPT, words), (OwnNorms, images)])
+def test_networks_that_write_out_their_layers_can_be_changed(
+    net: type[nn.Module], data: Callable[[], object]
+) -> None:
+    problem = problem_of(Task(data=data(), model=net))  # type: ignore[arg-type]
+    sample, given = problem.facts().sample, problem.builder(0).eval()
+    shown = problem.facts().module.eval()
+    before, after = given(sample), shown(sample)
+    if isinstance(before, tuple):
+        before, after = before[0], after[0]
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+    recipe = plain().without("standardize").with_("activation", function="mish").with_("rms_norm")
+    body = problem.build(recipe, 0, ALL_ROWS)[1]
+    kinds = [type(module) for module in body.modules()]
+    assert kinds.count(nn.Mish) == 2
+    assert nn.LayerNorm not in kinds
+    assert OwnGELU not in kinds
+
+
+def test_copies_have_functions_of_their_own() -> None:
+    problem = problem_of(Task(data=words(), model=GPT))
+    body, sample = problem.builder(0).eval(), problem.facts().sample
+    for copied in (copy.deepcopy(body), duplicate(body)):
+        before = body(sample)[0]
+        with torch.no_grad():
+            nn.init.normal_(copied.module.transformer.h[0].mlp.c_proj.weight)
+        assert torch.equal(body(sample)[0], before)
+        assert not torch.allclose(copied(sample)[0], before)
