@@ -101,7 +101,8 @@ def markdown() -> str:
         "with its 95% interval over ten pairs; positive is better whatever the metric",
         "(`benchmarks/techniques.py`). Intervals are not corrected for how many there are: of twenty",
         "techniques that do nothing one leaves zero out. *Cost* is a training's time over that of the",
-        "baseline.",
+        "baseline, by the clock of a machine that had other work. What the baseline has is compared with",
+        "the baseline without it, and what AdamW excludes with Adam.",
         "",
         "Schedules and what augmentations do, as their own functions draw them (`scripts/draw.py`):",
         "",
@@ -123,8 +124,8 @@ def markdown() -> str:
                 star = "\\*" if s["memberwise"] else ""
                 name, default = s["name"] + star, s["default"]
                 lines.append(f"| {name} | {default} | {s['range']} | {s['description']} |")
-            if t.name in effects():
-                lines += ["", f"*Measured*: {'; '.join(map(_told, effects()[t.name]))}."]
+            measured = "; ".join(map(_told, effects().get(t.name, ()))) or "not yet"
+            lines += ["", f"*Measured*: {measured}."]
     return "\n".join(lines) + "\n"
 
 

@@ -19,8 +19,8 @@ from pawl.ledger import Ledger
 from pawl.search import SearchPlan, baseline, search
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Searched, Seat
 from pawl.search.protocols import Params
+from pawl.search.seat import Searched, Seat
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -28,9 +28,9 @@ from pawl.training.problem import Problem
 COUNT = 8
 
 
-def make(number: int, _: Params) -> Member:
+def make(number: int, _: Params) -> tuple[Member, ...]:
     split = member(plain(), 0)
-    return Member(plain(), number, split.train, split.valid, 12)
+    return (Member(plain(), number, split.train, split.valid, 12),)
 
 
 def generation(one: Problem, width: int = 4, heartbeat: Heartbeat = lambda: None) -> list[Searched]:

@@ -319,6 +319,8 @@ def technique(record: dict[str, Any]) -> None:
             f"measured on {one['data']}, {one['metric']}: {one['gain']} at {one['cost']:.2g}x the time, "
             f"{one['pairs']} pairs"
         )
+    if not record["effects"]:
+        line("not measured yet")
     if not record["settings"]:
         return
     table = columns_of("setting", "default", "range", "what it is", "per member")
