@@ -81,8 +81,8 @@ def fitting_learners(facts: Facts, wanted: Collection[str] | None = None) -> tup
 def try_learners(session: Session, recipes: Sequence[Recipe], folds: int = 1) -> list[TrialRecord]:
     """Fits each learner on the search's rows, once for each fold.
 
-    What takes too long, or fails, goes no further. Few at a time, in their order, each for a share of the time that is left then, and all for a share of
-    what is left before them.
+    Few at a time, in their order, each for a share of the time that is left then, and all for a share of
+    what is left before them. What takes too long, or fails, goes no further.
 
     Returns:
         The trials of those that ended well, in order.

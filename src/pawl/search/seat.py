@@ -186,8 +186,10 @@ class Seat:
         lost = {
             self.training[i].configuration for i, status in found.items() if status == "diverged"
         }
-        rest = (i for i, place in enumerate(self.training) if place.configuration in lost)
-        return {**dict.fromkeys(rest, "pruned"), **found}
+        rest: dict[int, Status] = {
+            i: "pruned" for i, place in enumerate(self.training) if place.configuration in lost
+        }
+        return rest | found
 
     def release(self, which: Mapping[int, Status]) -> int:
         """Notes how members ended, by position; returns how many configurations are over by that."""
