@@ -69,7 +69,7 @@ def test_configurations_that_raise_fail_and_no_others(
     unlucky = {
         number
         for number in range(COUNT)
-        if float(one.builder(make(number, {}).seed).get_buffer("module.luck")) < 0.4
+        if float(one.builder(make(number, {})[0].seed).get_buffer("module.luck")) < 0.4
     }
     assert 0 < len(unlucky) < COUNT
     monkeypatch.setattr(Fragile, "error", error)
