@@ -115,8 +115,8 @@ def changed(found: BatchTechnique, pixels: Tensor) -> Tensor:
 
 
 def of_images(found: BatchTechnique) -> bool:
-    """Tells whether a technique changes images and nothing else."""
-    if found.name in ("masking", "mixup", "noise", "swap_noise"):  # of any numbers
+    """Tells whether a technique changes images, not their size, and nothing else."""
+    if found.alone or found.name in ("masking", "mixup", "noise", "swap_noise"):  # of any numbers
         return False
     pixels = torch.rand(1, 16, 3, 8, 8) * 255
     return not torch.equal(changed(found, pixels), pixels[0, ::2])

@@ -145,6 +145,15 @@ def pretrained_images(spec: ModelSpec) -> nn.Module:
     return VGG(spec)
 
 
+def any_size(spec: ModelSpec) -> nn.Module:
+    """A user's model for images of any size."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, spec.num_outputs),
+    )  # fmt: skip
+
+
 def stack(spec: ModelSpec) -> nn.Module:
     """A user's model with layers that keep the width."""
     layers: list[nn.Module] = [nn.Linear(spec.num_features, 16), nn.ReLU()]
@@ -193,6 +202,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "own_model": lambda: Task(data=frame(), model=modular),
         "stack": lambda: Task(data=frame(), model=stack),
         "own_images": lambda: Task(data=images(), model=VGG),
+        "any_size": lambda: Task(data=images(), model=any_size),
         "words": lambda: Task(data=words(), model=Words),
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),

@@ -112,7 +112,7 @@ def run_campaign(
         facts = problem.facts()
         fitting_learners(facts, options.families)
         check_strategy(strategy, _network(options, facts), facts, options.only)
-        train, _ = Rows(problem, options.seed).search
+        train, _ = Rows(problem, options.seed).searched(options.folds)[0]
         check_size(problem, _network(options, facts), train, options.max_parameters)
         if options.warm_start and not resume:
             _warm(options, facts, problem)
@@ -225,11 +225,11 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
             "export", partial(rehearse, session, data, baseline)
         )
     start = _network(options, session.facts)
-    pace = pacing.pace(session, start, options.trials, options.average)
+    pace = pacing.pace(session, start, options.trials, options.average, options.folds)
     session.epochs, session.clock.shortest = pace.epochs, pacing.shortest(session, pace)
     nets = options.families is None or NETS in options.families
     findings = in_campaign(session, data, start if nets else baseline)
-    tried = try_learners(session, pacing.affordable(session, pace, learners))
+    tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
     favored = suggested(findings)
     trials = _searched(session, start, pace, options, favored) if nets else []
     arms = _candidates(session, start, pace, (trials, tried), options)
@@ -274,7 +274,7 @@ def _strategy(options: Options) -> Strategy:
     """Returns how the search goes."""
     found = Strategy.of(options.search, options.grid or ())
     objectives = tuple(options.objectives or found.objectives)
-    return found._replace(objectives=objectives, most=options.max_parameters)
+    return found._replace(objectives=objectives, most=options.max_parameters, folds=options.folds)
 
 
 def _warm(options: Options, facts: Facts, problem: Problem) -> list[Recipe]:

@@ -10,6 +10,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from pawl.errors import RecipeError, did_you_mean
+from pawl.needs import needs
 from pawl.techniques import STAGES, Stage, Technique, excludes, technique, techniques
 from pawl.techniques.measured import Effect, effects
 from pawl.techniques.record import fits_every_task
@@ -33,6 +34,7 @@ def select(name: str | None = None, stage: str | None = None) -> list[Technique]
 
 def describe(t: Technique) -> dict[str, Any]:
     """Returns a technique's record as plain values."""
+    asked = {} if t.fits is fits_every_task else needs(t)
     return {
         "name": t.name,
         "stage": t.stage.value,
@@ -42,7 +44,9 @@ def describe(t: Technique) -> dict[str, Any]:
         "group": t.group,
         "conflicts": sorted(t.conflicts),
         "excludes": _excluded(t),
-        "fits_every_task": t.fits is fits_every_task,
+        "fits_every_task": not any(asked.values()),
+        "fits": [sort for sort, reason in asked.items() if reason is None],
+        "needs": list(dict.fromkeys(reason for reason in asked.values() if reason)),
         "searched": t.searched,
         "notes": notes(t),
         "settings": [
@@ -101,7 +105,9 @@ def markdown() -> str:
         "with its 95% interval over ten pairs; positive is better whatever the metric",
         "(`benchmarks/techniques.py`). Intervals are not corrected for how many there are: of twenty",
         "techniques that do nothing one leaves zero out. *Cost* is a training's time over that of the",
-        "baseline.",
+        "baseline, by the clock of a machine that had other work. What the baseline has is compared",
+        "with the baseline without it, and what AdamW excludes with Adam. *Needs* is what a technique",
+        "says of small made-up tasks.",
         "",
         "Schedules and what augmentations do, as their own functions draw them (`scripts/draw.py`):",
         "",
@@ -117,15 +123,23 @@ def markdown() -> str:
             conflicts = f" Not with: {', '.join(record['conflicts'])}." if t.conflicts else ""
             lines += ["", f"### {t.name}", f"{t.summary}{group}{conflicts}", f"*{t.reference}*"]
             lines += ["", *record["notes"].splitlines()]
+            if record["needs"]:
+                lines += ["", f"*Needs*: {needed(record)}"]
             if record["settings"]:
                 lines += ["", "| setting | default | range | meaning |", "|---|---|---|---|"]
             for s in record["settings"]:
                 star = "\\*" if s["memberwise"] else ""
                 name, default = s["name"] + star, s["default"]
                 lines.append(f"| {name} | {default} | {s['range']} | {s['description']} |")
-            if t.name in effects():
-                lines += ["", f"*Measured*: {'; '.join(map(_told, effects()[t.name]))}."]
+            measured = "; ".join(map(_told, effects().get(t.name, ()))) or "not yet"
+            lines += ["", f"*Measured*: {measured}."]
     return "\n".join(lines) + "\n"
+
+
+def needed(record: dict[str, Any]) -> str:
+    """Returns which made-up tasks a technique fits, and what it says of the others."""
+    fits = ", ".join(record["fits"]) or "none of the tasks it was tried on"
+    return f"fits {fits}; of others it says: {'; '.join(record['needs'])}."
 
 
 def _told(one: Effect) -> str:

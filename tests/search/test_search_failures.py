@@ -19,8 +19,8 @@ from pawl.ledger import Ledger
 from pawl.search import SearchPlan, baseline, search
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Searched, Seat
 from pawl.search.protocols import Params
+from pawl.search.seat import Searched, Seat
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -28,9 +28,9 @@ from pawl.training.problem import Problem
 COUNT = 8
 
 
-def make(number: int, _: Params) -> Member:
+def make(number: int, _: Params) -> tuple[Member, ...]:
     split = member(plain(), 0)
-    return Member(plain(), number, split.train, split.valid, 12)
+    return (Member(plain(), number, split.train, split.valid, 12),)
 
 
 def generation(one: Problem, width: int = 4, heartbeat: Heartbeat = lambda: None) -> list[Searched]:
@@ -69,7 +69,7 @@ def test_configurations_that_raise_fail_and_no_others(
     unlucky = {
         number
         for number in range(COUNT)
-        if float(one.builder(make(number, {}).seed).get_buffer("module.luck")) < 0.4
+        if float(one.builder(make(number, {})[0].seed).get_buffer("module.luck")) < 0.4
     }
     assert 0 < len(unlucky) < COUNT
     monkeypatch.setattr(Fragile, "error", error)

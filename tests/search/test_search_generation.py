@@ -15,9 +15,10 @@ from pawl.execution import Plan, TrainingWay
 from pawl.recipe import Recipe
 from pawl.search.board import Board, Rungs
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Searched, Seat, rung_passed
+from pawl.search.generation import rung_passed
 from pawl.search.protocols import Params
 from pawl.search.schedulers import Halving
+from pawl.search.seat import Searched, Seat
 from pawl.task import Task
 from pawl.training.population import Member
 from pawl.training.problem import Problem
@@ -27,10 +28,10 @@ TOTAL = EPOCHS * 3  # 96 training rows in batches of 32
 RATES = (0.03, 0.02, 1e-4, 2e-4, 0.04, 1e-4, 0.05, 0.01, 3e-4)
 
 
-def maker(recipes: list[Recipe]) -> Callable[[int, Params], Member]:
+def maker(recipes: list[Recipe]) -> Callable[[int, Params], tuple[Member, ...]]:
     """Makes numbered members on one split."""
     split = member(recipes[0], 0, epochs=EPOCHS)
-    return lambda number, _: Member(recipes[number], number, split.train, split.valid, EPOCHS)
+    return lambda number, _: (Member(recipes[number], number, split.train, split.valid, EPOCHS),)
 
 
 def recipes(*, stop: bool = False) -> list[Recipe]:

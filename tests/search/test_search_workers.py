@@ -20,8 +20,8 @@ from pawl.ledger import Ledger, TrialRecord
 from pawl.search import SearchPlan, baseline, search
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Searched, Seat
 from pawl.search.protocols import Params
+from pawl.search.seat import Searched, Seat
 from pawl.training.population import Member
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="needs Linux")
@@ -31,10 +31,10 @@ PLACES = 6
 SERIAL = Plan(TrainingWay("serial", PLACES), "for the test")
 
 
-def make(epochs: int, number: int, params: Params) -> Member:
+def make(epochs: int, number: int, params: Params) -> tuple[Member, ...]:
     recipe = plain(momentum={"learning_rate": params["rate"]})
     split = member(recipe, 0)
-    return Member(recipe, number, split.train, split.valid, epochs)
+    return (Member(recipe, number, split.train, split.valid, epochs),)
 
 
 def generation(

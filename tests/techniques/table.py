@@ -131,6 +131,12 @@ ROWS = {
         Row("mixup", _each(alpha=(0.1, 0.5, 1.5))),
         Row("noise", _each(deviation=(0.01, 0.1, 0.5)), rejects="codes"),
         Row("perspective", _each(amount=(0.1, 0.3, 0.6)), accepts="images", rejects="table"),
+        Row(
+            "progressive_resizing",
+            _each(start=(0.5, 0.55, 0.6), until=(0.9, 0.95, 1.0)),
+            accepts="any_size",
+            rejects="images",
+        ),
         Row("random_crop", _each(shift=(0.05, 0.15, 0.25)), accepts="images", rejects="table"),
         Row(
             "random_erasing",

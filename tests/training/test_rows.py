@@ -19,7 +19,7 @@ from pawl.execution.packing import _packs
 from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Seat
+from pawl.search.seat import Seat
 from pawl.techniques import DataTechnique, Split, register, unregister
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Member, Population, Stepper
@@ -226,7 +226,7 @@ def test_halving_judges_members_at_shares_of_their_own_length(
     with Board(({} for _ in recipes), lockstep=True) as board:
         seat = Seat(
             lambda report: board.ask(0, report)[0],
-            lambda number, _: Member(recipes[number], number, split.train, split.valid, 40),
+            lambda number, _: (Member(recipes[number], number, split.train, split.valid, 40),),
         )
         found = run_or_record(
             problem("table"), Plan(TrainingWay(mode, 3), ""), seat, 3, heartbeat=lambda: None

@@ -307,8 +307,10 @@ def technique(record: dict[str, Any]) -> None:
     )
     if record["excludes"]:
         line(f"not with {', '.join(record['excludes'])}")
-    if not record["fits_every_task"]:
-        line("fits some tasks only; where it does not, a command that is given it says why")
+    if record["needs"]:
+        from pawl.listing import needed  # noqa: PLC0415
+
+        line(needed(record))
     if not record["searched"]:
         line("not searched: a baseline of yours may have it")
     if record["notes"]:
@@ -319,6 +321,8 @@ def technique(record: dict[str, Any]) -> None:
             f"measured on {one['data']}, {one['metric']}: {one['gain']} at {one['cost']:.2g}x the time, "
             f"{one['pairs']} pairs"
         )
+    if not record["effects"]:
+        line("not measured yet")
     if not record["settings"]:
         return
     table = columns_of("setting", "default", "range", "what it is", "per member")

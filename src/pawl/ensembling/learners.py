@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pawl.errors import TaskError, option
-from pawl.execution import Job, Session, record_of
+from pawl.execution import Job, Session, over_folds, record_of
 from pawl.ledger import TrialRecord
 from pawl.modalities import modality_of
 from pawl.recipe import Recipe
@@ -78,11 +78,11 @@ def fitting_learners(facts: Facts, wanted: Collection[str] | None = None) -> tup
     return tuple(found)
 
 
-def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecord]:
-    """Fits each learner once on the search's rows; what takes too long, or fails, goes no further.
+def try_learners(session: Session, recipes: Sequence[Recipe], folds: int = 1) -> list[TrialRecord]:
+    """Fits each learner on the search's rows, once for each fold.
 
     Few at a time, in their order, each for a share of the time that is left then, and all for a share of
-    what is left before them.
+    what is left before them. What takes too long, or fails, goes no further.
 
     Returns:
         The trials of those that ended well, in order.
@@ -101,7 +101,9 @@ def try_learners(session: Session, recipes: Sequence[Recipe]) -> list[TrialRecor
         if session.cut_short(key):
             break
         session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
-        unit = session.attempt(key, "learners", partial(_tried, session, chosen, names, times))
+        unit = session.attempt(
+            key, "learners", partial(_tried, session, chosen, names, times, folds)
+        )
         if unit is not None:
             session.note(unit.trials)
             found += [trial for trial in unit.trials if trial.status == "completed"]
@@ -115,18 +117,21 @@ def _spent(session: Session, before: float) -> float:
 
 
 def _tried(
-    session: Session, recipes: Sequence[Recipe], names: Sequence[str], times: float
+    session: Session, recipes: Sequence[Recipe], names: Sequence[str], times: float, folds: int
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
-    train, valid = session.rows.search
+    splits = session.rows.searched(folds)
     seed, left = session.rows.derive("learners"), session.clock.left
-    seconds = None if left is None else max(_LEAST_SECONDS, times * _SHARE * left)
+    seconds = None if left is None else max(_LEAST_SECONDS, times * _SHARE * left / folds)
     results = session.trainer.train(
         [
             Job(Member(recipe, seed, train, valid, session.epochs), seconds=seconds)
             for recipe in recipes
+            for train, valid in splits
         ]
     )
+    outcomes = [result.outcome for result in results]
+    each = [outcomes[i : i + folds] for i in range(0, len(outcomes), folds)]
     return {}, [
-        record_of(result.outcome, "learners", name, "search", extra={"arm": name})
-        for result, name in zip(results, names, strict=True)
+        record_of(over_folds(own), "learners", name, "search", extra={"arm": name})
+        for own, name in zip(each, names, strict=True)
     ]

@@ -6,7 +6,14 @@ from pawl.execution.executors import Ask, Heartbeat, Lost, Work
 from pawl.execution.heartbeats import PassedOn
 from pawl.execution.listener import Listener, Published, Silent
 from pawl.execution.measuring import TimingCache
-from pawl.execution.outcomes import failed, out_of_memory, reason_of, record_of, shared
+from pawl.execution.outcomes import (
+    failed,
+    out_of_memory,
+    over_folds,
+    reason_of,
+    record_of,
+    shared,
+)
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
 from pawl.execution.rows import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Rows
@@ -47,6 +54,7 @@ __all__ = [
     "driving",
     "failed",
     "out_of_memory",
+    "over_folds",
     "pick_device",
     "pick_executor",
     "plan",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
+from typing import get_args
 
 import torch
 
 from pawl.errors import first_line
 from pawl.ledger import TrialRecord
 from pawl.training.population import Member
-from pawl.training.run import Outcome
+from pawl.training.run import Outcome, Point, Status
 
 
 def failed(member: Member, reason: str) -> Outcome:
@@ -37,6 +40,37 @@ def reason_of(error: Exception) -> str:
     if out_of_memory(error):
         return "out of memory"
     return f"{type(error).__name__}: {first_line(error)}"
+
+
+_WORST_FIRST = ("failed", "diverged", "infeasible", "pruned", "completed", "stopped")
+assert set(_WORST_FIRST) == set(get_args(Status))
+
+
+def over_folds(outcomes: Sequence[Outcome]) -> Outcome:
+    """Returns how one recipe's trainings on several folds ended, as if they were one.
+
+    Scores are their mean, as are curves up to where the first one ended; there is none if a fold has
+    none. Steps and seconds are sums, and the status is the worst.
+    """
+    if len(outcomes) == 1:
+        return outcomes[0]
+    worst = min(outcomes, key=lambda each: _WORST_FIRST.index(each.status))
+    scores = [each.score for each in outcomes if each.score is not None]
+    return replace(
+        outcomes[0],
+        status=worst.status,
+        score=fmean(scores) if len(scores) == len(outcomes) else None,
+        steps=sum(each.steps for each in outcomes),
+        seconds=sum(each.seconds for each in outcomes),
+        predicting=fmean(each.predicting for each in outcomes),
+        reason=worst.reason,
+        curve=tuple(
+            Point(at[0].step, fmean(p.train_loss for p in at), fmean(p.valid_score for p in at))
+            for at in zip(*(each.curve for each in outcomes), strict=False)
+        ),
+        weights=None,
+        buffers={},
+    )
 
 
 def shared(outcome: Outcome, workers: int) -> Outcome:

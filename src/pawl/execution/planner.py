@@ -188,6 +188,8 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
     """Says why two members cannot take a fused step; `None` if they can."""
     try:
         population = Population(problem, [probe, probe], FusedStepper())
+        if population.program.alone:
+            return "images change their size as a member trains"
         population.advance(1)
         population.predict(problem.examples, probe.valid[:2])
     except PawlError:

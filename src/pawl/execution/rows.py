@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pawl import rng
 from pawl.data import fold_rows, split_rows
+from pawl.errors import TaskError, option
 from pawl.kinds import KINDS
 from pawl.recipe import Recipe
 from pawl.training.population import Member
@@ -106,6 +107,32 @@ class Rows:
             return proof, selection
         _, valid = self._split(0.5, "search", rows=selection)
         return self.some(self._others(valid), "search"), valid
+
+    def searched(self, folds: int = 1) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Returns training and validation rows of the search: one split, or those of its folds.
+
+        Folds are dealt of the rows that choices are judged on; all others train.
+
+        Raises:
+            TaskError: These are too few for so many.
+        """
+        if folds == 1:
+            return (self.search,)
+        selection, _ = self.parts
+        if (most := self.num_folds(selection, folds)) < folds:
+            raise TaskError(
+                f"got {option('folds', folds)}, and the {len(selection):,} rows that choices are "
+                f"judged on make {most} at most; give fewer"
+            )
+        problem = self.problem
+        dealt = fold_rows(
+            problem.targets, problem.schema.kind, folds, self.derive("search", "folds"),
+            rows=selection, blocks=problem.blocks,
+        )  # fmt: skip
+        return tuple(
+            (self.some(self._others(valid), "search", fold), valid)
+            for fold, valid in enumerate(dealt)
+        )
 
     def num_folds(self, rows: Tensor, most: int = FOLDS) -> int:
         """Returns how many folds these rows are dealt into, so that each can be scored."""

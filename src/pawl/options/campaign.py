@@ -108,6 +108,13 @@ class Options(LimitOptions, PlanOptions, SearchOptions):
         ge=1,
         description="Most passes of a training over its rows; by their number by default.",
     )
+    folds: Whole = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Folds of a cross-validation that scores each trial of the search by their mean, of "
+        "the rows that choices are judged on; each trial then trains so many times. 1 is one split.",
+    )
     warm_start: str | Path | None = Field(
         default=None,
         description="Folder of another campaign on such a task, whose best recipes are tried first.",

@@ -72,7 +72,9 @@ def natural_epochs(session: Session) -> int:
     return epochs
 
 
-def pace(session: Session, baseline: Recipe, trials: int | None, average: int = _SEEDS) -> Pace:
+def pace(
+    session: Session, baseline: Recipe, trials: int | None, average: int = _SEEDS, folds: int = 1
+) -> Pace:
     """Returns the campaign's sizes.
 
     Args:
@@ -80,6 +82,7 @@ def pace(session: Session, baseline: Recipe, trials: int | None, average: int = 
         baseline: The recipe to start from.
         trials: Of the search, where no budget is given.
         average: Most models of the bundle. A single one has to train on all rows.
+        folds: Trainings of a trial of the search.
 
     Raises:
         BudgetError: The budget does not hold one training of a single pass.
@@ -89,7 +92,7 @@ def pace(session: Session, baseline: Recipe, trials: int | None, average: int = 
         plan = SearchPlan(width=math.ceil(quota / 2), quota=quota, trials=trials, deadline=None)
         fresh = _fresh(session, average)
         return Pace(natural_epochs(session), None, plan, max(_SEEDS, average), fresh)
-    decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average))
+    decided = session.ledger.decide("pace", lambda: _timed_pace(session, baseline, average, folds))
     found = Pace(**{**decided, "search": SearchPlan(**decided["search"])})
     if found.rows is not None:
         session.take_few(found.rows)
@@ -132,7 +135,7 @@ def fewer_rows(left: float, per_epoch: float, rows: int) -> int | None:
     return few if _FEWEST_ROWS <= few < rows else None
 
 
-def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, Any]:
+def _timed_pace(session: Session, baseline: Recipe, average: int, folds: int) -> dict[str, Any]:
     end = ending(session, FEW_MODELS)
     assert session.clock.left is not None
     if session.clock.left < end:  # already: no need to time anything
@@ -157,7 +160,7 @@ def _timed_pace(session: Session, baseline: Recipe, average: int) -> dict[str, A
     per_trial = epochs * per_epoch
     fresh = _fresh(session, average) if rows is None else MODELS_OF_MORE
     searching = share * (left - fresh * per_trial * (1 + SLOWER_FINAL))
-    configurations = searching / per_trial / _COST_PER_CONFIGURATION
+    configurations = searching / (folds * per_trial) / _COST_PER_CONFIGURATION
     quota = max(4, min(64, round(configurations / _GENERATIONS)))
     plan = SearchPlan(
         width=math.ceil(quota / 2),

@@ -34,11 +34,11 @@ from pawl.recipe import Recipe
 from pawl.search.board import Board
 from pawl.search.costs import Cost, cost_of, too_large
 from pawl.search.failures import run_or_record
-from pawl.search.generation import Searched, Seat
 from pawl.search.objectives import scalarized
 from pawl.search.protocols import Params, TrialResult
 from pawl.search.samplers import make_sampler
 from pawl.search.schedulers import Child, child_of, configurations, make_scheduler
+from pawl.search.seat import Searched, Seat
 from pawl.search.space import Space
 from pawl.search.strategy import Strategy
 from pawl.search.told import told
@@ -75,8 +75,7 @@ class Making:
         space: Whose points.
         seed: The campaign's.
         generation: Its number.
-        train: Training rows.
-        valid: Validation rows.
+        splits: Training and validation rows, of each fold.
         epochs: Length of the trainings.
         changing: Whether their settings may change while they train.
     """
@@ -84,15 +83,18 @@ class Making:
     space: Space
     seed: int
     generation: int
-    train: Tensor
-    valid: Tensor
+    splits: tuple[tuple[Tensor, Tensor], ...]
     epochs: int
     changing: bool = False
 
-    def __call__(self, number: int, params: Params) -> Member:
-        """Returns a numbered point's member."""
-        seed = rng.derive_seed(self.seed, "trial", self.generation, number)
-        return Member(self.recipe(params), seed, self.train, self.valid, self.epochs)
+    def __call__(self, number: int, params: Params) -> tuple[Member, ...]:
+        """Returns a numbered point's members, one for each fold."""
+        recipe, found = self.recipe(params), []
+        for fold, (train, valid) in enumerate(self.splits):
+            more = ("fold", fold) if fold else ()
+            seed = rng.derive_seed(self.seed, "trial", self.generation, number, *more)
+            found.append(Member(recipe, seed, train, valid, self.epochs))
+        return tuple(found)
 
     def recipe(self, params: Params) -> Recipe:
         """Returns a point's recipe, as its member starts with it."""
@@ -145,9 +147,10 @@ def run_asked(
     child = child_of(scheduler)
     count = configurations(scheduler, asked.count, asked.width)
     drawn = itertools.chain([first], sampler.members(first, count - 1))
-    train, valid = session.rows.search
+    splits, folds = session.rows.searched(strategy.folds), strategy.folds
+    train, valid = splits[0]
     seed = session.rows.seed
-    make = Making(space, seed, asked.number, train, valid, session.epochs, child is not None)
+    make = Making(space, seed, asked.number, splits, session.epochs, child is not None)
     representative = make.recipe({**space.start, **space.structure(first)})
     source_of = f"generation {asked.number} ({source})"
     costs = _cost(session, strategy, representative, train)
@@ -167,7 +170,8 @@ def run_asked(
         shares = _shares(min(asked.width, count), min(chosen.workers, count))
         if child is not None:  # members follow each other within one population
             shares = [count]
-            chosen = chosen.narrowed(max(chosen.width, count))
+            chosen = chosen.narrowed(max(chosen.width, count * folds))
+        chosen = chosen.narrowed(max(chosen.width, folds))
         # Where no clock ends the search, none may decide who is compared with whom either.
         lockstep = asked.deadline is None
         left = None if asked.deadline is None else asked.deadline - session.ledger.elapsed
@@ -190,6 +194,7 @@ def run_asked(
                 "generation": asked.number, "source": source, "params": item.params,
                 "rungs": {str(k): v for k, v in item.rungs.items()},
                 **({"followed": list(item.history)} if item.history else {}),
+                **({"folds": list(item.folds)} if item.folds else {}),
                 **({"cost": asdict(costs)} if costs is not None else {}),
             },
         )
@@ -247,7 +252,7 @@ def train_share(
         make: Makes members.
         judged: At which shares of a trial members are judged, and how those that do not go on follow
             others.
-        width: Places.
+        width: How many configurations train at once.
         ending: When it ends; what is in training then ends as pruned.
         heartbeat: Called every few steps.
         ask: Asks the board.
@@ -259,7 +264,8 @@ def train_share(
         if ending.reached(time.monotonic() - started):
             raise StopIteration
 
-    return run_or_record(problem, chosen, Seat(ask, make, *judged), width, heartbeat=check)
+    seat = Seat(ask, make, *judged, folds=len(make.splits))
+    return run_or_record(problem, chosen, seat, width, heartbeat=check)
 
 
 def _collected(results: Sequence[Any], board: Board, make: Making, workers: int) -> list[Searched]:
@@ -275,7 +281,7 @@ def _collected(results: Sequence[Any], board: Board, make: Making, workers: int)
 
 
 def _ended(make: Making, number: int, params: Params, reason: str) -> Searched:
-    return Searched(number, params, failed(make(number, params), reason), {})
+    return Searched(number, params, failed(make(number, params)[0], reason), {})
 
 
 def _shares(places: int, workers: int) -> list[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pawl.errors import PawlError
 from pawl.execution import Heartbeat, PassedOn, Plan, failed, out_of_memory, reason_of
-from pawl.search.generation import Configuration, Searched, Seat, run_generation
+from pawl.search.generation import run_generation
+from pawl.search.seat import Configuration, Searched, Seat
 from pawl.training.problem import Problem
 
 
@@ -20,7 +21,7 @@ def run_or_record(
         problem: The task.
         plan: How to train.
         seat: Whose configurations.
-        width: Most places.
+        width: Most configurations that train at once.
         heartbeat: Called every few steps. When it raises `StopIteration`, members still in training
             end as pruned, and those not evaluated even once are left out of the result.
 
@@ -30,7 +31,7 @@ def run_or_record(
     """
     try:
         with PassedOn(heartbeat) as beat:
-            _run(problem, plan, seat, min(width, plan.width), beat)
+            _run(problem, plan, seat, min(width, max(1, plan.width // seat.folds)), beat)
     except StopIteration:  # the heartbeat's: what a trial raises ends in `_run`
         seat.release(dict.fromkeys(seat.begun(), "pruned"))
     return seat.done
@@ -55,4 +56,5 @@ def _run(problem: Problem, plan: Plan, seat: Seat, width: int, beat: Heartbeat) 
 
 def refused(configuration: Configuration, error: Exception) -> Searched:
     """Returns a configuration that could not be trained, with the reason."""
-    return configuration.ended(failed(configuration.member, reason_of(error)))
+    reason = reason_of(error)
+    return configuration.searched([failed(each, reason) for each in configuration.members])

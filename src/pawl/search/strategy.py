@@ -23,6 +23,7 @@ class Strategy(NamedTuple):
         grid: Values of a grid.
         objectives: What is looked for at once; see `pawl.search.objectives`.
         most: Most parameters of a network.
+        folds: Of the cross-validation that scores a trial; 1 for a single split.
     """
 
     sampler: str = "edits"
@@ -30,6 +31,7 @@ class Strategy(NamedTuple):
     grid: tuple[str, ...] = ()
     objectives: tuple[str, ...] = ("score",)
     most: int | None = None
+    folds: int = 1
 
     @classmethod
     def of(cls, text: str, grid: Sequence[str] = (), *, prunes: bool = True) -> Strategy:
@@ -44,8 +46,8 @@ class Strategy(NamedTuple):
             TaskError: A name is unknown, there are two of a sort, or values for a grid that is none.
 
         Example:
-            >>> Strategy.of("genetic,hyperband")
-            Strategy(sampler='genetic', scheduler='hyperband', grid=(), objectives=('score',), most=None)
+            >>> Strategy.of("genetic,hyperband")[:2]
+            ('genetic', 'hyperband')
             >>> Strategy.of("pbt").sampler
             'edits'
         """

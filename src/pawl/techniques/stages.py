@@ -244,11 +244,13 @@ class BatchTechnique(Technique):
 
     Attributes:
         raw: Whether it gets inputs as they were read, before scaling and other front layers (colors).
+        alone: Whether shapes follow how far a member is, so that members take steps one after the other.
     """
 
     stage: ClassVar[Stage] = Stage.BATCH
     apply: BatchFunction
     raw: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

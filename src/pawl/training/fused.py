@@ -32,7 +32,8 @@ class FusedStepper:
 
     A compiled step has a fixed width. Copies of the first member fill empty places; populations of
     less than half the width take their steps operation by operation. Members whose batches differ in
-    size, because some have fewer rows than a batch, take theirs one member after the other.
+    size, because some have fewer rows than a batch or images change theirs, take theirs one member
+    after the other.
 
     Args:
         backend: What runs the whole step, from the rows of the batch to the new weights, as one
@@ -90,7 +91,8 @@ class FusedStepper:
         step = self._take
         assert step is not None
         alike = {name: x.shape for name, x in batches[0].items()}
-        if any({name: x.shape for name, x in own.items()} != alike for own in batches):
+        differ = any({name: x.shape for name, x in own.items()} != alike for own in batches)
+        if differ or population.program.alone:
             return SerialStepper().advance(population, batches)
         if self.backend is None or not self.width // 2 <= count <= self.width:
             return self._advance(population, batches, partial(_bind, step))

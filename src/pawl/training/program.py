@@ -84,6 +84,11 @@ class Program:
         return any(call.technique.raw for call in self.batch)
 
     @property
+    def alone(self) -> bool:
+        """Whether members take steps one after the other, since shapes of their batches differ."""
+        return any(call.technique.alone for call in self.batch)
+
+    @property
     def keeps_before(self) -> bool:
         """Whether something asks for the weights before the optimizer's step."""
         return any(call.technique.before for call in self.weights)
