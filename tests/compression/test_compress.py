@@ -126,7 +126,7 @@ def test_the_command_line_says_what_was_kept_and_why(
     assert steps[0] == "graph"
     assert steps[-1] in ("int8", "int8 weights", "float16")
     if not made.task["compressed"]["exact"]:
-        with pytest.raises(BundleError, match="was quantized or pruned, which no module"):
+        with pytest.raises(BundleError, match="was quantized, pruned or factored, which no module"):
             made.module()
 
 

@@ -13,7 +13,7 @@ from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import TensorProto, helper, numpy_helper
 
 from pawl.compression import factoring, learned_integers, quantizing, sharing, trainable
-from pawl.compression.graphs import half, operators, optimized
+from pawl.compression.graphs import half, operators, optimized, quietly
 from pawl.compression.quantizing import integers_in
 from pawl.compression.trainable import Leaf, Trainable, arrays, trained
 from pawl.deployment.export import predict
@@ -145,10 +145,13 @@ def test_integers_that_are_learned_lose_less_and_are_what_runs() -> None:
     # 7 bits lose about 1% here: less is allowed.
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.009, True))
     static = quantizing.Try("min-max")
-    with quantizing.quietly() as folder:
-        prepared, layers = quantizing.prepared_layers(current)
-        onnx.save(prepared, folder / "float.onnx")
-        found = quantizing.Quantizing(work, current, folder / "float.onnx", layers).judged(static)
+    prepared = quantizing.prepared_layers(current)
+    assert not isinstance(prepared, str)
+    with quietly() as folder:
+        onnx.save(prepared[0], folder / "float.onnx")
+        found = quantizing.Quantizing(work, current, folder / "float.onnx", prepared[1]).judged(
+            static
+        )
     assert found is not None
     before = found.candidate.graph
     made, facts = learned_integers.learned(work, before, constants(graph))
@@ -202,7 +205,8 @@ def test_weights_of_sixteen_values_take_half_a_byte() -> None:
     held = constants(found.graph)
     assert held["w1_bytes_values"].shape == (16,)
     assert held["w1_bytes_codes"].shape == (WIDTH * WIDTH // 2,)
-    first = Trainable(whole, {"w3": Leaf(torch.from_numpy(held["w3"].copy()))})
+    last = torch.from_numpy(held["w3_bytes"] * held["w3_bytes_scale"])
+    first = Trainable(whole, {"w3": Leaf(last)})
     said = first(arrays(rows)).detach().numpy()
     np.testing.assert_allclose(said, predict(found.graph, rows), rtol=1e-3, atol=1e-4)
     # Trained to have such values they lose less.

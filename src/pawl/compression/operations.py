@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -227,6 +228,11 @@ def _constant(a: Attributes, x: Inputs) -> Tensor:
     return torch.from_numpy(numpy_helper.to_array(a["value"]).copy())
 
 
+def _filled(a: Attributes, x: Inputs) -> Tensor:
+    fill = numpy_helper.to_array(a["value"]) if "value" in a else np.zeros(1, dtype=np.float32)
+    return torch.from_numpy(fill.copy()).expand(_ints(x[0]))
+
+
 def _power(a: Attributes, x: Inputs) -> Tensor:
     return x[0].pow(x[1].to(x[0].dtype))
 
@@ -255,10 +261,12 @@ OPERATIONS: dict[str, Operation] = {
     "AveragePool": _pooled((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 0.0),
     "BatchNormalization": _batch_normed, "Cast": lambda a, x: x[0].to(_TYPES[a["to"]]),
     "Clip": _clipped, "Concat": lambda a, x: torch.cat(list(x), dim=a["axis"]),
-    "Constant": _constant, "Conv": _convolution, "Cos": _plain(torch.cos),
+    "Constant": _constant, "ConstantOfShape": _filled, "Conv": _convolution, "Cos": _plain(torch.cos),
     "DequantizeLinear": _dequantized, "Div": _divided,
+    "Einsum": lambda a, x: torch.einsum(a["equation"], *x),
     "Elu": lambda a, x: F.elu(x[0], a.get("alpha", 1.0)), "Equal": _plain(torch.eq),
     "Erf": _plain(torch.erf), "Exp": _plain(torch.exp), "Expand": _expanded,
+    "Floor": _plain(torch.floor),
     "Flatten": lambda a, x: x[0].reshape(math.prod(x[0].shape[: a.get("axis", 1)]), -1),
     "Gather": _gather, "Gelu": _gelu, "Gemm": _gemm,
     "GlobalAveragePool": lambda _, x: x[0].mean(tuple(range(2, x[0].dim())), keepdim=True),
@@ -279,13 +287,15 @@ OPERATIONS: dict[str, Operation] = {
     "PRelu": lambda _, x: torch.where(x[0] < 0, x[1] * x[0], x[0]), "Pad": _padded, "Pow": _power,
     "QuantizeLinear": _quantized, "Reciprocal": _plain(torch.reciprocal),
     "ReduceMax": _reduced(torch.amax), "ReduceMean": _reduced(torch.mean),
+    "Range": lambda _, x: torch.arange(*(each.item() for each in x), dtype=x[0].dtype),
     "ReduceMin": _reduced(torch.amin), "ReduceSum": _reduced(torch.sum),
     "Relu": _plain(torch.relu), "Reshape": _reshape,
-    "Selu": lambda _, x: F.selu(x[0]), "Shape": lambda _, x: torch.tensor(x[0].shape),
+    "Selu": lambda _, x: F.selu(x[0]), "Shape": lambda a, x: torch.tensor(x[0].shape)[a.get("start", 0) : a.get("end")],
     "Sigmoid": _plain(torch.sigmoid), "Sin": _plain(torch.sin), "Slice": _slice,
     "Softmax": lambda a, x: x[0].softmax(a.get("axis", -1)), "Softplus": lambda _, x: F.softplus(x[0]),
     "Split": _split, "Sqrt": _plain(torch.sqrt), "Squeeze": _squeezed, "Sub": _plain(torch.sub),
     "Sum": _folded(torch.add), "Tanh": _plain(torch.tanh),
+    "Tile": lambda _, x: x[0].tile(_ints(x[1])),
     "Transpose": lambda a, x: x[0].permute(a.get("perm", tuple(range(x[0].dim()))[::-1])),
     "Unsqueeze": _unsqueezed, "Where": _plain(torch.where),
 }  # fmt: skip

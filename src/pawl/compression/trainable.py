@@ -31,7 +31,7 @@ from pawl.kinds import KINDS
 from pawl.models import OUTPUT
 
 _STEPS, _BATCH, _WARM = 200, 64, 3
-_TIME_SHARE = 0.2
+_TIME_SHARE = 0.1
 """Of the seconds left, where these are limited, those that one training may take."""
 _LEAST = 1e-7
 
