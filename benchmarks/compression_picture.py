@@ -20,7 +20,7 @@ _COLORS = {
 
 
 def points(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns each model of a case: points of accuracy lost, bound, times as fast, and times as small."""
+    """Returns each model of a case: accuracy lost (points), bound, speed, times as small."""
     whole = next(each for each in record["models"] if each["model"] == "onnxruntime fp32")
     return [
         {
