@@ -160,10 +160,7 @@ def trained(work: Work, graph: Trainable, rate: float, steps: int | None = None)
     Raises:
         BundleError: It cannot be computed or trained.
     """
-    rows, wanted = (
-        work.rows,
-        torch.from_numpy(np.ascontiguousarray(work.teacher(work.rows))).float(),
-    )
+    rows, wanted = work.rows, torch.from_numpy(np.ascontiguousarray(work.taught)).float()
     variance, size = float(wanted.var().clamp_min(1e-12)), min(_BATCH, len(rows))
     kind, left = KINDS[work.schema.kind], work.left()
     total = steps or _STEPS

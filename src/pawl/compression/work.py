@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,6 +98,11 @@ class Work:
     listener: Listener = field(default_factory=Silent)
     limits: Limits | None = None
     left: Callable[[], float | None] = _unlimited
+
+    @functools.cached_property
+    def taught(self) -> np.ndarray:
+        """What the original predicts of the rows to learn from, `[R, *P]`."""
+        return self.teacher(self.rows)
 
     def sample(self, count: int) -> Examples:
         """Returns so many of the rows to learn from, drawn at random, the same each time."""
