@@ -8,7 +8,6 @@ Efficient Integer-Arithmetic-Only Inference, CVPR 2018).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +33,8 @@ from pawl.deployment.export import predict
 from pawl.deployment.records import apart
 
 STEP = "int8 training"
-_RATE = 3e-4
+_RATE = 0.05
+"""In steps of the rounding, so that all layers move alike."""
 _SAME = 0.05
 """How far what runs may be from what was trained, relative to the largest prediction: a difference in
 the last place may tip the rounding of whole numbers."""
@@ -134,6 +134,9 @@ class _Weight:
         limits = np.iinfo(self._whole.dtype)
         most = _WHOLE if has_vnni() else _SEVEN_BITS
         self._most = float(most if limits.bits == 8 else limits.max)
+        # What a weight is trained in units of; biases have 32 bits, whose steps are too small for that.
+        own = float((torch.from_numpy(self._whole.copy()).float() * scale).abs().max())
+        self._unit = scale if limits.bits == 8 else torch.tensor(own / _SEVEN_BITS or 1.0)
 
     def leaf(self, floats: dict[str, np.ndarray]) -> Leaf:
         """Returns the weight before it was rounded, and how the graph sees it."""
@@ -141,13 +144,10 @@ class _Weight:
         start = torch.from_numpy(self._whole.copy()).float() * self._scale
         if before is not None and before.shape == self._whole.shape:
             start = torch.from_numpy(before.copy())
-        return Leaf(start, self._seen())
-
-    def _seen(self) -> Callable[[Tensor], Tensor]:
-        return lambda value: self._steps(value) * self._scale
+        return Leaf(start / self._unit, lambda value: self._steps(value) * self._scale)
 
     def _steps(self, value: Tensor) -> Tensor:
-        return rounded(value / self._scale).clamp(-self._most, self._most)
+        return rounded(value * self._unit / self._scale).clamp(-self._most, self._most)
 
     def write(self, value: Tensor) -> None:
         """Puts a weight's whole numbers in the graph."""

@@ -23,7 +23,8 @@ from pawl.compression.work import Work
 from pawl.deployment.export import predict
 
 STEP = "shared weights"
-_RATE = 3e-4
+_RATE = 0.15
+"""In steps of the 8 bits, so that all layers move alike."""
 _VALUES = 16
 _LEAST_ELEMENTS = 256
 """Shorter constants would save less than the nodes take that look them up."""
@@ -125,9 +126,10 @@ class _Table:
         values = torch.from_numpy(self.values.astype(np.float32))
 
         def seen(value: Tensor) -> Tensor:
-            return value + (values[self.nearest(value.detach() / scale)] * scale - value).detach()
+            moved = values[self.nearest(value.detach())] - value.detach()
+            return (value + moved) * scale
 
-        return Leaf(start, seen)
+        return Leaf(start / scale, seen)
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
         """Returns nodes that make the constant, and what they make it of: two places in each byte."""
@@ -181,7 +183,7 @@ def _learned(
         for each in before.graph.initializer
         if each.data_type == TensorProto.FLOAT
     }
-    leaves, scales, owners = dict[str, Leaf](), dict[str, Tensor](), dict[str, _Table]()
+    leaves, owners = dict[str, Leaf](), dict[str, _Table]()
     casts = {
         node.output[0]: tables[node.input[0]]
         for node in model.graph.node
@@ -200,12 +202,12 @@ def _learned(
         else:
             continue
         name = node.output[0]
-        owners[name], scales[name] = table, scale
+        owners[name] = table
         whole = torch.from_numpy(held[table.name].copy()) * scale
         start = torch.from_numpy(floats[name].copy()) if name in floats else whole
         leaves[name] = table.leaf(start, scale)
     module = Trainable(model, leaves)
     steps = trained(work, module, _RATE)
     for name, value in module.values().items():
-        owners[name].codes = owners[name].nearest(value / scales[name]).numpy()
+        owners[name].codes = owners[name].nearest(value).numpy()
     return steps
