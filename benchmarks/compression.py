@@ -2,11 +2,15 @@
 
     python benchmarks/compression.py --records runs/press.jsonl > benchmarks/results/compression.json
     python benchmarks/compression.py --records runs/press.jsonl --cases adult   # a part of it
+    python benchmarks/compression_picture.py benchmarks/results/compression.json docs/compression.svg
+
+Trainings have as many passes as `EPOCHS` says, so that a case takes some minutes on one core.
 
 Per case one network is trained as a recipe is (`pawl.train`), on development rows; the test rows judge.
 Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
-min-max, as their documentation has it); torch-pruning alone in four rounds, each with the fine-tuning
-that pawl's step has; a smaller dense network (half the width) trained for as many steps;
+min-max, as their documentation has it); NNCF's post-training quantization (where `nncf` is installed);
+torch-pruning alone in four rounds, each with the fine-tuning that pawl's step has; a smaller dense
+network (half the width) trained for as many steps;
 pawl's chain with 0.5% allowed, with and without a limit of a quarter of the size. All graphs are timed
 together, turn by turn, one thread; eager PyTorch in a process of its own, in turns with ONNX Runtime
 (`pawl.compression.runtimes`). Losses are those of the very models on the test rows against the original,
@@ -34,6 +38,8 @@ import running
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ARCHIVE, IMAGES = running.FILES / "cifar10.tar.xz", ("--train", "5000", "--test", "1000")
 CASES = ("adult", "movie-reviews", "cifar10")
+EPOCHS = {"movie-reviews": 6, "cifar10": 6}
+"""Of the cases that would take longest; the others have what `pawl.train` gives them."""
 ALLOWED, SIZE_LIMIT, ROUNDS, BATCH = "0.5%", 0.25, 40, 64
 
 
@@ -80,6 +86,27 @@ def quantized(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
                 print(f"  {how} quantization failed: {str(error)[:200]}", file=sys.stderr)
                 continue
         yield f"onnxruntime int8, {how}", made
+
+
+def by_nncf(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
+    """Yields what NNCF's post-training quantization alone makes of a graph, if it is installed."""
+    from pawl.compression.graphs import quietly
+
+    try:
+        import nncf
+    except ImportError:
+        print("  nncf is not installed, and left out", file=sys.stderr)
+        return
+    model = onnx.load_from_string(graph)
+    names = [item.name for item in model.graph.input]
+    sample = [{n: rows.inputs[n][at : at + 1].numpy() for n in names} for at in range(len(rows))]
+    try:
+        with quietly():
+            made = nncf.quantize(model, nncf.Dataset(sample), subset_size=len(sample))
+    except Exception as error:
+        print(f"  nncf failed: {str(error)[:200]}", file=sys.stderr)
+        return
+    yield "nncf int8", made.SerializeToString()
 
 
 def pruned(bundle: Any, rows: Any, objective: Any) -> Iterator[tuple[str, bytes]]:
@@ -129,10 +156,11 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     began = time.monotonic()
     train, test, options = data_of(name, scratch)
     options = {**options, **({} if test is None else {"test": test}), "seed": seed}
+    passes = {"epochs": EPOCHS[name]} if name in EPOCHS else {}
     task = resolve_task(train, **{k: v for k, v in options.items() if k != "seed"})
     data = load(task, seed=seed)
     recipe = baseline(Problem.of(task, data).facts())
-    pawl.train(train, recipe, out=scratch / "original", **options)
+    pawl.train(train, recipe, out=scratch / "original", **options, **passes)
     bundle = pawl.Bundle.open(scratch / "original")
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
@@ -141,11 +169,12 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
         out = scratch / f"dense-{factor}"
         try:
             narrow = Recipe.from_dict({**recipe.to_dict(), "width": {"factor": factor}})
-            pawl.train(train, narrow, out=out, **options)
+            pawl.train(train, narrow, out=out, **options, **passes)
             graphs[f"dense, {factor:g} of the width"] = (out / "bundle" / "model.onnx").read_bytes()
         except PawlError as error:
             print(f"  no dense network of {factor:g}: {error}", file=sys.stderr)
     graphs |= dict(quantized(graph, data.development.take(_first(256, data.development))))
+    graphs |= dict(by_nncf(graph, data.development.take(_first(256, data.development))))
     graphs |= dict(pruned(bundle, data.development, objective))
     chains = {"pawl": {}, "pawl, a quarter of the size": {"max_size": int(SIZE_LIMIT * len(graph))}}
     for chain, limits in chains.items():

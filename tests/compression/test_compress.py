@@ -16,7 +16,7 @@ from problems import frame, plain
 from terminal import run_here as run
 
 import pawl
-from pawl.compression import distilling, pruning
+from pawl.compression import distilling, pruning, trainable
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.rows import given_rows
 from pawl.compression.work import Gain
@@ -52,6 +52,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
     monkeypatch.setattr(pruning, "_STEPS", 10)
+    monkeypatch.setattr(trainable, "_STEPS", 10)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,8 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     assert members.loss_at_most is not None
     assert members.loss_at_most < found.allowed == 0.1
     assert found.original.size_bytes / found.final.size_bytes > 1.5
-    assert found.level == 1 - 0.05 / 10
-    assert [step.step for step in found.steps][-1] == "float16"
+    assert found.level == 1 - 0.05 / 14
+    assert [step.step for step in found.steps][-2:] == ["shared weights", "float16"]
     made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
     graph = (made.folder / "model.onnx").read_bytes()
@@ -125,7 +126,7 @@ def test_the_command_line_says_what_was_kept_and_why(
     assert steps[0] == "graph"
     assert steps[-1] in ("int8", "int8 weights", "float16")
     if not made.task["compressed"]["exact"]:
-        with pytest.raises(BundleError, match="was quantized or pruned, which no module"):
+        with pytest.raises(BundleError, match="was quantized, pruned or factored, which no module"):
             made.module()
 
 

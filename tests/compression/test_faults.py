@@ -27,7 +27,7 @@ from pawl.options.amounts import MaxLoss
 def test_operators_that_silently_run_in_floats_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = network()
     work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
-    monkeypatch.setattr(quantizing._Quantizing, "_made", lambda *_: graph)
+    monkeypatch.setattr(quantizing.Quantizing, "_made", lambda *_: graph)
     found = quantizing.quantized(work, current)
     assert isinstance(found, str)
     assert "ONNX Runtime computes all of it with floats" in found

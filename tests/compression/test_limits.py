@@ -13,7 +13,7 @@ from problems import frame
 from terminal import run_here as run
 
 import pawl
-from pawl.compression import pruning
+from pawl.compression import pruning, trainable
 from pawl.compression.limits import Limits, chosen
 from pawl.compression.result import Measured
 from pawl.deployment import Bundle
@@ -33,6 +33,7 @@ def costs(ms: float, size: int, memory: int | None = None, spread: float = 0.0) 
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
     monkeypatch.setattr(pruning, "_STEPS", 10)
+    monkeypatch.setattr(trainable, "_STEPS", 10)
 
 
 def test_each_limit_counts_and_a_latency_by_the_end_of_its_interval() -> None:

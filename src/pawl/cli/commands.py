@@ -15,6 +15,7 @@ import typer
 
 from pawl import budget as budgets
 from pawl.cli import show
+from pawl.cli.compressed import show_compressed
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import BundleWarning, DataWarning, LimitError, TaskError, option
 from pawl.options import (
@@ -202,7 +203,7 @@ def compress(
     if as_json:
         show.json_text(result.to_json())
         return
-    show.compressed(result)
+    show_compressed(result)
 
 
 @app.command()

@@ -194,58 +194,6 @@ def compared(first: Path, second: Path, result: Any) -> None:
     notes(result.notes)
 
 
-def compressed(result: Any) -> None:
-    """Shows what a compression found and left."""
-    out.print()
-    out.print(result.statement, style="bold")
-    out.print()
-    for step in result.steps:
-        gains = [("faster", step.speed), ("smaller", step.shrinkage)]
-        told = [f"{value:.3g}x {what}" for what, value in gains if value is not None]
-        if step.value is not None:
-            told.append(f"{result.metric} {step.value:.5g}")
-        line(
-            f"{'kept' if step.accepted else 'not':<5}{step.step}: {step.detail or 'nothing to try'}"
-        )
-        line(f"     {'; '.join([*told, step.reason])}")
-    out.print()
-    for name, measured in (("before", result.original), ("after", result.final)):
-        (low, high), batch = measured.latency_interval, measured.batch_latency_ms
-        peak = measured.memory_bytes
-        memory = "" if peak is None else f", {peak:,} bytes of memory"
-        line(
-            f"{name:<8} {result.metric} {measured.value:.5g}, one row {measured.latency_ms:.3g} ms (95% "
-            f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
-            f"{measured.size_bytes:,} bytes{memory}"
-        )
-    _runtimes(result.runtime)
-    notes(result.notes)
-    line(f"rows     {result.told}")
-    line(f"front    {'; '.join(result.front)}")
-    line(f"bundle   {result.folder / 'bundle'}")
-    line(f"record   {result.folder / 'compress.json'}")
-
-
-def _runtimes(found: dict[str, Any]) -> None:
-    """Shows which runtimes were timed."""
-    if not found:
-        return
-    for each in found["timed"]:
-        if each["ms"] is None:
-            line(f"runtime  {each['name']}: out, {each['reason']}")
-            continue
-        low, high = each["speed_interval"]
-        line(
-            f"runtime  {each['name']}: {each['ms']:.3g} ms of {found['batch']} row(s), "
-            f"{each['speed']:.3g}x (95% {low:.3g} to {high:.3g})"
-        )
-    used = found["used"]
-    told = (
-        "ONNX Runtime as it is" if used is None else ", ".join(f"{k} {v}" for k, v in used.items())
-    )
-    line(f"runtime  used: {told}")
-
-
 def explained(found: Any) -> None:
     """Shows what matters, where the model is weak, and what the explanations are worth."""
     explanation = found.explanation

@@ -11,8 +11,12 @@ import numpy as np
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.distilling import STEP as DISTILL
 from pawl.compression.distilling import distilled
+from pawl.compression.factoring import STEP as LOW_RANK
+from pawl.compression.factoring import factored
 from pawl.compression.graphs import WEIGHTS, bytes_for_weights, clean, half
 from pawl.compression.judging import Judge
+from pawl.compression.learned_integers import STEP as INT8_TRAINING
+from pawl.compression.learned_integers import integers_learned
 from pawl.compression.limits import chosen
 from pawl.compression.members import STEP as MEMBERS
 from pawl.compression.members import fewer_members
@@ -21,6 +25,8 @@ from pawl.compression.pruning import pruned
 from pawl.compression.quantizing import STEP as INT8
 from pawl.compression.quantizing import quantized
 from pawl.compression.result import Measured, StepRecord
+from pawl.compression.sharing import STEP as SHARED
+from pawl.compression.sharing import shared
 from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
 from pawl.deployment import Latency, latencies, memory
@@ -34,13 +40,18 @@ STEPS: dict[str, tuple[Step, int]] = {
     DISTILL: (distilled, 2),
     PRUNE: (pruned, 2),
     "graph": (clean, 0),
+    LOW_RANK: (factored, 2),
+    INT8_TRAINING: (integers_learned, 1),
     INT8: (quantized, 2),
     WEIGHTS: (bytes_for_weights, 1),
+    SHARED: (shared, 1),
     "float16": (half, 1),
 }
 """In order, each with how many of its candidates may be tested."""
 _OF_THE_GRAPH = ("graph", INT8, WEIGHTS, "float16")
 """Steps that train nothing: where there are limits, they come first, on all that the bundle holds."""
+_OF_NETWORKS = (DISTILL, PRUNE, LOW_RANK, INT8_TRAINING, INT8, WEIGHTS, SHARED)
+"""Steps that a bundle without networks has no use for."""
 _SAME = 1e-5
 
 
@@ -53,7 +64,7 @@ def planned_tests(original: Weights, *, limited: bool = False) -> int:
     """
     several = len(original.parts) > 1
     networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, **dict.fromkeys((DISTILL, PRUNE, INT8, WEIGHTS), networks)}
+    needs = {MEMBERS: several, **dict.fromkeys(_OF_NETWORKS, networks)}
     names = [*STEPS, *(_OF_THE_GRAPH if limited else ())]
     return sum(STEPS[name][1] for name in names if needs.get(name, True))
 
@@ -212,7 +223,7 @@ class Chain:
             one, many, peak = single[str(at)], several[str(at)], None
             if passed and limits is not None and limits.options.most_memory is not None:
                 peak = memory(own[at], self.rows, batch=limits.batch).peak
-            return Measured(value, *_told(one), *_told(many), len(own[at]), peak)
+            return Measured(value, *_told(one), *_told(many), len(own[at]), peak, one.p95, many.p95)
 
         for at, tried in enumerate(self.tried):
             if tried.candidate is not None:

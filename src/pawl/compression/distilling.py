@@ -147,7 +147,7 @@ def _taught(work: Work) -> Problem:
     plain = ModelBuilder(schema, work.model, modality.net, one_vector=modality.one_vector)
     started = work.start is not None
     builder = restarted(work.start, plain, schema, looked_at(schema, rows)) if work.start else plain
-    labels = soft_labels(work, rows.known_targets, work.teacher(rows))
+    labels = soft_labels(work, rows.known_targets, work.taught)
     soft = None
     if KINDS[schema.kind].has_classes:
         soft = labels

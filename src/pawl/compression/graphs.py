@@ -131,21 +131,7 @@ def bytes_for_weights(work: Work, current: Candidate) -> list[Candidate] | str:
     what it was: in numbers of 32 bits, on any processor.
     """
     del work
-
-    def rounded(values: np.ndarray) -> list[np.ndarray] | None:
-        if values.ndim < 2:
-            return None
-        axis = (
-            0 if values.ndim > 2 else values.ndim - 1
-        )  # units: kernels' first axis, matrices' last
-        others = tuple(at for at in range(values.ndim) if at != axis)
-        most = np.abs(values).max(axis=others, keepdims=True)
-        if 4 * most.size > values.size or not bool(np.isfinite(most).all()):
-            return None  # scales of so few would take what the bytes save
-        scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(np.float32)
-        return [np.rint(values / scale).astype(np.int8), scale]
-
-    made, count = _rewritten(current.graph, rounded)
+    made, count = in_bytes(current.graph)
     if not count:
         return "the graph has no matrices or kernels of 32 bits"
     facts = {"rounded": count}
@@ -153,6 +139,23 @@ def bytes_for_weights(work: Work, current: Candidate) -> list[Candidate] | str:
         current, step=WEIGHTS, detail=f"{count:,} weights kept in 8 bits", graph=made, facts=facts,
         is_exact=False, is_lossless=False,
     )]  # fmt: skip
+
+
+def in_bytes(graph: bytes) -> tuple[bytes, int]:
+    """Returns a graph with matrices and kernels in 8 bits, and how many numbers that are."""
+    return _rewritten(graph, _in_bytes)
+
+
+def _in_bytes(values: np.ndarray) -> list[np.ndarray] | None:
+    if values.ndim < 2:
+        return None
+    axis = 0 if values.ndim > 2 else values.ndim - 1  # units: kernels' first axis, matrices' last
+    others = tuple(at for at in range(values.ndim) if at != axis)
+    most = np.abs(values).max(axis=others, keepdims=True)
+    if 4 * most.size > values.size or not bool(np.isfinite(most).all()):
+        return None  # scales of so few would take what the bytes save
+    scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(np.float32)
+    return [np.rint(values / scale).astype(np.int8), scale]
 
 
 def _rewritten(

@@ -161,7 +161,7 @@ def _last_layer(member: Deployed, example: tuple[Tensor, ...]) -> nn.Module:
 def _fine_tuned(work: Work, member: Deployed, number: int) -> None:
     """Trains a network's body in place, on the mean of targets and the teacher's predictions."""
     kind, rows, body = KINDS[work.schema.kind], work.rows, member.body
-    labels = soft_labels(work, rows.known_targets, work.teacher(rows))
+    labels = soft_labels(work, rows.known_targets, work.taught)
     if kind.scaled:
         labels = (labels - member.get_buffer("target_mean")) / member.get_buffer("target_std")
     generator = torch.Generator().manual_seed(work.seed + number)

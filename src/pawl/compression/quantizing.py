@@ -53,7 +53,7 @@ _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 
 
 @dataclass(frozen=True)
-class _Try:
+class Try:
     """One way of quantizing.
 
     Attributes:
@@ -72,6 +72,9 @@ class _Try:
         return how + left
 
 
+STATIC = tuple(Try(method) for method in _METHODS)
+
+
 def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes quantized graphs, the cheapest that seems good enough first.
 
@@ -87,19 +90,15 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     Returns:
         Candidates in the order in which to try them, or why there are none.
     """
-    prepared = optimized(current.graph)
-    layers = _layers(prepared)
-    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
-        return "the graph computes with integers already"
-    if not layers:
-        trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)
-        has = f": it has {trees} model(s) of trees, which compare numbers" if trees else ""
-        return f"the graph has no layer that integers could compute{has}"
+    found_layers = prepared_layers(current)
+    if isinstance(found_layers, str):
+        return found_layers
+    prepared, layers = found_layers
     with quietly() as folder:
         source = folder / "float.onnx"
         onnx.save(prepared, source)
-        quantizing = _Quantizing(work, current, source, layers)
-        tries = [_Try(method) for method in _METHODS] + [_Try(None)]
+        quantizing = Quantizing(work, current, source, layers)
+        tries = [*STATIC, Try(None)]
         found = [each for one in tries if (each := quantizing.judged(one))]
         if not any(one.passed for one in found if one.how.method is not None):
             found += quantizing.mixed([one for one in found if one.how.method is not None])
@@ -113,15 +112,30 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     return [good[at].candidate for at in order]
 
 
+def prepared_layers(current: Candidate) -> tuple[onnx.ModelProto, dict[str, list[str]]] | str:
+    """Returns a graph as quantizers want it, with names of its layers by kind; or why there are none."""
+    prepared = optimized(current.graph)
+    layers = _layers(prepared)
+    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
+        return "the graph computes with integers already"
+    if not layers:
+        trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)
+        has = f": it has {trees} model(s) of trees, which compare numbers" if trees else ""
+        return f"the graph has no layer that integers could compute{has}"
+    return prepared, layers
+
+
 @dataclass(frozen=True, eq=False)
-class _Tried:
-    how: _Try
+class Quantized:
+    """A quantized graph, and what it loses on the rows for choices."""
+
+    how: Try
     candidate: Candidate
     loss: float
     passed: bool
 
 
-class _Quantizing:
+class Quantizing:
     """Quantizes one graph in several ways, and judges each on the rows for choices."""
 
     def __init__(
@@ -134,7 +148,7 @@ class _Quantizing:
         self._never = [n.name for n in nodes if n.op_type in _LAYERS and n.name not in may]
         self.failed: list[str] = []
 
-    def judged(self, how: _Try) -> _Tried | None:
+    def judged(self, how: Try) -> Quantized | None:
         """Quantizes and judges; `None` if it cannot be done, or nothing of it computes with integers."""
         try:
             graph = self._made(how, [n for k in how.excluded for n in self._layers[k]])
@@ -155,9 +169,9 @@ class _Quantizing:
             is_lossless=False,
         )  # fmt: skip
         result = self._work.judge(predicted)
-        return _Tried(how, candidate, result.loss, result.passed)
+        return Quantized(how, candidate, result.loss, result.passed)
 
-    def mixed(self, static: Sequence[_Tried]) -> list[_Tried]:
+    def mixed(self, static: Sequence[Quantized]) -> list[Quantized]:
         """Leaves out the most sensitive kinds of layers, as few as seem good enough."""
         if not static:
             return []
@@ -166,7 +180,7 @@ class _Quantizing:
         low, high, best = 1, len(order) - 1, None
         while low <= high:
             middle = (low + high) // 2
-            found = self.judged(_Try(method, tuple(order[:middle])))
+            found = self.judged(Try(method, tuple(order[:middle])))
             if found is not None and found.passed:
                 best, high = found, middle - 1
             else:
@@ -182,11 +196,11 @@ class _Quantizing:
         moved = {}
         for kind in list(self._layers)[:_MOST_KINDS]:
             others = [n for k, names in self._layers.items() if k != kind for n in names]
-            got = predict(self._made(_Try(method), others), self._sample)
+            got = predict(self._made(Try(method), others), self._sample)
             moved[kind] = float(np.mean((got - expected) ** 2))
         return sorted(moved, key=lambda kind: -moved[kind])
 
-    def _made(self, how: _Try, excluded: Collection[str]) -> bytes:
+    def _made(self, how: Try, excluded: Collection[str]) -> bytes:
         target = self._source.with_name("quantized.onnx")
         left_out = [*excluded, *self._never]
         common: dict[str, Any] = {
@@ -206,7 +220,7 @@ class _Quantizing:
             )  # fmt: skip
         return target.read_bytes()
 
-    def refusal(self, found: Sequence[_Tried]) -> str:
+    def refusal(self, found: Sequence[Quantized]) -> str:
         """Says why nothing is proposed."""
         if found:
             least = min(found, key=lambda one: one.loss)

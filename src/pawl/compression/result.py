@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pawl.compression.changes import Changes
 from pawl.deployment import Bundle
 
 RECORD = "compress.json"
@@ -27,6 +28,8 @@ class Measured:
         batch_latency_interval: Likewise.
         size_bytes: Of the graph.
         memory_bytes: Most memory of a process that predicts with it; `None` if not asked for.
+        latency_p95: 95th percentile of calls of one row; `None` in records that lack it.
+        batch_latency_p95: Likewise, of the larger calls.
     """
 
     value: float
@@ -36,6 +39,8 @@ class Measured:
     batch_latency_interval: tuple[float, float]
     size_bytes: int
     memory_bytes: int | None = None
+    latency_p95: float | None = None
+    batch_latency_p95: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Compressed:
         missed: Limits that what was left does not keep, a text each with what it costs.
         runtime: Which runtimes were timed, and which is used, as `pawl.compression.runtimes` has it;
             empty where none were.
+        changes: What the model that was left does otherwise; `None` where it is the one given.
     """
 
     folder: Path
@@ -114,6 +120,7 @@ class Compressed:
     limited: bool = False
     missed: tuple[str, ...] = ()
     runtime: dict[str, Any] = field(default_factory=dict)
+    changes: Changes | None = None
 
     @property
     def kept(self) -> tuple[StepRecord, ...]:
@@ -147,6 +154,8 @@ class Compressed:
     def to_json(self) -> str:
         """Returns all of it as JSON."""
         content = {"statement": self.statement, **asdict(self), "folder": str(self.folder)}
+        if self.changes is not None:
+            content["changes"]["statement"] = self.changes.statement
         content["campaign"] = None if self.campaign is None else str(self.campaign)
         return json.dumps(_finite(content), indent=2, ensure_ascii=False)
 

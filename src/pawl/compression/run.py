@@ -13,6 +13,7 @@ import numpy as np
 
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.chain import Chain, planned_tests
+from pawl.compression.changes import changes
 from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
 from pawl.compression.result import Compressed, Measured
@@ -129,12 +130,17 @@ def run(
     if chain.at >= 0 and conformal is not None:
         conformal, note = _calibrated(bundle, chain.current, rows.judge, conformal.coverage)
         notes.append(note)
+    moved = None
+    if chain.at >= 0:
+        said = predict(chain.current.graph, rows.judge)
+        moved = changes(bundle.schema, rows.judge, expected, said, settings.seed)
     found = Compressed(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
         told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
+        changes=moved,
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -98,6 +99,11 @@ class Work:
     limits: Limits | None = None
     left: Callable[[], float | None] = _unlimited
 
+    @functools.cached_property
+    def taught(self) -> np.ndarray:
+        """What the original predicts of the rows to learn from, `[R, *P]`."""
+        return self.teacher(self.rows)
+
     def sample(self, count: int) -> Examples:
         """Returns so many of the rows to learn from, drawn at random, the same each time."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -126,12 +132,12 @@ class Work:
         if self.limits is None:
             return math.inf
         given, batch = self.limits.options, self.limits.batch
-        one = several = (math.nan, (math.nan, math.nan))
+        one, slow = (math.nan, (math.nan, math.nan)), math.nan
         if given.most_ms is not None:
             found = self.timed({"": graph}, ROUNDS, batch)[""]
-            one = several = found.median, found.interval
+            one, slow = (found.median, found.interval), found.p95
         peak = None if given.most_memory is None else memory(graph, self.choices, batch=batch).peak
-        return self.limits.room(Measured(math.nan, *one, *several, len(graph), peak))
+        return self.limits.room(Measured(math.nan, *one, *one, len(graph), peak, slow, slow))
 
     def costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
         """Returns what graphs cost by what counts, each part relative to their mean."""

@@ -107,8 +107,19 @@ def _section(found: Compressed) -> str:
         f"## Compressed\n\n{found.statement}.\n\nWhat was said above is of the original; this is a "
         f"compressed one, shown to lose less than {found.allowed:.3g} of {found.metric}. "
         f"{found.told[:1].upper()}{found.told[1:]}.\n\n"
-        f"| | original | compressed |\n|---|---|---|\n{table}\n{steps}"
+        f"| | original | compressed |\n|---|---|---|\n{table}\n{steps}{_changed(found)}"
     )
+
+
+def _changed(found: Compressed) -> str:
+    if found.changes is None:
+        return ""
+    told = f"\n{found.changes.statement}."
+    if (calibration := found.changes.calibration) is not None:
+        told += (
+            f" Calibration error {calibration.before:.3g} before, {calibration.after:.3g} after."
+        )
+    return f"{told}\n"
 
 
 def _number(measured: Measured, name: str) -> str:

@@ -198,8 +198,8 @@ class Bundle:
         folder = self.folder
         if not self.task.get("compressed", {}).get("exact", True):
             raise BundleError(
-                f"the graph of {str(folder)!r} was quantized or pruned, which no module made of its "
-                "recipe is; take the module of the bundle that it was made from"
+                f"the graph of {str(folder)!r} was quantized, pruned or factored, which no module made "
+                "of its recipe is; take the module of the bundle that it was made from"
             )
         graph = (folder / "model.onnx").read_bytes()
         weights = str(folder / "model.safetensors")

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -30,9 +31,15 @@ _FEWEST_ROUNDS = 12
 
 @dataclass(frozen=True, eq=False)
 class Latency:
-    """Milliseconds of a call, `[rounds]`, in the order in which they were measured."""
+    """Milliseconds of a call, `[rounds]`, in the order in which they were measured.
+
+    Attributes:
+        times: Of each round the mean of its calls.
+        calls: Of each call; those of rounds are taken if it is not known.
+    """
 
     times: np.ndarray
+    calls: np.ndarray | None = None
 
     @property
     def median(self) -> float:
@@ -43,6 +50,11 @@ class Latency:
     def interval(self) -> tuple[float, float]:
         """95% interval of the median, by a bootstrap over blocks of rounds (Künsch, 1989)."""
         return _between(np.median(self.times[_resampled(len(self.times))], axis=1))
+
+    @property
+    def p95(self) -> float:
+        """95th percentile of the calls."""
+        return float(np.quantile(self.times if self.calls is None else self.calls, 0.95))
 
     def gain_over(self, other: Latency) -> tuple[float, tuple[float, float]]:
         """Returns how many times as fast it is as another of the same rounds, and the 95% interval.
@@ -97,23 +109,27 @@ def latencies(
         for name, running in sessions.items()
     }
 
-    def call(name: str, times: int) -> float:
+    def call(name: str, times: int) -> list[float]:
         running, feed = sessions[name], feeds[name]
-        started = time.perf_counter()
+        ends = [time.perf_counter()]
         for _ in range(times):
             running.run([OUTPUT], feed)
-        return 1e3 * (time.perf_counter() - started) / times
+            ends.append(time.perf_counter())
+        return [1e3 * (end - start) for start, end in pairwise(ends)]
 
     calls, of_a_round = {}, 0.0
     for name in graphs:
-        fastest = min(call(name, 1) for _ in range(_WARM))
+        fastest = min(call(name, _WARM))
         calls[name] = max(1, min(_MOST_CALLS, math.ceil(_LEAST_MS / max(fastest, 1e-6))))
         of_a_round += calls[name] * fastest / 1e3
     if seconds is not None:
         rounds = min(rounds, max(_FEWEST_ROUNDS, int(seconds / max(of_a_round, 1e-9))))
     names, times = list(graphs), np.empty((len(graphs), rounds))
+    every: dict[str, list[float]] = {name: [] for name in graphs}
     for turn in range(rounds):
         for place in range(len(names)):
             index = (place + turn) % len(names)
-            times[index, turn] = call(names[index], calls[names[index]])
-    return {name: Latency(times[index]) for index, name in enumerate(names)}
+            each = call(names[index], calls[names[index]])
+            times[index, turn] = sum(each) / len(each)
+            every[names[index]] += each
+    return {name: Latency(times[at], np.array(every[name])) for at, name in enumerate(names)}

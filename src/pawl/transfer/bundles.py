@@ -57,8 +57,8 @@ def read_bundle(folder: Path) -> ReadBundle:
     task = json.loads(_checked(folder)["task.json"])
     if not task.get("compressed", {}).get("exact", True):
         raise BundleError(
-            f"the graph of {str(folder)!r} was quantized or pruned, so its weights are not those of its "
-            "recipe; give the bundle that it was made from"
+            f"the graph of {str(folder)!r} was quantized, pruned or factored, so its weights are not "
+            "those of its recipe; give the bundle that it was made from"
         )
     try:
         schema = Schema.model_validate(task["schema"])

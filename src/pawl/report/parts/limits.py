@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pawl.report.figures import Table
 from pawl.report.parts.part import Content, Part, Section
 from pawl.report.summary import Summary
-from pawl.report.text import clean, count, humanize, metric_name, number, ratio, size
+from pawl.report.text import (
+    clean,
+    count,
+    humanize,
+    interval_text,
+    metric_name,
+    number,
+    p_text,
+    ratio,
+    size,
+)
 
 if TYPE_CHECKING:
     from pawl.evidence import CampaignOutcome
@@ -39,6 +49,33 @@ class LimitStep(Content):
     value: float | None
 
 
+class Changed(Content):
+    """A class or a kind of rows; `before` and `after` are shares that are right, or mean errors."""
+
+    name: str
+    rows: int
+    before: float
+    after: float
+    interval: tuple[float, float]
+    lost: int | None
+    gained: int | None
+    p_value: float
+    moved: bool
+
+
+class Otherwise(Content):
+    """What the compressed model does otherwise, on the same rows.
+
+    Classes, and the slices with most evidence of a change; p-values are corrected for all that were
+    looked at. `calibration` is the mean distance of probabilities from frequencies, before and after.
+    """
+
+    statement: str
+    measure: str
+    parts: list[Changed]
+    calibration: tuple[float, float] | None
+
+
 class LimitsSummary(Content):
     """What a campaign's limits came to.
 
@@ -55,6 +92,7 @@ class LimitsSummary(Content):
     final: Costs
     steps: list[LimitStep]
     notes: list[str]
+    changes: Otherwise | None = None
 
 
 def gather(session: Session, _: CampaignOutcome) -> LimitsSummary | None:
@@ -79,11 +117,24 @@ def gather(session: Session, _: CampaignOutcome) -> LimitsSummary | None:
             for step in known["steps"]
         ],
         notes=known["notes"],
+        changes=_otherwise(known.get("changes")),
     )  # fmt: skip
 
 
 def _costs(known: Mapping[str, Any]) -> Costs:
     return Costs(**{name: known[name] for name in Costs.model_fields})
+
+
+def _otherwise(known: Mapping[str, Any] | None) -> Otherwise | None:
+    if known is None:
+        return None
+    found = known["calibration"]
+    return Otherwise(
+        statement=known["statement"],
+        measure=known["measure"],
+        parts=[Changed(**part) for part in (*known["classes"], *known["slices"])],
+        calibration=None if found is None else (found["before"], found["after"]),
+    )
 
 
 def section(content: LimitsSummary, summary: Summary) -> Section:
@@ -140,9 +191,37 @@ def section(content: LimitsSummary, summary: Summary) -> Section:
                 ],
             )
         )
+    told = list(content.notes)
+    if content.changes is not None:
+        tables.append(_changed(content.changes))
+        told.append(f"{content.changes.statement}.")
+        if content.changes.calibration is not None:
+            before, after = content.changes.calibration
+            told.append(f"Calibration error: {number(before, 3)} before, {number(after, 3)} after.")
     return Section(
         title="Limits", lead=lead, tables=tables if content.changed or content.steps else [],
-        note=clean(" ".join(content.notes)),
+        note=clean(" ".join(told)),
+    )  # fmt: skip
+
+
+def _changed(found: Otherwise) -> Table:
+    """Returns what classes and slices lost or gained."""
+
+    def flips(part: Changed) -> str:
+        if part.lost is None or part.gained is None:
+            return ""
+        return f"{part.lost:,} lost, {part.gained:,} gained"
+
+    return Table(
+        heads=("Rows", "Number", found.measure.capitalize(), "After", "Difference (95%)", "Rows flipped",
+               "p (Holm)"),
+        rows=[
+            (
+                clean(part.name), f"{part.rows:,}", number(part.before, 4), number(part.after, 4),
+                interval_text(part.interval, 4, signed=True), flips(part), p_text(part.p_value),
+            )
+            for part in found.parts
+        ],
     )  # fmt: skip
 
 

@@ -1,0 +1,147 @@
+"""Whether a bundle made for a limit on latency keeps it, in processes of its own.
+
+    python benchmarks/limits.py --records runs/limits.jsonl > benchmarks/results/limits.json
+    python benchmarks/limits.py --records runs/limits.jsonl --cases digits --processes 2   # a part of it
+
+Per case a network is trained as a recipe is, its bundle is measured, and `pawl compress` gets a limit of
+a share of that (`SHARES`); a limit that cannot be kept counts as such. Then each of 20 fresh processes
+opens the bundle and calls it: one row, one thread, 10 calls to warm up, then `CALLS` calls, each timed
+alone. A process keeps the limit if the 95th percentile of its calls is within it. It needs a machine on
+which nothing else runs: what others do is in these times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import running
+
+CASES = ("digits", "adult")
+SHARES = (0.9, 0.6)
+WARM, CALLS, ALLOWED = 10, 400, "3%"
+
+
+def measured(folder: str, rows: str) -> None:
+    """Prints the 95th percentile and the median of a bundle's calls in this process, in milliseconds."""
+    import onnx
+
+    from pawl.deployment.export import session
+
+    graph = (Path(folder) / "model.onnx").read_bytes()
+    names = [item.name for item in onnx.load_from_string(graph).graph.input]
+    with np.load(rows, allow_pickle=False) as held:
+        feed = {name: held[name] for name in names}
+    running_graph = session(graph, threads=1)
+    times = []
+    for at in range(WARM + CALLS):
+        began = time.perf_counter()
+        running_graph.run(None, feed)
+        if at >= WARM:
+            times.append(1e3 * (time.perf_counter() - began))
+    low, high = np.quantile(times, [0.5, 0.95])
+    print(json.dumps({"median": low, "p95": high}))
+
+
+def fresh(folder: Path, rows: Path) -> dict[str, float]:
+    """Returns what a fresh process measures."""
+    found = subprocess.run(
+        [sys.executable, __file__, "--measure", folder, rows],
+        check=True, capture_output=True, text=True, env=running.threads_environment(1),
+    )  # fmt: skip
+    return dict(json.loads(found.stdout))
+
+
+def data_of(name: str) -> tuple[Any, dict[str, Any]]:
+    """Returns rows to train and compress with, and how they are read."""
+    if name == "adult":
+        return running.FILES / "adult-train.csv", {"target": "income", "metric": "accuracy"}
+    return name, {"metric": "accuracy"}
+
+
+def made(name: str, share: float, seed: int, processes: int, scratch: Path) -> dict[str, Any]:
+    """Trains, compresses for a limit, and measures in fresh processes."""
+    import pawl
+    from pawl.data import load, resolve_task
+    from pawl.deployment import latencies
+    from pawl.environment import cpu_features, hardware, versions
+    from pawl.errors import LimitError
+    from pawl.search import baseline
+    from pawl.training.problem import Problem
+
+    began = time.monotonic()
+    data, options = data_of(name)
+    task = resolve_task(data, **options)
+    loaded = load(task, seed=seed)
+    recipe = baseline(Problem.of(task, loaded).facts())
+    pawl.train(data, recipe, out=scratch / "original", seed=seed, **options)
+    bundle = pawl.Bundle.open(scratch / "original")
+    graph = (bundle.folder / "model.onnx").read_bytes()
+    own = latencies({"": graph}, loaded.test)[""]
+    limit = share * own.p95
+    missed = ""
+    try:
+        found = pawl.compress(
+            bundle, data, max_loss=ALLOWED, seed=seed, out=scratch / "small", metric="accuracy",
+            max_latency=f"{1e3 * limit:.4g}us",
+        )  # fmt: skip
+        steps = [f"{step.step}: {step.detail}" for step in found.kept]
+    except LimitError as error:
+        missed, steps = str(error).replace(str(scratch), "."), []
+    rows = scratch / "rows.npz"
+    one = loaded.test.take([0])
+    np.savez(rows, **{key: value.numpy() for key, value in one.inputs.items()})
+    each = [fresh(scratch / "small" / "bundle", rows) for _ in range(processes)]
+    return {
+        "case": name, "share": share, "seed": seed, "limit_ms": limit, "original_p95": own.p95,
+        "original_median": own.median, "missed": missed, "steps": steps, "processes": each,
+        "kept": sum(one["p95"] <= limit for one in each), "of": processes, "calls": CALLS,
+        "seconds": round(time.monotonic() - began, 1), "load": os.getloadavg()[0],
+        "hardware": hardware(), "cpu_features": list(cpu_features()), "versions": versions(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Runs cases that are not on record, and prints all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=Path, default=None)
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--processes", type=int, default=20)
+    parser.add_argument("--seeds", type=running.numbers, default=[0])
+    parser.add_argument("--measure", nargs=2, default=None, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measured(*given.measure)
+        return
+    running.stop_on_sigterm()
+    records = []
+    for name in given.cases.split(","):
+        for share in SHARES:
+            for seed in given.seeds:
+
+                def work(
+                    name: str = name, share: float = share, seed: int = seed
+                ) -> dict[str, Any]:
+                    print(f"{name}, {share:g} of the latency, seed {seed}", file=sys.stderr)
+                    with tempfile.TemporaryDirectory() as scratch:
+                        return made(name, share, seed, given.processes, Path(scratch))
+
+                key = (name, share, seed, given.processes)
+                records.append(running.computed(given.records, key, work))
+    print(json.dumps(records, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+if __name__ == "__main__":
+    main()
