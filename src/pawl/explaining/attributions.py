@@ -23,7 +23,8 @@ from pawl.rng import derive_seed
 
 BACKGROUND = 64
 _FEW_BACKGROUND = 32
-_MOST_STEPS = 20_000
+_MOST_SETS = 2**16
+_MOST_STEPS, _MOST_ORDERS = 32_000, 4
 _LEAST_PAIRS = 16
 _COMPLETE = 0.1
 _STABLE, _UNLIKE = 0.7, 0.5
@@ -79,13 +80,15 @@ def attribute(
     features = subject.features
     all_values = subject.values(others)
     commonest = int(np.bincount(subject.leading(all_values)).argmax())
-    exact = len(features) <= shapley.MOST_EXACT
-    count = _FEW_BACKGROUND if exact and len(features) > 8 else BACKGROUND
-    pairs = max(_LEAST_PAIRS, min(BACKGROUND, _MOST_STEPS // (2 * (len(features) + 1))))
-    count = count if exact else min(count, pairs)
-    background = taken(others, shapley.spread_rows(all_values[:, commonest], count))
-    pairs -= pairs % count_of(background)
-    pairs = max(pairs, count_of(background))
+    few, most = (
+        taken(others, shapley.spread_rows(all_values[:, commonest], count))
+        for count in (_FEW_BACKGROUND, BACKGROUND)
+    )
+    exact, background = True, most
+    if not _affordable(features, rows, most):
+        exact = _affordable(features, rows, few)
+        background = few if exact else most
+    pairs = _pairs(len(features), count_of(background))
     estimates: list[shapley.Estimate] = []
     for place in range(count_of(rows)):
         if effort.over and estimates:
@@ -98,7 +101,6 @@ def attribute(
             estimates.append(shapley.sampled(subject, features, row, background, pairs, own))
     done = taken(rows, np.arange(len(estimates)))
     predictions = subject.values(done)
-    steps = 2 ** len(features) * count_of(background) if exact else 2 * pairs * (len(features) + 1)
     return Attributed(
         estimates=estimates,
         predictions=predictions,
@@ -106,9 +108,25 @@ def attribute(
         scale=all_values.std(0),
         leading=subject.leading(predictions),
         background=background,
-        evaluations=steps,
+        evaluations=round(np.mean([each.evaluations for each in estimates])),
         exact=exact,
     )
+
+
+def _affordable(features: Sequence[Feature], rows: Inputs, background: Inputs) -> bool:
+    """Tells whether all sets of each row can be evaluated."""
+    most = (
+        shapley.sets_of(features, taken(rows, [row]), background) for row in range(count_of(rows))
+    )
+    return all(each <= _MOST_SETS for each in most)
+
+
+def _pairs(columns: int, background: int) -> int:
+    """Returns how many pairs of orders are drawn: as many for each background row."""
+    each = _MOST_STEPS // (2 * (columns + 1) * background)
+    if each:
+        return background * min(_MOST_ORDERS, each)
+    return max(_LEAST_PAIRS, min(background, _MOST_STEPS // (2 * (columns + 1))))
 
 
 def told(
