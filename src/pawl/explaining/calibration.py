@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pawl.explaining.result import Bin, Calibration
+from pawl.explaining.judged import Bin, Calibration
 from pawl.explaining.subject import Subject, Values
 from pawl.rng import derive_seed
 

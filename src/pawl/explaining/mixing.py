@@ -48,7 +48,7 @@ class Mixer:
             own, other = self.row[feature.input], self.background[feature.input]
             if feature.at:
                 own, other = own[..., list(feature.at)], other[..., list(feature.at)]
-            same = (own == other) | ((own != own) & (other != other))
+            same = (own == other) | (own.isnan() & other.isnan())
             found.append(~same.flatten(1).all(1).numpy())
         return np.stack(found, 1)
 

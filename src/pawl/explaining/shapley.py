@@ -116,7 +116,7 @@ def sampled(
     pairs: int,
     seed: int,
 ) -> Estimate:
-    """Returns Shapley values by random orders and the same orders backward, shared among background rows.
+    """Returns Shapley values by random orders and the same backward, shared among background rows.
 
     Castro, Gomez and Tejada 2009; antithetic pairs: Mitchell et al. 2022. A pair is exact but for what
     four columns or more do together. Where all sets are no more than the orders would ask for, they are

@@ -19,11 +19,12 @@ from pawl.data.tokens import PAD, words_of
 from pawl.data.types import Inputs
 from pawl.errors import printable
 from pawl.explaining.agreement import rank_correlation
-from pawl.explaining.attributions import mean_interval
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import SHUFFLES, scrambled, subject_of
-from pawl.explaining.result import Check, Text, Texts, Word
+from pawl.explaining.result import Text, Texts, Word
 from pawl.explaining.subject import Subject, Values, count_of, taken
+from pawl.explaining.value import Check
+from pawl.explaining.worth import mean_interval
 from pawl.models import Pipeline
 from pawl.rng import derive_seed
 
