@@ -9,7 +9,7 @@ on from `--records`. Parts:
   defined: whether both sides' exact values are right.
 - `wine-red`, `adult`: a network on 11 and 14 columns, categories as columns of 0 and 1 inside the
   model; errors are against all sets of columns.
-- `encoded`: the same of adult, but `shap` explains the encoded columns, as its users do, and their values
+- `encoded`: the same of adult, but `shap` explains the encoded columns, as its users do; their values
   are summed by column.
 - `trees`: LightGBM on both tables; pawl's Shapley values of trees and `shap`'s, against all sets.
 - `image`: a convolutional net on 8 by 8 digits; 64 pixels, errors are against the mean of a long run of
