@@ -158,7 +158,7 @@ def _chapters(found: Explanation, thumbnails: Thumbnails) -> list[Chapter]:
     if found.pictures:
         made.append(chapters.maps(found, thumbnails))
     if found.texts is not None:
-        made.append(words.words(found.texts))
+        made.append(words.words(found.texts, found.attention))
     if found.calibration or found.sets or found.robustness or found.slices or found.errors:
         made.append(trust.trust(found, thumbnails))
     if found.against is not None:
@@ -182,6 +182,8 @@ def _checks(found: Explanation) -> list[tuple[str, Check]]:
         checks += [(maps.method, check) for check in maps.checks]
     if found.texts is not None:
         checks += [("words", check) for check in found.texts.checks]
+    if found.attention is not None:
+        checks += [("attention", check) for check in found.attention.checks]
     return checks
 
 

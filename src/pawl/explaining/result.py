@@ -172,9 +172,9 @@ class Text(Value):
 
 
 class Texts(Value):
-    """What words add to their rows' predictions."""
+    """What words add to their rows' predictions, or how much attention looks at them."""
 
-    method: Literal["occlusion"]
+    method: Literal["occlusion", "attention"]
     detail: str
     texts: list[Text]
     checks: list[Check]
@@ -244,6 +244,7 @@ class Explanation(Value):
     trees: list[TreeImportance] = Field(default_factory=list)
     pictures: list[Pictures] = Field(default_factory=list)
     texts: Texts | None = None
+    attention: Texts | None = None
     calibration: Calibration | None = None
     sets: Sets | None = None
     robustness: list[Robustness] = Field(default_factory=list)

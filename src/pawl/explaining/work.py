@@ -13,6 +13,7 @@ from pawl.errors import PawlError, printable
 from pawl.execution import Listener
 from pawl.explaining import attributions, calibration, errors_of, robustness, sets, slices
 from pawl.explaining.against import against
+from pawl.explaining.attention import attention
 from pawl.explaining.chapters import Thumbnails
 from pawl.explaining.dependence import dependences
 from pawl.explaining.effort import Effort
@@ -244,7 +245,11 @@ class Work:
         if isinstance(found, str):
             self.skipped["words"] = found
             return {}
-        return {"texts": found}
+        pipeline = self.module()
+        if pipeline is None or part.over:
+            return {"texts": found}
+        looks = attention(self.subject, self.some, self.others, pipeline, seed=self.call.seed)
+        return {"texts": found, "attention": looks}
 
     def _against(self, _: dict[str, Any]) -> dict[str, Any]:
         if "against" in self.skipped or self.other is None:
