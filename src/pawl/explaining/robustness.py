@@ -15,6 +15,7 @@ from scipy import special
 from torch import Tensor
 
 from pawl.data.types import Examples, Inputs
+from pawl.data.windows import WINDOW
 from pawl.evidence import holdout_score
 from pawl.explaining.effort import Effort
 from pawl.explaining.judged import Robustness, RobustnessPoint
@@ -189,7 +190,9 @@ def _noise(subject: Subject, inputs: Inputs) -> Spoil | None:
     image = image_input(subject)
     numbers: dict[str, list[int] | None] = {}
     for spec in subject.schema.inputs:
-        if spec.is_mask or (spec.dtype != "float32" and spec.name != image):
+        if spec.is_mask or spec.name == WINDOW:
+            continue
+        if spec.dtype != "float32" and spec.name != image:
             continue
         if spec.name == "numeric" and subject.schema.columns:
             own = [f for f in subject.features if f.input == "numeric" and f.kind == "numeric"]

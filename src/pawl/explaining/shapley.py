@@ -21,6 +21,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from pawl.data.types import Inputs
 from pawl.explaining.mixing import Mixer
@@ -187,16 +188,19 @@ def _subsets(count: int) -> NDArray[np.bool_]:
 @lru_cache(maxsize=256)
 def _among(columns: int, players: int) -> Values:
     """Returns how likely `j` players are among `k` columns drawn, `[F + 1, n + 1]`."""
-    ways = [
-        [
-            math.comb(players, j) * math.comb(columns - players, k - j) / math.comb(columns, k)
-            if 0 <= k - j <= columns - players
-            else 0.0
-            for j in range(players + 1)
-        ]
-        for k in range(columns + 1)
-    ]
-    return np.array(ways)
+    k, j = np.arange(columns + 1)[:, None], np.arange(players + 1)
+    others = k - j
+    there = (others >= 0) & (others <= columns - players)
+    kept = np.where(there, others, 0)
+    ways = _log_ways(players, j) + _log_ways(columns - players, kept) - _log_ways(columns, k)
+    found: Values = np.where(there, np.exp(ways), 0.0)
+    return found
+
+
+def _log_ways(of: int, chosen: NDArray[np.int64]) -> Values:
+    """Returns the logarithm of the number of ways to choose so many."""
+    found: Values = gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
+    return found
 
 
 def spread_rows(values: Values, count: int) -> NDArray[np.int64]:

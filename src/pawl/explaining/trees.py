@@ -22,7 +22,7 @@ from pawl.explaining.value import Check
 from pawl.explaining.worth import RANKED, Attributed, weights_check
 from pawl.models import Deployed, Learned, Pipeline, Trees
 
-_PROBED, _ROWS, _LARGEST = 64, 1000, 4e8
+_PROBED, _ROWS, _LARGEST = 64, 1000, 1e8
 _COMPLETE = 1e-3
 _UNITS = {"identity": "raw scores", "log": "probabilities", "logit": "probabilities"}
 
@@ -207,7 +207,11 @@ def _mean_parts(
 
 def _scale(forest: Forest) -> float:
     """Returns what a target's unit is in those of the trees."""
-    return 1.0 if forest.member.kind.has_classes else float(forest.member.target_std.mean())
+    return (
+        1.0
+        if forest.member.kind.has_classes
+        else float(forest.member.get_buffer("target_std").mean())
+    )
 
 
 def _missed(forests: Sequence[Forest], parts: Values, rows: Inputs, background: Inputs) -> float:
