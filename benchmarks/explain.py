@@ -309,7 +309,7 @@ def on_table(name: str, seed: int, rows: int, repeats: int) -> dict[str, Any]:
         "pawl exact": ours.exact,
         **{
             f"pawl {pairs // BACKGROUND} pairs": partial(ours.sampled, pairs)
-            for pairs in (BACKGROUND, 4 * BACKGROUND, 16 * BACKGROUND)
+            for pairs in (BACKGROUND, 4 * BACKGROUND, 16 * BACKGROUND, 32 * BACKGROUND)
         },
         "pawl lime": ours.lime,
         "pawl ablation": ours.ablated,

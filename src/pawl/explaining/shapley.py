@@ -48,47 +48,56 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Game:
-    """One background row: which sets of the columns that differ are evaluated, and what they say.
+class _Games:
+    """Background rows from which the row differs in equally many columns: `G` games of as many sets.
 
     Attributes:
-        players: The columns, `[n]`.
-        joined: At which step a column joins in each order, `[orders, n]`; `None` for all sets.
+        turns: The background rows, `[G]`.
+        players: The columns that differ, `[G, n]`.
+        joined: At which step a column joins in each order, `[G, orders, n]`; `None` for all sets.
     """
 
+    turns: NDArray[np.int64]
     players: NDArray[np.int64]
     joined: NDArray[np.int64] | None
 
-    @property
-    def sets(self) -> NDArray[np.bool_]:
-        """Which of the players are as in the row, `[sets, n]`."""
-        count = len(self.players)
-        if self.joined is None:
-            return _subsets(count)
-        steps = np.arange(count + 1)[None, :, None]
-        found: NDArray[np.bool_] = (self.joined[:, None, :] < steps).reshape(-1, count)
+    def masks(self, columns: int) -> NDArray[np.bool_]:
+        """Returns which columns are as in the row, `[G, sets, F]`."""
+        games, count = self.players.shape
+        sets = _subsets(count)[None]
+        if self.joined is not None:
+            steps = np.arange(count + 1)[:, None]
+            sets = (self.joined[:, :, None, :] < steps).reshape(games, -1, count)
+        found = np.zeros((games, sets.shape[1], columns), dtype=bool)
+        where = np.broadcast_to(self.players[:, None, :], (games, sets.shape[1], count))
+        np.put_along_axis(found, where, np.broadcast_to(sets, where.shape), axis=2)
         return found
 
     def added(self, values: Values) -> tuple[Values, Values]:
-        """Returns what players add, `[n, O]`, and means by how many are in, `[n + 1, O]`."""
-        count = len(self.players)
+        """Returns what players add, `[G, n, O]`, and means by how many are in, `[G, n + 1, O]`.
+
+        Args:
+            values: Of all sets, `[G, sets, O]`.
+        """
+        games, count = self.players.shape
+        outputs = values.shape[2]
         if self.joined is not None:
-            paths = values.reshape(len(self.joined), count + 1, -1)
-            steps = np.diff(paths, axis=1)  # what the column that joined added
-            return np.take_along_axis(steps, self.joined[..., None], axis=1).mean(0), paths.mean(0)
+            paths = values.reshape(games, -1, count + 1, outputs)
+            steps = np.diff(paths, axis=2)  # what the column that joined added
+            each = np.take_along_axis(steps, self.joined[..., None], axis=2)
+            return each.mean(1), paths.mean(1)
         sizes = _subsets(count).sum(1)
-        totals = np.zeros((count + 1, values.shape[1]))
-        np.add.at(totals, sizes, values)
-        number = np.array([math.comb(count, size) for size in range(count + 1)])
+        of_size = (sizes == np.arange(count + 1)[:, None]) * 1.0
+        means = (of_size / of_size.sum(1, keepdims=True)) @ values
         weights = np.array([1 / (count * math.comb(count - 1, size)) for size in range(count)])
-        found = np.empty((count, values.shape[1]))
+        found = np.empty((games, count, outputs))
         for player in range(count):
             # Sets are counted in binary, the first player being the lowest digit: differences in
             # pairs, so that what a model does not use is 0 to the digit.
-            pairs = values.reshape(-1, 2, 2**player, values.shape[1])
-            without = sizes.reshape(-1, 2, 2**player)[:, 0]
-            found[player] = np.tensordot(weights[without], pairs[:, 1] - pairs[:, 0], axes=2)
-        return found, totals / number[:, None]
+            pairs = values.reshape(games, -1, 2, 2**player, outputs)
+            without = weights[sizes.reshape(-1, 2, 2**player)[:, 0]]
+            found[:, player] = np.einsum("ab,gabo->go", without, pairs[:, :, 1] - pairs[:, :, 0])
+        return found, means
 
 
 def exact(
@@ -105,8 +114,8 @@ def exact(
         background: `M` rows.
     """
     mixer = Mixer(features, row, background)
-    games = [_Game(np.flatnonzero(apart), None) for apart in mixer.apart()]
-    return _estimate(subject, mixer, games, np.arange(len(games)))
+    apart = mixer.apart()
+    return _estimate(subject, mixer, _games(apart, np.arange(len(apart))))
 
 
 def sampled(
@@ -136,9 +145,8 @@ def sampled(
     used = min(pairs, len(apart))
     turns = ((np.arange(used) + 0.5) * len(apart) / used).astype(np.int64)
     each = max(1, pairs // used)
-    generator = np.random.default_rng(seed)
-    games = [_drawn(np.flatnonzero(apart[turn]), each, generator) for turn in turns]
-    return _estimate(subject, mixer, games, turns)
+    games = _games(apart, turns, each, np.random.default_rng(seed))
+    return _estimate(subject, mixer, games)
 
 
 def sets_of(features: Sequence[Feature], row: Inputs, background: Inputs) -> float:
@@ -146,35 +154,56 @@ def sets_of(features: Sequence[Feature], row: Inputs, background: Inputs) -> flo
     return float((2.0 ** Mixer(features, row, background).apart().sum(1)).sum())
 
 
-def _drawn(players: NDArray[np.int64], pairs: int, generator: np.random.Generator) -> _Game:
-    count = len(players)
-    orders = np.stack([generator.permutation(count) for _ in range(pairs)])
-    if 2.0**count <= 2 * pairs * (count + 1):
-        return _Game(players, None)
-    return _Game(players, np.argsort(np.concatenate([orders, orders[:, ::-1]]), -1))
+def _games(
+    apart: NDArray[np.bool_],
+    turns: NDArray[np.int64],
+    pairs: int = 0,
+    generator: np.random.Generator | None = None,
+) -> list[_Games]:
+    """Returns the games of background rows `turns`, by how many columns differ `apart`, `[M, F]`.
+
+    With a generator, of so many pairs of orders, unless all sets are no more than these would take.
+    """
+    counts = apart[turns].sum(1)
+    found: list[_Games] = []
+    for count in np.unique(counts).tolist():
+        own = turns[counts == count]
+        players = np.nonzero(apart[own])[1].reshape(len(own), count)
+        joined = None
+        if generator is not None and 2.0**count > 2 * pairs * (count + 1):
+            orders = np.tile(np.arange(count), (len(own), pairs, 1))
+            orders = generator.permuted(orders, axis=2)
+            joined = np.argsort(np.concatenate([orders, orders[:, :, ::-1]], 1), -1)
+        found.append(_Games(own, players, joined))
+    return found
 
 
-def _estimate(
-    subject: Subject, mixer: Mixer, games: Sequence[_Game], turns: NDArray[np.int64]
-) -> Estimate:
-    """Returns the mean over games; `turns` says which background row each is about."""
+def _estimate(subject: Subject, mixer: Mixer, games: Sequence[_Games]) -> Estimate:
+    """Returns the mean over games."""
     columns = len(mixer.features)
-    sets = [game.sets for game in games]
-    ends = np.cumsum([len(each) for each in sets])
-    masks = np.zeros((int(ends[-1]), columns), dtype=bool)
-    for game, own, end in zip(games, sets, ends, strict=True):
-        masks[end - len(own) : end, game.players] = own
-    found = mixer.values(subject, np.repeat(turns, [len(each) for each in sets]), masks)
-    each = np.zeros((columns, len(games), found.shape[1]))
+    masks = [each.masks(columns) for each in games]
+    sizes = [len(own) * own.shape[1] for own in masks]
+    turns = np.concatenate(
+        [np.repeat(each.turns, own.shape[1]) for each, own in zip(games, masks, strict=True)]
+    )
+    found = mixer.values(
+        subject, turns, np.concatenate([own.reshape(-1, columns) for own in masks])
+    )
+    order = np.argsort(np.concatenate([each.turns for each in games]), kind="stable")
+    count = len(order)
+    parts: list[Values] = []
     path = np.zeros((columns + 1, found.shape[1]))
-    for number, (game, values) in enumerate(zip(games, np.split(found, ends[:-1]), strict=True)):
-        each[game.players, number], means = game.added(values)
-        path += _among(columns, len(game.players)) @ means / len(games)
-    count = len(games)
-    spread = each.std(1, ddof=1) if count > 1 else np.zeros_like(each[:, 0])
-    values = each.mean(1)
-    halves = [each[:, part::2].mean(1) if count > 1 else values for part in (0, 1)]
-    return Estimate(values, spread / math.sqrt(count), np.stack(halves), path, len(masks))
+    for each, own, values in zip(games, masks, np.split(found, np.cumsum(sizes)[:-1]), strict=True):
+        added, means = each.added(values.reshape(len(own), own.shape[1], -1))
+        full = np.zeros((len(own), columns, found.shape[1]))
+        np.put_along_axis(full, each.players[..., None], added, axis=1)
+        parts.append(full)
+        path += _among(columns, each.players.shape[1]) @ means.sum(0) / count
+    every = np.concatenate(parts)[order].transpose(1, 0, 2)  # as the background rows lie
+    spread = every.std(1, ddof=1) if count > 1 else np.zeros_like(every[:, 0])
+    values = every.mean(1)
+    halves = [every[:, part::2].mean(1) if count > 1 else values for part in (0, 1)]
+    return Estimate(values, spread / math.sqrt(count), np.stack(halves), path, len(found))
 
 
 @lru_cache(maxsize=32)

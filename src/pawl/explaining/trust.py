@@ -219,7 +219,7 @@ def _sets(found: Sets) -> Block:
 
 
 def _robustness(found: Sequence[Robustness]) -> Block:
-    figures = []
+    figures: list[Figure] = []
     for each in found:
         metric = metric_name(each.metric)
         missing = each.what == "missing"
