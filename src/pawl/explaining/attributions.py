@@ -73,9 +73,13 @@ def attribute(
         scale=all_values.std(0),
         leading=subject.leading(predictions),
         background=background,
-        evaluations=round(np.mean([each.evaluations for each in estimates])),
+        evaluations=_mean_evaluations(estimates),
         exact=exact,
     )
+
+
+def _mean_evaluations(estimates: Sequence[Estimate]) -> int:
+    return round(sum(each.evaluations for each in estimates) / len(estimates))
 
 
 def _affordable(features: Sequence[Feature], rows: Inputs, background: Inputs) -> bool:
