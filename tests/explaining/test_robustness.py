@@ -25,15 +25,16 @@ def curves(subject: Subject, rows: Examples, metric: str, kind: str) -> dict[str
 def test_noise_adds_its_own_variance_and_gaps_what_is_filled_in() -> None:
     x = np.random.default_rng(0).normal(size=(1000, 2)) * np.array([3.0, 1.0])
     subject = subject_of("ab", lambda x: np.nan_to_num(x[:, 0]))
-    found = curves(subject, rows_of(x, y=x[:, 0]), "mse", "regression")
+    found = curves(subject, rows_of(x, y=x[:, 0]), "rmse", "regression")
     noise, gaps = found["noise"], found["missing"]
     assert [p.level for p in noise.points] == [0.0, *NOISES]
     assert [p.level for p in gaps.points] == [0.0, *SHARES]
-    variance = x[:, 0].var()
+    deviation = x[:, 0].std()
     for point in noise.points:
-        assert point.value == pytest.approx(point.level**2 * variance, rel=0.1, abs=1e-9)
+        assert point.value == pytest.approx(point.level * deviation, rel=0.1, abs=1e-9)
     for point in gaps.points:
-        assert point.value == pytest.approx(point.level * variance, rel=0.2, abs=1e-9)
+        expected = np.sqrt(point.level) * deviation
+        assert point.value == pytest.approx(expected, rel=0.15, abs=1e-9)
         assert point.lost == pytest.approx(point.value, abs=1e-9)
     assert gaps.points[-1].lost_interval[0] > 0
     assert gaps.cells == "numbers"
@@ -72,10 +73,10 @@ def test_intervals_hold_the_loss_on_all_rows_about_as_often_as_they_say() -> Non
     for seed in range(40):
         x = np.random.default_rng(seed).normal(size=(150, 1))
         subject = subject_of("a", lambda x: np.nan_to_num(x[:, 0]))
-        objective = make_objective("mse", None, "regression")
+        objective = make_objective("rmse", None, "regression")
         found = robustness(subject, rows_of(x, y=x[:, 0]), objective, seed=seed, effort=Effort())
-        point = found[0].points[-1]  # 0.7 of cells of variance 1
-        inside.append(point.lost_interval[0] <= 0.7 <= point.lost_interval[1])
+        point = found[0].points[-1]  # a share of 0.7 of cells, of deviation 1
+        inside.append(point.lost_interval[0] <= np.sqrt(0.7) <= point.lost_interval[1])
     assert np.mean(inside) >= 0.85
 
 

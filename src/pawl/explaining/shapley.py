@@ -64,8 +64,9 @@ class _Games:
     def masks(self, columns: int) -> NDArray[np.bool_]:
         """Returns which columns are as in the row, `[G, sets, F]`."""
         games, count = self.players.shape
-        sets = _subsets(count)[None]
-        if self.joined is not None:
+        if self.joined is None:
+            sets = _subsets(count)[None]
+        else:
             steps = np.arange(count + 1)[:, None]
             sets = (self.joined[:, :, None, :] < steps).reshape(games, -1, count)
         found = np.zeros((games, sets.shape[1], columns), dtype=bool)
