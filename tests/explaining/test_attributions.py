@@ -9,7 +9,7 @@ from explained import probabilities, rows_of, subject_of
 
 from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
 from pawl.explaining import shapley
-from pawl.explaining.attributions import attribute, checks, told
+from pawl.explaining.attributions import attribute, by_shapley, told
 from pawl.explaining.effort import Effort
 from pawl.explaining.subject import Subject, taken
 
@@ -36,7 +36,8 @@ def test_of_a_linear_model_they_are_weights_times_distances_from_the_mean(column
         # The background is a sample of the rows: errors say how far it may be off.
         away = estimate.values[:, 0] - weights * (x[row] - x.mean(0))
         assert (np.abs(away) <= 4 * estimate.errors[:, 0] + 1e-6).all()
-    kept = told(subject, some, found, [])
+    kept = told(subject, some, found, [], "exact Shapley values")
+    assert kept.completeness is not None
     assert kept.completeness < 0.05
     assert kept.rows[0].values[3] == 0
 
@@ -85,10 +86,10 @@ def test_good_ones_pass_all_tests_of_two_classes() -> None:
     rows = rows_of(x).inputs
     some = taken(rows, np.arange(12))
     found = attribute(subject, some, rows, seed=0, effort=Effort())
-    made = {each.name: each for each in checks(subject, some, found, [other], seed=0)}
+    made = {each.name: each for each in by_shapley(subject, some, found, [other], seed=0).checks}
     assert set(made) == {"completeness", "stability", "weights", "deletion"}
     assert all(each.passed for each in made.values()), made
-    same = {each.name: each for each in checks(subject, some, found, [subject], seed=0)}
+    same = {each.name: each for each in by_shapley(subject, some, found, [subject], seed=0).checks}
     assert not same["weights"].passed
 
 
@@ -102,8 +103,74 @@ def test_wrong_ones_fail() -> None:
     for estimate in found.estimates:
         estimate.values[:] = generator.normal(size=estimate.values.shape)
         estimate.halves[0] = generator.normal(size=estimate.values.shape)
-    made = {each.name: each for each in checks(subject, some, found, [], seed=0)}
+    made = {each.name: each for each in by_shapley(subject, some, found, [], seed=0).checks}
     assert [name for name, each in made.items() if each.passed] == []
+
+
+def test_columns_that_do_not_differ_are_left_out_and_all_sets_of_the_others_evaluated() -> None:
+    generator = np.random.default_rng(1)
+    x = generator.integers(0, 2, (40, 12)).astype(np.float64)
+    x[:, 9:] = 0
+    x[3, 0] = np.nan
+
+    def function(x: np.ndarray) -> np.ndarray:
+        x = np.nan_to_num(x, nan=0.5)
+        return x[:, 0] * x[:, 1] * x[:, 2] + np.maximum(x[:, 3], x[:, 4] + x[:, 5]) * x[:, 6]
+
+    subject = subject_of("abcdefghijkl", function)
+    rows = rows_of(x).inputs
+    row, background = taken(rows, [3]), taken(rows, np.arange(8, 24))
+    found = shapley.exact(subject, subject.features, row, background)
+    apart = np.nan_to_num(x[3], nan=9.0) != x[8:24]
+    assert found.evaluations == (2 ** apart.sum(1)).sum()
+    assert found.evaluations == shapley.sets_of(subject.features, row, background)
+    assert not found.values[7:].any()
+    # The definition, over orders of the first seven columns.
+    right = np.zeros(7)
+    orders = [generator.permutation(7) for _ in range(3000)]
+    for order in orders:
+        b = x[8 + generator.integers(16)].copy()
+        for column in order:
+            before = function(b[None])[0]
+            b[column] = x[3, column]
+            right[column] += (function(b[None])[0] - before) / len(orders)
+    np.testing.assert_allclose(found.values[:7, 0], right, atol=0.05)
+    whole = function(x[3:4])[0] - function(x[8:24]).mean()
+    np.testing.assert_allclose(found.values.sum(), whole, atol=1e-6)
+    near = shapley.sampled(subject, subject.features, row, background, 16 * 30, 0)
+    np.testing.assert_allclose(near.values, found.values, atol=1e-6)  # sets are fewer than orders
+    np.testing.assert_allclose(near.path, found.path, atol=1e-6)
+    ends = [function(x[8:24]).mean(), function(x[3:4])[0]]
+    np.testing.assert_allclose(found.path[[0, -1], 0], ends, atol=1e-6)
+
+
+def test_the_path_is_the_mean_over_random_orders_of_all_columns() -> None:
+    x = np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+    subject = subject_of("abc", lambda x: 4.0 * x[:, 0] * x[:, 1])
+    rows = rows_of(x).inputs
+    found = shapley.exact(subject, subject.features, taken(rows, [0]), taken(rows, [1]))
+    # Of two of three columns in a random order, both that count are in once in three times.
+    np.testing.assert_allclose(found.path[:, 0], [0.0, 0.0, 4.0 / 3.0, 4.0], atol=1e-6)
+    np.testing.assert_allclose(found.values[:, 0], [2.0, 2.0, 0.0], atol=1e-6)
+
+
+def test_few_pairs_take_background_rows_from_all_of_it() -> None:
+    x = np.arange(64.0)[:, None] * np.ones((1, 12))
+    subject = subject_of("abcdefghijkl", lambda x: x.sum(1))
+    rows = rows_of(x).inputs
+    found = shapley.sampled(subject, subject.features, taken(rows, [0]), rows, 16, 0)
+    assert found.path[0, 0] == pytest.approx(12 * x[:, 0].mean(), rel=0.02)
+
+
+def test_a_model_that_is_slow_is_not_asked_for_more_than_the_rules_say() -> None:
+    x = data(30)
+    subject = subject_of(
+        "abcdefghijklmnopqrstuvwxyzäöüß", lambda x: x @ np.ones(30) + x[:, 0] * x[:, 1]
+    )
+    rows = rows_of(x).inputs
+    found = attribute(subject, taken(rows, [0]), rows, seed=0, effort=Effort())
+    assert not found.exact
+    assert found.evaluations <= 32_000
 
 
 def test_an_input_of_several_axes_is_one_column() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from bundles import bundle_of
-from problems import frame, images, several
+from bundles_to_compress import bundle_of as averaged
+from problems import frame, images, plain, several
 from terminal import run_here
 
 import pawl
@@ -20,6 +21,7 @@ from pawl.deployment.bundle import MANIFEST
 from pawl.errors import DataError, LedgerError, PawlError
 from pawl.explaining import Explained
 from pawl.explaining.result import SCHEMA_FILE, Explanation, json_schema
+from pawl.recipe import Recipe
 from pawl.task import Task
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -72,10 +74,14 @@ def test_a_table_is_explained_in_a_file_and_on_a_page(
         "shape",
     }
     assert kept.importance.features[0].name in ("size", "age")
-    first, second = kept.attributions
+    first, ablation, lime, second, expected = kept.attributions
     assert (first.method, len(first.rows)) == ("exact Shapley values", 4)
+    assert (ablation.method, lime.method) == ("feature ablation", "LIME")
+    assert ablation.completeness is lime.completeness is None
     assert second.method == "integrated gradients"
-    assert second.features == ["size", "age", "noise"]
+    assert expected.method == "expected gradients"
+    assert second.features == expected.features == ["size", "age", "noise"]
+    assert kept.skipped["trees"] == "the bundle has no trees"
     assert {check.name for check in first.checks} == {
         "completeness",
         "stability",
@@ -84,6 +90,7 @@ def test_a_table_is_explained_in_a_file_and_on_a_page(
     }
     assert {check.name for check in second.checks} == {"completeness"}
     assert second.checks[0].passed
+    assert expected.checks[0].passed
     bundle = pawl.Bundle.open(table)
     likely = bundle.predict(rows.head(4))["p_yes"].to_numpy()
     for row, p in zip(first.rows, likely, strict=True):
@@ -93,9 +100,21 @@ def test_a_table_is_explained_in_a_file_and_on_a_page(
     assert kept.slices is not None
     assert kept.errors is not None
     assert [each.name for each in kept.errors.classes] == ["no", "yes"]
+    assert {each.name for each in kept.errors.by_class} == {"no", "yes"}
+    assert kept.sets is not None
+    assert kept.sets.source == "one half of these rows"
+    assert [each.what for each in kept.robustness] == ["missing", "noise"]
+    for curve in kept.robustness:
+        assert curve.metric == "roc_auc"
+        assert curve.points[-1].lost > curve.points[1].lost > -0.05
+        assert kept.importance.score == pytest.approx(curve.points[0].value)
     page = (folder / "explain.html").read_text(encoding="utf-8")
     assert page == found.html
-    for words in ("What matters", "Single rows", "Weak slices", "What the explanations are worth"):
+    for words in (
+        "What matters", "Single rows", "Weak slices", "What the explanations are worth",
+        "Sets that hold the truth", "ROC AUC against missing cells", "ROC AUC against noise",
+        "The worst rows of yes",
+    ):  # fmt: skip
         assert words in page
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=\"(?!data:)", page)
@@ -139,7 +158,7 @@ def test_the_same_seed_gives_the_same_and_another_one_another(
 def test_a_check_that_fails_stands_in_the_picture_s_place(
     table: Path, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pawl.explaining.attributions._COMPLETE", -1.0)
+    monkeypatch.setattr("pawl.explaining.worth._COMPLETE", -1.0)
     found = pawl.explain(table, rows, rows=2)
     (check,) = [c for c in found.explanation.attributions[0].checks if c.name == "completeness"]
     assert not check.passed
@@ -156,7 +175,8 @@ def test_rows_without_targets_are_explained_and_nothing_is_said_of_errors(
     for given in (rows.drop(columns="target"), gap, unknown):
         found = pawl.explain(table, given.head(50), rows=2).explanation
         assert found.importance is None
-        assert found.calibration is found.slices is found.errors is None
+        assert found.calibration is found.slices is found.errors is found.sets is None
+        assert found.robustness == []
         assert len(found.attributions[0].rows) == 2
         assert found.dependences
         assert "targets of all rows" in found.skipped["importance"]
@@ -192,6 +212,9 @@ def test_images_are_explained_by_maps(tmp_path: Path) -> None:
     assert "img-src data:" in found.html
     assert found.explanation.errors is not None
     assert len(found.explanation.errors.classes) == 3
+    assert "pixels" in found.explanation.robustness[0].cells
+    for worst in found.explanation.errors.by_class:
+        assert all(each.file for each in worst.worst)
 
 
 def test_images_in_arrays_are_shown_too(tmp_path: Path) -> None:
@@ -223,6 +246,9 @@ def test_several_targets(tmp_path: Path, labels: bool) -> None:
     assert found.calibration is not None
     assert found.errors is not None
     assert found.errors.worst
+    assert found.errors.by_class == []
+    assert (found.sets is None) == labels
+    assert found.robustness[0].points[-1].lost_interval[0] > 0
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -234,6 +260,38 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert "<script" not in found.html
     assert "\x1b" not in found.html
     assert "&lt;script&gt;" in found.html
+
+
+@pytest.mark.usefixtures("pageless")
+def test_rows_of_one_class_and_rows_without_values_are_explained(
+    table: Path, rows: pd.DataFrame
+) -> None:
+    one = rows[rows["target"] == "yes"]
+    found = pawl.explain(table, one, rows=1).explanation
+    assert "not a number" in found.skipped["importance"]
+    assert "not a number" in found.skipped["robustness"]
+    assert found.errors is not None
+    assert found.sets is not None
+    assert [each.name for each in found.sets.classes] == ["yes"]
+    empty = rows.assign(size=np.nan, age=np.nan, noise=np.nan, color=None, shape=None).head(60)
+    found = pawl.explain(table, empty, background=rows, rows=2).explanation
+    assert found.attributions[0].rows[0].shown == ["missing"] * 3 + ["unknown"] * 2
+    assert found.importance is not None
+    assert all(each.value == 0 for each in found.importance.features)
+
+
+def test_a_bundle_of_trees_and_a_network_says_what_its_trees_look_at(tmp_path: Path) -> None:
+    trees = Recipe.of(lightgbm={"rounds": 30, "leaf_rows": 10})
+    bundle = averaged(tmp_path / "campaign", (trees, plain()), epochs=10)
+    found = pawl.explain(bundle, frame(400), rows=3)
+    (kept,) = found.explanation.trees
+    assert kept.units == "log odds"
+    assert kept.share == pytest.approx(0.5)
+    assert {each.name for each in kept.columns} == {"size", "age", "noise", "color", "shape"}
+    assert kept.columns[0].name in ("size", "age")
+    assert kept.checks[0].name == "completeness"
+    assert kept.checks[0].passed
+    assert "What its trees look at" in found.html
 
 
 @pytest.mark.usefixtures("pageless")
@@ -330,6 +388,7 @@ def test_few_rows_leave_out_what_needs_more(table: Path, rows: pd.DataFrame) -> 
     assert found.importance is not None
     assert found.skipped["calibration"] == "30 rows are too few; 40 or more are needed"
     assert found.skipped["slices"] == "30 rows are too few; 200 or more are needed"
+    assert found.skipped["sets"] == "30 rows are too few; 40 or more are needed"
     assert found.errors is not None
 
 

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
 from pawl.explaining import overlays
 from pawl.explaining.effort import Effort
-from pawl.explaining.gradients import grad_cam, integrated_gradients, scrambled, subject_of
+from pawl.explaining.gradients import (
+    expected_gradients,
+    grad_cam,
+    integrated_gradients,
+    scrambled,
+    subject_of,
+)
 from pawl.explaining.pictures import pictures
 from pawl.explaining.subject import Subject
 from pawl.models import Averaged, Deployed
@@ -103,6 +109,16 @@ def test_they_are_complete_for_a_network_and_not_for_a_model_with_steps() -> Non
     one = {"image": torch.full((1, 1, SIDE, SIDE), 255, dtype=torch.uint8)}
     _, missed = integrated_gradients(Steps(), one, "image", torch.zeros(1, SIDE, SIDE), chosen[:1])
     assert np.abs(missed).max() > 0.9
+
+
+def test_expected_gradients_are_the_mean_of_those_from_each_background_row() -> None:
+    rows, others, chosen = {"image": images(2)}, images(5).float(), np.ones(2, dtype=np.int64)
+    found, missed = expected_gradients(pipeline(), rows, "image", others, chosen, steps=50)
+    each = [integrated_gradients(pipeline(), rows, "image", b, chosen)[0] for b in others]
+    np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
+    assert np.abs(missed).max() < 1e-3
+    whole = pipeline()(images(2))[:, 1] - pipeline()(others)[:, 1].mean()
+    np.testing.assert_allclose(found.reshape(2, -1).sum(1), whole.detach(), atol=1e-3)
 
 
 def test_grad_cam_takes_the_last_layer_with_places_and_the_mean_of_models() -> None:

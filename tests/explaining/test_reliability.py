@@ -8,7 +8,7 @@ from explained import probabilities, rows_of, subject_of
 
 from pawl.explaining import errors_of
 from pawl.explaining.calibration import calibration, wilson
-from pawl.explaining.result import Slices
+from pawl.explaining.judged import Slices
 from pawl.explaining.slices import weak_slices
 
 

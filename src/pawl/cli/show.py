@@ -208,6 +208,20 @@ def explained(found: Any) -> None:
     if explanation.calibration is not None:
         part = explanation.calibration
         line(f"calibration error {part.error:.3g}, by chance {part.by_chance[0]:.3g}")
+    if explanation.sets is not None:
+        part = explanation.sets
+        low, high = (100 * end for end in part.interval)
+        line(
+            f"sets by {part.source} hold {100 * part.held:.1f}% of {part.rows:,} rows "
+            f"({low:.1f}% to {high:.1f}%), {100 * part.coverage:g}% are promised"
+        )
+    for curve in explanation.robustness:
+        last = curve.points[-1]
+        low, high = last.lost_interval
+        line(
+            f"{curve.what}: {curve.metric} {last.value:.4g} at {last.level:g} {curve.unit}, "
+            f"worse by {last.lost:+.3g} ({low:+.3g} to {high:+.3g})"
+        )
     if explanation.slices is not None:
         for each in explanation.slices.slices:
             if each.weak:

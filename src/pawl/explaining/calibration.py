@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pawl.explaining.result import Bin, Calibration
+from pawl.explaining.judged import Bin, Calibration
 from pawl.explaining.subject import Subject, Values
 from pawl.rng import derive_seed
 
-_BINS, _LEAST_ROWS = 10, 20
+_BINS, _LEAST_ROWS, _MOST_ROWS = 10, 20, 20_000
 _DRAWS = 400
 Owners = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 FEWEST = 40
@@ -37,12 +37,15 @@ def calibration(
 
     Args:
         subject: What is explained.
-        values: Predictions, `[R, O]`.
+        values: Predictions, `[R, O]`; of more than 20,000 rows as many are drawn.
         targets: `[R]`, or `[R, O]` of several.
         seed: Of the draws.
     """
-    what, predicted, actual, owners = _pairs(subject, values, targets)
     generator = np.random.default_rng(derive_seed(seed, "calibration"))
+    if len(values) > _MOST_ROWS:
+        some = np.sort(generator.permutation(len(values))[:_MOST_ROWS])
+        values, targets = values[some], targets[some]
+    what, predicted, actual, owners = _pairs(subject, values, targets)
     bins = max(2, min(_BINS, len(values) // _LEAST_ROWS))
     told = _binned(predicted, actual, bins, subject.kind.has_classes)
     error = _error(predicted[None], actual[None], bins)[0]

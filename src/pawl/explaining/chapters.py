@@ -12,13 +12,14 @@ from pawl.explaining import overlays
 from pawl.explaining.overlays import Shown
 from pawl.explaining.result import (
     Attributions,
-    Check,
     Dependence,
     Explanation,
     FeatureImportance,
     Importance,
     RowAttribution,
+    TreeImportance,
 )
+from pawl.explaining.value import Check
 from pawl.report import charts, points
 from pawl.report.charts import Row, Tone
 from pawl.report.figures import Figure, Table
@@ -27,6 +28,21 @@ from pawl.report.text import capital, clean, count, interval_text, metric_name, 
 
 Thumbnails = Mapping[int, NDArray[np.uint8]]
 _DRAWN, _ROWS, _COLUMNS, _IMAGES = 15, 6, 8, 8
+_PLAIN = ("feature ablation", "LIME", "expected gradients")
+"""Methods beside others that draw the same: their numbers are enough."""
+_SHAPLEY = "Compared with {background}; {evaluations} evaluations of the model for a row."
+_INTRO = {
+    "exact Shapley values": _SHAPLEY,
+    "sampled Shapley values": _SHAPLEY,
+    "feature ablation": "What the prediction loses where one column alone is that of {background}; "
+    "parts do not add up.",
+    "LIME": "Slopes of a linear model near each row, by {evaluations} evaluations in which some columns "
+    "are those of {background}; parts do not add up.",
+    "integrated gradients": "From the mean row to the row, along a straight line; categories stay the "
+    "row's.",
+    "expected gradients": "The mean of integrated gradients from {background}; categories stay the "
+    "row's.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,23 +223,50 @@ def _dependence_table(each: Dependence) -> Table:
 
 
 def attributions(found: Attributions, label: str) -> Block:
-    """Returns what columns add to single rows' predictions."""
+    """Returns what columns add to single rows' predictions; plainer methods have a table alone."""
     wrong = failed(found.checks)
-    tables = [_attribution_table(found)]
-    intro = (
-        f"Compared with {count(found.background, 'background row')}; {found.evaluations:,} "
-        "evaluations of the model for a row."
+    drawn = 0 if found.method in _PLAIN else _ROWS
+    intro = _INTRO[found.method].format(
+        background=count(found.background, "background row"), evaluations=f"{found.evaluations:,}"
     )
-    if found.method == "integrated gradients":
-        intro = "From the mean row to the row, along a straight line; categories stay the row's."
-    figures = [] if wrong else [_row(each, found.features, label) for each in found.rows[:_ROWS]]
+    figures = [] if wrong else [_row(each, found.features, label) for each in found.rows[:drawn]]
+    listed = len(found.rows) > drawn and not wrong
     return Block(
-        title=capital(found.method),
+        title=found.method if found.method.isupper() else capital(found.method),
         lead=intro,
         failed=wrong,
         legend=[("kept", "raises the prediction"), ("rejected", "lowers it")] if figures else [],
         figures=figures,
-        tables=tables if len(found.rows) > _ROWS and not wrong else [],
+        tables=[_attribution_table(found, drawn)] if listed else [],
+    )
+
+
+def trees(found: Sequence[TreeImportance]) -> Chapter:
+    """Returns what trees look at."""
+    blocks = []
+    for each in found:
+        wrong = failed(each.checks)
+        rows = [
+            (clean(c.name), f"{c.splits:,}", f"{100 * c.gain:.1f}%", number(c.shapley))
+            for c in each.columns
+        ]
+        heads = ("Column", "Splits", "Share of gain", "Mean size of its Shapley value")
+        blocks.append(
+            Block(
+                title=f"{count(each.trees, 'tree')}, {100 * each.share:.0f}% of the prediction",
+                lead=f"In {each.units}; {each.leaves:,} leaves. Shapley values are exact, over "
+                f"{count(each.rows, 'row')} against {each.background} others.",
+                failed=wrong,
+                tables=[] if wrong else [Table(heads=heads, rows=rows)],
+                note="Splits and gain favor columns with many values; gain is measured on these rows.",
+            )
+        )
+    return Chapter(
+        name="trees",
+        title="What its trees look at",
+        lead="Of the trees alone, whatever else is in the model: permutation importance above, and "
+        "Shapley values of single rows, are of the whole.",
+        blocks=blocks,
     )
 
 
@@ -261,9 +304,9 @@ def _row(each: RowAttribution, features: Sequence[str], label: str) -> Figure:
     )  # fmt: skip
 
 
-def _attribution_table(found: Attributions) -> Table:
+def _attribution_table(found: Attributions, drawn: int) -> Table:
     rows = []
-    for each in found.rows[_ROWS:]:
+    for each in found.rows[drawn:]:
         order = np.argsort(-np.abs(each.values), kind="stable")[:3]
         parts = [
             f"{clean(found.features[at])} = {clean(each.shown[at])}: "

@@ -19,8 +19,9 @@ from scipy import special
 from pawl.data.types import Inputs
 from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.effort import Effort
-from pawl.explaining.result import Check, Dependence
+from pawl.explaining.result import Dependence
 from pawl.explaining.subject import Feature, Subject, count_of, taken
+from pawl.explaining.value import Check
 from pawl.rng import derive_seed
 
 _ROWS, _LINES = 300, 20

@@ -82,7 +82,15 @@ def explain(bundle: Any, data: Any, call: ExplainCall) -> Explained:
     command = _command(bundle, data, call)
     work = Work(opened, rows, others, objective, call, effort, other)
     if without:
-        for part in ("importance", "calibration", "slices", "errors", "against"):
+        for part in (
+            "importance",
+            "calibration",
+            "sets",
+            "robustness",
+            "slices",
+            "errors",
+            "against",
+        ):
             work.skipped[part] = without
     found = work.explanation(notes, command, listener)
     listener.phase("page", "charts")

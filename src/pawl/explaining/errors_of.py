@@ -10,12 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.data.tokens import words_of
 from pawl.data.types import Examples
 from pawl.errors import printable
-from pawl.explaining.result import ClassErrors, Errors, WorstRow
-from pawl.explaining.subject import Subject, Values
+from pawl.explaining.judged import ClassErrors, ClassWorst, Errors, WorstRow
+from pawl.explaining.subject import Feature, Subject, Values
 
 _WORST, _TOLD = 10, 4
+_OF_CLASS, _CLASSES = 4, 10
+"""The worst rows of a class that are shown, and of how many classes."""
+_LONGEST = 400
 _LEAST = 1e-7
 
 
@@ -71,24 +75,54 @@ def told(
     by_name = {feature.name: feature for feature in subject.features}
     telling = [by_name[name] for name in important[:_TOLD]]
     name, errors, badness = errors_of(subject, values, predictions, targets)
-    worst = [
-        WorstRow(
-            row=int(row),
+    shown = errors if subject.kind.prediction_axes == 0 else badness
+
+    def row_of(row: int) -> WorstRow:
+        return WorstRow(
+            row=row,
             file=printable(rows.files[row]) if rows.files else "",
-            shown=[
-                f"{feature.name} {feature.text(float(feature.numbers(rows.inputs)[row]))}"
-                for feature in telling
-                if feature.kind != "input"
-            ],
+            shown=_values(telling, rows, row),
+            texts=_texts(subject, rows, row),
             actual=_actual(subject, targets[row]),
             predicted=_predicted(subject, values[row], predictions[row]),
-            error=float(errors[row] if subject.kind.prediction_axes == 0 else badness[row]),
+            error=float(shown[row]),
         )
-        for row in np.argsort(-badness, kind="stable")[:_WORST]
-        if badness[row] > 0
-    ]
+
+    order = np.argsort(-badness, kind="stable")
+    worst = [row_of(int(row)) for row in order[:_WORST] if badness[row] > 0]
     classes = _classes(subject, predictions, targets) if subject.kind.exclusive else []
-    return Errors(error=name, mean=float(errors.mean()), classes=classes, worst=worst)
+    by_class = []
+    if subject.kind.exclusive:
+        wrong = np.bincount(targets.astype(np.int64), errors, minlength=len(subject.outputs))
+        for place in np.argsort(-wrong, kind="stable")[:_CLASSES]:
+            own = [int(r) for r in order if targets[r] == place and errors[r] > 0][:_OF_CLASS]
+            if own:
+                named = subject.outputs[place]
+                by_class.append(ClassWorst(name=named, worst=[row_of(row) for row in own]))
+    return Errors(
+        error=name, mean=float(errors.mean()), classes=classes, worst=worst, by_class=by_class
+    )
+
+
+def _values(telling: Sequence[Feature], rows: Examples, row: int) -> list[str]:
+    return [
+        f"{feature.name} {feature.text(float(feature.numbers(rows.inputs)[row]))}"
+        for feature in telling
+        if feature.kind != "input"
+    ]
+
+
+def _texts(subject: Subject, rows: Examples, row: int) -> list[str]:
+    """Returns a row's texts as the model reads them."""
+    columns = [column for column in subject.schema.columns if column.kind == "text"]
+    specs = [spec for spec in subject.schema.inputs if spec.tokens]
+    found = []
+    for column, spec in zip(columns, specs, strict=True):
+        words = words_of(column.tokenizer, rows.inputs[spec.name][row].tolist())
+        text = printable(" ".join(word for word, _ in words))
+        cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} ..."
+        found.append(cut if len(columns) == 1 else f"{printable(column.name)}: {cut}")
+    return found
 
 
 def _actual(subject: Subject, target: NDArray[np.float64]) -> str:

@@ -27,8 +27,9 @@ from pawl.data.types import Examples, Inputs
 from pawl.evidence import holdout_score
 from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.effort import Effort
-from pawl.explaining.result import Check, FeatureImportance, Importance
+from pawl.explaining.result import FeatureImportance, Importance
 from pawl.explaining.subject import Feature, Subject, count_of, taken
+from pawl.explaining.value import Check
 from pawl.rng import derive_seed
 from pawl.task import Objective
 

@@ -1,11 +1,11 @@
-"""Integrated gradients of a table's numbers, beside Shapley values of the same rows.
+"""Integrated and expected gradients of a table's numbers, beside Shapley values of the same rows.
 
 Shape legend: `N` rows, `F` columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,28 +13,31 @@ from torch import Tensor
 
 from pawl.data.types import Inputs
 from pawl.explaining import attributions
-from pawl.explaining.attributions import Attributed
 from pawl.explaining.gradients import (
     SHUFFLES,
+    expected_gradients,
     integrated_gradients,
     scrambled,
     unshifted_values,
 )
-from pawl.explaining.result import Attributions, Check, RowAttribution
-from pawl.explaining.subject import Subject, Values, count_of, taken
+from pawl.explaining.result import Attributions, Method, RowAttribution
+from pawl.explaining.subject import Feature, Subject, Values, count_of, taken
+from pawl.explaining.value import Check
+from pawl.explaining.worth import RANKED, SHUFFLED, Attributed, alike, weights_check
 from pawl.models import Pipeline
 
-_STEPS = 50
+_STEPS, _FEW = 50, 8
 _COMPLETE = 0.1
+Maps = Callable[[Pipeline, Method, int | None], tuple[Values, Values]]
 
 
 def by_gradients(
     subject: Subject, pipeline: Pipeline, rows: Inputs, found: Attributed, *, seed: int
-) -> Attributions | str:
-    """Returns integrated gradients of rows, or why there are none.
+) -> list[Attributions] | str:
+    """Returns integrated and expected gradients of rows, or why there are none.
 
-    They go from the background's mean to the row; categories have no way between them, so they stay
-    those of the row, and only numbers get a part.
+    The first go from the background's mean to the row, the others from each background row; categories
+    have no way between them, so they stay those of the row, and only numbers get a part.
 
     Args:
         subject: What is explained.
@@ -50,36 +53,58 @@ def by_gradients(
     (name,) = names
     if not rows[name].is_floating_point():
         return "integrated gradients are for numbers with a point"
-    finite = found.background[name]
-    baseline = torch.nan_to_num(torch.nanmean(torch.where(finite.isfinite(), finite, torch.nan), 0))
+    others = found.background[name]
+    mean = torch.nan_to_num(torch.nanmean(torch.where(others.isfinite(), others, torch.nan), 0))
     shown: Callable[[Tensor], Tensor] = unshifted_values(subject.shift)
 
-    def maps(model: Pipeline, count: int | None = None) -> tuple[Values, Values]:
-        each, missed = integrated_gradients(
-            model, rows, name, baseline, found.leading[:count], shown=shown, steps=_STEPS
-        )
+    def maps(model: Pipeline, method: Method, count: int | None = None) -> tuple[Values, Values]:
+        outputs = found.leading[:count]
+        if method == "integrated gradients":
+            each, missed = integrated_gradients(
+                model, rows, name, mean, outputs, shown=shown, steps=_STEPS
+            )
+        else:
+            each, missed = expected_gradients(model, rows, name, others, outputs, shown=shown)
         return np.stack([each[:, list(own.at)].sum(1) for own in features], 1), missed
 
-    if not maps(pipeline, 1)[0].any():
+    if not maps(pipeline, "integrated gradients", 1)[0].any():
         return "the model has no gradients: it is flat but for steps, as trees are"
-    values, missed = maps(pipeline)
+    wrong = [scrambled(pipeline, seed, number) for number in range(SHUFFLES)]
+    methods: tuple[Method, ...] = ("integrated gradients", "expected gradients")
+    return [
+        _told(subject, rows, found, features, method, maps, pipeline, wrong) for method in methods
+    ]
+
+
+def _told(
+    subject: Subject,
+    rows: Inputs,
+    found: Attributed,
+    features: Sequence[Feature],
+    method: Method,
+    maps: Maps,
+    pipeline: Pipeline,
+    wrong: Sequence[Pipeline],
+) -> Attributions:
+    """Returns one method's attributions with their checks."""
+    values, missed = maps(pipeline, method, None)
     scale = found.scale[found.leading]
     worst = float((np.abs(missed) / np.where(scale > 0, scale, 1.0)).max())
+    start = "that of the mean row" if method == "integrated gradients" else "the background's mean"
     checks = [
         Check(
             name="completeness",
             value=worst,
             passed=worst <= _COMPLETE,
-            text="A row's sum misses the prediction's distance from that of the mean row (its "
+            text=f"A row's sum misses the prediction's distance from {start} (its "
             f"categories kept) by {worst:.2g} deviations at most ({_COMPLETE:g} is allowed). A "
             "model with steps, such as trees, has no gradients to add up.",
         )
     ]
-    if len(features) >= attributions.RANKED:
-        wrong = [maps(scrambled(pipeline, seed, number))[0] for number in range(SHUFFLES)]
-        checks.append(attributions.weights_check(values, wrong))
+    if len(features) >= RANKED:
+        checks.append(weights_check(values, [maps(each, method, SHUFFLED)[0] for each in wrong]))
         places = [subject.features.index(each) for each in features]
-        same = attributions.alike(values, found.values()[:, places])
+        same = alike(values, found.values()[:, places])
         checks.append(
             Check(
                 name="agreement",
@@ -106,9 +131,11 @@ def by_gradients(
             )
         )
     return Attributions(
-        method="integrated gradients",
+        method=method,
         background=count_of(found.background),
-        evaluations=_STEPS,
+        evaluations=_STEPS
+        if method == "integrated gradients"
+        else _FEW * count_of(found.background),
         features=[each.name for each in features],
         rows=told,
         completeness=worst,

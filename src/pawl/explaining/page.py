@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pawl.explaining import changes, chapters, trust, words
 from pawl.explaining.chapters import Chapter, Thumbnails
-from pawl.explaining.result import Check, Explanation
+from pawl.explaining.result import Explanation
+from pawl.explaining.value import Check
 from pawl.kinds import KINDS
 from pawl.report.filling import Tile, fill
 from pawl.report.text import capital, clean, count, interval_text, metric_name, number, places
@@ -152,11 +153,13 @@ def _chapters(found: Explanation, thumbnails: Thumbnails) -> list[Chapter]:
                 blocks=[chapters.attributions(each, label) for each in found.attributions],
             )
         )
+    if found.trees:
+        made.append(chapters.trees(found.trees))
     if found.pictures:
         made.append(chapters.maps(found, thumbnails))
     if found.texts is not None:
-        made.append(words.words(found.texts))
-    if found.calibration or found.slices or found.errors:
+        made.append(words.words(found.texts, found.attention))
+    if found.calibration or found.sets or found.robustness or found.slices or found.errors:
         made.append(trust.trust(found, thumbnails))
     if found.against is not None:
         made.append(changes.changes(found.against))
@@ -173,10 +176,14 @@ def _checks(found: Explanation) -> list[tuple[str, Check]]:
         checks += [(name, check) for check in each.checks]
     for rows in found.attributions:
         checks += [(rows.method, check) for check in rows.checks]
+    for each_kind in found.trees:
+        checks += [("trees", check) for check in each_kind.checks]
     for maps in found.pictures:
         checks += [(maps.method, check) for check in maps.checks]
     if found.texts is not None:
         checks += [("words", check) for check in found.texts.checks]
+    if found.attention is not None:
+        checks += [("attention", check) for check in found.attention.checks]
     return checks
 
 
@@ -216,7 +223,8 @@ def _protocol(found: Explanation) -> list[Note]:
             title="Checks",
             text="Completeness: parts sum to what they explain. Stability: an independent estimate "
             "agrees. Weights: a model with shuffled weights is explained otherwise. Deletion: what "
-            "is said to matter most changes the prediction most.",
+            "is said to matter most changes the prediction most. Fit: a linear model near a row says "
+            "what the model says there.",
         )
     )
     return notes

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Inputs
 from pawl.errors import printable
-from pawl.explaining.attributions import alike, mean_interval, weights_check
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import (
     SHUFFLES,
@@ -24,8 +23,10 @@ from pawl.explaining.gradients import (
     subject_of,
     unshifted_values,
 )
-from pawl.explaining.result import Check, Picture, Pictures
+from pawl.explaining.result import Picture, Pictures
 from pawl.explaining.subject import Subject, Values, count_of, taken
+from pawl.explaining.value import Check
+from pawl.explaining.worth import alike, mean_interval, weights_check
 from pawl.models import Pipeline
 from pawl.rng import derive_seed
 

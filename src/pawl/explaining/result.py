@@ -1,7 +1,7 @@
 """`explain.json`: what a model does, as typed values.
 
-The models here are the one definition; `explain.schema.json` beside this file is generated from them
-(`python -m pawl.explaining.result`), and a test holds the two equal.
+The models here, and those of `judged`, are the one definition; `explain.schema.json` beside this file is
+generated from them (`python -m pawl.explaining.result`), and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -10,30 +10,18 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from pawl.explaining.judged import Calibration, Errors, Robustness, Sets, Slices
+from pawl.explaining.value import Check, Interval, Value
 from pawl.options import KindName
 
 SCHEMA_FILE = Path(__file__).with_name("explain.schema.json")
-Interval = tuple[float, float]
-
-
-class Value(BaseModel):
-    """Base of what `explain.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Check(Value):
-    """A test of an explanation; one that fails is shown in place of the explanation's picture.
-
-    `value` is what was measured, NaN-free; `text` says it, with what is demanded.
-    """
-
-    name: str
-    value: float | None
-    passed: bool
-    text: str
+Method = Literal[
+    "exact Shapley values", "sampled Shapley values", "feature ablation", "LIME",
+    "integrated gradients", "expected gradients",
+]  # fmt: skip
+"""How rows are attributed."""
 
 
 class FeatureImportance(Value):
@@ -104,15 +92,46 @@ class Attributions(Value):
     """Attributions of rows by one method, against the mean prediction of a background sample.
 
     `evaluations` are model evaluations per row. `completeness` is the largest
-    `|sum of attributions - (prediction - base)|`, in deviations of the prediction over rows.
+    `|sum of attributions - (prediction - base)|`, in deviations of the prediction over rows; none for
+    methods whose parts are not meant to add up.
     """
 
-    method: Literal["exact Shapley values", "sampled Shapley values", "integrated gradients"]
+    method: Method
     background: int
     evaluations: int
     features: list[str]
     rows: list[RowAttribution]
-    completeness: float
+    completeness: float | None
+    checks: list[Check]
+
+
+class TreeColumn(Value):
+    """How much trees look at a column: splits by it, its share of the gain, and its mean Shapley value.
+
+    The gain of a split is how far apart it sets what its tree says of the rows given; it, and the number
+    of splits, favor columns with many values. `shapley` is the mean size over rows, in the trees' units.
+    """
+
+    name: str
+    splits: int
+    gain: float
+    shapley: float
+
+
+class TreeImportance(Value):
+    """What trees look at, those with the largest Shapley values first.
+
+    `share` is what they count in the bundle's prediction, `units` what they speak in; Shapley values are
+    exact, of `rows` rows against `background` others.
+    """
+
+    units: str
+    trees: int
+    leaves: int
+    share: float
+    rows: int
+    background: int
+    columns: list[TreeColumn]
     checks: list[Check]
 
 
@@ -153,9 +172,9 @@ class Text(Value):
 
 
 class Texts(Value):
-    """What words add to their rows' predictions."""
+    """What words add to their rows' predictions, or how much attention looks at them."""
 
-    method: Literal["occlusion"]
+    method: Literal["occlusion", "attention"]
     detail: str
     texts: list[Text]
     checks: list[Check]
@@ -203,88 +222,6 @@ class Against(Value):
     only_there: list[str]
 
 
-class Bin(Value):
-    """Rows with like predictions: their mean prediction, and the mean of what is true."""
-
-    predicted: float
-    actual: float
-    interval: Interval
-    rows: int
-
-
-class Calibration(Value):
-    """Predictions against what is true, in bins of equally many rows.
-
-    `error` is the mean distance of `actual` from `predicted` over bins (of probabilities the expected
-    calibration error), with its 95% interval; `by_chance` is what a perfectly calibrated model would
-    have on as many rows, on average and in 19 of 20 cases at most.
-    """
-
-    what: str
-    bins: list[Bin]
-    error: float
-    interval: Interval
-    by_chance: tuple[float, float]
-    rows: int
-
-
-class Slice(Value):
-    """Rows that the model is worse at: `error` inside, `other` outside, on rows it was not found by.
-
-    `p_value` is corrected for the number of slices tested (Holm).
-    """
-
-    text: str
-    features: list[str]
-    rows: int
-    error: float
-    other: float
-    difference: float
-    interval: Interval
-    p_value: float
-    weak: bool
-
-
-class Slices(Value):
-    """Weak slices: found by trees on the errors of one half of the rows, tested on the other."""
-
-    error: str
-    looked: int
-    tested: int
-    rows: int
-    slices: list[Slice]
-
-
-class ClassErrors(Value):
-    """A class: its rows, the share found, the share of its predictions that is right."""
-
-    name: str
-    rows: int
-    recall: float | None
-    precision: float | None
-    taken_for: str
-
-
-class WorstRow(Value):
-    """A row that is predicted badly; `row` counts from 0, `shown` are its most important values."""
-
-    row: int
-    file: str
-    shown: list[str]
-    actual: str
-    predicted: str
-    error: float
-
-
-class Errors(Value):
-    """Errors by class, and the worst rows."""
-
-    error: str
-    mean: float
-    classes: list[ClassErrors]
-    worst: list[WorstRow]
-
-
 class Explanation(Value):
     """What a model does on these rows.
 
@@ -304,9 +241,13 @@ class Explanation(Value):
     importance: Importance | None = None
     dependences: list[Dependence] = Field(default_factory=list)
     attributions: list[Attributions] = Field(default_factory=list)
+    trees: list[TreeImportance] = Field(default_factory=list)
     pictures: list[Pictures] = Field(default_factory=list)
     texts: Texts | None = None
+    attention: Texts | None = None
     calibration: Calibration | None = None
+    sets: Sets | None = None
+    robustness: list[Robustness] = Field(default_factory=list)
     slices: Slices | None = None
     errors: Errors | None = None
     against: Against | None = None

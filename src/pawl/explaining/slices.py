@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from pawl.data.types import Inputs
 from pawl.evidence import ALPHA, holm
-from pawl.explaining.result import Slice, Slices
+from pawl.explaining.judged import Slice, Slices
 from pawl.explaining.subject import Feature, Values, taken
 from pawl.rng import derive_seed
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,25 +20,26 @@ from pawl.data.tokens import PAD, words_of
 from pawl.data.types import Inputs
 from pawl.errors import printable
 from pawl.explaining.agreement import rank_correlation
-from pawl.explaining.attributions import mean_interval
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import SHUFFLES, scrambled, subject_of
-from pawl.explaining.result import Check, Text, Texts, Word
+from pawl.explaining.result import Text, Texts, Word
 from pawl.explaining.subject import Subject, Values, count_of, taken
+from pawl.explaining.value import Check
+from pawl.explaining.worth import mean_interval
 from pawl.models import Pipeline
 from pawl.rng import derive_seed
 
 _MOST_WORDS = 120
-_LEAST_WORDS = 4
+LEAST_WORDS = 4
 """Of a text whose words can be ranked."""
 _STEPS, _ORDERS = 10, 8
 _UNLIKE = 0.5
-_FEW = 4
+FEW = 4
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """Words that are taken out together: where, and what they are."""
 
     input: str
@@ -70,10 +72,10 @@ def texts(
         seed: Of the random orders that the words' order is compared with.
         effort: At least one row is explained.
     """
-    runs = [_runs(subject, taken(rows, [row])) for row in range(count_of(rows))]
-    spoken = [row for row, found in enumerate(runs) if len(found) >= _LEAST_WORDS]
+    runs = [runs_of(subject, taken(rows, [row])) for row in range(count_of(rows))]
+    spoken = [row for row, found in enumerate(runs) if len(found) >= LEAST_WORDS]
     if not spoken:
-        return f"no row has a text of {_LEAST_WORDS} words or more"
+        return f"no row has a text of {LEAST_WORDS} words or more"
     values, scale = subject.values(rows), subject.values(others).std(0)
     leading = subject.leading(values)
     parts: dict[int, Values] = {}
@@ -81,22 +83,39 @@ def texts(
         if effort.over and parts:
             break
         parts[row] = _occluded(subject, taken(rows, [row]), runs[row])[:, leading[row]]
-    checks = [_deletion(subject, rows, runs, parts, leading, scale, seed)]
+    checks = [deletion(subject, rows, runs, parts, leading, scale, seed)]
     if pipeline is not None and not effort.over:
-        few = list(parts)[:_FEW]
+        few = list(parts)[:FEW]
         alike = []
         for number in range(SHUFFLES):
             wrong = subject_of(subject, scrambled(pipeline, seed, number))
             for row in few:
                 other = _occluded(wrong, taken(rows, [row]), runs[row])[:, leading[row]]
                 alike.append(rank_correlation(parts[row], other))
-        checks.append(_of_these_weights(float(np.mean(alike))))
+        checks.append(of_these_weights(float(np.mean(alike))))
     longest = max(len(run.text.split()) for found in runs for run in found)
-    return Texts(
-        method="occlusion",
-        detail="What the prediction loses where a word is taken out of its text"
+    detail = (
+        "What the prediction loses where a word is taken out of its text"
         + (", or a few words in a row, where texts are long" if longest > 1 else "")
-        + ". Texts are shown as the model reads them: in lower case, of long ones both ends.",
+        + ". Texts are shown as the model reads them: in lower case, of long ones both ends."
+    )
+    return told(subject, runs, parts, values, "occlusion", detail, checks)
+
+
+def told(
+    subject: Subject,
+    runs: Sequence[Sequence[Run]],
+    parts: dict[int, Values],
+    values: Values,
+    method: Literal["occlusion", "attention"],
+    detail: str,
+    checks: Sequence[Check],
+) -> Texts:
+    """Returns texts as they are kept: of some rows the part of each word."""
+    leading = subject.leading(values)
+    return Texts(
+        method=method,
+        detail=detail,
         texts=[
             Text(
                 row=row,
@@ -109,13 +128,13 @@ def texts(
             )
             for row, each in parts.items()
         ],
-        checks=checks,
+        checks=list(checks),
     )
 
 
-def _runs(subject: Subject, row: Inputs) -> list[_Run]:
+def runs_of(subject: Subject, row: Inputs) -> list[Run]:
     """Returns a row's words, or runs of as many words as leave not too many."""
-    schema, found = subject.schema, list[_Run]()
+    schema, found = subject.schema, list[Run]()
     columns = [column for column in schema.columns if column.kind == "text"]
     specs = [spec for spec in schema.inputs if spec.tokens]
     read = [
@@ -127,11 +146,11 @@ def _runs(subject: Subject, row: Inputs) -> list[_Run]:
         for start in range(0, len(words), length):
             own = words[start : start + length]
             places = tuple(place for _, each in own for place in each)
-            found.append(_Run(name, column, places, " ".join(word for word, _ in own)))
+            found.append(Run(name, column, places, " ".join(word for word, _ in own)))
     return found
 
 
-def _without(row: Inputs, runs: Sequence[_Run], gone: NDArray[np.bool_]) -> Inputs:
+def _without(row: Inputs, runs: Sequence[Run], gone: NDArray[np.bool_]) -> Inputs:
     """Returns copies of a row without some of its words, by masks `[R, W]`."""
     mixed = {name: x.expand(len(gone), *x.shape[1:]).clone() for name, x in row.items()}
     for place, run in enumerate(runs):
@@ -140,7 +159,7 @@ def _without(row: Inputs, runs: Sequence[_Run], gone: NDArray[np.bool_]) -> Inpu
     return mixed
 
 
-def _values(subject: Subject, row: Inputs, runs: Sequence[_Run], gone: NDArray[np.bool_]) -> Values:
+def _values(subject: Subject, row: Inputs, runs: Sequence[Run], gone: NDArray[np.bool_]) -> Values:
     """Returns predictions without some words, `[R, O]`, a few rows at a time: texts are wide."""
     parts = [
         subject.values(_without(row, runs, gone[start : start + _AT_ONCE]))
@@ -149,16 +168,16 @@ def _values(subject: Subject, row: Inputs, runs: Sequence[_Run], gone: NDArray[n
     return np.concatenate(parts)
 
 
-def _occluded(subject: Subject, row: Inputs, runs: Sequence[_Run]) -> Values:
+def _occluded(subject: Subject, row: Inputs, runs: Sequence[Run]) -> Values:
     """Returns what the prediction loses without each, `[W, O]`."""
     whole: Values = subject.values(row)
     return whole - _values(subject, row, runs, np.eye(len(runs), dtype=bool))
 
 
-def _deletion(
+def deletion(
     subject: Subject,
     rows: Inputs,
-    runs: Sequence[Sequence[_Run]],
+    runs: Sequence[Sequence[Run]],
     parts: dict[int, Values],
     leading: NDArray[np.int64],
     scale: Values,
@@ -189,7 +208,8 @@ def _deletion(
     )
 
 
-def _of_these_weights(same: float) -> Check:
+def of_these_weights(same: float) -> Check:
+    """Returns whether words rank otherwise where weights are shuffled."""
     return Check(
         name="weights",
         value=same,

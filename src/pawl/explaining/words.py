@@ -14,23 +14,27 @@ _LEVELS = (0.15, 0.4, 0.7)
 """Shares of a text's largest part, from which on a word has a color, and stronger ones."""
 
 
-def words(found: Texts) -> Chapter:
-    """Returns the chapter."""
-    wrong = failed(found.checks)
-    shown = [] if wrong else found.texts[:_TEXTS]
-    block = Block(
-        title=capital(found.method),
-        lead=found.detail,
-        failed=wrong,
-        texts=[_colored(each) for each in shown],
-        tables=[] if wrong else [_commonest(found)],
-    )
+def words(found: Texts, looks: Texts | None = None) -> Chapter:
+    """Returns the chapter: what words add, and where attention looks."""
+    blocks = [_block(each) for each in (found, looks) if each is not None]
     return Chapter(
         name="words",
         title="Which words speak for it",
         lead="Orange words speak for the class or value that is named above them, blue ones against it, "
         "strong colors more than pale ones; each text has its own scale.",
-        blocks=[block],
+        blocks=blocks,
+    )
+
+
+def _block(found: Texts) -> Block:
+    wrong = failed(found.checks)
+    shown = [] if wrong else found.texts[:_TEXTS]
+    return Block(
+        title=capital(found.method),
+        lead=found.detail,
+        failed=wrong,
+        texts=[_colored(each) for each in shown],
+        tables=[] if wrong else [_commonest(found)],
     )
 
 

@@ -11,18 +11,22 @@ from pawl.deployment import Bundle
 from pawl.environment import versions
 from pawl.errors import PawlError, printable
 from pawl.execution import Listener
-from pawl.explaining import attributions, calibration, errors_of, slices
+from pawl.explaining import attributions, calibration, errors_of, robustness, sets, slices
 from pawl.explaining.against import against
+from pawl.explaining.attention import attention
 from pawl.explaining.chapters import Thumbnails
 from pawl.explaining.dependence import dependences
 from pawl.explaining.effort import Effort
 from pawl.explaining.gradients import SHUFFLES, scrambled, subject_of
 from pawl.explaining.importance import importance
+from pawl.explaining.judged import Robustness
 from pawl.explaining.numbers import by_gradients
 from pawl.explaining.pictures import image_input, pictures
-from pawl.explaining.result import Attributions, Explanation
+from pawl.explaining.result import Attributions, Explanation, TreeImportance
 from pawl.explaining.subject import Subject, count_of, taken
 from pawl.explaining.texts import has_texts, texts
+from pawl.explaining.trees import tree_importances
+from pawl.explaining.worth import Attributed
 from pawl.models import Pipeline
 from pawl.options import ExplainCall
 from pawl.task import Objective
@@ -37,6 +41,7 @@ _SHARES = {
     "dependence": 0.4,
     "pictures": 0.8,
     "texts": 0.8,
+    "robustness": 0.5,
 }
 
 
@@ -174,17 +179,33 @@ class Work:
                 for number in range(SHUFFLES)
             ]
         rows = taken(self.some, np.arange(len(found.estimates)))
-        checks = attributions.checks(subject, rows, found, wrong, seed=self.call.seed)
-        kept = [attributions.told(subject, rows, found, checks)]
-        if pipeline is not None:
-            gradients: Attributions | str = "no time was left"
-            if not part.over:
-                gradients = by_gradients(subject, pipeline, rows, found, seed=self.call.seed)
-            if isinstance(gradients, str):
-                self.skipped["gradients"] = gradients
-            else:
-                kept.append(gradients)
-        return {"attributions": kept}
+        kept = [attributions.by_shapley(subject, rows, found, wrong, seed=self.call.seed)]
+        if part.over:
+            self.skipped["ablation and lime"] = "no time was left"
+        else:
+            kept.append(attributions.by_ablation(subject, rows, found, wrong))
+            kept.append(attributions.by_lime(subject, rows, found, wrong, seed=self.call.seed))
+        if pipeline is None:
+            return {"attributions": kept}
+        gradients, forests = self._by_modules(pipeline, rows, found, part)
+        return {"attributions": kept + gradients, "trees": forests}
+
+    def _by_modules(
+        self, pipeline: Pipeline, rows: Inputs, found: Attributed, part: Effort
+    ) -> tuple[list[Attributions], list[TreeImportance]]:
+        """Returns what needs more than a graph: gradients, and what trees look at."""
+        subject, seed = self.subject, self.call.seed
+        gradients: list[Attributions] | str = "no time was left"
+        if not part.over:
+            gradients = by_gradients(subject, pipeline, rows, found, seed=seed)
+        forests: list[TreeImportance] | str = "no time was left"
+        if not part.over:
+            forests = tree_importances(subject, pipeline, self.rows.inputs, found, seed=seed)
+        if isinstance(gradients, str):
+            self.skipped["gradients"], gradients = gradients, []
+        if isinstance(forests, str):
+            self.skipped["trees"], forests = forests, []
+        return gradients, forests
 
     def _dependences(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self.subject.kind.has_places or not self.subject.features:
@@ -224,7 +245,11 @@ class Work:
         if isinstance(found, str):
             self.skipped["words"] = found
             return {}
-        return {"texts": found}
+        pipeline = self.module()
+        if pipeline is None or part.over:
+            return {"texts": found}
+        looks = attention(self.subject, self.some, self.others, pipeline, seed=self.call.seed)
+        return {"texts": found, "attention": looks}
 
     def _against(self, _: dict[str, Any]) -> dict[str, Any]:
         if "against" in self.skipped or self.other is None:
@@ -244,7 +269,7 @@ class Work:
         if self.rows.targets is None:
             return {}
         if self.subject.kind.has_places:
-            for name in ("calibration", "slices", "errors"):
+            for name in ("calibration", "sets", "robustness", "slices", "errors"):
                 self.skipped[name] = "predictions on places of a row are not judged by row"
             return {}
         subject, seed = self.subject, self.call.seed
@@ -260,6 +285,12 @@ class Work:
             self.skipped["calibration"] = _too_few(len(self.rows), calibration.FEWEST)
         else:
             found["calibration"] = calibration.calibration(subject, values, targets, seed=seed)
+        held = sets.sets(subject, predictions, targets, self.bundle.conformal, seed=seed)
+        if isinstance(held, str):
+            self.skipped["sets"] = held
+        else:
+            found["sets"] = held
+        found["robustness"] = self._robustness()
         if not subject.features:
             self.skipped["slices"] = "slices are described by columns, and images have none"
         elif len(self.rows) < slices.FEWEST:
@@ -270,6 +301,22 @@ class Work:
                 error=name, important=self._ranked(fields), seed=seed,
             )  # fmt: skip
         return found
+
+    def _robustness(self) -> list[Robustness]:
+        part = self.effort.part(_SHARES["robustness"])
+        if len(self.rows) < robustness.FEWEST:
+            self.skipped["robustness"] = _too_few(len(self.rows), robustness.FEWEST)
+            return []
+        if part.over:
+            self.skipped["robustness"] = "no time was left"
+            return []
+        try:
+            return robustness.robustness(
+                self.subject, self.rows, self.objective, seed=self.call.seed, effort=part
+            )
+        except ValueError as error:
+            self.skipped["robustness"] = str(error)
+            return []
 
 
 def _too_few(got: int, needed: int) -> str:
