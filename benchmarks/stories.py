@@ -59,9 +59,7 @@ def told(name: str, summary: dict[str, Any]) -> Record:
         "evidence": found[0]["evidence"] if found else "",
         "tried": [fix["technique"] for fix in fixes if fix["trials"]],
         "in_final": [f["technique"] for f in fixes if f["standing"] in ("in_final", "proven")],
-        "proven": {
-            fix["technique"]: fix["effect"] for fix in fixes if fix["standing"] == "proven"
-        },
+        "proven": {fix["technique"]: fix["effect"] for fix in fixes if fix["standing"] == "proven"},
         "outcome": found[0]["outcome"] if found else "",
         "gain": summary["gain"]["value"],
         "gain_proven": summary["proven"],
@@ -88,7 +86,9 @@ def main() -> None:
         for seed in given.seeds:
             key = [name, seed, length, given.epochs]
             seeds[str(seed)] = computed(
-                given.work, key, lambda: campaign(name, seed, length, given.epochs)  # noqa: B023
+                given.work,
+                key,
+                lambda: campaign(name, seed, length, given.epochs),  # noqa: B023
             )
             print(name, seed, json.dumps(seeds[str(seed)]), file=sys.stderr)
         runs = list(seeds.values())

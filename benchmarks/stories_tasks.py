@@ -1,7 +1,7 @@
 """Five tasks with a fault each, on real data, as a user's modules: `stories.py` runs them.
 
-Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. Data, networks and recipes are
-those that no limit of the rules was chosen by (`diagnosis_faults.py`).
+Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. No limit of the rules was
+chosen by these data, networks and recipes (`diagnosis_faults.py`).
 """
 
 from __future__ import annotations
@@ -57,12 +57,16 @@ def unscaled() -> pawl.Task:
 
 def too_low() -> pawl.Task:
     """A rate at which nothing happens in the time that there is."""
-    return pawl.Task(data=_census(), target="income", model=Mlp, metric="log_loss", name="rate too low")
+    return pawl.Task(
+        data=_census(), target="income", model=Mlp, metric="log_loss", name="rate too low"
+    )
 
 
 def too_high() -> pawl.Task:
     """A rate at which nothing stays learned."""
-    return pawl.Task(data=_census(), target="income", model=Mlp, metric="log_loss", name="rate too high")
+    return pawl.Task(
+        data=_census(), target="income", model=Mlp, metric="log_loss", name="rate too high"
+    )
 
 
 def dead() -> pawl.Task:
@@ -77,7 +81,9 @@ def imbalanced() -> pawl.Task:
     rows = pd.concat([every[~rich].sample(110 * RARE, random_state=7),
                       every[rich].sample(RARE, random_state=7)])  # fmt: skip
     rows = rows.sample(frac=1.0, random_state=8).reset_index(drop=True)
-    return pawl.Task(data=rows, target="income", model=Mlp, metric="balanced_accuracy", name="class imbalance")
+    return pawl.Task(
+        data=rows, target="income", model=Mlp, metric="balanced_accuracy", name="class imbalance"
+    )
 
 
 RECIPES: dict[str, Tables] = {

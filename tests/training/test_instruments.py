@@ -33,9 +33,7 @@ def population(make: Callable[[], Stepper], recipe: Recipe, kind: str = "table")
 def test_readings_change_nothing_of_a_training(make: Callable[[], Stepper]) -> None:
     trained = []
     for share in (0.0, ALWAYS):
-        run = Run(
-            population(make, plain(dropout={}, batch_norm={}, mixup={})), instruments=share
-        )
+        run = Run(population(make, plain(dropout={}, batch_norm={}, mixup={})), instruments=share)
         while not run.finished():
             run.segment()
         trained.append((run.population.state, run.curves))

@@ -15,7 +15,6 @@ from pawl.report.summary import Summary
 from pawl.report.text import (
     ARROW,
     DASH,
-    capital,
     clean,
     count,
     duration,

@@ -95,7 +95,9 @@ class Instruments:
         self.trouble = ""
         self._steps = self._taken = 0
         layout = population.layout
-        wide = [name for name, shape in zip(layout.names, layout.shapes, strict=True) if len(shape) > 1]
+        wide = [
+            name for name, shape in zip(layout.names, layout.shapes, strict=True) if len(shape) > 1
+        ]
         self.names = tuple(_evenly(wide or list(layout.names), _MOST_LAYERS))
         self._of: list[list[LayerReading]] = [[] for _ in range(len(population))]
         self._gradients: Any = None
@@ -141,7 +143,9 @@ class Instruments:
             self._gradients = gradients_of_members(
                 population, together=population.stepper.name != "serial"
             )
-        batches = population.batches_at([population.next_places(i, 1) for i in range(len(population))])
+        batches = population.batches_at(
+            [population.next_places(i, 1) for i in range(len(population))]
+        )
         alike = len({own["rows"].shape for own in batches}) == 1
         found = None
         if alike:
@@ -164,7 +168,9 @@ class Instruments:
             for i in range(len(rows))
         ]
         inputs = {name: torch.stack([one[name] for one in each]) for name in each[0]}
-        step, total = (x.to(rows.device, torch.float32) for x in (population.step, population.total))
+        step, total = (
+            x.to(rows.device, torch.float32) for x in (population.step, population.total)
+        )
         targets = Targets(
             scaled_targets(examples.targets[rows], population.target_mean, population.target_std),
             own.get("weights"), own.get("soft"), own.get("offset"), progress(step + 1, total, rows),
@@ -183,7 +189,12 @@ class Instruments:
         return gradients
 
     def _after(
-        self, population: Population, taken: Tensor, before: Tensor, gradients: Tensor | None, steps: int
+        self,
+        population: Population,
+        taken: Tensor,
+        before: Tensor,
+        gradients: Tensor | None,
+        steps: int,
     ) -> None:
         norms = self._norms(population, before)
         moved = self._norms(population, population.state.weights - before) / norms.clamp_min(1e-12)

@@ -69,7 +69,7 @@ class Outcome:
     reason: str = ""
     weights: Tensor | None = None
     buffers: Buffers = field(default_factory=dict)
-    layers: LayerReadings = LayerReadings()
+    layers: LayerReadings = field(default_factory=LayerReadings)
 
 
 class Run:
