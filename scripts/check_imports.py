@@ -45,11 +45,12 @@ ROOMS = (
     "progress",
     "doctor",
     "supervisor",
+    "serving",
+    "following",
     "functions",
     "result",
     "api",
     "estimators",
-    "serving",
     "cli",
 )
 

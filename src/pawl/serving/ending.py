@@ -40,7 +40,7 @@ _MOST_BYTES = 64_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What was found: headline, statement, numbers, verdicts, stories of findings, members of a blend."""
+    """What was found: headline, statement, numbers, verdicts, stories, members of a blend."""
 
     headline: str
     statement: str
