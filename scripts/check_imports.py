@@ -47,6 +47,7 @@ ROOMS = (
     "supervisor",
     "serving",
     "following",
+    "loops",
     "functions",
     "result",
     "api",
