@@ -1,5 +1,5 @@
 """A training loop of a person's own, watched: the same instruments, rules and pictures."""
 
-from pawl.loops.watch import Watch, watch
+from pawl.loops.watching import Watch, watch
 
 __all__ = ["Watch", "watch"]

@@ -47,11 +47,6 @@ class Reader:
         """Learning rate of the first group of weights."""
         return float(self._optimizer.param_groups[0].get("lr", math.nan))
 
-    def frozen(self) -> tuple[str, ...]:
-        """Returns names of matrices that do not train."""
-        named = self.model.named_parameters()
-        return tuple(name for name, p in named if p.dim() > 1 and not p.requires_grad)
-
     @torch.no_grad()
     def read(self, step: int, losses: tuple[float, float], batch: Batch | None) -> Reading:
         """Returns a reading before a step, by the gradients that are there.

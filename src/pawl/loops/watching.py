@@ -107,7 +107,7 @@ class Watch:
         timed = {key: value / max(1, self._step) for key, value in self._spent.items()}
         return Training(
             techniques=(name,), optimizer=name, rows=whole, batch=batch, total=self._step,
-            status=self._status, parameters=self._reader.parameters, layers=self._reader.frozen(),
+            status=self._status, parameters=self._reader.parameters,
             kept=self._step, losses=tuple(self._losses), readings=tuple(self._readings),
             times=Times(steps=self._step, **timed) if self._step else None,
         )  # fmt: skip
@@ -140,12 +140,16 @@ class Watch:
         head = f"{self._step:,} steps, {len(self._readings)} readings ({self._status})"
         return "\n".join([head, *(told or ["nothing found that is wrong"])])
 
-    def _read(self) -> None:
-        """Takes a reading now, and lets the next come when it fits the share."""
+    def _read(self, ahead: int = 0) -> None:
+        """Takes a reading now, and lets the next come when it fits the share.
+
+        Args:
+            ahead: Steps whose losses are there and that are not taken yet.
+        """
         started = time.perf_counter()
         self._reading = True
         try:
-            loss = self._flush()
+            loss = self._flush(self._step + ahead)
             known = self._readings[-1].train_loss if self._readings else math.nan
             pair = (known if math.isnan(loss) else loss), self._valid
             self._readings.append(self._reader.read(self._step, pair, self._batch))
@@ -154,13 +158,13 @@ class Watch:
         self.seconds += time.perf_counter() - started
         self._due = max(self._step + 1, int(_SPACING * self._step))
 
-    def _flush(self) -> float:
-        """Keeps the losses that have come as means of a few steps; returns the mean of them all."""
+    def _flush(self, end: int) -> float:
+        """Keeps the losses up to a step as means of a few; returns the mean of them all."""
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), _CHUNK):
             part = waiting[start : start + _CHUNK]
-            step = self._step - len(waiting) + start + len(part)
-            self._losses.append((max(0, step), mean_losses(part)))
+            step = max(1, end - len(waiting) + start + len(part))
+            self._losses.append((step, mean_losses(part)))
         return mean_losses(waiting)
 
     def _is_due(self) -> bool:
@@ -191,11 +195,15 @@ def _called(watch: Watch, model: nn.Module, args: tuple[Any, ...], options: dict
     if model.training:
         watch._timed("data")
         watch._batch = args, options
+    else:  # what validation takes is no wait for data
+        watch._mark = time.perf_counter()
 
 
 def _answered(watch: Watch, model: nn.Module, *_: Any) -> None:
     if model.training:
         watch._timed("forward")
+    else:
+        watch._mark = time.perf_counter()
 
 
 def _heard(watch: Watch, loss: Tensor) -> None:
@@ -210,7 +218,7 @@ def _before_step(watch: Watch, *_: Any) -> None:
         watch._readings[-1] = dataclasses.replace(last, noise=noise, signal=signal)
         watch._follows = False
     if watch._is_due():
-        watch._read()
+        watch._read(ahead=1)
         watch._follows = True
     watch._mark = time.perf_counter()  # what readings take is no part of a step
 
@@ -251,7 +259,7 @@ def watch(
 
     Losses are those that `backward` is called on, gradients those that the optimizer gets; `w.loss` and
     `w.valid` hand over what these do not tell. `w` shows itself in a notebook; `w.save("watch.html")`
-    writes the page.
+    writes the page. Times of a step are those of the process; nobody waits for what a GPU still does.
 
     Args:
         model: What trains; a compiled one, too.
