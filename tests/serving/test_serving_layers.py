@@ -19,6 +19,10 @@ def options(**more: Any) -> dict[str, Any]:
     return {"budget": None, "trials": 8, "seed": 0, **more}
 
 
+def cost(size: int) -> dict[str, int]:
+    return {"parameters": size, "operations": 9}
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two campaigns: one with instruments and several objectives, finished; one without."""

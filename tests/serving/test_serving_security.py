@@ -216,10 +216,11 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
         by_name = {each.folder.name: each.id for each in running.campaigns.all()}
         first = f"/c/{by_name[folder.name]}"
         both = "&".join(f"campaign={id}" for id in by_name.values())
-        for path in (
-            "/", f"/compare?{both}", f"{first}/layers", first, f"{first}?across=steps", f"{first}/trials", f"{first}/trial/9",
-            f"{first}/compare?trial=9&trial=1", f"{first}?part=status", f"{first}?part=search",
-        ):  # fmt: skip
+        own = (
+            "", "/layers", "?across=steps", "/trials", "/trial/9", "/compare?trial=9&trial=1",
+            "?part=status", "?part=search",
+        )  # fmt: skip
+        for path in ("/", f"/compare?{both}", *(f"{first}{each}" for each in own)):
             answer = running.ask(path)
             assert answer.status == 200, answer.text
             page = Seen()
