@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from served import ledger
+from terminal import pawl
 
 from pawl.following import followed, page_beside
 from pawl.following.page import Page
@@ -77,3 +78,19 @@ def _children() -> list[str]:
             if "pawl.following.serving_page" in text and str(os.getpid()) in text.split("\0"):
                 found.append(text)
     return found
+
+
+def test_a_command_says_where_its_page_is_and_ends_without_a_terminal(tmp_path: Path) -> None:
+    module = tmp_path / "experiment.py"
+    module.write_text(
+        "import pawl\n"
+        "def run(settings, seed):\n    return -(settings['x'] - 2.0) ** 2 + 0.01 * (seed % 7)\n"
+        "task = pawl.FunctionTask(train=run, settings={'x': (0.0, 5.0)}, baseline={'x': 0.5})\n"
+    )
+    ended = pawl("tune", module, "--trials", 5, "--out", tmp_path / "out", "--serve")
+    assert ended.returncode == 0, ended.stderr
+    assert "serving http://127.0.0.1:" in ended.stderr
+    assert "token=" not in ended.stdout
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            assert b"token=" not in path.read_bytes()

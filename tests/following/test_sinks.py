@@ -40,12 +40,14 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     with ledger(tmp_path / "campaign", 3, name=EVIL) as made:
         record = trial(7, points=5, layers=LAYERS)
         made.record("more", "search", {}, [record], 1.0)
-        copying = Copy(Campaign(tmp_path / "campaign", "0", ""), TensorBoard(tmp_path / "tb" / "x"))
+        campaign, x, y = Campaign(tmp_path / "campaign", "0", ""), tmp_path / "x", tmp_path / "y"
+        copying = Copy(campaign, TensorBoard(x), "tensorboard:x")
         copying.look()
         copying.look()  # nothing is written twice
-    (campaign,) = (tmp_path / "tb" / "x").iterdir()
-    assert "/" not in campaign.name
-    runs = sorted(campaign.iterdir())
+        Copy(campaign, TensorBoard(y), "tensorboard:x").look()  # gone on with
+        assert not list(y.iterdir())
+    (folder,) = x.iterdir()  # whatever the campaign's name is, within what was given
+    runs = sorted(folder.iterdir())
     assert [each.name for each in runs] == [f"search-{n:05d}" for n in (1, 2, 3, 4)]
     read = scalars(runs[-1])
     expected = [(int(step), pytest.approx(loss, rel=1e-6)) for step, loss, _ in record.curve]

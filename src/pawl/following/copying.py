@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import select
 import sys
 from pathlib import Path
@@ -39,16 +41,20 @@ def sink(kind: str, where: str) -> Sink:
 
 
 class Copy:
-    """Copies trials once each.
+    """Copies trials once each, also of a campaign that is gone on with.
 
     Args:
         campaign: Whose.
         to: Where to.
+        name: What is unlike for each place that trials go to.
     """
 
-    def __init__(self, campaign: Campaign, to: Sink) -> None:
+    def __init__(self, campaign: Campaign, to: Sink, name: str) -> None:
         self._campaign, self._to = campaign, to
-        self._last = 0
+        # By a digest: an address may hold a password.
+        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+        self._mark = campaign.folder / f".logged-{digest}"
+        self._last = _number_in(self._mark)
         self._ended = False
 
     def look(self) -> None:
@@ -61,14 +67,23 @@ class Copy:
                 curve = self._campaign.curves([trial.id]).get(trial.id, [])
                 self._to.trial(known, trial, curve, self._campaign.layers(trial.id))
                 self._last = trial.id
+                with contextlib.suppress(OSError):  # at worst some are there twice
+                    self._mark.write_text(str(self._last), encoding="utf-8")
         if known.summary is not None and not self._ended:
             self._to.ended(known)
             self._ended = True
 
 
-def copy(folder: Path, to: Sink) -> None:
+def _number_in(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def copy(folder: Path, to: Sink, name: str) -> None:
     """Copies a campaign's trials until standard input ends."""
-    copying = Copy(Campaign(folder, "0", folder.name), to)
+    copying = Copy(Campaign(folder, "0", folder.name), to, name)
     going = True
     while going:
         going = not select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]
@@ -80,7 +95,7 @@ def main(kind: str, where: str, folder: str, parent: str) -> int:
     """Copies; says in one line why it could not go on."""
     end_with_parent(int(parent))
     try:
-        copy(Path(folder), sink(kind, where))
+        copy(Path(folder), sink(kind, where), f"{kind}:{where}")
     except Exception as error:
         sys.stdout.write(f"{type(error).__name__}: {first_line(error)}\n")
         return 1
