@@ -104,12 +104,11 @@ class Watch:
         name = type(self._optimizer).__name__.lower()
         batch = rows_of(self._batch) or 1
         whole = self._rows or _ROWS_UNKNOWN
-        timed = {key: value / max(1, self._step) for key, value in self._spent.items()}
         return Training(
             techniques=(name,), optimizer=name, rows=whole, batch=batch, total=self._step,
             status=self._status, parameters=self._reader.parameters,
             kept=self._step, losses=tuple(self._losses), readings=tuple(self._readings),
-            times=Times(steps=self._step, **timed) if self._step else None,
+            times=self._times(),
         )  # fmt: skip
 
     @property
@@ -139,6 +138,12 @@ class Watch:
         told = [f"{each.severity}: {each.evidence}" for each in self.findings]
         head = f"{self._step:,} steps, {len(self._readings)} readings ({self._status})"
         return "\n".join([head, *(told or ["nothing found that is wrong"])])
+
+    def _times(self) -> Times | None:
+        if not self._step:
+            return None
+        data, forward, backward, update = (x / self._step for x in self._spent.values())
+        return Times(steps=self._step, data=data, forward=forward, backward=backward, update=update)
 
     def _read(self, ahead: int = 0) -> None:
         """Takes a reading now, and lets the next come when it fits the share.

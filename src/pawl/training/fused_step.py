@@ -101,7 +101,7 @@ def gradients_of_members(
         together: Whether by `vmap`, or one after the other, for models that it cannot take.
     """
     loss = _member_loss(population)
-    losses_of = (
+    losses_of: Callable[..., Any] = (
         vmap(loss, in_dims=(0, 0, None, 0, 0, 0), randomness="different")
         if together
         else partial(_one_by_one, loss)

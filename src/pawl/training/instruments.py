@@ -198,11 +198,11 @@ class Instruments:
     ) -> None:
         norms = self._norms(population, before)
         moved = self._norms(population, population.state.weights - before) / norms.clamp_min(1e-12)
-        columns = [x.tolist() for x in (norms, moved / steps)]
-        slopes = [[]] * len(before) if gradients is None else gradients.tolist()
-        for own, step, norm, far, slope in zip(
-            self._of, taken.tolist(), *columns, slopes, strict=True
-        ):
+        slopes: list[list[float]] = [[]] * len(before)
+        if gradients is not None:
+            slopes = gradients.tolist()
+        columns = taken.tolist(), norms.tolist(), slopes, (moved / steps).tolist()
+        for own, step, norm, slope, far in zip(self._of, *columns, strict=True):
             own.append(LayerReading(step, tuple(norm), tuple(slope), tuple(far)))
             if len(own) > _MOST_READINGS:  # every second one, as far apart as before in all
                 own[:] = own[::2]
