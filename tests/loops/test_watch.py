@@ -108,7 +108,13 @@ def test_losses_and_gradients_are_the_loops_own() -> None:
             descent.zero_grad()
             loss = net(x).square().mean()
             loss.backward()
-            seen.append((float(loss), float(net.weight.grad.norm()), float(net.weight.norm())))
+            seen.append(
+                (
+                    float(loss.detach()),
+                    float(net.weight.grad.norm()),
+                    float(net.weight.detach().norm()),
+                )
+            )
             descent.step()
     for (loss, slope, norm), read in zip(seen, w.training.readings, strict=False):
         assert read.train_loss == pytest.approx(loss)

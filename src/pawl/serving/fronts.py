@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from pawl.serving.drawing import Axis, Dot
 from pawl.serving.reading import Asked, Known, Trial
 from pawl.serving.telling import described, metric, scored, shared, told, tone
 
-_LISTED = 12
+_LISTED, _LOG_FROM = 12, 30.0
 _COSTS = {"size": ("parameters", "Parameters"), "latency": ("operations", "Operations of a row")}
 
 
@@ -80,31 +79,29 @@ def _drawn(
 ) -> tuple[str, str]:
     key, title = cost
     common, kept = shared(known.trials), {t.id for t in best}
-    powers = {t.id: math.log10(max(1, t.cost[key])) for t in trials}
+    places = {t.id: float(max(1, t.cost[key])) for t in trials}
     low, high = domain_of(
         [t.score for t in trials if t.score is not None],
         "maximize" if known.maximize else "minimize",
     )
     pad = 0.03 * (high - low)
-    few, many = min(powers.values()), max(powers.values())
+    few, many = min(places.values()), max(places.values())
+    if wide := many / few > _LOG_FROM:
+        few, many = few / 1.1, many * 1.1
     axes = (
-        Axis(
-            low=few - 0.02,
-            high=max(many, few + 0.1) + 0.02,
-            title=f"{title.lower()}, powers of ten",
-        ),
+        Axis(low=few, high=max(many, few + 1.0), title=title.lower(), logarithmic=wide),
         Axis(low=low - pad, high=high + pad),
     )
     dots = [
-        Dot(id=t.id, x=powers[t.id], y=t.score, tone="top" if t.id in kept else "completed",
+        Dot(id=t.id, x=places[t.id], y=t.score, tone="top" if t.id in kept else "completed",
             text=f"{told(t, known, common)}; {t.cost[key]:,} {title.lower()}")
         for t in trials
     ]  # fmt: skip
-    steps = sorted((powers[t.id], t.score or 0.0) for t in best) if len(best) > 1 else []
+    steps = sorted((places[t.id], t.score or 0.0) for t in best) if len(best) > 1 else []
     label = f"{metric(known)} over {title.lower()} of {count(len(trials), 'trial')}, "
     label += f"{len(best)} of them on the front"
-    wide, phone = (
+    large, phone = (
         drawing.scatter(dots, steps, axes, label=label, width=width)
         for width in (drawing.WIDE, drawing.PHONE)
     )
-    return wide, phone
+    return large, phone

@@ -92,7 +92,12 @@ def _techniques(known: Known) -> dict[str, str]:
 
 def _options(known: Known) -> dict[str, str]:
     options = known.identity.get("options", {})
-    named = {humanize(str(name)): value_text(value) for name, value in options.items()}
+    named = {
+        humanize(str(name)): ", ".join(map(value_text, value))
+        if isinstance(value, list)
+        else value_text(value)
+        for name, value in options.items()
+    }
     source = known.identity.get("source") or known.identity.get("name")
     return {"source": value_text(source), **{n: v for n, v in named.items() if n != "baseline"}}
 
