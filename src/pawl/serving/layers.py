@@ -26,12 +26,14 @@ _OF_UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Heat:
-    """A picture of layers over time: its title, what it shows, its least and largest value."""
+    """A picture of layers over time: its title, what it shows, its least and largest value, and whether
+    a value is missing because it was not finite."""
 
     title: str
     what: str
     low: str
     high: str
+    missing: bool
     svg: str
 
 
@@ -86,8 +88,16 @@ def _pictures(
         svg = heat(names, there, rows, label=label, what=what) if there else None
         if svg is not None and shaded is not None:
             low, high = shaded[1]
+            missing = any(shade is None for row in shaded[0] for shade in row)
             found.append(
-                Heat(title=title, what=what, low=number(low, 3), high=number(high, 3), svg=svg)
+                Heat(
+                    title=title,
+                    what=what,
+                    low=number(low, 3),
+                    high=number(high, 3),
+                    missing=missing,
+                    svg=svg,
+                )
             )
     return found
 
