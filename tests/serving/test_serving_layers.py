@@ -101,10 +101,11 @@ def test_two_campaigns_side_by_side(running: Served) -> None:
 
 
 def test_shades_are_logarithmic_and_know_what_is_missing() -> None:
-    assert shades([[0.0, None], [float("nan"), -1.0]]) is None
+    assert shades([[None], [float("nan")], [-1.0]]) is None
+    assert shades([[0.0, None]]) == ([[0, None]], (0.0, 0.0))
     found = shades([[0.0, 1.0], [1e4, float("inf")]])
     assert found == ([[0, 0], [7, None]], (1.0, 1e4))
-    assert shades([[2.0]]) == ([[0]], (2.0, 2.0))
+    assert shades([[2.0]]) == ([[4]], (2.0, 2.0))
     picture = heat(["a" * 60], [1], [[1.0]], label="x", what="y")
     assert picture is not None
     assert "…" in picture

@@ -8,8 +8,7 @@ from importlib import resources
 
 from pawl.diagnosing import Finding, Training
 from pawl.report.filling import environment
-from pawl.report.text import clean, count, duration, humanize, percent
-from pawl.serving import drawing
+from pawl.report.text import capital, clean, count, duration, humanize, percent
 from pawl.serving.layers import losses, of_watched
 
 _HIGH = 640
@@ -45,7 +44,7 @@ def page(run: Training, findings: Sequence[Finding], name: str) -> str:
                 }
                 for each in findings
             ],
-            curves=losses(known, drawing.HALF),
+            curves=losses(known, "Losses, means since the reading before"),
             layers=of_watched(known),
         )
     )
@@ -53,7 +52,7 @@ def page(run: Training, findings: Sequence[Finding], name: str) -> str:
 
 def _fix(finding: Finding) -> str:
     parts = [", ".join(humanize(name) for name in finding.suggests), clean(finding.advice)]
-    return "; ".join(part for part in parts if part)
+    return capital("; ".join(part for part in parts if part))
 
 
 def _times(run: Training) -> list[tuple[str, str, str]]:

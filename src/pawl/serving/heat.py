@@ -16,32 +16,47 @@ Values = Sequence[Sequence[float | None]]
 """By reading, then by layer."""
 
 
-def shades(values: Values) -> tuple[list[list[int | None]], tuple[float, float]] | None:
+def shades(
+    values: Values, *, share: bool = False
+) -> tuple[list[list[int | None]], tuple[float, float]] | None:
     """Returns the shade of each value, from 0 to `SHADES - 1`, and the range; `None` without values.
 
-    On a logarithmic scale, of what is above zero; zero has the lightest shade.
+    On a logarithmic scale, of what is above zero; zero has the lightest shade. Shares lie from 0 to 1.
 
     >>> shades([[1.0, 10.0], [None, 100.0]])
     ([[0, 4], [None, 7]], (1.0, 100.0))
+    >>> shades([[0.0, 0.5, 1.0]], share=True)
+    ([[0, 4, 7]], (0.0, 1.0))
     """
-    known = [x for row in values for x in row if x is not None and finite(x) and x > 0]
+    known = [x for row in values for x in row if x is not None and finite(x) and x >= 0]
     if not known:
         return None
-    low, high = min(known), max(known)
-    width = math.log(high) - math.log(low)
+    above = [x for x in known if x > 0]
+    low, high = (0.0, 1.0) if share else (min(above, default=0.0), max(above, default=0.0))
 
     def shade(value: float | None) -> int | None:
         if value is None or not finite(value) or value < 0:
             return None
-        if value <= low or not width:
+        if value == 0:
             return 0
-        return min(SHADES - 1, int(SHADES * (math.log(value) - math.log(low)) / width))
+        if share:
+            return min(SHADES - 1, int(SHADES * value))
+        if low == high:
+            return SHADES // 2
+        part = math.log(value / low) / math.log(high / low)
+        return min(SHADES - 1, int(SHADES * part))
 
     return [[shade(x) for x in row] for row in values], (low, high)
 
 
 def heat(
-    names: Sequence[str], steps: Sequence[int], values: Values, *, label: str, what: str
+    names: Sequence[str],
+    steps: Sequence[int],
+    values: Values,
+    *,
+    label: str,
+    what: str,
+    share: bool = False,
 ) -> str | None:
     """Returns layers as rows and readings as columns, as SVG; `None` without values.
 
@@ -51,8 +66,9 @@ def heat(
         values: By reading, then by layer.
         label: What the picture shows, for those who do not see it.
         what: What a value is, for who points at one.
+        share: Whether values are shares.
     """
-    found = shades(values)
+    found = shades(values, share=share)
     if found is None:
         return None
     shaded, _ = found

@@ -22,6 +22,7 @@ _OF_UNITS = {
     "saturated": ("Saturated units", "share at an end of their range"),
     "std": ("Activations", "deviation of all values"),
 }
+_SHARES = ("dead", "saturated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Heat:
     low: str
     high: str
     missing: bool
+    scale: str
     svg: str
 
 
@@ -83,9 +85,10 @@ def _pictures(
         there = [
             step for step, row in zip(steps, values[key], strict=True) if len(row) == len(names)
         ]
-        shaded = shades(rows)
+        share = key in _SHARES
+        shaded = shades(rows, share=share)
         label = f"{title} of {len(names)} layers at {len(there)} readings: {what}"
-        svg = heat(names, there, rows, label=label, what=what) if there else None
+        svg = heat(names, there, rows, label=label, what=what, share=share) if there else None
         if svg is not None and shaded is not None:
             low, high = shaded[1]
             missing = any(shade is None for row in shaded[0] for shade in row)
@@ -96,6 +99,7 @@ def _pictures(
                     low=number(low, 3),
                     high=number(high, 3),
                     missing=missing,
+                    scale="even" if share else "logarithmic",
                     svg=svg,
                 )
             )
@@ -103,7 +107,7 @@ def _pictures(
 
 
 def losses(
-    training: Mapping[str, Any], width: int = drawing.HALF
+    training: Mapping[str, Any], title: str = "Losses, evaluated on the same rows"
 ) -> list[tuple[str, str, list[str]]]:
     """Returns charts of a watched training's losses and of its learning rate: title, picture, tones."""
     try:
@@ -116,7 +120,7 @@ def losses(
     except (LookupError, TypeError, ValueError):
         return []
     drawn = []
-    for title, wanted in (("Losses, evaluated on the same rows", lines), ("Learning rate", rate)):
+    for name, wanted in ((title, lines), ("Learning rate", rate)):
         there = [line for line in wanted if len(line.points) > 1]
         if not there:
             continue
@@ -127,8 +131,8 @@ def losses(
         axes = (
             Axis(low=min(xs), high=max(xs), title="step"), Axis(low=low - pad, high=high + pad),
         )  # fmt: skip
-        label = f"{title} over {max(xs):,.0f} steps"
-        drawn.append((title, drawing.lines(there, axes, label=label, width=width),
+        label = f"{name} over {max(xs):,.0f} steps"
+        drawn.append((name, drawing.lines(there, axes, label=label),
                       [line.tone for line in there]))  # fmt: skip
     return drawn
 
