@@ -46,11 +46,13 @@ ROOMS = (
     "progress",
     "doctor",
     "supervisor",
+    "serving",
+    "following",
+    "loops",
     "functions",
     "result",
     "api",
     "estimators",
-    "serving",
     "cli",
 )
 

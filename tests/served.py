@@ -102,6 +102,32 @@ def trial(number: int, points: int = 20, **changed: Any) -> TrialRecord:
     return TrialRecord(**(known | changed))
 
 
+def layers(name: str = "first.weight") -> dict[str, Any]:
+    """What instruments would read of two layers at three steps; one number is missing."""
+    return {
+        "names": [name, "second.weight"], "steps": [10, 20, 40],
+        "norms": [[2.0, 3.0], [2.5, 3.0], [3.0, 3.0]],
+        "gradients": [[0.5, 0.05], [0.25, 0.0], [0.1, 0.001]],
+        "moved": [[0.01, 0.02], [0.01, None], [0.001, 0.002]],
+    }  # fmt: skip
+
+
+def watched(name: str = "first.weight") -> dict[str, Any]:
+    """A training that a diagnosis would have watched, as its ledger keeps it."""
+    weights = [
+        {"name": each, "axes": 2, "norm": 2.0, "gradient": 0.1, "moved": 0.01, "distance": 0.1}
+        for each in (name, "second.weight")
+    ]
+    unit = {"name": name, "function": "ReLU", "units": 8, "mean": 0.1, "std": 0.4, "dead": 0.25,
+            "saturated": 0.0, "alike": 0.0}  # fmt: skip
+    readings = [
+        {"step": step, "rate": 0.01, "train_loss": 1 / (1 + step), "valid_loss": None,
+         "weights": weights, "units": [unit]}
+        for step in (0, 16, 40)
+    ]  # fmt: skip
+    return {"training": {"status": "completed", "readings": readings}, "findings": []}
+
+
 def ledger(folder: Path, trials: int = 40, points: int = 20, **identity: Any) -> Ledger:
     """A ledger of made-up trainings, open."""
     known = {

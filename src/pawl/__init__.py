@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pawl.explaining import explain
     from pawl.finding import find_batch_size, find_rate
     from pawl.functions import tune
+    from pawl.loops import watch
     from pawl.modalities import register_modality
     from pawl.options import ReadOptions
     from pawl.recipe import Recipe
@@ -64,6 +65,7 @@ _HOMES = {
     "register_scheduler": "pawl.search",
     "train": "pawl.single",
     "tune": "pawl.functions",
+    "watch": "pawl.loops",
 }
 
 __all__ = [
@@ -94,6 +96,7 @@ __all__ = [
     "register_scheduler",
     "train",
     "tune",
+    "watch",
 ]
 
 

@@ -13,6 +13,7 @@ from pawl.campaign import run_campaign
 from pawl.compression import NEAREST
 from pawl.data import resolve_task
 from pawl.errors import LedgerError, LimitError, TaskError, option
+from pawl.following import followed
 from pawl.ledger import Ledger, new_folder
 from pawl.options import Call, Options, in_order, optimizing
 from pawl.recipe import Recipe
@@ -78,10 +79,11 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
         # Last: its module may change the directory.
         task = resolve_task(together, **resolved.of_task())
         check_task(task)
-        summary = run_campaign(
-            task, folder, resolved, source=name, command=command, listener=call.listener,
-            identity=identity, started=started,
-        )  # fmt: skip
+        with followed(folder, call):
+            summary = run_campaign(
+                task, folder, resolved, source=name, command=command, listener=call.listener,
+                identity=identity, started=started,
+            )  # fmt: skip
     return _within_limits(Result(folder, summary))
 
 
@@ -108,10 +110,11 @@ def _resume(source: Any, call: Call, folder: Path, started: float) -> Result:
         )
     folder = folder.absolute()
     task = resolve_task(source, **{**options.of_task(), **given})  # may change the directory
-    summary = run_campaign(
-        task, folder, options, source=known["name"], command=known["command"], resume=True,
-        accept_changes=call.accept_changes, listener=call.listener, started=started,
-    )  # fmt: skip
+    with followed(folder, call):
+        summary = run_campaign(
+            task, folder, options, source=known["name"], command=known["command"], resume=True,
+            accept_changes=call.accept_changes, listener=call.listener, started=started,
+        )  # fmt: skip
     return _within_limits(Result(folder, summary))
 
 

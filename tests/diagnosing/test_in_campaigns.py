@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
 from pawl.recipe import Change, Recipe
 from pawl.report.findings import summary_of
-from pawl.report.proof import outcome_of
+from pawl.report.proof import fixes_of, outcome_of
 from pawl.search import Space, baseline
 from pawl.task import Task
 from pawl.techniques.measured import PROMISING, SUGGESTED
@@ -42,6 +43,10 @@ def trial(recipe: Recipe) -> TrialRecord:
     )  # fmt: skip
 
 
+def came_of(finding: Finding, verdicts: list[Verdict], trials: list[TrialRecord]) -> str:
+    return outcome_of(fixes_of(finding, verdicts, trials, BASELINE))
+
+
 @pytest.mark.parametrize(
     ("verdicts", "trials", "told"),
     [
@@ -51,7 +56,7 @@ def trial(recipe: Recipe) -> TrialRecord:
         (
             [verdict("ema", "unproven", in_final=True)],
             [],
-            "The final recipe has ema; that it helps",
+            "The final recipe has ema +0.02",
         ),
         ([verdict("ema", "rejected", in_final=False)], [], "compared and left out: ema +0.02"),
         ([verdict("width", "kept", in_final=True)], [BASELINE], "Nothing that it suggests"),
@@ -60,7 +65,7 @@ def trial(recipe: Recipe) -> TrialRecord:
 def test_a_finding_says_what_became_of_what_it_suggests(
     verdicts: list[Verdict], trials: list[Recipe], told: str
 ) -> None:
-    assert told in outcome_of(FINDING, verdicts, [trial(each) for each in trials], BASELINE)
+    assert told in came_of(FINDING, verdicts, [trial(each) for each in trials])
 
 
 def test_other_settings_of_what_the_baseline_has_count_as_tried() -> None:
@@ -68,8 +73,24 @@ def test_other_settings_of_what_the_baseline_has_count_as_tried() -> None:
         rule="rate", severity="warning", evidence="low", strength=2.0, suggests=("adamw",)
     )
     same, other = trial(BASELINE), trial(BASELINE.with_("adamw", learning_rate=0.01))
-    assert outcome_of(finding, [], [same], BASELINE) == "Nothing that it suggests was tried."
-    assert "tried adamw" in outcome_of(finding, [], [other], BASELINE)
+    assert came_of(finding, [], [same]) == "Nothing that it suggests was tried."
+    assert "tried adamw" in came_of(finding, [], [other])
+    assert [fix.trials for fix in fixes_of(finding, [], [same, other], BASELINE)] == [1]
+
+
+def test_each_suggestion_has_its_standing_and_interval() -> None:
+    """The removal of a technique that is suggested is no suggestion that helped."""
+    removed = verdict("ema", "kept", in_final=True)
+    removed = replace(removed, change=Change("ema", "removed"))
+    judged = [verdict("dropout", "kept", in_final=True), removed]
+    first, second = fixes_of(FINDING, judged, [trial(BASELINE.with_("dropout"))], BASELINE)
+    assert (first.technique, first.standing, first.trials) == ("dropout", "proven", 1)
+    assert first.effect is not None
+    assert (first.effect.interval, first.effect.p_value, first.effect.n) == ((0.01, 0.03), 0.01, 20)
+    assert (second.technique, second.standing, second.effect) == ("ema", "untried", None)
+    told = summary_of(FINDING, [first, second])
+    assert told.fixes == [first, second]
+    assert "shown to help: dropout" in told.outcome
 
 
 def test_what_is_suggested_comes_in_more_often() -> None:

@@ -10,7 +10,9 @@ from problems import member, plain, problem, problem_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pawl.diagnosing.probe import Probe, _noise_scale, _unit_reading
+from pawl.diagnosing.curvature import sharpest
+from pawl.diagnosing.probe import Probe, _noise_scale
+from pawl.diagnosing.units import unit_reading
 from pawl.diagnosing.watching import Watched, watch
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population, Stepper
@@ -71,14 +73,36 @@ def test_the_noise_scale_is_that_of_known_gradients() -> None:
     assert all(math.isnan(value) for value in _noise_scale(chunks[:1], size))
 
 
+def test_sharpness_is_the_largest_curvature() -> None:
+    """Of a linear model's squared error, twice the largest eigenvalue of the inputs' second moment."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(200, 6, generator=generator) * torch.tensor([3.0, 1.0, 1.0, 0.5, 0.1, 2.0])
+    target = torch.randn(200, generator=generator)
+    exact = float(torch.linalg.eigvalsh(2 * x.T @ x / 200)[-1])
+    value, vector = sharpest(lambda w: 2 * x.T @ (x @ w - target) / 200, torch.ones(6), None, 30)
+    assert value == pytest.approx(exact, rel=1e-3)
+    again, _ = sharpest(lambda w: 2 * x.T @ (x @ w - target) / 200, torch.zeros(6), vector, 1)
+    assert again == pytest.approx(exact, rel=1e-3)
+
+
+def test_every_fourth_reading_has_a_sharpness_and_leaves_the_weights() -> None:
+    population = Population(problem("table"), [member(plain(), epochs=2)], SerialStepper())
+    probe = Probe(population)
+    before = probe._flat()
+    taken = [probe.read() for _ in range(5)]
+    assert [math.isfinite(each.sharpness) for each in taken] == [True, False, False, False, True]
+    assert taken[0].sharpness > 0
+    assert torch.equal(probe._flat(), before)
+
+
 def test_dead_saturated_and_equal_units_are_counted() -> None:
     generator = torch.Generator().manual_seed(0)
     alive = torch.rand(4, 300, generator=generator)
     values = torch.cat([alive, alive[:1], torch.zeros(3, 300)])
-    read = _unit_reading("act", nn.ReLU, values)
+    read = unit_reading("act", nn.ReLU, values)
     assert (read.units, read.dead, read.alike) == (8, 3 / 8, 1 / 8)
     ends = torch.where(torch.rand(5, 300, generator=generator) < 0.5, -1.0, 1.0)
-    read = _unit_reading("act", nn.Tanh, torch.cat([ends, 0.2 * alive]))
+    read = unit_reading("act", nn.Tanh, torch.cat([ends, 0.2 * alive]))
     assert read.saturated == pytest.approx(5 / 9)
 
 

@@ -11,7 +11,15 @@ import pytest
 from pawl.diagnosing import rules
 from pawl.diagnosing.facts import ClearRows, ColumnFacts, DataFacts
 from pawl.diagnosing.finding import Finding
-from pawl.diagnosing.record import Reading, Rival, Scale, Training, UnitReading, WeightReading
+from pawl.diagnosing.record import (
+    Reading,
+    Rival,
+    Scale,
+    Times,
+    Training,
+    UnitReading,
+    WeightReading,
+)
 from pawl.techniques import technique
 
 STEPS = (0, 16, 50, 100, 200, 300, 400)
@@ -43,6 +51,9 @@ def reading(step: int, loss: float, **more: Any) -> Reading:
     return Reading(step=step, **{**known, **more})
 
 
+EVEN = Times(steps=50, data=0.002, forward=0.004, backward=0.006, update=0.001)
+
+
 def healthy(**more: Any) -> Training:
     """Falls from 1 to 0.2, half of it in the first 50 steps."""
     falls = [0.2 + 0.8 * math.exp(-step / 60) for step in STEPS]
@@ -55,7 +66,7 @@ def healthy(**more: Any) -> Training:
         "rivals": tuple(
             Rival(rate=rate, step=133, train_loss=loss) for rate, loss in ((0.1, 0.7), (10.0, 0.3))
         ),
-        "scales": (Scale(name="numeric", size=1.0, apart=3.0),),
+        "scales": (Scale(name="numeric", size=1.0, apart=3.0),), "times": EVEN,
     }  # fmt: skip
     return Training(**{**known, **more})
 
@@ -122,6 +133,9 @@ FAULTY: dict[str, Training | DataFacts] = {
     "loss_spikes": healthy(losses=JUMPS),
     "batch_too_small": healthy(batch=2, readings=each(noise=900.0)),
     "batch_too_large": healthy(batch=500, readings=SLOW, rivals=()),
+    "data_starves": healthy(
+        times=Times(steps=50, data=0.008, forward=0.002, backward=0.003, update=0.001)
+    ),
     "overfitting": healthy(readings=each(valid_loss=1.1)),
     "trained_too_long": healthy(readings=(*healthy().readings[:-1], reading(400, 0.2, valid_loss=0.9))),
     "underfitting": healthy(readings=flat(0.8), rivals=()),

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from served import Served, ledger, said, served, trial
+from served import Served, layers, ledger, said, served, trial, watched
 
 from pawl.ledger import stop_asked
 from pawl.serving.dashboard import Pages
@@ -173,6 +173,14 @@ def test_odd_queries_are_taken_for_none(dashboard: Served) -> None:
     for query in ("", "trial=1", "trial=1&trial=x", "trial=1&trial=99999"):
         assert dashboard.ask(f"{first}/compare?{query}").status == 400
     assert dashboard.ask(f"{first}/compare?trial=1&trial=2").status == 200
+    id = first.rpartition("/")[2]
+    for query in (
+        "",
+        f"campaign={id}",
+        f"campaign={id}&campaign={id}",
+        f"campaign={id}&campaign=..",
+    ):
+        assert dashboard.ask(f"/compare?{query}").status == 400
 
 
 class Seen(HTMLParser):
@@ -190,9 +198,12 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
     folder = tmp_path / f"<img src=x onerror=alert(3)>{chr(0x202E)}"
     recipe = {EVIL: {EVIL: EVIL}, "adamw": {"learning_rate": 0.1}}
     evil = {"recipe": recipe, "role": EVIL, "reason": EVIL, "recipe_id": EVIL, "split": EVIL}
-    identity = {"name": EVIL, "source": EVIL, "command": EVIL}
+    identity = {"name": EVIL, "source": EVIL, "command": EVIL, "options": {EVIL: EVIL, "seed": 1}}
+    ledger(tmp_path / "other", 2).close()
     with ledger(folder, 8, **identity) as made:
-        made.record("x", EVIL, {}, [trial(9, phase=EVIL, extra={"arm": EVIL}, **evil)], 1.0)
+        read = {"extra": {"arm": EVIL}, "layers": layers(EVIL)}
+        made.record("x", EVIL, {}, [trial(9, phase=EVIL, **read, **evil)], 1.0)
+        made.record("diagnosis", "diagnosis", watched(EVIL), [], 1.0)
         made.record("y", "search", {}, [trial(n, status=EVIL, **evil) for n in (10, 11)], 1.0)
         features = [{"name": EVIL, "value": 0.1, "interval": [0.0, 0.2]}]
         for name in ("explain.html", "explain.json"):
@@ -202,11 +213,14 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
             )
     said(folder, phase=EVIL, detail=EVIL, metric=EVIL)
     with served(tmp_path) as running:
-        first = running.first
-        for path in (
-            "/", first, f"{first}?across=steps", f"{first}/trials", f"{first}/trial/9",
-            f"{first}/compare?trial=9&trial=1", f"{first}?part=status", f"{first}?part=search",
-        ):  # fmt: skip
+        by_name = {each.folder.name: each.id for each in running.campaigns.all()}
+        first = f"/c/{by_name[folder.name]}"
+        both = "&".join(f"campaign={id}" for id in by_name.values())
+        own = (
+            "", "/layers", "?across=steps", "/trials", "/trial/9", "/compare?trial=9&trial=1",
+            "?part=status", "?part=search",
+        )  # fmt: skip
+        for path in ("/", f"/compare?{both}", *(f"{first}{each}" for each in own)):
             answer = running.ask(path)
             assert answer.status == 200, answer.text
             page = Seen()

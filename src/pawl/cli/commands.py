@@ -15,6 +15,7 @@ import typer
 
 from pawl import budget as budgets
 from pawl.cli import show
+from pawl.cli.beside import page
 from pawl.cli.compressed import show_compressed
 from pawl.cli.options import AsJson, OptionalSource, Source, with_options
 from pawl.errors import BundleWarning, DataWarning, LimitError, TaskError, option
@@ -74,6 +75,7 @@ def optimize(
             ctx.obj.tell(folder=str(Path(folder).absolute()), command="optimize")
         if limits := api.limits(call):
             ctx.obj.tell(budget=limits[0], seconds=limits[1])
+        stack.enter_context(page(ctx, given, folder, stays=not as_json))
         try:
             with progress() as listener:
                 result = api.optimize(source, **given, listener=listener, started=_STARTED)
@@ -82,10 +84,10 @@ def optimize(
             if folder is not None and not as_json:
                 show.campaign(load_result(Path(folder)))
             raise
-    if as_json:
-        show.json_text(result.summary.to_json())
-        return
-    show.campaign(result)
+        if as_json:
+            show.json_text(result.summary.to_json())
+        else:
+            show.campaign(result)
 
 
 @app.command()
@@ -109,12 +111,13 @@ def tune(
         ctx.obj.tell(folder=str(Path(folder).absolute()), command="tune")
     if call.resume is None and call.seconds is not None:
         ctx.obj.tell(budget=call.seconds, seconds=call.seconds + budgets.grace(call.seconds))
-    with progress() as listener:
-        result = run(task, **given, listener=listener, started=_STARTED)
-    if as_json:
-        show.json_text(result.summary.to_json())
-        return
-    show.tuned(result)
+    with page(ctx, given, folder, stays=not as_json):
+        with progress() as listener:
+            result = run(task, **given, listener=listener, started=_STARTED)
+        if as_json:
+            show.json_text(result.summary.to_json())
+        else:
+            show.tuned(result)
 
 
 @app.command()

@@ -31,6 +31,7 @@ _METAVARS = {
     "time": "COLUMN",
     "group": "COLUMN",
     "known": "COLUMNS",
+    "log": "WHERE",
 }
 
 

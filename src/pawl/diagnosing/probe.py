@@ -3,8 +3,7 @@
 Nothing of a step is changed, whatever computes it: a reading runs a few rows forward and backward
 through a copy, between two steps.
 
-Shape legend: `N` members, `P` weights, `R` rows, `B` rows of a chunk, `M` chunks, `U` units, `V` values
-of a unit.
+Shape legend: `N` members, `P` weights, `R` rows, `B` rows of a chunk, `M` chunks.
 """
 
 from __future__ import annotations
@@ -14,16 +13,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pawl.data.types import Inputs
+from pawl.diagnosing.curvature import POWER_STEPS, sharpest
 from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
+from pawl.diagnosing.units import called_functions, unit_readings
 from pawl.kinds import KINDS
 from pawl.models import outputs
-from pawl.models.axes import channel_axis
-from pawl.models.calls import calls_of
-from pawl.models.operations import Trace, traced
-from pawl.models.surgery import ACTIVATION_TYPES
+from pawl.models.operations import traced
 from pawl.techniques import Targets
 from pawl.training.metrics import score
 from pawl.training.population import Population
@@ -34,9 +32,7 @@ _CHUNKS, _FEWEST_CHUNK_ROWS, _CHUNK_ROWS = 4, 32, 128
 _MOST_ROWS = 512
 _TRACED_VALUES = 1 << 25
 _FEW_ROWS = 4
-_SAME = 1e-3
-_ENDS = {nn.Sigmoid: (0.02, 0.98), nn.Tanh: (-0.96, 0.96)}
-_AT_AN_END = 0.9
+_CURVATURE_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,11 @@ class Probe:
         self._valid = self._rows(member.valid, _MOST_ROWS) if len(member.valid) else None
         self._chunks = [self._train.part(i * size, (i + 1) * size) for i in range(chunks)]
         self._start = self._flat().clone()
-        self._functional = self._found_functions()
+        few = self._train.part(0, min(_FEW_ROWS, len(self._train))).inputs
+        self._functional = called_functions(self._body, lambda module: module(few))
         self._traced_rows = self._affordable()
+        self._taken = 0
+        self._steepest: Tensor | None = None
 
     @property
     def constant_loss(self) -> float:
@@ -154,6 +153,8 @@ class Probe:
             total.to(population.device),
         )
         flat = self._flat()
+        sharpness = self._sharpness(flat) if self._taken % _CURVATURE_EVERY == 0 else math.nan
+        self._taken += 1
         return Reading(
             step=int(population.step[at]),
             rate=float(rates),
@@ -167,6 +168,7 @@ class Probe:
             non_finite=int((~flat.isfinite()).sum() + (~mean.isfinite()).sum()),
             weights=self._weights(flat, mean),
             units=units,
+            sharpness=sharpness,
         )
 
     def moved(self, before: Tensor, steps: int) -> list[float]:
@@ -247,6 +249,36 @@ class Probe:
             losses.append(float(loss.detach()))
         return torch.stack(each), sum(losses) / len(losses)
 
+    def _sharpness(self, flat: Tensor) -> float:
+        """Returns the largest curvature of the loss of a chunk, as the model is evaluated."""
+        parameters = list(self._body.parameters())
+        if not len(flat):
+            return math.nan
+
+        def gradient(weights: Tensor) -> Tensor:
+            views = self.population.layout.views(weights)
+            with torch.no_grad():
+                for name, parameter in self._body.named_parameters():
+                    parameter.copy_(views[name])
+            with torch.enable_grad():
+                loss, _ = self._loss(self._chunks[0], training=False)
+                found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            return torch.cat(
+                [
+                    (torch.zeros_like(p) if g is None else g).flatten()
+                    for p, g in zip(parameters, found, strict=True)
+                ]
+            )
+
+        try:
+            value, self._steepest = sharpest(gradient, flat, self._steepest, POWER_STEPS)
+        except RuntimeError:  # some layers on a GPU have no gradients as they are evaluated
+            value = math.nan
+        with torch.no_grad():
+            for name, parameter in self._body.named_parameters():
+                parameter.copy_(self.population.layout.views(flat)[name])
+        return value
+
     def _weights(self, flat: Tensor, gradient: Tensor) -> tuple[WeightReading, ...]:
         views = self.population.layout.views
         now, slopes, starts = views(flat), views(gradient), views(self._start)
@@ -262,16 +294,6 @@ class Probe:
             for name, x in now.items()
         )
 
-    def _found_functions(self) -> dict[str, type[nn.Module]]:
-        """Returns activations that the model calls as functions, by address."""
-        few = self._train.part(0, min(_FEW_ROWS, len(self._train))).inputs
-        calls = calls_of(self._body, lambda module: module(few))
-        return {
-            address: type(call.module)
-            for address, call in calls.items()
-            if isinstance(call.module, ACTIVATION_TYPES)
-        }
-
     def _affordable(self) -> int:
         """Returns how many rows may be traced at once: what all operations return is kept."""
         few = self._train.part(0, min(_FEW_ROWS, len(self._train)))
@@ -281,46 +303,7 @@ class Probe:
 
     def _units(self) -> tuple[UnitReading, ...]:
         part = self._train.part(0, self._traced_rows)
-        trace, _ = traced(self._body, lambda module: module(part.inputs))
-        found = []
-        for op in trace.operations:
-            kind = type(op.layer) if isinstance(op.layer, ACTIVATION_TYPES) else None
-            kind = kind or self._functional.get(op.address)
-            if kind is not None and op.outputs:
-                found.append(_unit_reading(op.address, kind, _by_unit(trace, op.outputs[0])))
-        return tuple(found)
-
-
-def _by_unit(trace: Trace, number: int) -> Tensor:
-    """Returns a tensor's values by unit, `[U, V]`."""
-    values = trace.tensors[number]
-    axis = channel_axis(trace, number)
-    if axis is None:
-        axis = 1 if values.dim() == 4 else -1
-    return values.detach().movedim(axis, 0).flatten(1)
-
-
-def _unit_reading(name: str, kind: type[nn.Module], values: Tensor) -> UnitReading:
-    std = values.std(1, correction=0)
-    scale = std.square().mean().sqrt()
-    dead = std <= max(_SAME * float(scale), 1e-9)
-    saturated = torch.zeros_like(std, dtype=torch.bool)
-    for known, (low, high) in _ENDS.items():
-        if issubclass(kind, known):
-            saturated = ((values < low) | (values > high)).float().mean(1) >= _AT_AN_END
-    alive = values[~dead][:, :64]
-    grid = (alive / (_SAME * max(float(scale), 1e-9))).round()
-    different = len(torch.unique(grid, dim=0)) if len(grid) else 0
-    return UnitReading(
-        name=name,
-        function=kind.__name__,
-        units=len(values),
-        mean=float(values.mean()),
-        std=float(values.std(correction=0)),
-        dead=float(dead.float().mean()),
-        saturated=float(saturated.float().mean()),
-        alike=(len(alive) - different) / len(values),
-    )
+        return unit_readings(self._body, self._functional, lambda module: module(part.inputs))
 
 
 def _noise_scale(gradients: Tensor, size: int) -> tuple[float, float]:

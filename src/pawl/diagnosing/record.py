@@ -76,6 +76,8 @@ class Reading:
         non_finite: Weights and gradients that are not finite.
         weights: By tensor, in the model's order.
         units: By activation, in the order in which they run.
+        sharpness: Eigenvalue of the loss's Hessian that is largest in size, on some training rows; NaN
+            where it was not taken. Plain descent at rates above 2 over it grows unstable.
     """
 
     step: int
@@ -90,6 +92,31 @@ class Reading:
     non_finite: int
     weights: tuple[WeightReading, ...]
     units: tuple[UnitReading, ...]
+    sharpness: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Where the seconds of a step go, on average.
+
+    Attributes:
+        steps: Steps that were timed.
+        data: From the end of a step until the next batch reaches the model.
+        forward: The model's.
+        backward: Loss and gradients.
+        update: The optimizer's.
+    """
+
+    steps: int
+    data: float
+    forward: float
+    backward: float
+    update: float
+
+    @property
+    def whole(self) -> float:
+        """Seconds of a step."""
+        return self.data + self.forward + self.backward + self.update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +171,7 @@ class Training:
         readings: In order of steps, the first before any.
         rivals: Trainings at other rates.
         scales: Of the inputs.
+        times: Where its time went, of a loop of the user's own; not part of `to_dict`, as no clock is.
     """
 
     techniques: tuple[str, ...]
@@ -162,6 +190,7 @@ class Training:
     readings: tuple[Reading, ...] = ()
     rivals: tuple[Rival, ...] = ()
     scales: tuple[Scale, ...] = ()
+    times: Times | None = None
 
     @property
     def first(self) -> Reading:
@@ -197,6 +226,7 @@ class Training:
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON-ready values; what is not finite is `None`."""
         told: dict[str, Any] = _finite(dataclasses.asdict(self))
+        del told["times"]
         return told
 
 

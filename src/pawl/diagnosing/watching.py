@@ -156,7 +156,7 @@ def _watched(
 ) -> Training:
     population = Population(problem, [member], watched)
     watched.probe = Probe(population)
-    run = Run(population)
+    run = Run(population, instruments=0.0)
     status = "running"
     try:
         while status == "running":

@@ -106,6 +106,7 @@ def record_of(
         reason=outcome.reason,
         curve=[[p.step, _finite(p.train_loss), _finite(p.valid_score)] for p in outcome.curve],
         extra=extra or {},
+        layers=outcome.layers.to_dict(),
     )
 
 

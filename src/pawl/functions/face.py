@@ -11,6 +11,7 @@ from typing import Any
 
 from pawl.data.module import load_from_module
 from pawl.errors import LedgerError, TaskError, campaigns_of, option
+from pawl.following import followed
 from pawl.functions.campaign import name_of, run_function_campaign
 from pawl.functions.page import render
 from pawl.functions.summary import FunctionSummary
@@ -106,7 +107,7 @@ def tune(task: Any, call: TuneCall) -> Tuned:
         kept = new_folder(name_of(resolved))
         if call.out is not None:
             kept = contextlib.nullcontext(Ledger.place(call.out))
-    with kept as folder:
+    with kept as folder, followed(folder, call):
         summary = run_function_campaign(
             resolved, folder, options, command=command, resume=call.resume is not None,
             accept_changes=call.accept_changes, listener=call.listener, identity=identity,

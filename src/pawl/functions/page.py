@@ -60,7 +60,7 @@ def render(summary: FunctionSummary, trials: Sequence[TrialRecord]) -> str:
         forest=_forest(summary),
         dash=DASH,
         techniques=[_row(change, summary) for change in summary.changes],
-        findings=[],
+        stories=[],
         search=_search(summary, trials),
         history=_history(summary, trials),
         curves=[],

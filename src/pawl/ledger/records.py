@@ -28,6 +28,8 @@ class TrialRecord:
         reason: Why it failed, or was pruned.
         curve: `[step, training loss, validation score]` per evaluation.
         extra: What the phase wants back when it resumes (search parameters, rungs).
+        layers: What instruments read of its layers (`pawl.training.instruments`); when they do is a
+            matter of time, and nothing depends on it.
     """
 
     phase: str
@@ -46,10 +48,11 @@ class TrialRecord:
     reason: str = ""
     curve: list[list[float | None]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    layers: dict[str, Any] = field(default_factory=dict)
 
     def timeless(self) -> dict[str, Any]:
         """Returns what no clock decides, as `to_dict` does."""
-        return self.to_dict() | {"seconds": None, "predicting": None}
+        return self.to_dict() | {"seconds": None, "predicting": None, "layers": None}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON-ready values."""

@@ -27,7 +27,14 @@ from pawl.options.finding import FindBatchSizeCall, FindOptions, FindRateCall
 from pawl.options.limits import LimitOptions
 from pawl.options.model import OptionsModel, plain
 from pawl.options.reading import AS_IT_IS, DATE_ORDERS, READ_OPTIONS, ColumnKind, ReadOptions
-from pawl.options.shared import Deliver, Ensemble, ExecutorName, KindName
+from pawl.options.shared import (
+    Deliver,
+    Ensemble,
+    ExecutorName,
+    FollowOptions,
+    KindName,
+    sink_of,
+)
 
 __all__ = [
     "AS_IT_IS",
@@ -45,6 +52,7 @@ __all__ = [
     "FindBatchSizeCall",
     "FindOptions",
     "FindRateCall",
+    "FollowOptions",
     "KindName",
     "LimitOptions",
     "Options",
@@ -62,6 +70,7 @@ __all__ = [
     "of_bundle",
     "optimizing",
     "plain",
+    "sink_of",
     "training",
     "tuning",
 ]

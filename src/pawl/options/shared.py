@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pawl import budget as budgets
-from pawl.errors import TaskError
+from pawl.errors import TaskError, option
 from pawl.options.model import OptionsModel, Whole
 
 ExecutorName = Literal["auto", "inline", "processes"]
@@ -179,7 +179,51 @@ class SearchOptions(TimedOptions):
         return differing
 
 
-class ResumeOptions(OptionsModel):
+SINKS = ("tensorboard", "mlflow")
+
+
+def sink_of(text: str) -> tuple[str, str]:
+    """Returns where trials are logged to: which kind, and its place.
+
+    Raises:
+        TaskError: There is no such kind, or no place.
+
+    >>> sink_of("tensorboard:logs")
+    ('tensorboard', 'logs')
+    """
+    kind, _, where = str(text).partition(":")
+    if kind not in SINKS or not where:
+        raise TaskError(
+            f"got {option('log', text)}; give tensorboard:DIR, or mlflow: with the address of a "
+            "tracking server or a folder"
+        )
+    return kind, where
+
+
+class FollowOptions(OptionsModel):
+    """What follows a campaign while it runs."""
+
+    serve: bool = Field(
+        default=False,
+        description="Serve the campaign's page beside it, and say its address; at a terminal it stays "
+        "until Ctrl-C.",
+    )
+    log: Sequence[str] | None = Field(
+        default=None,
+        description="Also log trials elsewhere: tensorboard:DIR, or mlflow:ADDRESS of a tracking "
+        "server; may be given several times. What cannot be logged stops nothing.",
+    )
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _sinks(cls, given: Any) -> tuple[str, ...]:
+        found = (given,) if isinstance(given, str) else tuple(str(each) for each in given)
+        for each in found:
+            sink_of(each)
+        return found
+
+
+class ResumeOptions(FollowOptions):
     """Where a campaign is kept, and how one goes on."""
 
     out: str | Path | None = Field(

@@ -10,14 +10,14 @@ from pawl.execution import Session
 from pawl.ledger import TrialRecord
 from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
-from pawl.report.proof import outcome_of
-from pawl.report.summary import FindingSummary
+from pawl.report.proof import fixes_of, outcome_of
+from pawl.report.summary import FindingSummary, Fix
 
 _LAST_SHARE = 0.8
 
 
-def summary_of(finding: Finding, outcome: str = "") -> FindingSummary:
-    """Returns a finding as the summary holds it."""
+def summary_of(finding: Finding, fixes: Sequence[Fix] = ()) -> FindingSummary:
+    """Returns a finding as the summary holds it, with what became of what it suggests."""
     return FindingSummary(
         rule=finding.rule,
         severity=finding.severity,
@@ -25,7 +25,8 @@ def summary_of(finding: Finding, outcome: str = "") -> FindingSummary:
         suggests=list(finding.suggests),
         confidence=finding.confidence,
         advice=finding.advice,
-        outcome=outcome,
+        outcome=outcome_of(fixes),
+        fixes=list(fixes),
     )
 
 
@@ -49,7 +50,7 @@ def findings(
     return [
         *_of_campaign(session, test, baseline, final),
         *(
-            summary_of(each, outcome_of(each, verdicts, trials, baseline))
+            summary_of(each, fixes_of(each, verdicts, trials, baseline))
             for each in recorded(session.ledger)
         ),
     ]

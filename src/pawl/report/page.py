@@ -8,14 +8,13 @@ to that.
 
 from __future__ import annotations
 
-from pawl.report import outcome, parts, sections, verdicts, words
+from pawl.report import outcome, parts, sections, story, verdicts, words
 from pawl.report.filling import Labels, Tile, fill
 from pawl.report.records import Report
 from pawl.report.summary import Summary
 from pawl.report.text import (
     ARROW,
     DASH,
-    capital,
     clean,
     count,
     duration,
@@ -62,17 +61,7 @@ def render(report: Report) -> str:
         forest=verdicts.forest(summary),
         dash=DASH,
         techniques=verdicts.rows(summary),
-        findings=[
-            {
-                "rule": capital(humanize(finding.rule)),
-                "severity": finding.severity,
-                "evidence": clean(finding.evidence),
-                "suggests": ", ".join(humanize(name) for name in finding.suggests),
-                "advice": clean(finding.advice),
-                "outcome": clean(finding.outcome),
-            }
-            for finding in summary.findings
-        ],
+        stories=story.stories(summary),
         search=_search_sentence(report),
         history=sections.history(report),
         curves=sections.curves(report),

@@ -8,12 +8,13 @@ from pawl.diagnosing import Finding
 from pawl.evidence import Verdict
 from pawl.ledger import TrialRecord
 from pawl.recipe import Recipe
+from pawl.report.summary import Fix, Standing, effect_of
 
 
-def outcome_of(
+def fixes_of(
     finding: Finding, verdicts: Sequence[Verdict], trials: Sequence[TrialRecord], baseline: Recipe
-) -> str:
-    """Returns in a sentence what became of a finding's suggestions; empty if it suggests nothing.
+) -> list[Fix]:
+    """Returns what became of each technique that a finding suggests, in its order.
 
     Args:
         finding: What was found before the search.
@@ -21,25 +22,27 @@ def outcome_of(
         trials: Of the search.
         baseline: What was diagnosed: a technique that it has counts as tried with other settings.
     """
-    if not finding.suggests:
-        return ""
-    judged = [each for each in verdicts if each.change.name in finding.suggests]
-    proven = [each for each in judged if each.verdict == "kept"]
-    if proven:
-        return f"What it suggests is shown to help: {'; '.join(map(_measured, proven))}."
-    kept = [each.change.name for each in judged if each.in_final]
-    if kept:
-        return f"The final recipe has {' and '.join(kept)}; that it helps on its own is not shown."
-    if judged:
-        return f"What it suggests was compared and left out: {'; '.join(map(_measured, judged))}."
-    tried = [
-        name for name in finding.suggests if any(_has(trial, name, baseline) for trial in trials)
-    ]
-    if tried:
-        return (
-            f"The search tried {' and '.join(tried)}; nothing of it came to be compared on its own."
-        )
-    return "Nothing that it suggests was tried."
+    # A suggestion is to have a technique: that its removal helps speaks against it.
+    judged = {each.change.name: each for each in verdicts if each.change.kind != "removed"}
+    return [_fix(name, judged.get(name), trials, baseline) for name in finding.suggests]
+
+
+def _fix(
+    name: str, verdict: Verdict | None, trials: Sequence[TrialRecord], baseline: Recipe
+) -> Fix:
+    tried = sum(_has(trial, name, baseline) for trial in trials)
+    if verdict is None:
+        return Fix(technique=name, standing="tried" if tried else "untried", trials=tried)
+    comparison = verdict.comparison
+    standing: Standing = "in_final" if verdict.in_final else "left_out"
+    if verdict.verdict == "kept":
+        standing = "proven"
+    return Fix(
+        technique=name,
+        standing=standing,
+        trials=tried,
+        effect=None if comparison is None else effect_of(comparison, verdict.p_value),
+    )
 
 
 def _has(trial: TrialRecord, name: str, baseline: Recipe) -> bool:
@@ -47,10 +50,30 @@ def _has(trial: TrialRecord, name: str, baseline: Recipe) -> bool:
     return mine is not None and mine != baseline.to_dict().get(name)
 
 
-def _measured(verdict: Verdict) -> str:
-    comparison = verdict.comparison
-    if comparison is None:
-        return verdict.change.name
-    low, high = comparison.interval
-    told = f"{comparison.effect:+.3g} (95% {low:+.3g} to {high:+.3g}, {comparison.n} pairs)"
-    return f"{verdict.change.name} {told}"
+def outcome_of(fixes: Sequence[Fix]) -> str:
+    """Returns in a sentence what became of a finding's suggestions; empty if it suggests nothing."""
+    if not fixes:
+        return ""
+
+    def told(standing: Standing) -> list[Fix]:
+        return [fix for fix in fixes if fix.standing == standing]
+
+    if proven := told("proven"):
+        return f"What it suggests is shown to help: {'; '.join(map(_measured, proven))}."
+    if kept := told("in_final"):
+        names = " and ".join(map(_measured, kept))
+        return f"The final recipe has {names}; that it helps on its own is not shown."
+    if left := told("left_out"):
+        return f"What it suggests was compared and left out: {'; '.join(map(_measured, left))}."
+    if tried := told("tried"):
+        names = " and ".join(fix.technique for fix in tried)
+        return f"The search tried {names}; nothing of it came to be compared on its own."
+    return "Nothing that it suggests was tried."
+
+
+def _measured(fix: Fix) -> str:
+    if fix.effect is None:
+        return fix.technique
+    low, high = fix.effect.interval
+    told = f"{fix.effect.value:+.3g} (95% {low:+.3g} to {high:+.3g}, {fix.effect.n} pairs)"
+    return f"{fix.technique} {told}"

@@ -127,12 +127,31 @@ class TechniqueSummary(_Part):
     reason: str
 
 
+Standing = Literal["untried", "tried", "left_out", "in_final", "proven"]
+
+
+class Fix(_Part):
+    """What became of a technique that a finding suggests.
+
+    `standing`: `untried`, `tried` (by that many `trials` of the search, and not compared), `left_out`
+    (compared, and not in the final recipe), `in_final` (there, and not shown to help on its own) or
+    `proven` (shown to help). `effect` is the recipe with it against the recipe without it, its p-value
+    corrected over the campaign's comparisons; `None` where that was not compared.
+    """
+
+    technique: str
+    standing: Standing
+    trials: int
+    effect: Effect | None = None
+
+
 class FindingSummary(_Part):
     """A diagnosis: the rule that fired, on what evidence, and what it suggests.
 
     `suggests` are techniques, `advice` is what else may help. `confidence` says whether what was
-    measured is just over the rule's limit (`likely`) or twice and more (`clear`); `outcome` what the
-    campaign found of what was suggested, empty where nothing was tried yet.
+    measured is just over the rule's limit (`likely`) or twice and more (`clear`); `fixes` what the
+    campaign found of each that was suggested, and `outcome` the same in a sentence, both empty where
+    nothing was tried yet.
     """
 
     rule: str
@@ -142,6 +161,7 @@ class FindingSummary(_Part):
     confidence: Literal["likely", "clear"] = "clear"
     advice: str = ""
     outcome: str = ""
+    fixes: list[Fix] = Field(default_factory=list)
 
 
 class Pair(_Part):

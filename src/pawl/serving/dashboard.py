@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import mimetypes
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -24,11 +24,11 @@ from starlette.routing import Route
 
 from pawl.ledger import ask_to_stop
 from pawl.report.filling import environment
-from pawl.serving import trials, views
+from pawl.serving import layers, trials, versus, views
 from pawl.serving.ending import path_of
 from pawl.serving.events import stream
 from pawl.serving.finding import Campaigns
-from pawl.serving.reading import Campaign, Trial
+from pawl.serving.reading import Asked, Campaign, Trial
 from pawl.serving.security import FILE_POLICY, Access, Guard
 
 _STATIC = {
@@ -66,10 +66,12 @@ class Pages:
         at = "/c/{id}"
         return [
             Route("/", self._index),
+            Route("/compare", self._versus),
             Route(at, self._of(self._overview)),
             Route(f"{at}/trials", self._of(self._table)),
             Route(f"{at}/trial/{{trial:int}}", self._of(self._trial)),
             Route(f"{at}/compare", self._of(self._compare)),
+            Route(f"{at}/layers", self._of(self._layers)),
             Route(f"{at}/file/{{name}}", self._of(self._file)),
             Route(f"{at}/events", self._events),
             Route(f"{at}/stop", self._of(self._stop), methods=["POST"]),
@@ -101,9 +103,20 @@ class Pages:
         )
         return HTMLResponse(text)
 
+    async def _versus(self, request: Request) -> Response:
+        ids = request.query_params.getlist("campaign")[:2]
+        found = [each for each in map(self._campaigns.get, dict.fromkeys(ids)) if each is not None]
+        if len(found) != 2:
+            return _plain("Choose two campaigns to compare them.", 400)
+        return await run_in_threadpool(self._side_by_side, found)
+
+    def _side_by_side(self, found: Sequence[Campaign]) -> Response:
+        template = self._templates.get_template("versus.html.j2")
+        return HTMLResponse(template.render(versus.versus(found)))
+
     def _overview(self, request: Request, campaign: Campaign) -> Response:
         known, version = campaign.look()
-        asked = views.Asked(campaign, known, request.query_params)
+        asked = Asked(campaign, known, request.query_params)
         wanted = request.query_params.get("part")
         if wanted is not None:
             if wanted not in views.OVERVIEW:
@@ -112,11 +125,11 @@ class Pages:
         parts = [(name, Markup(self._drawn_once(name, asked, version))) for name in views.OVERVIEW]
         return self._page("overview.html.j2", asked, version, parts=parts)
 
-    def _part(self, name: str, asked: views.Asked) -> str:
+    def _part(self, name: str, asked: Asked) -> str:
         values = views.OVERVIEW[name](asked)
         return str(self._templates.get_template(f"{name}.html.j2").render(values))
 
-    def _drawn_once(self, name: str, asked: views.Asked, version: int) -> str:
+    def _drawn_once(self, name: str, asked: Asked, version: int) -> str:
         """Returns a part as it was rendered for this version, if it shows no clock."""
         if name in views.TICKING:
             return self._part(name, asked)
@@ -133,7 +146,7 @@ class Pages:
 
     def _table(self, request: Request, campaign: Campaign) -> Response:
         known, version = campaign.look()
-        asked = views.Asked(campaign, known, request.query_params)
+        asked = Asked(campaign, known, request.query_params)
         values = trials.table(asked)
         if request.query_params.get("part") == "table":
             return HTMLResponse(self._templates.get_template("table.html.j2").render(values))
@@ -144,7 +157,7 @@ class Pages:
         one = _trial_of(known.trials, str(request.path_params["trial"]))
         if one is None:
             return _not_found()
-        asked = views.Asked(campaign, known, request.query_params)
+        asked = Asked(campaign, known, request.query_params)
         return self._page("trial.html.j2", asked, version, **trials.trial(asked, one))
 
     def _compare(self, request: Request, campaign: Campaign) -> Response:
@@ -153,8 +166,21 @@ class Pages:
         pair = [one for one in (_trial_of(known.trials, id) for id in ids[:2]) if one is not None]
         if len(pair) != 2:
             return _plain("Choose two trials of the campaign to compare them.", 400)
-        asked = views.Asked(campaign, known, request.query_params)
+        asked = Asked(campaign, known, request.query_params)
         return self._page("compare.html.j2", asked, version, **trials.comparison(asked, pair))
+
+    def _layers(self, request: Request, campaign: Campaign) -> Response:
+        known, version = campaign.look()
+        training = campaign.watched()
+        found = layers.of_watched(training)
+        if not found:
+            return _not_found()
+        asked = Asked(campaign, known, request.query_params)
+        readings = training["readings"]
+        return self._page(
+            "layers.html.j2", asked, version, layers=found, curves=layers.losses(training),
+            readings=len(readings), steps=f"{readings[-1]['step']:,}", status=str(training["status"]),
+        )  # fmt: skip
 
     def _file(self, request: Request, campaign: Campaign) -> Response:
         path = path_of(campaign, request.path_params["name"])
@@ -193,11 +219,11 @@ class Pages:
             return _plain(f"The campaign's folder cannot be written: {error.strerror}.", 500)
         return RedirectResponse(f"/c/{campaign.id}", status_code=303)
 
-    def _page(self, template: str, asked: views.Asked, version: int, **values: Any) -> HTMLResponse:
+    def _page(self, template: str, asked: Asked, version: int, **values: Any) -> HTMLResponse:
         card = views.card(asked.campaign, asked.known)
         text = self._templates.get_template(template).render(
             **({"id": asked.campaign.id} | values), card=card, version=version,
-            single=self._campaigns.single,
+            single=self._campaigns.single, watched=asked.known.watched,
         )  # fmt: skip
         return HTMLResponse(text)
 

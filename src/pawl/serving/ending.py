@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pawl.report import outcome, page, verdicts, words
+from pawl.report import outcome, page, story, verdicts, words
 from pawl.report.filling import Tile
 from pawl.report.summary import Summary
 from pawl.report.text import (
@@ -40,14 +40,14 @@ _MOST_BYTES = 64_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What was found: headline, statement, numbers, verdicts, findings, members of a blend."""
+    """What was found: headline, statement, numbers, verdicts, stories, members of a blend."""
 
     headline: str
     statement: str
     seen: bool
     tiles: list[Tile]
     verdicts: list[tuple[str, str, str, str, str, str]]
-    findings: list[tuple[str, str, str, str]]
+    stories: list[story.Story]
     members: list[tuple[str, str, str, str]]
 
 
@@ -74,15 +74,7 @@ def _campaign(summary: Summary) -> Ended:
             (each.name, each.verdict, each.effect, each.interval, each.p, each.reason)
             for each in verdicts.rows(summary)
         ],
-        findings=[
-            (
-                capital(humanize(each.rule)),
-                each.severity,
-                clean(each.evidence),
-                ", ".join(humanize(name) for name in each.suggests),
-            )
-            for each in summary.findings
-        ],
+        stories=story.stories(summary),
         members=_members(summary),
     )
 
@@ -126,7 +118,7 @@ def _function(summary: dict[str, Any]) -> Ended:
         rows.append((humanize(str(each["name"])), str(each["verdict"]), *cells, clean(change)))
     return Ended(
         headline=headline, statement=clean(str(summary.get("statement", ""))), seen=proven, tiles=[],
-        verdicts=rows, findings=[], members=[],
+        verdicts=rows, stories=[], members=[],
     )  # fmt: skip
 
 

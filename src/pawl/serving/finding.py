@@ -21,15 +21,18 @@ class Campaigns:
 
     Args:
         folder: A campaign's folder, or one that holds some, at most three levels down.
+        awaited: Whether a campaign may come later.
 
     Raises:
         LedgerError: There is no campaign.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, awaited: bool = False) -> None:
         self.folder = folder.absolute()
         self._known: dict[str, Campaign] = {}
         self._lock = threading.Lock()
+        if awaited:
+            return
         if not self.folder.is_dir():
             raise LedgerError(
                 f"{str(folder)!r} is no folder; give that of a campaign, or of several"

@@ -11,7 +11,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from pawl.ledger.database import SCHEMA_VERSION
 SUMMARY_FILE = "summary.json"
 _TRIALS = """
 SELECT trials.id, unit, units.phase, units.seconds, units.elapsed,
-       json_remove(record, '$.curve', '$.extra.params')
+       json_remove(record, '$.curve', '$.layers', '$.extra.params')
 FROM trials JOIN units ON units.id = unit WHERE trials.id > ? ORDER BY trials.id
+"""
+_WATCHED = """
+SELECT 1 FROM units WHERE key = 'diagnosis' AND json_array_length(payload, '$.training.readings') > 0
 """
 _MANY = 200
 Curve = list[tuple[float, float | None, float | None]]
@@ -51,6 +54,7 @@ class Trial:
         seconds: Its share of the time.
         ended: Campaign seconds by which it was over; within a unit, by its place.
         reason: Why it failed or was pruned.
+        cost: What its network costs, where that is on record (`pawl.search.costs`).
     """
 
     id: int
@@ -68,6 +72,7 @@ class Trial:
     seconds: float
     ended: float
     reason: str
+    cost: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Known:
         stopping: Whether it was asked to end.
         summary: What it found, when it is finished.
         trouble: Why it cannot be read; empty if it can.
+        watched: Whether there is a training that the diagnosis watched.
     """
 
     identity: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +99,7 @@ class Known:
     stopping: bool = False
     summary: dict[str, Any] | None = None
     trouble: str = ""
+    watched: bool = False
 
     @property
     def state(self) -> str:
@@ -141,6 +148,15 @@ class Known:
         """Trials of the search, where it is counted in them."""
         trials = self.identity.get("options", {}).get("trials")
         return trials if isinstance(trials, int) else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page is about: a campaign as it is now, and the address's query."""
+
+    campaign: Campaign
+    known: Known
+    query: Mapping[str, str]
 
 
 class Campaign:
@@ -204,6 +220,7 @@ class Campaign:
                 trials = before.trials + tuple(_placed(db.execute(_TRIALS, (last,)).fetchall()))
                 units = "SELECT phase, SUM(seconds), MAX(elapsed) FROM units GROUP BY phase"
                 phases = db.execute(units).fetchall()
+                watched = before.watched or db.execute(_WATCHED).fetchone() is not None
         except (
             sqlite3.Error,
             OSError,
@@ -223,6 +240,7 @@ class Campaign:
             progress=read_progress(self.folder),
             stopping=stop_asked(self.folder),
             summary=_summary(self.folder / SUMMARY_FILE),
+            watched=watched,
         )
 
     def curves(self, ids: Sequence[int]) -> dict[int, Curve]:
@@ -235,6 +253,24 @@ class Campaign:
         except (sqlite3.Error, LedgerError):
             return {}
         return {id: [tuple(point) for point in json.loads(text or "[]")] for id, text in rows}
+
+    def layers(self, id: int) -> dict[str, Any]:
+        """Returns what instruments read of a trial's layers; empty where there is nothing."""
+        return self._json("SELECT json_extract(record, '$.layers') FROM trials WHERE id = ?", id)
+
+    def watched(self) -> dict[str, Any]:
+        """Returns the training that the diagnosis watched; empty where there is none."""
+        sql = "SELECT json_extract(payload, '$.training') FROM units WHERE key = ?"
+        return self._json(sql, "diagnosis")
+
+    def _json(self, sql: str, *given: Any) -> dict[str, Any]:
+        try:
+            with self._connected() as db:
+                row = db.execute(sql, given).fetchone()
+            found = json.loads(row[0]) if row and row[0] else {}
+        except (sqlite3.Error, LedgerError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -294,8 +330,12 @@ def _placed(rows: Sequence[tuple[Any, ...]]) -> Iterator[Trial]:
             epochs=int(record["epochs"]), status=str(record["status"]),
             score=_number(record["score"]), holdout=_number(record["holdout"]),
             steps=int(record["steps"]), seconds=float(record["seconds"]), ended=float(ended),
-            reason=str(record["reason"]),
+            reason=str(record["reason"]), cost=_cost(extra.get("cost")),
         )  # fmt: skip
+
+
+def _cost(found: Any) -> dict[str, int]:
+    return {str(name): int(value) for name, value in found.items()} if found else {}
 
 
 def _number(value: Any) -> float | None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pawl.report.text import DASH, capital, clean, duration, humanize, number
-from pawl.serving import charting
-from pawl.serving.reading import Trial
+from pawl.serving import charting, layers
+from pawl.serving.reading import Asked, Trial
 from pawl.serving.telling import (
     COLUMNS,
     PER_PAGE,
@@ -23,7 +23,6 @@ from pawl.serving.telling import (
     told,
     value_text,
 )
-from pawl.serving.views import Asked
 
 _LISTED = 10
 
@@ -76,6 +75,7 @@ def trial(asked: Asked, one: Trial) -> dict[str, Any]:
         "facts": [(name, text) for name, text in facts if text and text != DASH],
         "curves": charting.curves(sets, known),
         "seeds": len(same),
+        "layers": layers.of_trial(asked.campaign.layers(one.id)),
         "same": [row(t, common, best) for t in rest[:_LISTED]],
         "settings": _settings([one]),
         "other": other,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
 from pawl.report.text import DASH, clean, count, duration, finite, humanize, number
-from pawl.serving import charting
+from pawl.serving import charting, fronts
 from pawl.serving.ending import ended, explained, files
-from pawl.serving.reading import Campaign, Known, Trial
+from pawl.serving.reading import Asked, Campaign, Known, Trial
 from pawl.serving.telling import (
     SEARCHED,
     best_of,
@@ -26,7 +25,6 @@ from pawl.serving.telling import (
     shared,
 )
 
-Query = Mapping[str, str]
 STEPS = (
     ("Prepare", {"read", "task", "time", "baseline"}),
     ("Search", {"learners", "search"}),
@@ -44,15 +42,6 @@ _STATES = {
     "interrupted": "Interrupted",
     "unreadable": "Cannot be read",
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a page is about: a campaign as it is now, and the address's query."""
-
-    campaign: Campaign
-    known: Known
-    query: Query
 
 
 def card(campaign: Campaign, known: Known) -> dict[str, Any]:
@@ -217,6 +206,7 @@ OVERVIEW: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "status": status,
     "result": result,
     "search": search,
+    "front": fronts.front,
     "evidence": evidence,
     "explanations": explanations,
 }

@@ -5,6 +5,7 @@ Shape legend: `N` members, `B` rows of a batch, `P` weights of a model.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
+from torch.utils import _pytree as pytree
 
 from pawl import rng
 from pawl.data.types import Inputs
@@ -39,7 +41,7 @@ def fused_step(population: Population) -> StepFunction:
     """
     program, front, layout = population.program, population.front, population.layout
     drawing = population.drawing
-    gradients_of = _gradients(population)
+    gradients_of = gradients_of_members(population)
     if (pieces := population.fits[0].pieces) > 1:
         gradients_of = _in_pieces(gradients_of, pieces, drawing)
     static = {name: _plain(settings) for name, settings in population.values.items()}
@@ -89,10 +91,20 @@ def fused_step(population: Population) -> StepFunction:
     return take
 
 
-def _gradients(population: Population) -> Callable[..., Gradients]:
-    """Returns what computes the gradients of members like these on a batch."""
-    losses_of = vmap(
-        _member_loss(population), in_dims=(0, 0, None, 0, 0, 0), randomness="different"
+def gradients_of_members(
+    population: Population, *, together: bool = True
+) -> Callable[..., Gradients]:
+    """Returns what computes the gradients of members like these on a batch.
+
+    Args:
+        population: The members.
+        together: Whether by `vmap`, or one after the other, for models that it cannot take.
+    """
+    loss = _member_loss(population)
+    losses_of: Callable[..., Any] = (
+        vmap(loss, in_dims=(0, 0, None, 0, 0, 0), randomness="different")
+        if together
+        else partial(_one_by_one, loss)
     )
     layout = population.layout
 
@@ -116,6 +128,24 @@ def _gradients(population: Population) -> Callable[..., Gradients]:
         return losses.detach(), layout.flat(gradients, len(weights)), reassigned
 
     return gradients_of
+
+
+def _one_by_one(
+    loss: Callable[..., tuple[Tensor, Buffers]],
+    weights: Buffers,
+    buffers: Buffers,
+    shared: Buffers,
+    *of_members: Any,
+) -> tuple[Tensor, Buffers]:
+    """Returns losses `[N]` of members, each by itself."""
+    losses, changed = list[Tensor](), list[Buffers]()
+    for i in range(len(next(iter(weights.values())))):
+        own = [pytree.tree_map(operator.itemgetter(i), each) for each in (weights, buffers)]
+        rest = [pytree.tree_map(operator.itemgetter(i), each) for each in of_members]
+        value, reassigned = loss(*own, shared, *rest)
+        losses.append(value)
+        changed.append(reassigned)
+    return torch.stack(losses), {n: torch.stack([c[n] for c in changed]) for n in changed[0]}
 
 
 def _in_pieces(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.recipe import Recipe
+from pawl.training.instruments import SHARE, Instruments, LayerReadings
 from pawl.training.metrics import score
 from pawl.training.population import Member, Population
 from pawl.training.program import Namespace
@@ -55,6 +56,7 @@ class Outcome:
         reason: What went wrong, one line.
         weights: `[P]`; `None` unless usable.
         buffers: By name; for the weights.
+        layers: What the instruments read of its layers.
     """
 
     member: Member
@@ -67,6 +69,7 @@ class Outcome:
     reason: str = ""
     weights: Tensor | None = None
     buffers: Buffers = field(default_factory=dict)
+    layers: LayerReadings = field(default_factory=LayerReadings)
 
 
 class Run:
@@ -81,10 +84,12 @@ class Run:
 
     Args:
         population: The population; the run owns it.
+        instruments: Share of the time of steps that instruments may take; 0 for none.
     """
 
-    def __init__(self, population: Population) -> None:
+    def __init__(self, population: Population, *, instruments: float = SHARE) -> None:
         self.population = population
+        self.instruments = Instruments(population, instruments)
         self.tracks_best = bool(population.program.stop)
         self.scored = len(population.members[0].valid) > 0
         self.curves: list[list[Point]] = []
@@ -105,6 +110,7 @@ class Run:
         """Makes room for members that have joined."""
         old, new = len(self.curves), len(self.population)
         self.curves += [[] for _ in range(new - old)]
+        self.instruments.grow(new)
         self.seconds += [0.0] * (new - old)
         self._losses = torch.cat([self._losses, torch.zeros(new - old)])
         self.best = torch.cat([self.best, torch.full((new - old,), -math.inf)])
@@ -134,7 +140,7 @@ class Run:
         for taken in range(0, steps, _STEPS_BETWEEN_BEATS):
             heartbeat()
             few = min(_STEPS_BETWEEN_BEATS, steps - taken)
-            self._losses += few * population.advance(few).cpu()
+            self._losses += few * self.instruments.advance(population, few)
         ended = population.step >= population.total
         due = ((population.step % self.interval == 0) | ended).nonzero().flatten().tolist()
         scores = torch.full((len(population),), -math.inf)
@@ -279,6 +285,7 @@ class Run:
                     buffers={k: v[i].clone() for k, v in buffers.items()}
                     if i in with_weights and usable
                     else {},
+                    layers=self.instruments.of(i),
                 )
             )
         self.keep([i for i in range(len(self.population)) if i not in which])
@@ -288,6 +295,7 @@ class Run:
         """Keeps these members, in this order."""
         index = torch.tensor(list(indices), dtype=torch.int64)
         self.population.keep(indices)
+        self.instruments.keep(indices)
         self.curves = [self.curves[i] for i in indices]
         self.seconds = [self.seconds[i] for i in indices]
         self.best, self._losses = self.best[index], self._losses[index]
@@ -299,6 +307,7 @@ class Run:
     def inherit(self, source: int, target: int, recipe: Recipe) -> None:
         """Makes a member a copy of another, its curve included, that goes on by another recipe."""
         self.population.inherit(source, target, recipe)
+        self.instruments.inherit(source, target)
         self.curves[target] = list(self.curves[source])
         self.best[target], self._losses[target] = self.best[source], self._losses[source]
         if self.best_weights is not None:

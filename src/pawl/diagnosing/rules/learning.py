@@ -19,6 +19,7 @@ _STILL_FALLING, _LATE = 0.15, 0.75
 _SPIKE, _SPIKES, _WINDOW = 3.0, 2, 8
 _NOISY, _STEADY = 100.0, 4.0
 _FEW_STEPS = 4
+_FEWEST_TIMED, _WAITING = 20, 0.5
 
 
 def learning_rate_too_high(run: Training) -> Finding | None:
@@ -169,6 +170,24 @@ def batch_too_large(run: Training) -> Finding | None:
     )
 
 
+def data_starves(run: Training) -> Finding | None:
+    """Steps that mostly wait for their data."""
+    times = run.times
+    if times is None or times.steps < _FEWEST_TIMED or not times.whole > 0:
+        return None
+    share = times.data / times.whole
+    if share < _WAITING:
+        return None
+    return Finding(
+        rule="data_starves",
+        severity="warning",
+        evidence=f"{share:.0%} of the time of {times.steps:,} steps went by before the next batch was "
+        f"there ({1000 * times.data:.3g} of {1000 * times.whole:.3g} ms)",
+        strength=share / _WAITING,
+        advice="more workers that load data, or data that are kept in memory as the model takes them",
+    )
+
+
 def _told(explained: float) -> str:
     return "diverge" if explained == -math.inf else f"explain {max(explained, 0.0):.0%}"
 
@@ -193,4 +212,5 @@ RULES = (
     loss_spikes,
     batch_too_small,
     batch_too_large,
+    data_starves,
 )
