@@ -252,6 +252,8 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, number: sign
             assert process.stdout is not None
             address = process.stdout.readline().split()[-1]
             assert address.startswith("http://127.0.0.1:")
+            # Both lines: what was read ahead, `communicate` does not return.
+            assert process.stdout.readline() == "Ctrl-C ends the pages, never a campaign\n"
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 urllib.request.urlopen(address.partition("?")[0])
             jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
@@ -260,5 +262,4 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, number: sign
             out, error = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, error) == (0, "")
-    assert out == "Ctrl-C ends the pages, never a campaign\n"
+    assert (process.returncode, out, error) == (0, "", "")
