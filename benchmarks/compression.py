@@ -4,8 +4,6 @@
     python benchmarks/compression.py --records runs/press.jsonl --cases adult   # a part of it
     python benchmarks/compression_picture.py benchmarks/results/compression.json docs/compression.svg
 
-Trainings have as many passes as `EPOCHS` says, so that a case takes some minutes on one core.
-
 Per case one network is trained as a recipe is (`pawl.train`), on development rows; the test rows judge.
 Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
 min-max, as their documentation has it); NNCF's post-training quantization (where `nncf` is installed);
@@ -38,8 +36,6 @@ import running
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ARCHIVE, IMAGES = running.FILES / "cifar10.tar.xz", ("--train", "5000", "--test", "1000")
 CASES = ("adult", "movie-reviews", "cifar10")
-EPOCHS = {"movie-reviews": 6, "cifar10": 6}
-"""Of the cases that would take longest; the others have what `pawl.train` gives them."""
 ALLOWED, SIZE_LIMIT, ROUNDS, BATCH = "0.5%", 0.25, 40, 64
 
 
@@ -156,11 +152,10 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     began = time.monotonic()
     train, test, options = data_of(name, scratch)
     options = {**options, **({} if test is None else {"test": test}), "seed": seed}
-    passes = {"epochs": EPOCHS[name]} if name in EPOCHS else {}
     task = resolve_task(train, **{k: v for k, v in options.items() if k != "seed"})
     data = load(task, seed=seed)
     recipe = baseline(Problem.of(task, data).facts())
-    pawl.train(train, recipe, out=scratch / "original", **options, **passes)
+    pawl.train(train, recipe, out=scratch / "original", **options)
     bundle = pawl.Bundle.open(scratch / "original")
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
@@ -169,7 +164,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
         out = scratch / f"dense-{factor}"
         try:
             narrow = Recipe.from_dict({**recipe.to_dict(), "width": {"factor": factor}})
-            pawl.train(train, narrow, out=out, **options, **passes)
+            pawl.train(train, narrow, out=out, **options)
             graphs[f"dense, {factor:g} of the width"] = (out / "bundle" / "model.onnx").read_bytes()
         except PawlError as error:
             print(f"  no dense network of {factor:g}: {error}", file=sys.stderr)

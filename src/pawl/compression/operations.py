@@ -54,7 +54,7 @@ def _axes(a: Attributes, x: Inputs, default: Sequence[int] = ()) -> tuple[int, .
 
 
 def _reduced(function: Callable[..., Tensor]) -> Operation:
-    def apply(a: Attributes, x: Inputs) -> Tensor:
+    def apply(a: Attributes, x: Inputs) -> Any:
         axes = _axes(a, x)
         if not axes and a.get("noop_with_empty_axes", 0):
             return x[0]
@@ -107,14 +107,14 @@ def _pooled(call: Sequence[Callable[..., Any]], fill: float) -> Operation:
     return apply
 
 
-def _gemm(a: Attributes, x: Inputs) -> Tensor:
+def _gemm(a: Attributes, x: Inputs) -> Any:
     one = x[0].mT if a.get("transA", 0) else x[0]
     two = x[1].mT if a.get("transB", 0) else x[1]
     out = a.get("alpha", 1.0) * (one @ two)
     return out if len(x) < 3 or x[2] is None else out + a.get("beta", 1.0) * x[2]
 
 
-def _reshape(a: Attributes, x: Inputs) -> Tensor:
+def _reshape(a: Attributes, x: Inputs) -> Any:
     wanted = _ints(x[1])
     if not a.get("allowzero", 0):
         wanted = [x[0].shape[at] if size == 0 else size for at, size in enumerate(wanted)]
@@ -144,7 +144,7 @@ def _split(a: Attributes, x: Inputs) -> list[Tensor]:
     return list(out.split(size, dim=axis))
 
 
-def _gather(a: Attributes, x: Inputs) -> Tensor:
+def _gather(a: Attributes, x: Inputs) -> Any:
     axis = int(a.get("axis", 0)) % x[0].dim()
     index = x[1].long()
     index = torch.where(index < 0, index + x[0].shape[axis], index)
@@ -152,7 +152,7 @@ def _gather(a: Attributes, x: Inputs) -> Tensor:
     return x[0].index_select(axis, index.flatten()).reshape(shape)
 
 
-def _squeezed(a: Attributes, x: Inputs) -> Tensor:
+def _squeezed(a: Attributes, x: Inputs) -> Any:
     axes = _axes(a, x, [at for at, size in enumerate(x[0].shape) if size == 1])
     return x[0].squeeze(tuple(axes)) if axes else x[0]
 
@@ -170,8 +170,8 @@ def _normed(a: Attributes, x: Inputs) -> Tensor:
     return F.layer_norm(x[0], shape, x[1], x[2] if len(x) > 2 else None, a.get("epsilon", 1e-5))
 
 
-def _expanded(a: Attributes, x: Inputs) -> Tensor:
-    return x[0].expand(torch.broadcast_shapes(x[0].shape, tuple(_ints(x[1]))))
+def _expanded(a: Attributes, x: Inputs) -> Any:
+    return x[0].expand(torch.broadcast_shapes(x[0].shape, tuple(_ints(x[1]))))  # type: ignore[no-untyped-call]
 
 
 def _padded(a: Attributes, x: Inputs) -> Tensor:
@@ -208,7 +208,7 @@ def _quantized(a: Attributes, x: Inputs) -> Tensor:
     return whole.clamp(limits.min, limits.max)
 
 
-def _dequantized(a: Attributes, x: Inputs) -> Tensor:
+def _dequantized(a: Attributes, x: Inputs) -> Any:
     axis, out = int(a.get("axis", 1)), x[0].float()
     zero = x[2].float() if len(x) > 2 and x[2] is not None else torch.zeros(())
     return (out - _along(zero, out, axis)) * _along(x[1], out, axis)
@@ -233,7 +233,7 @@ def _filled(a: Attributes, x: Inputs) -> Tensor:
     return torch.from_numpy(fill.copy()).expand(_ints(x[0]))
 
 
-def _power(a: Attributes, x: Inputs) -> Tensor:
+def _power(a: Attributes, x: Inputs) -> Any:
     return x[0].pow(x[1].to(x[0].dtype))
 
 
