@@ -203,10 +203,11 @@ class _Plan:
 def _sizes(layer: Any) -> Tensor:
     """Returns how large the weights of each of a layer's channels are."""
     if isinstance(layer, nn.RNNBase):
-        gates = layer.get_parameter("weight_hh_l0").detach().unflatten(0, (-1, layer.hidden_size))
-        return torch.linalg.vector_norm(gates, dim=(0, 2))
-    weight = _to_front(layer.weight.detach(), layer)
-    return torch.linalg.vector_norm(weight.flatten(1), dim=1)
+        size = layer.hidden_size
+        gates = layer.get_parameter("weight_hh_l0").detach().view(-1, size, size)
+        return gates.square().sum((0, 2)).sqrt()
+    weight: Tensor = layer.weight.detach()
+    return _to_front(weight, layer).flatten(1).square().sum(1).sqrt()
 
 
 def _recur(layer: nn.RNNBase, out: Tensor | None, into: Tensor | None, *, preserve: bool) -> None:
