@@ -131,7 +131,8 @@ class Adapter(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Adapter:
         new = memo[id(self)] = type(self).__new__(type(self))
-        new.__setstate__(copy.deepcopy(self.__dict__, memo))
+        state = copy.deepcopy(self.__dict__, memo)
+        new.__setstate__(state)  # type: ignore[no-untyped-call]
         return rebound(new, memo)
 
     def forget(self) -> None:

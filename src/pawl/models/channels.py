@@ -198,7 +198,7 @@ class Channels:
         reads = own.pop(len(self._shapes[op.inputs[0]]) - 1, None)
         self._fix(own, f"its channels reach {where}")
         before = self._again(name, reads, where)
-        made = ((self.groups.new(layer.hidden_size), 1),)
+        made: Segments = ((self.groups.new(layer.hidden_size), 1),)
         if before is not None and before.writes is not None:
             made = before.writes
         self._unshared(layer, (*(reads or ()), *made), where)

@@ -203,9 +203,11 @@ class _Plan:
 def _sizes(layer: Any) -> Tensor:
     """Returns how large the weights of each of a layer's channels are."""
     if isinstance(layer, nn.RNNBase):
-        gates = layer.weight_hh_l0.detach().view(-1, layer.hidden_size, layer.hidden_size)
-        return gates.norm(dim=(0, 2))
-    return _to_front(layer.weight.detach(), layer).flatten(1).norm(dim=1)
+        size = layer.hidden_size
+        gates = layer.get_parameter("weight_hh_l0").detach().view(-1, size, size)
+        return gates.square().sum((0, 2)).sqrt()
+    weight: Tensor = layer.weight.detach()
+    return _to_front(weight, layer).flatten(1).square().sum(1).sqrt()
 
 
 def _recur(layer: nn.RNNBase, out: Tensor | None, into: Tensor | None, *, preserve: bool) -> None:
