@@ -34,7 +34,7 @@ def select(name: str | None = None, stage: str | None = None) -> list[Technique]
 
 def describe(t: Technique) -> dict[str, Any]:
     """Returns a technique's record as plain values."""
-    asked = {} if t.fits is fits_every_task else needs(t)
+    asked: dict[str, str | None] = {} if t.fits is fits_every_task else needs(t)
     return {
         "name": t.name,
         "stage": t.stage.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -122,9 +123,9 @@ def test_a_configuration_is_judged_by_its_folds_together() -> None:
     assert all(math.isfinite(score) for each in fused.values() for score in each.rungs.values())
 
 
-def searched(folder: Path, name: str, folds: int, executor: str = "inline") -> list[TrialRecord]:
+def searched(folder: Path, name: str, folds: int, executor: Any = "inline") -> list[TrialRecord]:
     with Ledger.create(folder, {}) as ledger:
-        session = Session(problem("table"), ledger, 0, epochs=6, executor=executor)  # type: ignore[arg-type]
+        session = Session(problem("table"), ledger, 0, epochs=6, executor=executor)
         plan = SearchPlan(width=4, quota=4, trials=8, deadline=None)
         strategy = Strategy.of(name)._replace(folds=folds)
         return search(session, baseline(session.facts), plan, strategy)

@@ -89,9 +89,9 @@ class Making:
 
     def __call__(self, number: int, params: Params) -> tuple[Member, ...]:
         """Returns a numbered point's members, one for each fold."""
-        recipe, found = self.recipe(params), []
+        recipe, found = self.recipe(params), list[Member]()
         for fold, (train, valid) in enumerate(self.splits):
-            more = ("fold", fold) if fold else ()
+            more: tuple[int | str, ...] = ("fold", fold) if fold else ()
             seed = rng.derive_seed(self.seed, "trial", self.generation, number, *more)
             found.append(Member(recipe, seed, train, valid, self.epochs))
         return tuple(found)
