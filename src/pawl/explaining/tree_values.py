@@ -13,6 +13,7 @@ conditions on the ways to them, `T` trees, `O` outputs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,7 +145,9 @@ def _bits(
     return found
 
 
-def _shared(rows: Whole, others: Whole, sizes: Whole, width: int):  # type: ignore[no-untyped-def]
+def _shared(
+    rows: Whole, others: Whole, sizes: Whole, width: int
+) -> Iterator[tuple[Whole, Whole, Floats]]:
     """Yields leaves, rows and the parts of their columns, `[pairs]` and `[pairs, width]`."""
     plus, minus = _tables(width)
     full = ((1 << sizes.astype(np.int64)) - 1).astype(rows.dtype)
