@@ -467,14 +467,13 @@ def on_images(seed: int, rows: int, repeats: int) -> dict[str, Any]:
         return torch.from_numpy(row).view(1, 1, 8, 8)
 
     def by_pawl(row: NDArray[np.float32]) -> Floats:
-        return expected_gradients(Named(), {"image": image(row)}, "image", others, output)[
-            0
-        ].ravel()  # type: ignore[arg-type]
+        given: Any = Named()
+        return expected_gradients(given, {"image": image(row)}, "image", others, output)[0].ravel()
 
     def from_mean(row: NDArray[np.float32]) -> Floats:
-        return integrated_gradients(
-            Named(), {"image": image(row)}, "image", others.mean(0), output  # type: ignore[arg-type]
-        )[0].ravel()  # fmt: skip
+        given: Any = Named()
+        mean = others.mean(0)
+        return integrated_gradients(given, {"image": image(row)}, "image", mean, output)[0].ravel()
 
     def by_deep(row: NDArray[np.float32]) -> Floats:
         return deep.shap_values(image(row), check_additivity=False)[..., digit].ravel()

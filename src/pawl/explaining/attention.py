@@ -89,7 +89,12 @@ def looked_at(pipeline: Pipeline, row: Inputs, tokens: int) -> Values:
     for member, share in members_of(pipeline):
         seen: list[tuple[Tensor, Tensor]] = []
 
-        def keep(module: nn.Module, given: tuple[Tensor, Tensor], _: Tensor, kept=seen) -> None:  # type: ignore[no-untyped-def]
+        def keep(
+            module: nn.Module,
+            given: tuple[Tensor, Tensor],
+            _: Tensor,
+            kept: list[tuple[Tensor, Tensor]] = seen,
+        ) -> None:
             kept.append((_weights(module, *given), given[1]))
 
         readers = [each for each in member.body.modules() if isinstance(each, Attentive)]

@@ -13,6 +13,7 @@ conditions on the ways to them, `T` trees, `O` outputs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,8 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.float32]
 Whole = NDArray[np.int64]
 _AT_ONCE = 2**22
-_MOST_COLUMNS = 62
-"""On one way to a leaf: so many bits has a whole number."""
+_FEW_COLUMNS, _MOST_COLUMNS = 14, 62
+"""On one way to a leaf: so many bits has a small whole number, and a large one."""
 
 
 @dataclass(frozen=True)
@@ -135,19 +136,25 @@ def _bits(
     node = paths.node[own]
     goes_right = x.T[feature[node]] > threshold[node, None]  # a gap goes left, as in the model
     holds = np.logical_and.reduceat(goes_right == paths.right[own, None], slots, axis=0)
-    found = np.zeros((leaves, len(x)), dtype=np.int64)
-    np.add.at(found, slot_leaf, holds.astype(np.int64) << place[:, None])
+    kind = np.int16 if place.max() < _FEW_COLUMNS else np.int64  # small numbers are read faster
+    found = np.zeros((leaves, len(x)), dtype=kind)
+    first = np.flatnonzero(place == 0)
+    found[slot_leaf[first]] = np.bitwise_or.reduceat(
+        holds.astype(kind) << place[:, None].astype(kind), first, axis=0
+    )
     return found
 
 
-def _shared(rows: Whole, others: Whole, sizes: Whole, width: int):  # type: ignore[no-untyped-def]
+def _shared(
+    rows: Whole, others: Whole, sizes: Whole, width: int
+) -> Iterator[tuple[Whole, Whole, Floats]]:
     """Yields leaves, rows and the parts of their columns, `[pairs]` and `[pairs, width]`."""
     plus, minus = _tables(width)
-    full = (1 << sizes.astype(np.int64)) - 1
+    full = ((1 << sizes.astype(np.int64)) - 1).astype(rows.dtype)
     reached = (rows[:, :, None] | others[:, None, :]) == full[:, None, None]
     leaf, row, other = np.nonzero(reached)
     ours, theirs = rows[leaf, row], others[leaf, other]
-    places = np.arange(width)
+    places = np.arange(width, dtype=rows.dtype)
     step = max(1, _AT_ONCE // width)
     for start in range(0, len(leaf), step):
         a, b = ours[start : start + step, None], theirs[start : start + step, None]
