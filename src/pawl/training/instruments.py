@@ -19,7 +19,8 @@ from torch import Tensor
 
 from pawl.techniques import Batch, Targets
 from pawl.training.fused_step import gradients_of_members
-from pawl.training.population import Population, known_inputs, layer_keys
+from pawl.training.population import Population
+from pawl.training.state import known_inputs, layer_keys
 from pawl.training.steps import progress, scaled_targets
 
 SHARE = 0.03
