@@ -2,7 +2,7 @@
 
 A reading is a pass of its own between two calls of the stepper, so a step stays what it is, compiled or
 not, and no result depends on one. What readings have cost is measured, and the next one is taken when it
-fits the share of the time that steps have taken; a training of few steps may have none.
+fits the share of the time that steps have taken; a short training has none.
 
 Shape legend: `N` members, `B` rows of a batch, `P` weights of a model, `T` tensors that are read.
 """
@@ -25,8 +25,9 @@ from pawl.training.steps import progress, scaled_targets
 
 SHARE = 0.03
 """Of the time of steps, readings take so much at most."""
-_UNKNOWN_COST = 6.0
-"""Steps that a first reading is taken to cost: it runs operation by operation, a step may not."""
+_UNKNOWN_STEPS, _UNKNOWN_SECONDS = 6.0, 0.3
+"""What a first reading is taken to cost at least: it runs operation by operation, a step may not, and what
+reads has to be made first."""
 _MOST_READINGS, _MOST_LAYERS = 24, 32
 
 
@@ -95,6 +96,7 @@ class Instruments:
         self.share, self.stepping, self.reading = share, 0.0, 0.0
         self.trouble = ""
         self._steps = self._taken = 0
+        self._last = 0.0
         layout = population.layout
         wide = [
             name for name, shape in zip(layout.names, layout.shapes, strict=True) if len(shape) > 1
@@ -109,7 +111,7 @@ class Instruments:
         if not self.share or self.trouble or not self._steps:
             return False
         step = self.stepping / self._steps
-        cost = self.reading / self._taken if self._taken else _UNKNOWN_COST * step
+        cost = self._last if self._taken else max(_UNKNOWN_STEPS * step, _UNKNOWN_SECONDS)
         return self.reading + cost <= self.share * self.stepping
 
     def advance(self, population: Population, steps: int) -> Tensor:
@@ -126,7 +128,8 @@ class Instruments:
         self._steps += steps
         if due:
             self._taken += 1
-            self.reading += begun - started + time.perf_counter() - ended
+            self._last = begun - started + time.perf_counter() - ended
+            self.reading += self._last
         return losses
 
     def _guarded(self, part: Any, *given: Any) -> Any:
