@@ -26,8 +26,8 @@ from pawl.training.steps import progress, scaled_targets
 SHARE = 0.03
 """Of the time of steps, readings take so much at most."""
 _UNKNOWN_STEPS, _UNKNOWN_SECONDS = 6.0, 0.3
-"""What a first reading is taken to cost at least: it runs operation by operation, a step may not, and what
-reads has to be made first."""
+"""What a first reading is taken to cost at least: it runs operation by operation, a step may not, and
+what reads has to be made first."""
 _MOST_READINGS, _MOST_LAYERS = 24, 32
 
 
