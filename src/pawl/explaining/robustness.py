@@ -92,7 +92,7 @@ def _curve(
     points = [_point(0.0, whole, parts, 0.0, np.zeros_like(parts))]
     draws = 0
     for level in levels:
-        each = []
+        each: list[tuple[float, NDArray[np.float64]]] = []
         for draw in range(_DRAWS):
             if effort.over and each:
                 break

@@ -56,7 +56,7 @@ def sets(
         made = Conformal.of(kind, predictions[first], targets[first], COVERAGE)
         assert made is not None
     own, truth = predictions[judged], targets[judged]
-    holds = made.holds(kind, own, truth).all(1)
+    holds: NDArray[np.bool_] = np.all(made.holds(kind, own, truth), axis=1)
     inside = made.sets(own) if kind.has_classes else None
     sizes = None if inside is None else inside.sum(1)
     return Sets(

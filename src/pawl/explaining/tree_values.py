@@ -103,14 +103,14 @@ def shapley_values(
         width = int(place.max()) + 1
         if width > _MOST_COLUMNS:
             raise ValueError(f"a way to a leaf asks for more than {_MOST_COLUMNS} columns")
-        bits = [
+        held, others = (
             _bits(trees, paths, own, slots, slot_leaf, place, stop - start, each)
             for each in (x, background)
-        ]
+        )
         columns_of = np.zeros((stop - start, width), dtype=np.int64)
         columns_of[slot_leaf, place] = slot_column
         sizes = np.bincount(slot_leaf, minlength=stop - start)
-        shared = _shared(*bits, sizes, width)
+        shared = _shared(held, others, sizes, width)
         for who, row, parts in shared:
             for output in range(values.shape[1]):
                 weighed = parts * values[start + who, output, None]
@@ -217,7 +217,8 @@ def gains(trees: Trees, owners: Whole, columns: int, x: Numbers) -> Floats:
         for child, number in ((left[inner], first), (left[inner] + 1, second))
     ]
     gained = first * second / np.maximum(both, 1) * ((means[0] - means[1]) ** 2).sum(1)
-    return np.bincount(owners[feature[inner]], gained, columns)
+    found: Floats = np.bincount(owners[feature[inner]], gained, columns).astype(np.float64)
+    return found
 
 
 def _levels(left: Whole, roots: Whole) -> list[Whole]:
@@ -239,7 +240,8 @@ def _leaf_values(trees: Trees) -> Floats:
     """Returns what leaves add, in the order of their nodes, `[L, O]`."""
     nodes = trees.nodes.numpy()
     leaves = nodes[nodes[:, 1] == np.arange(len(nodes)), 2]
-    return trees.values.numpy().astype(np.float64)[leaves]
+    found: Floats = trees.values.numpy().astype(np.float64)[leaves]
+    return found
 
 
 def _parents(left: Whole) -> tuple[Whole, NDArray[np.bool_]]:
