@@ -44,9 +44,10 @@ def test_learners_race_and_are_blended(done: Path) -> None:
     with Ledger.open(done) as ledger:
         tried = [trial.role for trial in ledger.trials("learners")]
         raced = {trial.recipe_id: trial for trial in ledger.trials("race")}
-    assert tried == [
-        "lightgbm", "catboost", "linear", "nearest_neighbors", "extra_trees", "modern_nca",
-        "lightgbm", "random_forest", "boosted_nets",
+    assert tried[0] == "linear"  # cheapest, and not the worst
+    assert sorted(tried) == [
+        "boosted_nets", "catboost", "extra_trees", "lightgbm", "lightgbm", "lightgbm", "linear",
+        "modern_nca", "nearest_neighbors", "random_forest",
     ]  # fmt: skip
     fitted = [bool(Recipe.from_dict(trial.recipe).learner) for trial in raced.values()]
     assert sum(fitted) == len(fitted) - sum(fitted) == 3
@@ -85,8 +86,9 @@ def test_killed_and_resumed_it_is_the_same(
 def test_families() -> None:
     assert families() == ("nets", "boosting", "linear", "neighbors", "trees")
     table = problem("table").facts()
-    assert [r.learner.name for r in fitting_learners(table, ["trees"]) if r.learner] == [
-        "lightgbm", "catboost", "extra_trees", "lightgbm", "random_forest",
+    trees = sorted(r.learner.name for r in fitting_learners(table, ["trees"]) if r.learner)
+    assert trees == [
+        "catboost", "extra_trees", "lightgbm", "lightgbm", "lightgbm", "random_forest",
     ]  # fmt: skip
     assert fitting_learners(table, ["nets"]) == ()
     assert fitting_learners(problem("own_model").facts()) == ()

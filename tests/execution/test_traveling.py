@@ -96,7 +96,7 @@ def test_a_share_of_a_generation_travels() -> None:
     facts = one.facts()
     space = Space(baseline(facts), facts)
     probe = member(plain(), 0)
-    make = Making(space, 3, 0, probe.train, probe.valid, 4)
+    make = Making(space, 3, 0, ((probe.train, probe.valid),), 4)
     piece = partial(searched, one, make)
     here, there = piece(), spawned(piece)
     assert [(n, status) for n, status, _ in here] == [(n, status) for n, status, _ in there]

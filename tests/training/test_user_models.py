@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pawl.data import ModelSpec
 from pawl.errors import TaskError
 from pawl.execution import plan
-from pawl.models import KeyedDropout, dropouts
+from pawl.models import AlongLast, KeyedDropout, dropouts
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.techniques import technique
@@ -178,7 +178,7 @@ def test_normalization_is_exchanged_where_there_is_some() -> None:
     assert found[0].weight.tolist() == [0.5] * 8  # the scale is kept
 
 
-def test_normalization_of_the_last_axis_is_not_taken_for_one_of_channels() -> None:
+def test_normalization_of_the_last_axis_is_exchanged_along_it() -> None:
     class Rows(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -187,9 +187,13 @@ def test_normalization_of_the_last_axis_is_not_taken_for_one_of_channels() -> No
         def forward(self, x: Tensor) -> Tensor:
             return self.last(F.relu(self.norm(self.first(x.unsqueeze(-1)))).flatten(1))
 
-    facts = problem_of(Task(data=numbers(), model=Rows)).facts()
+    problem = problem_of(Task(data=numbers(), model=Rows))
+    facts = problem.facts()
     for name in ("batch_norm", "group_norm"):
-        assert "the last axis" in str(technique(name).fits(facts))
+        assert technique(name).fits(facts) is None
+        body = problem.build(plain().with_(name), 0, torch.arange(8))[1]
+        (layer,) = (each for each in body.modules() if isinstance(each, AlongLast))
+        assert layer(torch.randn(8, 4, 6)).shape == (8, 4, 6)
     assert technique("layer_norm").fits(facts) == "the model normalizes like that already"
     assert technique("rms_norm").fits(facts) is None
 

@@ -5,6 +5,8 @@ Shape legend: `B` rows, `C` channels, `H`, `W` the map, `L = H * W` its places.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -138,6 +140,10 @@ class AlongLast(nn.Module):
         inner: The layer; takes `[B, C, L]`, or `[B, C]`.
         apart: Whether it takes each place like a row of its own.
     """
+
+    eps = math.nan
+    """Equal to nothing: `nn.TransformerEncoderLayer` compares those of its two normalizations to see
+    whether it may compute both as layer normalizations, without calling them."""
 
     def __init__(self, inner: nn.Module, *, apart: bool) -> None:
         super().__init__()
