@@ -85,7 +85,7 @@ def _fix(finding: FindingSummary, trials: int) -> str:
         names = [f"{humanize(fix.technique)} in {fix.trials:,}" for fix in tried]
         parts.append(f"tried: {_listed(names)} of {count(trials, 'trial')}")
     if finding.advice:
-        parts.append(f"else: {clean(finding.advice)}")
+        parts.append(("else: " if parts else "") + clean(finding.advice))
     return capital("; ".join(parts)) + "." if parts else ""
 
 
