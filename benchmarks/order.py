@@ -19,6 +19,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,9 @@ def measured(name: str, only: Collection[str] = ()) -> dict[str, Any]:
     from pawl.evidence import Pairs
     from pawl.execution import Session, driving, pick_device
     from pawl.ledger import Ledger
-    from pawl.modalities import modality_of
     from pawl.modalities.known import STARTS, learners
     from pawl.modalities.order import Described
+    from pawl.modalities.vectors import Tensors
     from pawl.search import baseline
     from pawl.search.starts import fitting
     from pawl.techniques import refusal
@@ -122,7 +123,7 @@ def measured(name: str, only: Collection[str] = ()) -> dict[str, Any]:
             for key, recipe in learners(facts).items()
             if not any(refusal(t, facts) for t, _ in recipe)
         }
-        by_hand = [*modality_of(facts.schema).starts(start, facts)]
+        by_hand = Tensors().starts(start, facts)  # tables themselves go by what is learned here
         places = {fitting(recipe, facts).id: place for place, recipe in enumerate(by_hand)}
         pairs = Pairs(session, "order", torch.arange(len(problem.targets)))
         found: dict[str, list[float]] = {}
@@ -135,7 +136,7 @@ def measured(name: str, only: Collection[str] = ()) -> dict[str, Any]:
         return {
             "table": name,
             "metric": problem.objective.metric,
-            "about": Described.of(facts).to_dict(),
+            "about": asdict(Described.of(facts)),
             "epochs": session.epochs,
             "tried": found,
             "networks": sorted(nets, key=lambda key: places.get(nets[key].id, len(places))),

@@ -19,6 +19,7 @@ from optuna.distributions import (
 from problems import plain, problem
 from pydantic import Field
 
+from pawl.modalities.vectors import Tensors
 from pawl.recipe import Recipe
 from pawl.search import Space, baseline, fitting, starts
 from pawl.search.protocols import Params
@@ -244,6 +245,10 @@ def test_starts_are_valid_fitting_and_distinct(kind: str) -> None:
 def test_many_predictors_are_tried_early_where_the_network_is_pawls_own() -> None:
     known = facts("table")
     assert any("tabm" in recipe for recipe in starts(baseline(known), known)[:4])
+    by_hand = Tensors().starts  # of arrays; tables go by what was learned
+    assert any("tabm" in recipe for recipe in by_hand(baseline(known), known)[:2])
+    many = dataclasses.replace(known, num_rows=50_000)  # where cheap recipes come first
+    assert not any("tabm" in recipe for recipe in by_hand(baseline(many), many)[:2])
     foreign = dataclasses.replace(known, own_model=True)
     assert not any("tabm" in recipe for recipe in starts(baseline(foreign), foreign))
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from pawl.kinds import KINDS
 from pawl.techniques import Facts
@@ -46,10 +45,6 @@ class Described:
         columns = max(1, sum(len(spec.features) for spec in inputs))
         mixed = sum(len(spec.cardinalities) for spec in inputs) / columns
         return cls(facts.num_rows, columns, mixed, KINDS[facts.schema.kind].has_classes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
