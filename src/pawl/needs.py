@@ -61,9 +61,13 @@ def _tasks() -> dict[str, dict[str, Any]]:
 
 
 def _own(spec: ModelSpec) -> nn.Module:
-    """Returns a network as many are: convolutions, normalization, pooling, a mean over the map."""
+    """Returns a network as many are: convolutions, normalization, pooling, a mean over the map.
+
+    The last convolutions are alike, so that they make blocks.
+    """
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
         nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, spec.num_outputs),
     )  # fmt: skip

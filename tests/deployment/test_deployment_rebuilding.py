@@ -24,6 +24,7 @@ from problems import (
 from safetensors.torch import save_file
 from techniques.table import ROWS
 from torch import nn
+from user_nets import LSTMClassifier
 
 from pawl.data import load
 from pawl.deployment import Bundle, write_bundle
@@ -122,6 +123,7 @@ FACTORIES = {
     "own_images": VGG,
     "pretrained": pretrained,
     "pretrained_images": pretrained_images,
+    "recurrent": LSTMClassifier,
     "stack": stack,
     "words": Words,
 }

@@ -192,19 +192,23 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.width = channels // _HEADS
+        self.heads = math.gcd(channels, _HEADS)
+        self.width = channels // self.heads
         self.query_key_value = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        """Attends; steps that are not there are not looked at."""
+        """Attends; steps that are not there are not looked at.
+
+        `there` may be told for each step that looks, `[1, L, L]`: what is seen, then who sees it.
+        """
         rows, steps = x.shape[0], x.shape[1]
-        parts = self.query_key_value(x).view(rows, steps, 3, _HEADS, self.width)
+        parts = self.query_key_value(x).view(rows, steps, 3, self.heads, self.width)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, L, C / H]
-        hidden = _FAR * (1.0 - there.transpose(1, 2).unsqueeze(1))  # [B, 1, 1, L]
+        hidden = _FAR * (1.0 - there.transpose(1, 2).unsqueeze(1))  # [B, 1, 1 or L, L]
         likeness = query @ key.transpose(-1, -2) / math.sqrt(self.width) + hidden
         seen = (likeness.softmax(-1) @ value).transpose(1, 2)
-        out: Tensor = self.out(seen.reshape(rows, steps, _HEADS * self.width))
+        out: Tensor = self.out(seen.reshape(rows, steps, self.heads * self.width))
         return out
 
 

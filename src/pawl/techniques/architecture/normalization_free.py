@@ -1,0 +1,56 @@
+"""Networks that normalize nothing."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pawl.data.types import Inputs
+from pawl.models.scaling import without_normalizing
+from pawl.models.surgery import normalizations, observe, replace
+from pawl.techniques.record import Facts, Phase, Settings
+from pawl.techniques.stages import ModelTechnique
+
+
+def normalization_free(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
+    """Takes normalizations out; the scale and the shift of each stay, and are learned on.
+
+    Of learned batch normalization what it computes in evaluation stays, so that the model predicts the
+    same.
+    """
+    seen = observe(module, normalizations(module), sample)
+
+    def make(name: str, old: nn.Module) -> nn.Module | None:
+        return without_normalizing(old, len(seen[name][0])) if seen.get(name) else None
+
+    replace(module, make)
+    return module
+
+
+def _fits(facts: Facts) -> str | None:
+    found = normalizations(facts.module)
+    seen = observe(facts.module, found, facts.sample)
+    if not any(seen.values()):
+        return "the model has no normalization that is known"
+    for name in found if facts.pretrained else ():
+        layer = facts.module.get_submodule(name)
+        if not isinstance(layer, _BatchNorm) or layer.running_mean is None:
+            return (
+                f"{name!r} was learned and divides by what it sees, of each row; of learned models "
+                "batch normalization alone can be taken out"
+            )
+    if shared := [name for name, shapes in seen.items() if len({len(s) for s in shapes}) > 1]:
+        return f"{shared[0]!r} normalizes inputs of unlike dimensions"
+    return None
+
+
+TECHNIQUE = ModelTechnique(
+    name="normalization_free",
+    summary="Take normalizations out of the model; scales and shifts stay.",
+    reference="Brock, De and Smith, Characterizing Signal Propagation to Close the Performance Gap in "
+    "Unnormalized ResNets, ICLR 2021 (without their scaled weights)",
+    apply=normalization_free,
+    phase=Phase.NORMALIZATION,
+    group="normalization",
+    fits=_fits,
+)
