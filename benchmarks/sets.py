@@ -77,6 +77,19 @@ class Next(nn.Module):
         return self.last(F.gelu(self.hidden(self.table(x).flatten(1))))
 
 
+class Steps(nn.Module):
+    """What an LSTM says of the last step of a row."""
+
+    def __init__(self, numbers: int, outputs: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(numbers, 32, batch_first=True)
+        self.fc = nn.Linear(32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps steps to logits or values."""
+        return self.fc(self.lstm(x)[0][:, -1])
+
+
 @dataclass(frozen=True)
 class Own:
     """What `Task` takes, and how many passes a training has."""
@@ -142,6 +155,42 @@ def _of_symbols(count: int, _: Any) -> nn.Module:
     return Next(count)
 
 
+def air_by_lstm(images: Path) -> Own:
+    """The same air, by a network of one's own."""
+    return _by_lstm(air(images))
+
+
+def digits_by_lstm(images: Path) -> Own:
+    """The same rows of digits, by a network of one's own."""
+    return _by_lstm(rows_of_digits(images))
+
+
+def _by_lstm(own: Own) -> Own:
+    numbers = own.task["data"][0].shape[-1]
+    return Own({**own.task, "model": partial(_steps, numbers)}, own.epochs)
+
+
+def _steps(numbers: int, spec: Any) -> nn.Module:
+    return Steps(numbers, spec.num_outputs)
+
+
+def digits_by_blocks(_: Path) -> Own:
+    """All ten digits, by a residual network of one's own that has learned nothing yet."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (digits.images[:, None] * 15).astype(np.uint8)
+    return Own({"data": (images, digits.target), "model": partial(_pooled, 1)}, 15)
+
+
+def cifar10_by_blocks(images: Path) -> Own:
+    """1,500 images of CIFAR-10, by such a network."""
+    held = np.load(images)
+    rows = np.random.default_rng(0).permutation(len(held["targets"]))[: 10 * _MORE]
+    data = held["inputs"][rows], held["targets"][rows]
+    return Own({"data": data, "model": partial(_pooled, data[0].shape[1])}, 8)
+
+
 def digits_anew(_: Path) -> Own:
     """The digits 5 to 9, from weights that know 0 to 4."""
     from sklearn.datasets import load_digits
@@ -196,4 +245,8 @@ OWN = {
     "cifar10 anew": cifar10_anew,
     "letters": letters,
     "words": words,
+    "digits by blocks": digits_by_blocks,
+    "cifar10 by blocks": cifar10_by_blocks,
+    "air by lstm": air_by_lstm,
+    "digits by lstm": digits_by_lstm,
 }

@@ -45,7 +45,7 @@ SETS = {
     "horse-colic": (Case("horse-colic"), 60),
 }
 """Cases of `deliver.py`, and how many passes a training takes; `sets.OWN` has those that follow."""
-OF_IMAGES = ("cifar10", "cifar10 anew")
+OF_IMAGES = ("cifar10", "cifar10 anew", "cifar10 by blocks")
 LEFT_OUT = ("standardize", "early_stopping")
 """What the baseline has and can do without."""
 
