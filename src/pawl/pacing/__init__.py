@@ -16,13 +16,15 @@ from pawl.pacing.proof import (
     seeds,
     shortest,
 )
-from pawl.pacing.racing import RacePlan, finalists
-from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
+from pawl.pacing.racing import BLENDED, RacePlan, finalists
+from pawl.pacing.sizes import Pace, Shares, affordable, natural_epochs, pace, shared
 
 __all__ = [
+    "BLENDED",
     "ConfirmationPlan",
     "Pace",
     "RacePlan",
+    "Shares",
     "affordable",
     "aside",
     "comparable",
@@ -37,5 +39,6 @@ __all__ = [
     "reporting",
     "rows_at_end",
     "seeds",
+    "shared",
     "shortest",
 ]
