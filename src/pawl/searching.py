@@ -1,11 +1,10 @@
-"""The search of a campaign: networks and learners share its time, and get more where there is some."""
+"""The search of a campaign: of networks first, then of whatever leads, while there is time for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from pawl import pacing
 from pawl.ensembling import NETS, Tuning
@@ -62,15 +61,14 @@ def searched(
         trials[:] = searching(replace(pace.search, deadline=until))
 
     def learners(until: float | None) -> None:
-        tuning.run(deadline=until)
+        if until is not None:
+            tuning.run(deadline=until)
 
-    def planned() -> dict[str, Any]:
-        return asdict(pacing.shared(session, pace, networks=nets, learners=not tuning.over))
-
-    shares = pacing.Shares(**ledger.decide("search/shares", planned))
     if nets:
-        networks(shares.networks)
-    tuning.run(deadline=shares.learners, count=shares.count)
+        networks(pace.search.deadline)
+    else:
+        learners(pace.search.deadline)
+    tuning.run(count=pacing.tuned(pace))
     for extension in range(_MAX_EXTENSIONS):
         every = [*trials, *tuning.trials]
         best = (ranked(every, sign, 1) or [start])[0]

@@ -15,7 +15,7 @@ from pawl.ensembling import Tuning, fitting_learners, try_learners, unlike
 from pawl.ensembling.tuning import kind_of, neighbor
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.pacing import Pace, shared
+from pawl.pacing import Pace, tuned
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan
 from pawl.techniques.bounds import bounds
@@ -121,17 +121,9 @@ def test_fits_without_a_better_one_end_it(
     assert len(tuning.trials) == 9
 
 
-def test_who_shares_the_time_of_a_search(session: Session) -> None:
-    def of(deadline: float | None, trials: int | None = None) -> Pace:
-        plan = SearchPlan(width=4, quota=8, trials=trials, deadline=deadline)
+def test_where_trials_are_counted_a_fourth_as_many_settings_are_tried() -> None:
+    def of(trials: int | None) -> Pace:
+        plan = SearchPlan(width=4, quota=8, trials=trials, deadline=None if trials else 9.0)
         return Pace(2, None if trials else 1.0, plan, 3)
 
-    now = session.ledger.elapsed
-    both = shared(session, of(now + 100.0), networks=True, learners=True)
-    assert both.networks == pytest.approx(now + 60.0, abs=1.0)
-    assert both.learners == now + 100.0
-    alone = shared(session, of(now + 100.0), networks=True, learners=False)
-    assert alone.networks == now + 100.0
-    counted = shared(session, of(None, 40), networks=True, learners=True)
-    assert (counted.networks, counted.learners, counted.count) == (None, None, 10)
-    assert shared(session, of(None, 40), networks=True, learners=False).count == 0
+    assert [tuned(of(trials)) for trials in (None, 3, 16, 40)] == [0, 0, 4, 10]

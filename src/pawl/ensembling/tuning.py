@@ -29,7 +29,8 @@ _KEPT = frozenset({"rounds", "trees", "patience"})
 """Settings that cost time or size alone, or that stopping early finds."""
 _NEXT = 0.6
 """How likely settings of the next best learner are varied, beside those of one before it."""
-_OF_A_KIND = 2
+_BEST_KINDS, _OF_A_KIND = 5, 2
+"""Kinds that are varied, and of how many settings each may race."""
 _DEAR = 0.25
 """Of the time there is: what takes longer is not varied."""
 _PATIENCE = 32
@@ -69,7 +70,7 @@ class Tuning:
             count: How many, where there is no deadline.
         """
         left = count
-        while not self.over:
+        while not self.over and (left > 0 or deadline is not None):
             key = f"learners/tuned/{self._proposed}"
             window = self._session.ledger.decide(f"{key}/time", partial(self._left, deadline))
             chosen = self._proposals(
@@ -99,12 +100,15 @@ class Tuning:
 
     def _proposals(self, window: float | None, count: int) -> list[Recipe]:
         random = np.random.default_rng(self._session.rows.derive("tuning", self._proposed))
-        ordered = best_first(self.trials, self._sign)
         kinds: dict[tuple[Any, ...], TrialRecord] = {}
-        for trial in ordered:
-            if window is None or trial.seconds < _DEAR * window:
-                kinds.setdefault(kind_of(trial), trial)
-        parents, found = list(kinds.values()), list[Recipe]()
+        for trial in best_first(self.trials, self._sign):
+            kinds.setdefault(kind_of(trial), trial)
+        parents = [
+            trial
+            for trial in list(kinds.values())[:_BEST_KINDS]
+            if window is None or trial.seconds < _DEAR * window
+        ]
+        found = list[Recipe]()
         for _ in range(_DRAWS * count if parents else 0):
             place = min(int(random.geometric(1.0 - _NEXT)) - 1, len(parents) - 1)
             recipe = neighbor(_recipe(parents[place]), random)

@@ -17,14 +17,13 @@ from pawl.pacing.proof import (
     shortest,
 )
 from pawl.pacing.racing import BLENDED, RacePlan, finalists
-from pawl.pacing.sizes import Pace, Shares, affordable, natural_epochs, pace, shared
+from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace, tuned
 
 __all__ = [
     "BLENDED",
     "ConfirmationPlan",
     "Pace",
     "RacePlan",
-    "Shares",
     "affordable",
     "aside",
     "comparable",
@@ -39,6 +38,6 @@ __all__ = [
     "reporting",
     "rows_at_end",
     "seeds",
-    "shared",
     "shortest",
+    "tuned",
 ]

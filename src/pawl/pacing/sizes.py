@@ -25,8 +25,6 @@ _TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
 """How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
 _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 """Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
-_LEARNERS_SHARE = 0.4
-"""Of the time of a search, for settings of learners where there are such."""
 _TRIALS_OF_TUNED = 4
 """Trials for each of a learner's settings, in a campaign that is counted in trials."""
 _GENERATIONS = 6
@@ -103,31 +101,9 @@ def pace(
     return found
 
 
-@dataclass(frozen=True)
-class Shares:
-    """How networks and learners share a search.
-
-    Attributes:
-        networks: When networks end, in seconds of the ledger's clock; `None` where trials are counted.
-        learners: When learners end that are tuned.
-        count: How many learners are tuned, where trials are counted.
-    """
-
-    networks: float | None
-    learners: float | None
-    count: int
-
-
-def shared(session: Session, pace_: Pace, *, networks: bool, learners: bool) -> Shares:
-    """Returns how the time of the search is shared by what there is."""
-    deadline = pace_.search.deadline
-    if deadline is None:
-        tuned = (pace_.search.trials or 0) // _TRIALS_OF_TUNED
-        return Shares(None, None, tuned if learners else 0)
-    if not (networks and learners):
-        return Shares(deadline, deadline, 0)
-    left = max(0.0, deadline - session.ledger.elapsed)
-    return Shares(deadline - _LEARNERS_SHARE * left, deadline, 0)
+def tuned(pace_: Pace) -> int:
+    """Returns how many settings of learners are tried where trials are counted; 0 where time is."""
+    return (pace_.search.trials or 0) // _TRIALS_OF_TUNED
 
 
 def affordable(session: Session, pace_: Pace, learners: Sequence[Recipe]) -> Sequence[Recipe]:
