@@ -34,6 +34,7 @@ ROOMS = (
     "evidence",
     "ensembling",
     "pacing",
+    "searching",
     "diagnosing",
     "deployment",
     "compression",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pawl.ensembling import (
     check_families,
     fitting_learners,
     try_learners,
+    unlike,
 )
 from pawl.environment import versions
 from pawl.errors import BudgetError, LedgerError, TaskError, option
@@ -50,18 +51,15 @@ from pawl.options import Options
 from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.report.summary import Summary
-from pawl.search import Strategy, check_strategy, contenders, ranked, search, starts
 from pawl.search import baseline as default_baseline
+from pawl.search import check_strategy, contenders, ranked, starts
 from pawl.search.costs import check_size, cost_of, too_large
-from pawl.search.warm import task_record, warm_recipes
+from pawl.search.warm import task_record
+from pawl.searching import searched, strategy_of, warm_of
 from pawl.task import Task
 from pawl.techniques import Facts, refusal, technique
 from pawl.training.problem import Problem
 from pawl.transfer import print_of
-
-_MAX_EXTENSIONS = 5
-_BLENDED = 0.4
-"""Of the time that all who race take, a model of their blend is planned to take so much."""
 
 
 @driving()
@@ -98,7 +96,7 @@ def run_campaign(
     started = time.monotonic() if started is None else started
     listener = listener or Silent()
     listener.phase("read", "data")
-    strategy = _strategy(options)
+    strategy = strategy_of(options)
     check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
@@ -115,7 +113,7 @@ def run_campaign(
         train, _ = Rows(problem, options.seed).searched(options.folds)[0]
         check_size(problem, _network(options, facts), train, options.max_parameters)
         if options.warm_start and not resume:
-            _warm(options, facts, problem)
+            warm_of(options, facts, problem)
         if options.coverage is not None:
             _, proof = Rows(problem, options.seed).parts
             refuse_coverage(KINDS[data.schema.kind], options.coverage, len(proof))
@@ -231,7 +229,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
     favored = suggested(findings)
-    trials = _searched(session, start, pace, options, favored) if nets else []
+    trials, tried = searched(session, start, pace, options, tried, favored)
     arms = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
 
@@ -270,52 +268,10 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     return CampaignOutcome(baseline, confirmation, test, options.deliver, coverage)
 
 
-def _strategy(options: Options) -> Strategy:
-    """Returns how the search goes."""
-    found = Strategy.of(options.search, options.grid or ())
-    objectives = tuple(options.objectives or found.objectives)
-    return found._replace(objectives=objectives, most=options.max_parameters, folds=options.folds)
-
-
-def _warm(options: Options, facts: Facts, problem: Problem) -> list[Recipe]:
-    """Returns the recipes of another campaign that are tried first."""
-    assert options.warm_start is not None
-    return warm_recipes(options.warm_start, facts, task_record(problem), options.only)
-
-
 def _network(options: Options, facts: Facts) -> Recipe:
     """Returns what networks are searched from: a network, also where a learner is to be beaten."""
     given: Recipe | None = options.baseline
     return default_baseline(facts) if given is None or given.learner else given
-
-
-def _searched(
-    session: Session, start: Recipe, pace: pacing.Pace, options: Options, favored: Collection[str]
-) -> list[TrialRecord]:
-    """Searches, for longer where the evidence will leave time over; returns all trials."""
-    only, strategy, warm = options.only, _strategy(options), list[Recipe]()
-    if options.warm_start:
-        told = session.ledger.decide(
-            "warm",
-            lambda: [r.to_dict() for r in _warm(options, session.facts, session.problem)],
-        )
-        warm = [Recipe.from_dict(tables) for tables in told]
-    searching = partial(
-        search, session, start, strategy=strategy, only=only, favored=favored, warm=warm
-    )
-    trials = searching(pace.search)
-    sign = session.problem.objective.sign
-    for extension in range(_MAX_EXTENSIONS):
-        best = (ranked(trials, sign, 1) or [start])[0]
-        deadline = session.ledger.decide(
-            f"extension/{extension}",
-            lambda: pacing.extension(session, pace, start, best),  # noqa: B023
-        )
-        if deadline is None or session.clock.stopped:
-            break
-        longer = replace(pace.search, deadline=deadline)
-        trials = searching(longer)
-    return trials
 
 
 def _candidates(
@@ -351,11 +307,11 @@ def _candidates(
         """As many networks as there are places, and as many learners; for one place whatever is best."""
         if count == 1:
             return every[:1]
-        both = [*contenders(trials, sign, count, good=good), *ranked(tried, sign, count)]
+        both = [*contenders(trials, sign, count, good=good), *unlike(tried, sign, count)]
         return sorted(both, key=lambda recipe: standing.get(recipe.structure, len(standing)))
 
     wanted = bool(tried) if options.ensemble == "auto" else options.ensemble != "none"
-    blended = _BLENDED if wanted else 0.0
+    blended = pacing.BLENDED if wanted else 0.0
 
     def planned() -> dict[str, Any]:
         found = pacing.finalists(session, pace, [*trials, *tried], entrants, blended=blended)

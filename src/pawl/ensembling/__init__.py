@@ -10,12 +10,14 @@ from pawl.ensembling.learners import (
     try_learners,
 )
 from pawl.ensembling.out_of_fold import OutOfFold
+from pawl.ensembling.tuning import Tuning, unlike
 
 __all__ = [
     "COMBINERS",
     "NETS",
     "Combiner",
     "OutOfFold",
+    "Tuning",
     "candidates",
     "check_families",
     "families",
@@ -24,4 +26,5 @@ __all__ = [
     "linear",
     "mean",
     "try_learners",
+    "unlike",
 ]

@@ -101,13 +101,33 @@ def try_learners(session: Session, recipes: Sequence[Recipe], folds: int = 1) ->
         if session.cut_short(key):
             break
         session.listener.phase("learners", " and ".join(dict.fromkeys(names)))
-        unit = session.attempt(
-            key, "learners", partial(_tried, session, chosen, names, times, folds)
+        left = session.clock.left
+        found += try_together(
+            session, key, chosen, None if left is None else times * _SHARE * left, folds
         )
-        if unit is not None:
-            session.note(unit.trials)
-            found += [trial for trial in unit.trials if trial.status == "completed"]
     return found
+
+
+def try_together(
+    session: Session, key: str, recipes: Sequence[Recipe], seconds: float | None, folds: int = 1
+) -> list[TrialRecord]:
+    """Fits learners on the search's rows at the same time, as one unit of the ledger.
+
+    Args:
+        session: The campaign's.
+        key: The unit's name.
+        recipes: The learners'.
+        seconds: That each may take; a little more is always given.
+        folds: Fits of each.
+
+    Returns:
+        The trials of those that ended well.
+    """
+    unit = session.attempt(key, "learners", partial(_tried, session, recipes, seconds, folds))
+    if unit is None:
+        return []
+    session.note(unit.trials)
+    return [trial for trial in unit.trials if trial.status == "completed"]
 
 
 def _spent(session: Session, before: float) -> float:
@@ -117,20 +137,20 @@ def _spent(session: Session, before: float) -> float:
 
 
 def _tried(
-    session: Session, recipes: Sequence[Recipe], names: Sequence[str], times: float, folds: int
+    session: Session, recipes: Sequence[Recipe], seconds: float | None, folds: int
 ) -> tuple[dict[str, Any], list[TrialRecord]]:
-    splits = session.rows.searched(folds)
-    seed, left = session.rows.derive("learners"), session.clock.left
-    seconds = None if left is None else max(_LEAST_SECONDS, times * _SHARE * left / folds)
+    splits, seed = session.rows.searched(folds), session.rows.derive("learners")
+    each_seconds = None if seconds is None else max(_LEAST_SECONDS, seconds / folds)
     results = session.trainer.train(
         [
-            Job(Member(recipe, seed, train, valid, session.epochs), seconds=seconds)
+            Job(Member(recipe, seed, train, valid, session.epochs), seconds=each_seconds)
             for recipe in recipes
             for train, valid in splits
         ]
     )
     outcomes = [result.outcome for result in results]
     each = [outcomes[i : i + folds] for i in range(0, len(outcomes), folds)]
+    names = [recipe.learner.name for recipe in recipes if recipe.learner]
     return {}, [
         record_of(over_folds(own), "learners", name, "search", extra={"arm": name})
         for own, name in zip(each, names, strict=True)

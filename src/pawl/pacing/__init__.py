@@ -16,10 +16,11 @@ from pawl.pacing.proof import (
     seeds,
     shortest,
 )
-from pawl.pacing.racing import RacePlan, finalists
-from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace
+from pawl.pacing.racing import BLENDED, RacePlan, finalists
+from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace, tuned
 
 __all__ = [
+    "BLENDED",
     "ConfirmationPlan",
     "Pace",
     "RacePlan",
@@ -38,4 +39,5 @@ __all__ = [
     "rows_at_end",
     "seeds",
     "shortest",
+    "tuned",
 ]

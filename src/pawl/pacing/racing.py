@@ -16,11 +16,14 @@ from pawl.ledger import TrialRecord
 from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending, scoring
 from pawl.pacing.sizes import FEW_TRIALS, Pace
 from pawl.recipe import Recipe
+from pawl.search import ranked
 
 RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
+BLENDED, _BLENDED_RECIPES = 0.4, 6
+"""Of the time of all who race: what a model of their blend is planned to take; and of how many."""
 _FOLDS_OF_BLENDS = (FOLDS, 4, 3, 2)
 """By which a blend is weighed; models of fewer train on fewer rows: of two on 80%, of five on 92%."""
 _ENOUGH, _ENOUGH_OF_MANY, _MANY_ROWS = 4, 6, 4000
@@ -151,6 +154,14 @@ def seconds_of_recipes(
         return fmean(seen) * len(member.train) * member.epochs
 
     return seconds
+
+
+def seconds_of_blend(session: Session, trials: Sequence[TrialRecord]) -> float:
+    """Returns the seconds that a model of a blend of the best learners is planned to take."""
+    known, sign = seconds_of_recipes(session, trials), session.problem.objective.sign
+    best = ranked([trial for trial in trials if trial.phase == "learners"], sign, _BLENDED_RECIPES)
+    each = [known(recipe) or 0.0 for recipe in best]
+    return max([0.0, *each, BLENDED * sum(each)])
 
 
 def for_evidence(session: Session, pace_: Pace, final: float) -> float:

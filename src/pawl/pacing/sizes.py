@@ -25,6 +25,8 @@ _TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
 """How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
 _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 """Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
+_TRIALS_OF_TUNED = 4
+"""Trials for each of a learner's settings, in a campaign that is counted in trials."""
 _GENERATIONS = 6
 _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
@@ -97,6 +99,11 @@ def pace(
     if found.rows is not None:
         session.take_few(found.rows)
     return found
+
+
+def tuned(pace_: Pace) -> int:
+    """Returns how many settings of learners are tried where trials are counted; 0 where time is."""
+    return (pace_.search.trials or 0) // _TRIALS_OF_TUNED
 
 
 def affordable(session: Session, pace_: Pace, learners: Sequence[Recipe]) -> Sequence[Recipe]:

@@ -3,7 +3,7 @@
 from pawl.search.edits import EditSampler
 from pawl.search.optuna_sampler import OptunaSampler
 from pawl.search.protocols import Sampler, Searchable, TrialResult
-from pawl.search.ranking import contenders, ranked
+from pawl.search.ranking import best_first, contenders, ranked
 from pawl.search.samplers import (
     register_sampler,
     samplers,
@@ -38,6 +38,7 @@ __all__ = [
     "ToTheEnd",
     "TrialResult",
     "baseline",
+    "best_first",
     "check_strategy",
     "contenders",
     "fitting",
