@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from pawl.data import LoadedData, resolve_task
+from pawl.data import LoadedData, notes_on_copies, resolve_task
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, look_by_look
 from pawl.execution import Session, deterministic, driving
 from pawl.ledger import Ledger
@@ -104,4 +104,5 @@ def _compared(
             for name, recipe in (("first", first), ("second", second))
             if (reason := pairs.nothing_learned(recipe))
         )
-        return Compared(comparison, p_value, verdict, objective.metric, means, findings, data.notes)
+        notes = (*data.notes, *notes_on_copies(data))
+        return Compared(comparison, p_value, verdict, objective.metric, means, findings, notes)

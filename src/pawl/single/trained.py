@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pawl.data import resolve_task
+from pawl.data import notes_on_copies, resolve_task
 from pawl.delivery import export_graph, scores_of
 from pawl.deployment import predict, write_bundle
 from pawl.evidence import final_test
@@ -88,6 +88,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
         reason = trained.nothing_learned.get("final")
         findings = (nothing_learned("final", reason, recipe),) if reason else ()
         interval = trained.result.final[1]
-        result = TrainedResult(folder, objective.metric, value, interval, findings, data.notes)
+        notes = (*data.notes, *notes_on_copies(data))
+        result = TrainedResult(folder, objective.metric, value, interval, findings, notes)
         ledger.write_file("train.json", (result.to_json() + "\n").encode())
     return result
