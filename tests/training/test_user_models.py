@@ -603,3 +603,16 @@ def test_frozen_weights_that_all_members_have_alike_are_held_once(given: bool) -
     weight = next(x for name, x in first.items() if name.endswith("body.weight"))
     expected = problem.builder(1).state_dict()["module.body.weight"]
     torch.testing.assert_close(weight, expected)
+
+
+def test_a_model_that_takes_long_to_build_is_built_once_to_be_looked_at() -> None:
+    built = []
+
+    def slow(spec: ModelSpec) -> nn.Module:
+        built.append(spec)
+        return nn.Linear(spec.num_features, spec.num_outputs)
+
+    problem = problem_of(Task(data=frame(), model=slow))
+    built.clear()
+    assert not problem.facts().pretrained
+    assert len(built) == 1
