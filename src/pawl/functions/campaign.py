@@ -132,7 +132,7 @@ def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary
     if left is not None and left <= 0 and not runs.ledger.units():
         longer = option("budget", f"{math.ceil(2 * begun)}s")
         raise BudgetError(
-            f"a budget of {runs.clock.budget:.0f}s is too short here: {begun:.0f}s had passed before "
+            f"a budget of {runs.clock.budget:.10g}s is too short here: {begun:.0f}s had passed before "
             f"the first run; give {longer} or more"
         )
     runs.listener.phase("baseline", "two seeds")
