@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import os
@@ -98,6 +99,21 @@ def test_help_needs_no_torch_and_lists_every_command() -> None:
         assert f"pawl {command}" in ran.stdout or f"{command} [OPTIONS]" in ran.stdout
         assert f" {command} " in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+def test_what_a_stranger_asks_first(capfd: pytest.CaptureFixture[str]) -> None:
+    """The version; help that shows no value for flags, and defaults in words."""
+    assert run_here(capfd, "--version") == (0, f"pawl {importlib.metadata.version('pawl')}\n", "")
+    code, text, _ = run_here(capfd, "--help")
+    said = " ".join(text.split())
+    assert code == 0
+    assert "tell what is better from what is shown to be" in said
+    assert "--version Show the version" in said
+    code, text, _ = run_here(capfd, "optimize", "-h")
+    said = " ".join(text.replace("│", " ").split())
+    assert code == 0
+    assert "--json Print the result" in said
+    assert "Decides splits, seeds and samples. By default 0." in said
 
 
 @pytest.mark.parametrize("command", [(), ("optimize",)])
