@@ -394,6 +394,8 @@ def test_what_every_seed_improves_alike_is_proven(tmp_path: Path) -> None:
     assert (summary.proven, summary.deterministic, summary.looks) == (True, False, [5, 10])
     assert summary.confirmation is not None
     assert summary.confirmation.interval == (summary.confirmation.value,) * 2
+    (change,) = summary.changes  # all that differs is that one setting
+    assert (change.verdict, change.effect) == ("kept", summary.confirmation)
     assert "Proven: score rises" in (tmp_path / "out" / "report.html").read_text()
     few = tmp_path / "few"  # five pairs are not enough
     summary = pawl.tune(
