@@ -108,8 +108,10 @@ def campaign(result: Any) -> None:
 
 
 def _interval(ends: tuple[float, float]) -> str:
-    """Returns an interval's ends in three digits, or that it has none (which JSON holds as ±1e300)."""
-    return "unbounded" if max(map(abs, ends)) >= 1e300 else f"{ends[0]:+.3g} to {ends[1]:+.3g}"
+    """Returns an interval's ends in three digits, or that it has none."""
+    from pawl.report.text import finite  # noqa: PLC0415
+
+    return f"{ends[0]:+.3g} to {ends[1]:+.3g}" if all(map(finite, ends)) else "unbounded"
 
 
 def _limits(found: dict[str, Any] | None) -> None:

@@ -76,7 +76,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
         development=parts.development,
         test=parts.test,
         name=task.name or source.name,
-        notes=parts.notes,
+        notes=tuple(parts.notes),
         fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
         left_out=parts.left_out,
     )
