@@ -24,7 +24,7 @@ def grace(budget: float) -> float:
 def hangs(budget: float) -> str:
     """Returns the line for work that did not end in a budget and its grace."""
     return (
-        f"still at work {grace(budget):.0f}s after its budget of {budget:.0f}s, so it was ended: "
+        f"still at work {grace(budget):.0f}s after its budget of {budget:.10g}s, so it was ended: "
         "something in the task's code may never return"
     )
 

@@ -53,7 +53,8 @@ class TerminalProgress:
         """A phase has begun."""
         detail = printable(detail)
         if name != self._name or not self.console.is_terminal:
-            self.console.print(Text.assemble((f"{self._clock():>6}  ", "dim"), f"{name}: {detail}"))
+            text = Text.assemble((f"{self._clock():>6}  ", "dim"), f"{name}: {detail}")
+            self.console.print(text, soft_wrap=True)  # one line each, also in a file
         self._name, self._detail = name, detail
 
     def progress(self, *, trials: int, best: float | None, left: float | None) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pawl.deployment import Bundle
-from pawl.errors import LedgerError, first_line, go_on
+from pawl.errors import LedgerError, first_line, go_on, option
 from pawl.evidence import Arm, from_dict, lead
 from pawl.functions import Tuned
 from pawl.functions.face import load as load_tuned
+from pawl.ledger import LEDGER_FILE
 from pawl.recipe import Recipe
 from pawl.report.assemble import render_folder
 from pawl.report.summary import Summary
@@ -113,9 +114,11 @@ def load_result(folder: Path) -> Result:
         text = (folder / "summary.json").read_text(encoding="utf-8")
         return Result(folder, Summary.model_validate_json(text))
     except OSError:
+        begun = f"give the folder that {option('out')} named"
+        if (folder / LEDGER_FILE).is_file():
+            begun = f"finish it with {go_on(folder)}"
         raise LedgerError(
-            f"{str(folder)!r} holds no finished campaign (no summary.json); finish it with "
-            f"{go_on(folder)}"
+            f"{str(folder)!r} holds no finished campaign (no summary.json); {begun}"
         ) from None
     except ValueError as error:
         raise LedgerError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import os
@@ -100,6 +101,21 @@ def test_help_needs_no_torch_and_lists_every_command() -> None:
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
+def test_what_a_stranger_asks_first(capfd: pytest.CaptureFixture[str]) -> None:
+    """The version; help that shows no value for flags, and defaults in words."""
+    assert run_here(capfd, "--version") == (0, f"pawl {importlib.metadata.version('pawl')}\n", "")
+    code, text, _ = run_here(capfd, "--help")
+    said = " ".join(text.split())
+    assert code == 0
+    assert "tell what is better from what is shown to be" in said
+    assert "--version Show the version" in said
+    code, text, _ = run_here(capfd, "optimize", "-h")
+    said = " ".join(text.replace("│", " ").split())
+    assert code == 0
+    assert "--json Print the result" in said
+    assert "Decides splits, seeds and samples. By default 0." in said
+
+
 @pytest.mark.parametrize("command", [(), ("optimize",)])
 def test_help_by_the_real_command_exits_with_zero(command: tuple[str, ...]) -> None:
     ran = pawl(*command, "--help", quick=False)
@@ -113,6 +129,7 @@ def test_help_by_the_real_command_exits_with_zero(command: tuple[str, ...]) -> N
         (("optimize",), ("no data given", "CSV")),
         (("optimize", "DATA", "--budget", "5x"), ("'5x'", "90s")),
         (("optimize", "DATA", "--budget", "0s"), ("above zero",)),
+        (("optimize", "DATA", "--encoding", "utf-16"), ("UTF-16", "option encoding")),
         (("optimize", "DATA", "--budget", "1m", "--trials", "3"), ("one of them",)),
         (("optimize", "DATA", "--trials", "0"), ("--trials 0", "1 or more")),
         (("optimize", "missing.csv"), ("no file", "missing.csv")),
@@ -123,7 +140,7 @@ def test_help_by_the_real_command_exits_with_zero(command: tuple[str, ...]) -> N
         (("optimize", "DATA", "--device", "cpuu"), ("--device cpuu", "'auto', 'cpu' or 'cuda'")),
         (("optimize", "--resume", "missing"), ("missing", "no campaign")),
         (("optimize", "--resume", "TRAINED"), ("pawl train", "pawl optimize")),
-        (("report", "missing"), ("missing", "no finished campaign")),
+        (("report", "missing"), ("missing", "no finished campaign", "--out named")),
         (("report", "TRAINED"), ("no finished campaign",)),
         (("techniques", "dropot"), ("dropot", "did you mean 'dropout'")),
         (("techniques", "--stage", "los"), ("los", "did you mean 'loss'")),

@@ -45,7 +45,7 @@ def test_bad_text(write, text, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xef\xbb\xbfa,b\n\xff", "not UTF-8 at byte 7; name its encoding, or save it"),
+        (b"\xef\xbb\xbfa,b\n\xff", "not UTF-8 at byte 7; name its encoding by the option encoding"),
         ("a,b\n\xe4,2\n".encode("utf-16-le"), "not UTF-8 at byte 8; name its encoding"),
         ("a,b\n1,2\n".encode("utf-16") + b"\0", "not UTF-16 at byte"),
     ],

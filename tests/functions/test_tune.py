@@ -18,13 +18,15 @@ from terminal import run_here
 
 import pawl
 from pawl.errors import BudgetError, LedgerError, PawlError
+from pawl.evidence.delivering import likelihood
+from pawl.evidence.tests import Comparison
 from pawl.execution import Clock
 from pawl.functions import Tuned
 from pawl.functions.compared import compare, counted, mean_with_interval
 from pawl.functions.confirming import confirm
 from pawl.functions.runs import Runs
 from pawl.functions.space import FunctionSpace
-from pawl.ledger import Ledger
+from pawl.ledger import Ledger, ask_to_stop
 
 TRIALS = 14
 
@@ -347,6 +349,94 @@ def test_open_bounds_and_values_of_other_types() -> None:
     assert json.dumps(FunctionSpace(ranges).baseline) == '{"n": 3}'
 
 
+def test_differences_that_are_all_the_same_number() -> None:
+    """By hand: of 2^n ways to give signs, two are as extreme; rounding is no spread."""
+
+    def alike(n: int, by: float) -> Comparison:
+        base = {seed: 0.1 * seed for seed in range(1, n + 1)}
+        return compare(1.0, {seed: score + by for seed, score in base.items()}, base)
+
+    assert [alike(n, 0.3).p_value for n in (2, 5, 6)] == [0.5, 0.0625, 0.03125]
+    assert alike(5, 0.3).interval == (-math.inf, math.inf)
+    found = alike(20, -0.3)
+    assert found.p_value == 2.0**-19
+    assert found.effect == pytest.approx(-0.3)
+    assert found.interval == (found.effect, found.effect)
+    assert alike(20, 0.0).p_value == alike(20, 1e-17).p_value == 1.0
+    assert (alike(20, 0.0).effect, likelihood(alike(20, 0.0))) == (0.0, 0.5)
+    assert alike(4, 0.3).lower == -math.inf
+    assert alike(5, 0.3).lower == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("chance", [1.0, 0.9, 0.5])
+def test_false_claims_on_a_grid_are_rare(chance: float) -> None:
+    """Differences of one step, up, down, or none: as without a difference, whatever share is none."""
+    generator = np.random.default_rng(7)
+    claims = dict.fromkeys((5, 6, 10, 20), 0)
+    for _ in range(1000):
+        steps = 0.01 * generator.choice([-1, 1], size=20) * (generator.random(20) < chance)
+        second = dict(enumerate(generator.normal(size=20).round(2)))
+        first = {seed: score + steps[seed] for seed, score in second.items()}
+        for n in claims:
+            mine = {seed: first[seed] for seed in range(n)}
+            claims[n] += compare(1.0, mine, second).p_value <= 0.05
+    assert max(claims.values()) <= 75  # 50 expected at most; 0.05% of outcomes are beyond
+
+
+def test_what_every_seed_improves_alike_is_proven(tmp_path: Path) -> None:
+    """Seeds shift all settings by the same: the differences of the pairs have no spread at all."""
+
+    def shifted(settings: dict[str, Any], seed: int) -> float:
+        return settings["x"] + float(np.random.default_rng(seed).integers(0, 99))
+
+    alike = pawl.FunctionTask(train=shifted, settings={"x": (0, 9)}, baseline={"x": 1})
+    summary = pawl.tune(alike, trials=6, executor="inline", out=tmp_path / "out").summary
+    assert (summary.proven, summary.deterministic, summary.looks) == (True, False, [5, 10])
+    assert summary.confirmation is not None
+    assert summary.confirmation.interval == (summary.confirmation.value,) * 2
+    (change,) = summary.changes  # all that differs is that one setting
+    assert (change.verdict, change.effect) == ("kept", summary.confirmation)
+    assert "Proven: score rises" in (tmp_path / "out" / "report.html").read_text()
+    few = tmp_path / "few"  # five pairs are not enough
+    summary = pawl.tune(
+        alike, trials=6, executor="inline", out=few, listener=StopAfter(few, 6)
+    ).summary
+    assert (summary.proven, summary.looks, summary.delivered) == (False, [5], "candidate")
+    assert "95% interval unbounded, 5 seeds, corrected p = 0.06" in summary.statement
+
+
+class StopAfter:
+    """A listener that asks a campaign to end once so many runs are done."""
+
+    def __init__(self, folder: Path, runs: int) -> None:
+        self.folder, self.runs = folder, runs
+
+    def phase(self, name: str, detail: str) -> None:
+        pass
+
+    def progress(self, *, trials: int, best: float | None, left: float | None) -> None:
+        if trials >= self.runs:
+            ask_to_stop(self.folder)
+
+
+def test_one_that_was_asked_to_end_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    result = pawl.tune(task(), trials=99, executor="inline", out=out, listener=StopAfter(out, 5))
+    summary = result.summary
+    assert summary.runs < 99
+    assert summary.stopped_after is not None
+    assert summary.looks == [5]
+    said = "The campaign was asked to end after"
+    assert said in summary.statement
+    assert said in result.report.read_text()
+    assert pawl.load(out) == result
+    whole = pawl.tune(task(), trials=4, executor="inline", out=tmp_path / "whole").summary
+    assert whole.stopped_after is None
+    assert said not in whole.statement
+
+
 def test_by_hand() -> None:
     # Differences 1, 2 and 3: mean 2, deviation 1, standard error 1 / sqrt(3), two degrees of freedom.
     found = compare(-1.0, {1: 1.0, 2: 1.0, 3: 1.0, 4: 9.0}, {1: 2.0, 2: 3.0, 3: 4.0})
@@ -354,8 +444,6 @@ def test_by_hand() -> None:
     assert found.standard_error == pytest.approx(1 / math.sqrt(3))
     assert found.p_value == pytest.approx(0.0742, abs=1e-4)
     assert compare(1.0, {1: 2.0}, {1: 1.0}).p_value == 1.0
-    assert compare(1.0, {1: 2.0, 2: 2.0}, {1: 1.0, 2: 1.0}).p_value == 1.0
-    assert compare(1.0, {1: 2.0, 2: 2.0}, {1: 2.0, 2: 2.0}).p_value == 1.0
     assert mean_with_interval([1.0])[1] == (-math.inf, math.inf)
     mean, (low, high) = mean_with_interval([1.0, 2.0, 3.0])
     assert (mean, low) == (2.0, pytest.approx(2 - 4.303 / math.sqrt(3), abs=1e-3))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import pytest
 
 from pawl.errors import LedgerError
 from pawl.ledger import LEDGER_FILE, Ledger, TrialRecord, Unit
+from pawl.serving.reading import Campaign
 
 IDENTITY = {"seed": 0, "task": "digits"}
 TRIAL = TrialRecord(
@@ -161,6 +165,43 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match=r"cannot write to .*file"):
         Ledger.create(tmp_path / "file", IDENTITY)
+
+
+def test_nothing_but_the_ledger_is_left_whoever_reads_beside(folder: Path) -> None:
+    left = {LEDGER_FILE, ".lock"}
+    ledger = Ledger.create(folder, IDENTITY)
+    ledger.record("first", "search", {}, trials(1), 1.0)
+    reader = sqlite3.connect(
+        f"{(folder / LEDGER_FILE).as_uri()}?mode=ro", uri=True, isolation_level=None,
+        check_same_thread=False,
+    )  # fmt: skip
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT COUNT(*) FROM units").fetchone() == (1,)
+    ending = threading.Timer(0.2, reader.close)
+    ending.start()
+    ledger.close()  # waits for a reader that is about to end
+    ending.join()
+    assert {path.name for path in folder.iterdir()} == left
+    Campaign(folder, "a", "a").look()
+    assert {path.name for path in folder.iterdir()} == left
+    with Ledger.open(folder) as again:
+        again.record("second", "search", {}, trials(1), 1.0)
+        Campaign(folder, "a", "a").look()
+    assert {path.name for path in folder.iterdir()} == left
+    with Ledger.open(folder) as again:
+        assert len(again.units()) == 2
+
+
+def test_a_reader_that_stays_holds_up_no_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pawl.ledger.database._READERS_END_WITHIN", 0.05)
+    ledger = Ledger.create(folder, IDENTITY)
+    with contextlib.closing(sqlite3.connect(folder / LEDGER_FILE, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM units").fetchone()
+        ledger.record("first", "search", {}, trials(1), 1.0)
+        ledger.close()
+    with Ledger.open(folder) as again:
+        assert len(again.units()) == 1
 
 
 def test_opening_what_is_not_there(folder: Path) -> None:

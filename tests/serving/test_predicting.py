@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import io
 import json
 import socket
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from predicted import Served, serving
 from problems import frame, images, several
 
 from pawl.errors import TaskError
+from pawl.options.serving import PredictionServerCall
 from pawl.serving.predicting import server as listening
 from pawl.serving.predicting.connections import HEAD_BYTES
 from pawl.task import Task
@@ -371,12 +375,81 @@ def test_an_error_of_the_server_is_told_and_it_goes_on(
         assert running.ask([GOOD])[0] == 200
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+def test_nothing_is_answered_without_the_token(folder: Path) -> None:
+    token = "a-secret.of_16+chars"
+    wrong = (
+        {}, {"Authorization": token}, {"Authorization": f"Bearer {token[:-1]}"},
+        {"Authorization": f"Basic {token}"}, {"Authorization": "Bearer "}, {"Cookie": f"token={token}"},
+        {"Authorization": f"Bearer {token}\xe9"},
+    )  # fmt: skip
+    with serving(folder, token=token) as running:
+        for path in (
+            "/predict",
+            "/",
+            "/schema",
+            "/health",
+            "/metrics",
+            "/nothing",
+            f"/?token={token}",
+        ):
+            for method in METHODS:
+                for headers in wrong if path == "/schema" else wrong[2:3]:
+                    with contextlib.closing(
+                        http.client.HTTPConnection("127.0.0.1", running.port, 60)
+                    ) as link:
+                        link.request(method, path, headers=headers)
+                        answer = link.getresponse()
+                        text = answer.read().decode()
+                    assert answer.status == 401, (method, path, headers)
+                    assert answer.getheader("www-authenticate") == "Bearer"
+                    assert "color" not in text
+                    assert token not in text
+        given = {"Authorization": f"Bearer {token}"}
+        status, got = running.ask([GOOD], **given)
+        assert (status, len(got["predictions"])) == (200, 1)
+        assert running.ask(path="/health", **{"Authorization": f"bearer {token}"})[0] == 200
+        refused(running.ask([GOOD]), 401, "Authorization: Bearer TOKEN")
+        refused(running.ask([GOOD], Host="pawl.example", **given), 421)
+        assert token not in repr(PredictionServerCall(token=token))
+
+
+def test_a_token_is_made_or_taken_from_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[PredictionServerCall] = []
+
+    def only_noted(bundle: Any, call: PredictionServerCall, socket: Any) -> Any:
+        called.append(call)
+        return SimpleNamespace(run=lambda sockets: None)
+
+    monkeypatch.setattr(listening, "server_of", only_noted)
+    said: list[str] = []
+    listening.serve(folder, port=0, token="new", told=said.append)
+    assert said[0] == f"requests need the header Authorization: Bearer {called[-1].token}"
+    assert len(called[-1].token or "") > 40
+    for given, expected in ({}, "of-the-environment"), ({"token": 20 * "x"}, 20 * "x"):
+        monkeypatch.setenv("PAWL_TOKEN", "of-the-environment")
+        said.clear()
+        listening.serve(folder, port=0, told=said.append, **given)
+        assert called[-1].token == expected
+        assert not any(expected in line for line in said)
+    monkeypatch.delenv("PAWL_TOKEN")
+    listening.serve(folder, host="0.0.0.0", port=0, told=said.append)
+    assert called[-1].token is None
+    assert "note: 0.0.0.0 may be reached by others, and there is no token" in said
+
+
 def test_wrong_options_are_told(folder: Path) -> None:
     for options, word in (
         ({"port": 70_000}, "65535"),
         ({"max_body": "large"}, "1MB"),
         ({"max_wait": "long"}, "2ms"),
         ({"timeout": "0s"}, "above zero"),
+        ({"token": "short"}, "got a token of 5 character"),
+        ({"token": "with a space and more"}, "16 to 256 letters, digits"),
         ({"host": "no.such.host.example"}, "no such host"),
     ):
         with pytest.raises(TaskError, match=word):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from functools import partial
 from typing import Any
@@ -603,3 +604,42 @@ def test_frozen_weights_that_all_members_have_alike_are_held_once(given: bool) -
     weight = next(x for name, x in first.items() if name.endswith("body.weight"))
     expected = problem.builder(1).state_dict()["module.body.weight"]
     torch.testing.assert_close(weight, expected)
+
+
+class Leaves(nn.Module):
+    """Ends the program, when it is built or when it is called."""
+
+    def __init__(self, *, built: bool = True) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        if built:
+            sys.exit(5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit("no forward")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": Leaves}, "the model factory Leaves raised SystemExit: 5"),
+        ({"model": partial(Leaves, built=False)}, "the model raised SystemExit on .*: no forward"),
+        ({"loss": lambda out, targets: sys.exit(2)}, "the loss <lambda> raised SystemExit: 2"),
+    ],
+)
+def test_code_that_would_end_the_program_is_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        problem_of(Task(data=numbers(), **given))
+
+
+def test_a_model_that_takes_long_to_build_is_built_once_to_be_looked_at() -> None:
+    built = []
+
+    def slow(spec: ModelSpec) -> nn.Module:
+        built.append(spec)
+        return nn.Linear(spec.num_features, spec.num_outputs)
+
+    problem = problem_of(Task(data=frame(), model=slow))
+    built.clear()
+    assert not problem.facts().pretrained
+    assert len(built) == 1

@@ -128,7 +128,10 @@ def train(
     recipe: Annotated[Path, typer.Option(help="TOML file with one table per technique.")],
     as_json: AsJson = False,
 ) -> None:
-    """Train one recipe, score it on the test rows, and leave a bundle."""
+    """Train one recipe, score it on the test rows, and leave a bundle.
+
+    Example: pawl train adult.csv --target income --recipe recipe.toml --out trained
+    """
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
@@ -151,7 +154,10 @@ def compare(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Compare two recipes by a paired test in repeated cross-validation."""
+    """Compare two recipes by a paired test in repeated cross-validation.
+
+    Example: pawl compare adult.csv a.toml b.toml --target income
+    """
     from pawl import single  # noqa: PLC0415
     from pawl.recipe import Recipe  # noqa: PLC0415
 
@@ -224,7 +230,10 @@ def predict(
         ),
     ],
 ) -> None:
-    """Predict with a bundle: one row per input row. Tables may be larger than memory."""
+    """Predict with a bundle: one row per input row. Tables may be larger than memory.
+
+    Example: pawl predict runs/adult new.csv --out predictions.csv
+    """
     from pawl.deployment import Bundle, write_predictions  # noqa: PLC0415
 
     with warnings.catch_warnings(record=True) as caught, show.bar("predicted") as told:

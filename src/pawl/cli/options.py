@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from pawl.options import OptionsModel, in_order, plain
 
@@ -19,7 +20,9 @@ _SOURCE = typer.Argument(
 )
 Source = Annotated[str, _SOURCE]
 OptionalSource = Annotated[str | None, _SOURCE]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+FLAG = ""
+"""The metavar of an option that takes no value."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", metavar=FLAG)]
 _METAVARS = {
     "types": "COLUMN=KIND",
     "ignore": "COLUMN",
@@ -71,9 +74,9 @@ def _parameter(model: type[OptionsModel], name: str) -> inspect.Parameter:
     kind = _kind(field.annotation)
     told = typer.Option(
         *((f"--{name.replace('_', '-')}",) if kind is bool else ()),  # no --no-...
-        help=field.description,
-        show_default=str(field.default) if type(field.default) in (str, int) else False,
-        metavar=_METAVARS.get(name),
+        help=_help(field),
+        show_default=False,
+        metavar=FLAG if kind is bool else _METAVARS.get(name),
     )
     default: Any = False if kind is bool else None
     if field.is_required():
@@ -83,6 +86,12 @@ def _parameter(model: type[OptionsModel], name: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told]
     )
+
+
+def _help(field: FieldInfo) -> str:
+    """Returns what is said of an option; a default that is a text or a number is said in words."""
+    said = field.description or ""
+    return f"{said} By default {field.default}." if type(field.default) in (str, int) else said
 
 
 def _kind(annotation: Any) -> Any:

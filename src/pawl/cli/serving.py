@@ -11,7 +11,7 @@ import typer
 
 from pawl.cli import show
 from pawl.cli.commands import app
-from pawl.cli.options import with_options
+from pawl.cli.options import FLAG, with_options
 from pawl.errors import TaskError, option
 from pawl.options.serving import PredictionServerCall
 from pawl.supervisor import Interrupted
@@ -32,7 +32,7 @@ def serve(
         typer.Option(help="Serve this bundle's predictions: a bundle, or its campaign's folder."),
     ] = None,
     open_: Annotated[
-        bool, typer.Option("--open", help="Open the campaigns' page in a browser.")
+        bool, typer.Option("--open", help="Open the campaigns' page in a browser.", metavar=FLAG)
     ] = False,
 ) -> None:
     """Watch campaigns in a browser while they run, or serve a bundle's predictions over HTTP.

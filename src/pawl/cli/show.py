@@ -90,7 +90,7 @@ def campaign(result: Any) -> None:
         table = columns_of("technique", "verdict", "effect", "95% interval", "pairs")
         for t in summary.techniques:
             effect = "not measured" if t.effect is None else f"{t.effect:+.3g}"
-            interval = "" if t.interval is None else f"{t.interval[0]:+.3g} to {t.interval[1]:+.3g}"
+            interval = "" if t.interval is None else _interval(t.interval)
             table.add_row(t.name, t.verdict, effect, interval, str(t.n or ""))
         out.print()
         out.print(table)
@@ -105,6 +105,13 @@ def campaign(result: Any) -> None:
     line(f"report   {result.report}")
     line(f"bundle   {bundle}")
     line(f"predict  pawl predict {shlex.quote(str(bundle))} DATA --out predictions.csv")
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    """Returns an interval's ends in three digits, or that it has none."""
+    from pawl.report.text import finite  # noqa: PLC0415
+
+    return f"{ends[0]:+.3g} to {ends[1]:+.3g}" if all(map(finite, ends)) else "unbounded"
 
 
 def _limits(found: dict[str, Any] | None) -> None:
@@ -133,8 +140,7 @@ def tuned(result: Any) -> None:
         for each in summary.changes:
             effect, interval, seeds = "not measured", "", ""
             if each.effect is not None:
-                low, high = each.effect.interval
-                effect, interval = f"{each.effect.value:+.3g}", f"{low:+.3g} to {high:+.3g}"
+                effect, interval = f"{each.effect.value:+.3g}", _interval(each.effect.interval)
                 seeds = str(each.effect.n)
             values = [
                 f"{v:.4g}" if isinstance(v, float) else str(v) for v in (each.before, each.after)
@@ -187,7 +193,7 @@ def compared(first: Path, second: Path, result: Any) -> None:
     out.print(f"{second} against {first}: {result.verdict}", style="bold")
     out.print(
         f"{result.metric} {result.means[1]:.5g} against {result.means[0]:.5g}, effect {c.effect:+.3g} "
-        f"(95% {c.interval[0]:+.3g} to {c.interval[1]:+.3g}, {c.n} pairs, corrected p = "
+        f"(95% {_interval(c.interval)}, {c.n} pairs, corrected p = "
         f"{result.p_value:.2g})"
     )
     _findings(result.findings)

@@ -6,6 +6,7 @@ that training left.
 
 from pawl.data.archives import ImageFile
 from pawl.data.blocks import Blocks
+from pawl.data.copies import notes_on_copies
 from pawl.data.images import read_image_files
 from pawl.data.loading import Reading, load, read_csv_like, read_like, read_noting
 from pawl.data.module import load_module_task, resolve_task
@@ -38,6 +39,7 @@ __all__ = [
     "is_table_file",
     "load",
     "load_module_task",
+    "notes_on_copies",
     "read_csv_like",
     "read_image_files",
     "read_like",

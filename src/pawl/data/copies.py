@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.types import Examples
+from pawl.data.types import Examples, LoadedData
 
 _WORD = 8
 _CHUNK_BYTES = 1 << 18
@@ -17,8 +17,12 @@ _LEAST_SHARE = 0.01
 _SHIFT = np.uint64(29)
 
 
-def notes_on_copies(development: Examples, test: Examples) -> list[str]:
-    """Returns a note where a hundredth of the rows or more have the inputs of another row."""
+def notes_on_copies(data: LoadedData) -> list[str]:
+    """Returns a note where a hundredth of the rows or more have the inputs of another row.
+
+    For what makes no diagnosis, which finds the same and more.
+    """
+    development, test = data.development, data.test
     mine, apart = row_hashes(development), row_hashes(test)
     every = np.concatenate([mine, apart])
     copies = len(every) - len(np.unique(every))

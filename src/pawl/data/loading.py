@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from pawl.data.arrays import load_arrays, read_arrays
-from pawl.data.copies import notes_on_copies
 from pawl.data.csvfiles import read_table_text
 from pawl.data.images import load_images, read_images
 from pawl.data.kinds import check_kind
@@ -77,7 +76,7 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
         development=parts.development,
         test=parts.test,
         name=task.name or source.name,
-        notes=(*parts.notes, *notes_on_copies(parts.development, parts.test)),
+        notes=tuple(parts.notes),
         fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
         left_out=parts.left_out,
     )

@@ -63,7 +63,7 @@ def find_encoding(
     if encoding or marked or b"\0" in start[:LOOKED_AT]:
         raise DataError(
             f"{name} is not {wanted.upper()} at byte {at}; name its "
-            "encoding, or save it as UTF-8, for example with iconv -t utf-8"
+            "encoding by the option encoding, or save it as UTF-8, for example with iconv -t utf-8"
         )
     # Latin-1 has a character for every byte.
     guess = next(each for each in _WESTERN if _first_other(parts(), each) is None)

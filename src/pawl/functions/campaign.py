@@ -13,7 +13,7 @@ from pawl.campaign import ledger_of
 from pawl.environment import hardware, versions
 from pawl.errors import BudgetError, TaskError, option
 from pawl.evidence.delivering import delivers, likelihood
-from pawl.evidence.tests import ALPHA, Comparison
+from pawl.evidence.tests import ALPHA
 from pawl.execution import Clock, Listener, Published, Silent, available, driving
 from pawl.execution.executors import can_fork
 from pawl.fingerprint import fingerprint
@@ -31,7 +31,7 @@ from pawl.functions.summary import (
 )
 from pawl.ledger import TrialRecord
 from pawl.options import TuneOptions
-from pawl.report.summary import Effect
+from pawl.report.summary import effect_of
 from pawl.search import Strategy
 from pawl.search.grid import check_grid
 from pawl.search.protocols import Params
@@ -132,7 +132,7 @@ def _optimize(runs: Runs, options: TuneOptions, command: str) -> FunctionSummary
     if left is not None and left <= 0 and not runs.ledger.units():
         longer = option("budget", f"{math.ceil(2 * begun)}s")
         raise BudgetError(
-            f"a budget of {runs.clock.budget:.0f}s is too short here: {begun:.0f}s had passed before "
+            f"a budget of {runs.clock.budget:.10g}s is too short here: {begun:.0f}s had passed before "
             f"the first run; give {longer} or more"
         )
     runs.listener.phase("baseline", "two seeds")
@@ -203,11 +203,12 @@ def _summary(
         delivered=delivered, proven=confirmed.proven, deterministic=deterministic,
         likelihood=None if headline is None else likelihood(headline),
         baseline=arms["baseline"], candidate=arms.get("candidate"),
-        confirmation=None if headline is None else _effect(headline, confirmed.p_value),
+        confirmation=None if headline is None else effect_of(headline, confirmed.p_value),
         changes=[_change(change) for change in confirmed.changes], statement="",
         runs=len(every), failed=sum(trial.score is None for trial in every),
         looks=confirmed.looks, alpha=ALPHA, seconds=runs.ledger.elapsed,
-        budget_seconds=runs.clock.budget, seed=runs.seed, versions=versions(), hardware=hardware(),
+        budget_seconds=runs.clock.budget, stopped_after=runs.clock.stopped_after, seed=runs.seed,
+        versions=versions(), hardware=hardware(),
         command=command, ledger_digest=runs.ledger.digest(),
     )  # fmt: skip
     return summary.model_copy(update={"statement": statement_of(summary)})
@@ -236,14 +237,6 @@ def _finite(interval: tuple[float, float]) -> tuple[float, float] | None:
     return interval if all(map(math.isfinite, interval)) else None
 
 
-def _effect(found: Comparison, p_value: float | None) -> Effect:
-    low, high = found.interval
-    return Effect(
-        value=found.effect, interval=(max(low, -1e300), min(high, 1e300)),
-        p_value=found.p_value if p_value is None else p_value, n=found.n,
-    )  # fmt: skip
-
-
 def _change(change: Change) -> ChangeSummary:
     verdict: Literal["kept", "rejected", "unproven"] = "unproven"
     found, p_value = change.comparison, change.p_value
@@ -251,7 +244,7 @@ def _change(change: Change) -> ChangeSummary:
         verdict = "kept" if found.effect > 0 else "rejected"
     return ChangeSummary(
         name=change.name, before=change.before, after=change.after, verdict=verdict,
-        effect=None if found is None else _effect(found, p_value),
+        effect=None if found is None else effect_of(found, p_value),
     )  # fmt: skip
 
 

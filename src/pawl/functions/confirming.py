@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pawl.evidence.looks import sequential_p, spending
@@ -84,7 +84,9 @@ def confirm(runs: Runs, candidate: Params) -> Confirmed:
         return Confirmed(None, 1.0, False, [], {}, changes)
     proven = p_value <= ALPHA and found.effect > 0
     scores = {name: counted(each, _worst(runs, arms)) for name, each in arms.items()}
-    if proven and len(changes) > 1:
+    if len(changes) == 1:  # put back, it is the baseline
+        changes = [replace(changes[0], comparison=found, p_value=p_value)]
+    elif proven:
         changes = _one_by_one(runs, candidate, changes, arms, seeds[: taken[-1]])
     return Confirmed(found, p_value, proven, taken, scores, changes)
 

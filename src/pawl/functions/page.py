@@ -262,8 +262,9 @@ def _protocol(summary: FunctionSummary) -> list[Note]:
         Note(
             title="What it assumes",
             text="Seeds are independent draws of all that is random in the function, and mean "
-            "differences are roughly normal. What is claimed is for other seeds, on the data that the "
-            "function uses: rows that it was tuned on are not new ones.",
+            "differences are roughly normal; where all are the same number, no more than that either "
+            "sign would be as likely without a difference. What is claimed is for other seeds, on the "
+            "data that the function uses: rows that it was tuned on are not new ones.",
         ),
     ]
     return notes[2:] if summary.deterministic else notes

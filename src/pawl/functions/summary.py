@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pawl.report.summary import Effect
-from pawl.report.text import interval_text, number, p_phrase, percent, places
+from pawl.report.text import duration, interval_text, number, p_phrase, percent, places
 
 
 class _Part(BaseModel):
@@ -48,7 +48,8 @@ class FunctionSummary(_Part):
     `delivered` says which settings are in `settings.json`, `proven` whether the candidate was shown to
     beat the baseline, `likelihood` the chance that it does, by `confirmation`, over fresh seeds. Both
     are `None` where nothing was compared. `deterministic` says that seeds made no difference, so that
-    there was nothing to test.
+    there was nothing to test. `stopped_after` has the campaign seconds after which someone asked it to
+    end; `None` if nobody did.
     """
 
     schema_: Literal[1] = Field(1, alias="schema")
@@ -71,6 +72,7 @@ class FunctionSummary(_Part):
     alpha: float
     seconds: float
     budget_seconds: float | None
+    stopped_after: float | None = None
     seed: int
     versions: dict[str, str]
     hardware: dict[str, str | int]
@@ -106,7 +108,16 @@ def headline(summary: FunctionSummary) -> str:
 
 
 def statement_of(summary: FunctionSummary) -> str:
-    """Returns what was found, with every number that it rests on."""
+    """Returns what was found, with every number that it rests on, and whether it was cut short."""
+    if summary.stopped_after is None:
+        return _found(summary)
+    return (
+        f"{_found(summary)} The campaign was asked to end after {duration(summary.stopped_after)}: it "
+        "searched, or compared, less than it was to."
+    )
+
+
+def _found(summary: FunctionSummary) -> str:
     if summary.candidate is None:
         return "No settings but the baseline's ran to their end; the baseline stays."
     effect = summary.confirmation

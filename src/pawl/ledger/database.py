@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ LOCK_FILE = ".lock"
 NEW_FILE = f"{LEDGER_FILE}.new"
 LEFT_BY_A_KILLED_START = {LOCK_FILE, NEW_FILE, f"{NEW_FILE}-journal"}
 SCHEMA_VERSION = 1
+_READERS_END_WITHIN = 2.0
 TABLES = """
 CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE units (
@@ -63,6 +65,23 @@ class Transaction:
             raise self._unwritten(LEDGER_FILE, str(error)) from None
 
 
+def make(folder: Path, identity: str) -> None:
+    """Makes the database of a campaign, given what it is started with as JSON.
+
+    Tables come first under another name: a ledger file, once there, is whole.
+    """
+    temporary = folder / NEW_FILE
+    for name in (NEW_FILE, f"{NEW_FILE}-journal"):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(temporary)) as db:
+        db.executescript(TABLES)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("INSERT INTO campaign VALUES ('identity', ?)", (identity,))
+        db.commit()
+    temporary.rename(folder / LEDGER_FILE)
+    sync_folder(folder)
+
+
 def connect(folder: Path) -> sqlite3.Connection:
     """Opens the database of a campaign's folder.
 
@@ -83,6 +102,29 @@ def connect(folder: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def disconnect(db: sqlite3.Connection) -> None:
+    """Closes a database so that nothing but its file is left.
+
+    Readers beside it cannot write, so one that closes last leaves the log where it is, and one that
+    looks at a closed database makes an empty log and leaves that. Without a log there is nothing to
+    leave. Where it cannot be put away (a reader that stays, a full disk), it stays and loses nothing.
+    """
+    until = time.monotonic() + _READERS_END_WITHIN
+    with contextlib.closing(db), contextlib.suppress(sqlite3.Error):
+        while _has_log(db) and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+def _has_log(db: sqlite3.Connection) -> bool:
+    """Puts the log away if nobody reads; tells whether it is still there."""
+    try:
+        return bool(db.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "wal")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return True
+        raise
 
 
 def acquire(folder: Path) -> int:

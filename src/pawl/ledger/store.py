@@ -25,12 +25,11 @@ from pawl.ledger.database import (
     LEDGER_FILE,
     LEFT_BY_A_KILLED_START,
     LOCK_FILE,
-    NEW_FILE,
-    SCHEMA_VERSION,
-    TABLES,
     Transaction,
     acquire,
     connect,
+    disconnect,
+    make,
     sync_folder,
 )
 from pawl.ledger.records import TrialRecord, Unit
@@ -71,17 +70,7 @@ class Ledger:
             ) from None
         lock = acquire(folder)
         try:
-            # Tables come first under another name: a ledger file, once there, is whole.
-            temporary = folder / NEW_FILE
-            for name in (NEW_FILE, f"{NEW_FILE}-journal"):
-                (folder / name).unlink(missing_ok=True)
-            with contextlib.closing(sqlite3.connect(temporary)) as db:
-                db.executescript(TABLES)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                db.execute("INSERT INTO campaign VALUES ('identity', ?)", (_dumps(identity),))
-                db.commit()
-            temporary.rename(folder / LEDGER_FILE)
-            sync_folder(folder)
+            make(folder, _dumps(identity))
             return cls(folder, connect(folder), lock)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
@@ -191,7 +180,7 @@ class Ledger:
         """Closes the database and lets go of the folder."""
         try:
             end_progress(self.folder)
-            self._db.close()
+            disconnect(self._db)
         finally:
             os.close(self._lock)
 

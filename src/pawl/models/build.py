@@ -314,7 +314,7 @@ def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:
         )
     try:
         module = factory(spec) if required else factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"the model factory {name} raised {type(error).__name__}: {first_line(error)}; it is "
             "called as model() or model(spec) and must return a torch.nn.Module"

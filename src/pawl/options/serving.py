@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -11,7 +12,11 @@ from pawl.errors import TaskError, option
 from pawl.options import amounts
 from pawl.options.model import OptionsModel, Whole
 
+TOKEN_VARIABLE = "PAWL_TOKEN"
+NEW_TOKEN = "new"
 _LARGE = 2**31 - 1
+_SHORTEST = 16
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/=]{16,256}")
 
 
 class PredictionServerCall(OptionsModel):
@@ -19,9 +24,15 @@ class PredictionServerCall(OptionsModel):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen at; 0.0.0.0 for all of this machine's. There is no password.",
+        description="Address to listen at; 0.0.0.0 for all of this machine's. See --token.",
     )
     port: Whole = Field(default=8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    token: str | None = Field(
+        default=None,
+        description="Answer only requests with the header 'Authorization: Bearer TOKEN'. 'new' makes "
+        f"one and says it. {TOKEN_VARIABLE} in the environment does the same, unseen by other users.",
+        repr=False,
+    )
     max_batch: Whole = Field(
         default=256, ge=1, le=_LARGE, description="Most rows of several requests computed at once."
     )
@@ -52,6 +63,16 @@ class PredictionServerCall(OptionsModel):
     threads: Whole | None = Field(
         default=None, ge=1, le=1024, description="Threads of ONNX Runtime; by default all cores."
     )
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _token(cls, given: Any) -> Any:
+        if given in (None, NEW_TOKEN) or (isinstance(given, str) and _TOKEN.fullmatch(given)):
+            return given
+        raise TaskError(  # which does not say it
+            f"got a token of {len(str(given))} character(s); give 16 to 256 letters, digits and "
+            f"-._~+/=, or {option('token', NEW_TOKEN)}"
+        )
 
     @field_validator("max_wait", mode="before")
     @classmethod

@@ -149,7 +149,7 @@ def _timed_pace(session: Session, baseline: Recipe, average: int, folds: int) ->
         begun = session.ledger.elapsed
         longer = option("budget", f"{math.ceil(3 * (begun + end))}s")
         raise BudgetError(
-            f"a budget of {session.clock.budget:.0f}s is too short here: reading took {begun:.0f}s, "
+            f"a budget of {session.clock.budget:.10g}s is too short here: reading took {begun:.0f}s, "
             f"and the end (export, report) takes about {end:.0f}s; give {longer}"
         )
     per_epoch = seconds_per_epoch(session, baseline, width=PAIRS)
@@ -194,7 +194,7 @@ def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
     if left < per_epoch:
         need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
         raise BudgetError(
-            f"a budget of {session.clock.budget:.0f}s is too short for this data: one pass over the "
+            f"a budget of {session.clock.budget:.10g}s is too short for this data: one pass over the "
             f"rows takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give "
             f"{option('budget', f'{math.ceil(need)}s')} or more"
         )

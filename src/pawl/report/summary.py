@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pawl.options import KindName
+from pawl.report.text import UNBOUNDED
 
 if TYPE_CHECKING:  # it imports torch, which a page that is rendered anew does not need
     from pawl.evidence import Comparison
@@ -87,7 +88,7 @@ class Effect(_Part):
 def bounded(interval: tuple[float, float]) -> tuple[float, float]:
     """Returns an interval as JSON can hold it: one pair has no spread to go by, and JSON no infinity."""
     low, high = interval
-    return max(low, -1e300), min(high, 1e300)
+    return max(low, -UNBOUNDED), min(high, UNBOUNDED)
 
 
 def effect_of(comparison: Comparison, p_value: float | None = None) -> Effect:

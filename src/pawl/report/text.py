@@ -60,9 +60,14 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+UNBOUNDED = 1e300
+"""What stands for an end of an interval that has none, as JSON holds no infinity."""
+_NO_ENDS = "unbounded"
+
+
 def finite(value: float | None) -> bool:
-    """Returns whether `value` is there and finite."""
-    return value is not None and math.isfinite(value)
+    """Returns whether `value` is there and finite; ±1e300 stands for an end that there is none."""
+    return value is not None and abs(value) < UNBOUNDED
 
 
 def places(interval: tuple[float, float] | None, value: float | None = None) -> int:
@@ -89,9 +94,11 @@ def number(value: float | None, decimals: int | None = None, *, signed: bool = F
 def interval_text(
     interval: tuple[float, float] | None, decimals: int | None = None, *, signed: bool = False
 ) -> str:
-    """Returns `low to high`."""
-    if interval is None or not (finite(interval[0]) and finite(interval[1])):
+    """Returns `low to high`, or that there are no such ends."""
+    if interval is None or any(map(math.isnan, interval)):
         return DASH
+    if not (finite(interval[0]) and finite(interval[1])):
+        return _NO_ENDS
     digits = places(interval) if decimals is None else decimals
     low, high = (number(end, digits, signed=signed) for end in interval)
     return f"{low} to {high}"

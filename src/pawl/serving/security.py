@@ -62,6 +62,16 @@ _REFUSED = {
 }
 
 
+def new_token() -> str:
+    """Returns a secret that nobody guesses."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def is_token(given: str | None, token: str) -> bool:
+    """Tells whether what was given is the token, in the same time whatever it is."""
+    return given is not None and secrets.compare_digest(given.encode(), token.encode())
+
+
 @dataclass(frozen=True)
 class Access:
     """What opens the pages.
@@ -74,7 +84,7 @@ class Access:
 
     hosts: frozenset[str]
     cookie: str
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES), repr=False)
+    token: str = field(default_factory=new_token, repr=False)
 
     @classmethod
     def of(cls, host: str, port: int) -> Access:
@@ -90,7 +100,7 @@ class Access:
 
     def admits(self, given: str | None) -> bool:
         """Tells whether a token is the right one, in the same time whatever it is."""
-        return given is not None and secrets.compare_digest(given.encode(), self.token.encode())
+        return is_token(given, self.token)
 
 
 def is_loopback(host: str) -> bool:

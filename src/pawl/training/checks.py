@@ -106,7 +106,7 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
     count = len(next(iter(sample.values())))
     try:
         raw = body(sample)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in sample.items())
         mode = "training" if body.training else "evaluation"
         raise TaskError(
@@ -145,7 +145,7 @@ def _check_loss(loss: LossFunction, raw: Any, targets: Tensor) -> None:
     name = getattr(loss, "__name__", type(loss).__name__)
     try:
         value = loss(raw, targets)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
             f"with outputs {_shapes(raw)} and targets {tuple(targets.shape)} "

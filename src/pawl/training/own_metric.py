@@ -99,7 +99,7 @@ def score_by_function(
         given = _in_form(p, objective)
         try:
             values.append(float(objective.function(t[rows], given[rows])))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if repeat is not None:  # a draw may lack what the metric needs, such as a class
                 values.append(float("nan"))
                 continue

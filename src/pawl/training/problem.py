@@ -52,6 +52,8 @@ class Problem:
         builder: Builds the model before any technique.
         loss: The user's loss, or `None`.
         own_model: Whether the model is the user's, or their modality's, and not one that pawl builds.
+        came_with_weights: Whether a network of their modality's comes with weights that no seed draws;
+            of a model of theirs `builder` tells.
         soft: A teacher's labels of all development rows, to learn in place of the targets; see `Split`.
         notes: What a reader should know of the weights that models start from.
         start: What a bundle keeps of that; see `pawl.transfer.Begun`.
@@ -64,6 +66,7 @@ class Problem:
     builder: Builder
     loss: LossFunction | None = None
     own_model: bool = False
+    came_with_weights: bool = False
     soft: Tensor | None = None
     notes: tuple[str, ...] = ()
     start: dict[str, Any] | None = None
@@ -71,7 +74,6 @@ class Problem:
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _calls: list[Calls] = field(default_factory=list, repr=False)
-    _pretrained: list[bool] = field(default_factory=list, repr=False)
     _memory: Memory = field(default_factory=Memory, repr=False)
 
     @classmethod
@@ -92,13 +94,17 @@ class Problem:
         objective = check_metric_works(objective, data.schema, data.test)
         examples = data.development.to(device)
         begun = begin(task, builder, data.schema, looked_at(data.schema, examples))
+        # A model of the user's, which may take long to build, was looked at by `begin`.
+        net = begun.builder(0) if task.model is None else None
+        own_model = net is None or not isinstance(net, Net)
         problem = cls(
             schema=data.schema,
             examples=examples,
             objective=objective,
             builder=begun.builder,
             loss=task.loss,
-            own_model=task.model is not None or not isinstance(begun.builder(0), Net),
+            own_model=own_model,
+            came_with_weights=net is not None and own_model and alike(net, begun.builder(1)),
             notes=begun.notes,
             start=begun.record,
         )
@@ -114,7 +120,6 @@ class Problem:
             "_fits": {},
             "_shared": {},
             "_calls": [],
-            "_pretrained": [],
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -214,16 +219,7 @@ class Problem:
     @property
     def pretrained(self) -> bool:
         """Whether weights of a model of the user's are the same for every seed."""
-        if isinstance(self.builder, Started):
-            return True
-        if not self._pretrained:
-            self._compare(self.builder(0))
-        return self._pretrained[0]
-
-    def _compare(self, first: nn.Module) -> None:
-        """Finds out whether another seed builds what the seed 0 does."""
-        if not self._pretrained:
-            self._pretrained.append(self.own_model and alike(first, self.builder(1)))
+        return self.came_with_weights or isinstance(self.builder, Started)
 
     def _tell(self, body: nn.Module, *, loaded: bool = True) -> nn.Module:
         """Lets a module of the user's know whether it came with weights; `loaded`: those beside it."""
@@ -264,13 +260,11 @@ class Problem:
     def facts(self) -> Facts:
         """Returns what techniques may know of the task."""
         sample = looked_at(self.schema, self.examples, _SAMPLE_ROWS)
-        module = self.builder(0)
-        self._compare(module)  # a model of the user's may take long to build
         return Facts(
             schema=self.schema,
             own_model=self.own_model,
             own_loss=self.loss is not None,
-            module=revealed(self._tell(module), sample, self._calls),
+            module=revealed(self._tell(self.builder(0)), sample, self._calls),
             sample=sample,
             num_rows=len(self.examples),
             pretrained=self.pretrained,

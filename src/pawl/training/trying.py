@@ -30,7 +30,7 @@ def check_step(problem: Problem) -> None:
             population.advance(1)
         except PawlError as error:
             raise TaskError(str(error)) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Forward and loss were tried before.
             raise TaskError(
                 f"training the model raised {type(error).__name__}: {first_line(error)} (in the "

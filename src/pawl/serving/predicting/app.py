@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,6 +27,7 @@ from pawl.serving.predicting.bodies import CSV, JSON, Bodies, GoneError, take
 from pawl.serving.predicting.counters import Counters, memory
 from pawl.serving.predicting.described import described
 from pawl.serving.predicting.refusing import RefusedError
+from pawl.serving.security import is_token
 
 _log = logging.getLogger("uvicorn.error")
 _BODIES = 16
@@ -49,7 +50,7 @@ def application(
 
     Args:
         bundle: What predicts.
-        options: Limits.
+        options: Limits, and the token that opens it.
         hosts: Values of the Host header that are served; all if `None`.
     """
     server = _Predictions(bundle, options)
@@ -63,24 +64,43 @@ def application(
     app = Starlette(
         routes=routes, lifespan=server.life, exception_handlers={HTTPException: _http_error}
     )
-    return app if hosts is None else _Hosts(app, hosts)
+    return _Guard(app, hosts, options.token)
 
 
-class _Hosts:
-    """Lets through what names a host that is served: a page elsewhere could make its own name point
-    at this machine, and read what is served to it alone.
+class _Guard:
+    """Lets through what may ask, in front of every route and method.
+
+    Args:
+        app: What is behind it.
+        hosts: That are served: a page elsewhere could make its own name point at this machine, and read
+            what is served to it alone.
+        token: That a request must have; none if `None`.
     """
 
-    def __init__(self, app: Any, hosts: frozenset[str]) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: Any, hosts: frozenset[str] | None, token: str | None) -> None:
+        self._app, self._hosts, self._token = app, hosts, token
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        app = self._app
-        if scope["type"] == "http":
-            given = [v.decode("latin-1").lower() for k, v in scope["headers"] if k == b"host"]
-            if len(given) != 1 or given[0] not in self._hosts:
-                app = _refused(RefusedError(421, "this host is not served here", closes=True))
+        refusal = self._refusal(scope["headers"]) if scope["type"] == "http" else None
+        app = self._app if refusal is None else _refused(refusal)
         await app(scope, receive, send)
+
+    def _refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> RefusedError | None:
+        hosts, given = (
+            [value.decode("latin-1") for key, value in headers if key == name]
+            for name in (b"host", b"authorization")
+        )
+        if self._hosts is not None and (len(hosts) != 1 or hosts[0].lower() not in self._hosts):
+            return RefusedError(421, "this host is not served here", closes=True)
+        if self._token is None:
+            return None
+        scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
+        if scheme.lower() == "bearer" and is_token(token.strip(), self._token):
+            return None
+        return RefusedError(
+            401, "the token is missing or wrong; send the header Authorization: Bearer TOKEN",
+            closes=True, challenge="Bearer",
+        )  # fmt: skip
 
 
 class _Predictions:

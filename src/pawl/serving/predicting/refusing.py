@@ -24,10 +24,12 @@ class RefusedError(Exception):
         *,
         retry_after: int | None = None,
         closes: bool = False,
+        challenge: str | None = None,
         **more: Any,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.content = {"status": status, "message": printable(message), **more}
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        told = {"Retry-After": retry_after, "WWW-Authenticate": challenge}
+        self.headers = {name: str(value) for name, value in told.items() if value is not None}
         self.closes = closes

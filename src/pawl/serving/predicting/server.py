@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import uvicorn
 
 from pawl.deployment import Bundle
-from pawl.options.serving import PredictionServerCall
+from pawl.options.serving import NEW_TOKEN, TOKEN_VARIABLE, PredictionServerCall
 from pawl.serving.listening import BACKLOG, bound
 from pawl.serving.predicting.app import application
 from pawl.serving.predicting.connections import Connection
+from pawl.serving.security import is_loopback, new_token
 from pawl.supervisor import Interrupted
 
 _GRACE_SECONDS = 3
@@ -36,15 +37,27 @@ def serve(bundle: str | Path, *, told: Callable[[str], None] = print, **options:
         BundleError: It is no bundle, or damaged.
         TaskError: An option is none that is allowed, or the address cannot be listened at.
     """
-    call = PredictionServerCall(**options)
+    known = {"token": os.environ.get(TOKEN_VARIABLE) or None}
+    call = _with_token(PredictionServerCall(**known | options), told)
     opened = Bundle.open(bundle, threads=call.threads)
     with bound(call.host, call.port) as listening:
         server = server_of(opened, call, listening)
         shown = f"[{call.host}]" if ":" in call.host else call.host
         port = listening.getsockname()[1]
+        if call.token is None and not is_loopback(call.host):
+            told(f"note: {call.host} may be reached by others, and there is no token")
         told(f"predictions of {opened.folder} at http://{shown}:{port}/ until Ctrl-C")
         with contextlib.suppress(KeyboardInterrupt, Interrupted):  # uvicorn has ended by then
             server.run(sockets=[listening])
+
+
+def _with_token(call: PredictionServerCall, told: Callable[[str], None]) -> PredictionServerCall:
+    """Returns options with a token where one is to be made, which is said."""
+    if call.token != NEW_TOKEN:
+        return call
+    token = new_token()
+    told(f"requests need the header Authorization: Bearer {token}")
+    return call.model_copy(update={"token": token})
 
 
 def server_of(
@@ -69,11 +82,7 @@ def hosts_of(host: str, port: int) -> frozenset[str] | None:
     >>> hosts_of("0.0.0.0", 80) is None
     True
     """
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not is_loopback(host):
         return None
     own = f"[{host}]" if ":" in host else host
     names = {"localhost", "127.0.0.1", "[::1]", own}

@@ -1,0 +1,70 @@
+"""What they share: a session for trainings of some recipes, and paths that stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pawl import pacing
+from pawl.campaign import check_fit
+from pawl.data import LoadedData
+from pawl.data import load as load_data
+from pawl.execution import Listener, Session, Silent, pick_device
+from pawl.fingerprint import code_of
+from pawl.ledger import Ledger
+from pawl.options import RunOptions
+from pawl.processes import one_process
+from pawl.recipe import Recipe
+from pawl.task import Task
+from pawl.training.checks import check_task
+from pawl.training.problem import Problem
+from pawl.transfer import print_of
+
+_PLAIN = (str, int, float, tuple)
+
+
+def open_session(
+    task: Task,
+    recipes: Sequence[Recipe],
+    folder: Path,
+    call: RunOptions,
+    what: str,
+    epochs: int | None = None,
+) -> tuple[Session, LoadedData]:
+    """Reads a task's data and opens a session for trainings of these recipes, without a budget.
+
+    Raises:
+        PawlError: Wrong input, or a recipe that does not fit the task.
+    """
+    check_task(task)
+    on = pick_device(call.device)
+    code = {**code_of(task), "weights": print_of(task.weights)}
+    listener: Listener = getattr(call, "listener", None) or Silent()
+    with one_process():
+        data = load_data(task, seed=call.seed)
+        listener.phase("task", data.headline)
+        problem = Problem.of(task, data, on)
+        data = replace(data, notes=(*data.notes, *problem.notes))
+    facts = problem.facts()
+    check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
+    options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
+    known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": call.seed,
+             "options": {**options, "seed": call.seed},
+             "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
+    ledger = Ledger.create(folder, known)
+    session = Session(problem, ledger, call.seed, None, listener)
+    session.longest = epochs
+    session.epochs = pacing.natural_epochs(session)
+    return session, data
+
+
+def found_from_anywhere(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns options with paths that a task's module, which may change the directory, cannot change."""
+    return {
+        name: Path(value).absolute()
+        if name in ("test", "weights") and isinstance(value, str | Path) and Path(value).exists()
+        else value
+        for name, value in given.items()
+    }
