@@ -133,21 +133,22 @@ def kind_of(trial: TrialRecord) -> tuple[Any, ...]:
 
 
 def unlike(trials: Sequence[TrialRecord], sign: float, count: int) -> list[Recipe]:
-    """Returns the best learners, best first, at most so many, of each kind the best two.
+    """Returns learners that are good and unlike: the best of each kind, then the second best of each.
+
+    What is blended gains by being unlike. Of a kind, settings with the same score are the same model:
+    shares of few columns, say, that are as many columns.
 
     Args:
         trials: Of learners.
         sign: Of the objective: 1 where more is better.
-        count: How many.
+        count: How many at most.
     """
-    found: dict[str, Recipe] = {}
-    seen: dict[tuple[Any, ...], int] = {}
+    kinds: dict[tuple[Any, ...], dict[float | None, Recipe]] = {}
     for trial in best_first(trials, sign):
-        kind, recipe = kind_of(trial), _recipe(trial)
-        if recipe.structure not in found and seen.get(kind, 0) < _OF_A_KIND:
-            seen[kind] = seen.get(kind, 0) + 1
-            found[recipe.structure] = recipe
-    return list(found.values())[:count]
+        kinds.setdefault(kind_of(trial), {}).setdefault(trial.score, _recipe(trial))
+    each = [list(of_kind.values()) for of_kind in kinds.values()]
+    places = [own[place] for place in range(_OF_A_KIND) for own in each if place < len(own)]
+    return places[:count]
 
 
 def neighbor(recipe: Recipe, random: np.random.Generator) -> Recipe:
