@@ -34,6 +34,7 @@ TRAINED, GIVEN = 200, 800
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 8)
     monkeypatch.setattr(pruning, "_STEPS", 4)
+    monkeypatch.setattr(pruning, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 4)
 
 

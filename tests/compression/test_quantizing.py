@@ -10,7 +10,7 @@ from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import helper, numpy_helper
 
 from pawl.compression.graphs import bytes_for_weights, clean, half, operators
-from pawl.compression.quantizing import has_vnni, integers_in, quantized
+from pawl.compression.quantizing import Quantizing, Try, has_vnni, integers_in, quantized
 from pawl.compression.work import Goals
 from pawl.deployment.export import predict
 from pawl.options.amounts import MaxLoss
@@ -21,21 +21,28 @@ def test_layers_run_on_integers_and_predict_nearly_the_same() -> None:
     rows = examples(graph)
     # Processors without products of 8 bits get weights of 7, which lose more.
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.1, True))
-    found = quantized(work, current)
-    assert not isinstance(found, str)
+    quantizing = Quantizing.of(work, current)
+    assert isinstance(quantizing, Quantizing)
+    dynamic = quantizing.judged(Try(None))
+    assert dynamic is not None
+    every = [*quantizing.static(), dynamic]
+    assert len(every) == 4
     float_said = predict(graph, rows)
-    for candidate in found:
+    for candidate in (one.candidate for one in every):
         assert candidate.facts["integer_nodes"] == 3
         assert candidate.facts["excluded"] == []
         assert len(candidate.graph) < 0.5 * len(graph)
         assert not candidate.is_exact
         apart = np.abs(predict(candidate.graph, rows) - float_said)
         assert apart.mean() < 0.05 * float_said.std()
-    details = {one.detail for one in found}
-    assert "dynamic" in details
-    assert any(detail.startswith("static") for detail in details)
-    # The cheapest first: only size counts here.
-    assert [len(one.graph) for one in found] == sorted(len(one.graph) for one in found)
+    found = quantized(work, current)
+    assert {id(one) for one in found} <= {id(one.candidate) for one in every}
+    # Each is cheaper than those that lose less: only size counts here.
+    assert [len(one.graph) for one in found] == sorted(
+        (len(one.graph) for one in found), reverse=True
+    )
+    losses = [work.judge(predict(one.graph, rows)).loss for one in found]
+    assert losses == sorted(losses)
 
 
 def test_layers_that_integers_spoil_stay_as_they_are() -> None:

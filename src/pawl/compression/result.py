@@ -54,8 +54,9 @@ class StepRecord:
         reason: Why.
         value: The metric on the rows that judge; `None` where it was not judged.
         loss: How much worse than the original that is.
-        loss_at_most: Upper bound of the loss, one-sided, corrected for the number of tests.
-        speed: How many times as fast as what there was; `None` where it was not measured.
+        loss_at_most: Upper bound of the loss, one-sided, at the level of its test.
+        level: That level; all tests that may fail share an error of 5%. `None` where there was no test.
+        speed: How many times as fast as what was kept until then; `None` where it was not measured.
         speed_interval: Its 95% interval.
         shrinkage: How many times as small.
         facts: What was counted.
@@ -71,6 +72,7 @@ class StepRecord:
     value: float | None = None
     loss: float | None = None
     loss_at_most: float | None = None
+    level: float | None = None
     speed: float | None = None
     speed_interval: tuple[float, float] | None = None
     shrinkage: float | None = None
@@ -89,7 +91,6 @@ class Compressed:
         allowed: What may be lost, in the metric's units.
         rows: How many rows judged.
         told: Where rows are from, and what that assumes.
-        level: Of each test of non-inferiority.
         original: The bundle that was given.
         final: What was left.
         batch_rows: Rows of the larger call.
@@ -109,7 +110,6 @@ class Compressed:
     allowed: float
     rows: int
     told: str
-    level: float
     original: Measured
     final: Measured
     batch_rows: int

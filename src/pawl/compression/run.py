@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pawl.compression.candidate import Candidate, Weights
-from pawl.compression.chain import Chain, planned_tests
+from pawl.compression.chain import Chain
 from pawl.compression.changes import changes
 from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
@@ -105,13 +105,12 @@ def run(
     exact = bundle.task.get("compressed", {}).get("exact", True)
     original = Candidate("original", "", graph, weights, is_exact=exact)
     limits = settings.limits
-    tests = planned_tests(weights, limited=limits is not None)
     expected = bundle.predict_raw(rows.judge)
-    judge = Judge(objective, rows.judge, expected, settings.options.allowed, tests)
+    judge = Judge(objective, rows.judge, expected, settings.options.allowed)
     work = _work(bundle, objective, rows, original, settings)
     chain, notes = Chain(work, judge, rows.judge, original), list[str]()
     try:
-        judge.check(expected)
+        judge.check(expected, chain.errors.next)
         chain.run()
     except TaskError as error:
         if not settings.patient:
@@ -136,7 +135,7 @@ def run(
         moved = changes(bundle.schema, rows.judge, expected, said, settings.seed)
     found = Compressed(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
-        told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
+        told=rows.told, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
@@ -184,7 +183,7 @@ def _work(
         objective=objective,
         rows=rows.work,
         choices=choices,
-        judge=Judge(objective, choices, said, settings.options.allowed),
+        judge=Judge(objective, choices, said, settings.options.allowed, like=len(rows.judge)),
         original=original.weights,
         teacher=lambda examples: predict(original.graph, examples),
         goals=settings.goals,
