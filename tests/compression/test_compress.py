@@ -151,6 +151,36 @@ def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path
     assert "not the data of its campaign" in other.told
 
 
+def test_losses_of_compressions_one_after_the_other_add_up_and_are_said(
+    single: Path, others: Any, tmp_path: Path
+) -> None:
+    size = (single / "model.onnx").stat().st_size
+    first = pawl.compress(
+        single, others, max_loss="10%", max_size=int(0.6 * size), out=tmp_path / "first"
+    )
+    assert first.notes == ()
+    assert first.lost_at_most == first.kept[-1].loss_at_most
+    then = pawl.compress(
+        tmp_path / "first", others, max_loss="10%", max_size=int(0.3 * size), out=tmp_path / "then"
+    )
+    assert then.is_changed
+    assert then.lost_at_most == first.lost_at_most + then.kept[-1].loss_at_most
+    (note,) = then.notes
+    assert note.startswith(
+        f"the bundle given was compressed before, and may have lost {first.lost_at_most:.3g} of roc_auc"
+    )
+    assert f"losses add up: to {then.lost_at_most:.3g} at most" in note
+    assert note.removesuffix("compress that")[1:] in (then.bundle().folder / "card.md").read_text()
+    other = pawl.compress(
+        tmp_path / "first", others, max_loss="10%", max_size=int(0.3 * size), metric="accuracy",
+        out=tmp_path / "other",
+    )  # fmt: skip
+    assert other.lost_at_most is None
+    assert other.notes[0].startswith(
+        "the bundle given was compressed before; what may be lost counts"
+    )
+
+
 def test_where_nothing_helps_the_bundle_is_the_one_given(
     single: Path, others: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +289,11 @@ def test_wrong_rows_and_bundles_are_one_line(
     graph = bytearray((changed / "model.onnx").read_bytes())
     graph[len(graph) // 2] ^= 1
     (changed / "model.onnx").write_bytes(bytes(graph))
+    newer = Path(shutil.copytree(single, tmp_path / "newer"))
+    manifest = json.loads((newer / MANIFEST).read_text())
+    (newer / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
+    unlabeled = tmp_path / "unlabeled.csv"
+    others.assign(target=None).to_csv(unlabeled, index=False)
     good = tmp_path / "good.csv"
     others.to_csv(good, index=False)
     taken = tmp_path / "taken"
@@ -271,6 +306,13 @@ def test_wrong_rows_and_bundles_are_one_line(
         (single, few, tmp_path / "out", "got 5 row(s) to compress with"),
         (single, tmp_path / "none.csv", tmp_path / "out", "none.csv"),
         (changed, good, tmp_path / "out", "has changed since the bundle was written"),
+        (
+            newer,
+            good,
+            tmp_path / "out",
+            "of a newer version of pawl (format 99; this one reads up to",
+        ),
+        (single, unlabeled, tmp_path / "out", "target"),
         (tmp_path, good, tmp_path / "out", "is not a bundle"),
         (single, good, taken, "is not empty (it has 'mine')"),
     ]

@@ -103,6 +103,8 @@ class Compressed:
         runtime: Which runtimes were timed, and which is used, as `pawl.compression.runtimes` has it;
             empty where none were.
         changes: What the model that was left does otherwise; `None` where it is the one given.
+        lost_at_most: What the model that was left may lose against the first bundle, by the bounds of
+            all compressions since, each at 95%; `None` where one of them has left no bound.
     """
 
     folder: Path
@@ -121,6 +123,7 @@ class Compressed:
     missed: tuple[str, ...] = ()
     runtime: dict[str, Any] = field(default_factory=dict)
     changes: Changes | None = None
+    lost_at_most: float | None = None
 
     @property
     def kept(self) -> tuple[StepRecord, ...]:

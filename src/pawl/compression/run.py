@@ -124,8 +124,10 @@ def run(
     after = before if chain.at < 0 else chain.tried[chain.at].record.measured
     assert after is not None
     conformal = bundle.conformal
+    lost = 0.0 if chain.at < 0 else chain.tried[chain.at].record.loss_at_most or 0.0
+    earlier = _lost_before(bundle, objective.metric)
     if "compressed" in bundle.task:
-        notes.append("the bundle given was compressed before: what it lost then comes on top")
+        notes.append(_on_top(earlier, lost, objective.metric))
     if chain.at >= 0 and conformal is not None:
         conformal, note = _calibrated(bundle, chain.current, rows.judge, conformal.coverage)
         notes.append(note)
@@ -139,9 +141,27 @@ def run(
         steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
-        changes=moved,
+        changes=moved, lost_at_most=None if earlier is None else earlier + lost,
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
+
+
+def _lost_before(bundle: Bundle, metric: str) -> float | None:
+    """Returns what a bundle may have lost by earlier compressions, 0 without any; `None` if unknown."""
+    if "compressed" not in bundle.task:
+        return 0.0
+    known = bundle.task["compressed"].get("lost", {})
+    return float(known["at_most"]) if known.get("metric") == metric else None
+
+
+def _on_top(earlier: float | None, lost: float, metric: str) -> str:
+    told = "the bundle given was compressed before"
+    if earlier is not None:
+        told += f", and may have lost {earlier:.3g} of {metric} then"
+    told += "; what may be lost counts from the bundle given, so that losses add up"
+    if earlier is not None:
+        told += f": to {earlier + lost:.3g} at most, each bound at 95%"
+    return f"{told}; to count from the first one, compress that"
 
 
 def _runtimes(
