@@ -43,6 +43,28 @@ ALLOWED = {"movie-reviews": "3%"}
 SIZE_LIMIT, ROUNDS, BATCH = 0.25, 40, 64
 
 
+class Spent:
+    """A listener that has the processor's seconds of each phase, the longest first."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._name, self._at = "", time.process_time()
+
+    def phase(self, name: str, detail: str) -> None:
+        """Ends the phase before."""
+        now = time.process_time()
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + now - self._at
+        self._name, self._at = f"{name}: {detail}", now
+
+    def progress(self, **_: Any) -> None:
+        """Does nothing."""
+
+    def ended(self) -> dict[str, float]:
+        """Returns them."""
+        self.phase("", "")
+        return {n: round(s, 1) for n, s in sorted(self._seconds.items(), key=lambda x: -x[1]) if n}
+
+
 def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     """Returns development rows, test rows, and how they are read."""
     if name == "adult":
@@ -164,7 +186,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
     graphs, steps = {"onnxruntime fp32": graph}, dict[str, Any]()
-    spent = {"training": round(time.process_time() - began, 1)}
+    spent: dict[str, Any] = {"training": round(time.process_time() - began, 1)}
     for factor in (0.5,):
         out = scratch / f"dense-{factor}"
         try:
@@ -178,14 +200,15 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     graphs |= dict(pruned(bundle, data.development, objective))
     chains = {"pawl": {}, "pawl, a quarter of the size": {"max_size": int(SIZE_LIMIT * len(graph))}}
     for chain, limits in chains.items():
-        out, start = scratch / chain.replace(" ", "-"), time.process_time()
+        out, listener = scratch / chain.replace(" ", "-"), Spent()
         try:
             pawl.compress(
-                bundle, task, max_loss=allowed, metric="accuracy", seed=seed, out=out, **limits
-            )
+                bundle, task, max_loss=allowed, metric="accuracy", seed=seed, out=out,
+                listener=listener, **limits,
+            )  # fmt: skip
         except (LimitError, PawlError) as error:
             print(f"  {chain}: {error}", file=sys.stderr)
-        spent[chain] = round(time.process_time() - start, 1)
+        spent[chain] = listener.ended()
         if (out / "compress.json").is_file():
             graphs[chain] = (out / "bundle" / "model.onnx").read_bytes()
             found = json.loads((out / "compress.json").read_text())
