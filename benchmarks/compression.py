@@ -9,10 +9,12 @@ Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dy
 min-max, as their documentation has it); NNCF's post-training quantization (where `nncf` is installed);
 torch-pruning alone in four rounds, each with the fine-tuning that pawl's step has; a smaller dense
 network (half the width) trained for as many steps;
-pawl's chain with 0.5% allowed, with and without a limit of a quarter of the size. All graphs are timed
-together, turn by turn, one thread; eager PyTorch in a process of its own, in turns with ONNX Runtime
-(`pawl.compression.runtimes`). Losses are those of the very models on the test rows against the original,
-with the one-sided 95% bound of `pawl.compression.Judge`, which is not corrected here: no choice is made.
+pawl's chain with 0.5% allowed (3% where 1,000 rows judge), with and without a limit of a quarter of the
+size. All graphs are timed together, turn by turn, one thread; eager PyTorch in a process of its own, in
+turns with ONNX Runtime (`pawl.compression.runtimes`). Where others use the machine only ratios tell
+something; what it took is in seconds of the processor. Losses are those of the very models on the test
+rows against the original, with the one-sided 95% bound of `pawl.compression.Judge`, which is not
+corrected here: no choice is made.
 """
 
 from __future__ import annotations
@@ -36,7 +38,31 @@ import running
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ARCHIVE, IMAGES = running.FILES / "cifar10.tar.xz", ("--train", "5000", "--test", "1000")
 CASES = ("adult", "movie-reviews", "cifar10")
-ALLOWED, SIZE_LIMIT, ROUNDS, BATCH = "0.5%", 0.25, 40, 64
+ALLOWED = {"movie-reviews": "3%"}
+"""What may be lost, where that is not 0.5%: 1,000 rows cannot show so little."""
+SIZE_LIMIT, ROUNDS, BATCH = 0.25, 40, 64
+
+
+class Spent:
+    """A listener that has the processor's seconds of each phase, the longest first."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._name, self._at = "", time.process_time()
+
+    def phase(self, name: str, detail: str) -> None:
+        """Ends the phase before."""
+        now = time.process_time()
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + now - self._at
+        self._name, self._at = f"{name}: {detail}", now
+
+    def progress(self, **_: Any) -> None:
+        """Does nothing."""
+
+    def ended(self) -> dict[str, float]:
+        """Returns them."""
+        self.phase("", "")
+        return {n: round(s, 1) for n, s in sorted(self._seconds.items(), key=lambda x: -x[1]) if n}
 
 
 def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
@@ -49,7 +75,7 @@ def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     if name == "movie-reviews":
         rows = pd.read_csv(running.FILES / "movie-reviews.csv")
         rows = rows.sample(frac=1.0, random_state=0).reset_index(drop=True)
-        cut = int(0.7 * len(rows))
+        cut = len(rows) // 2  # to have as many as can be that judge
         return rows[:cut], rows[cut:], {"target": rows.columns[-1], "metric": "accuracy"}
     path = folder / "images.tar"
     script = EXAMPLES / "extract_images.py"
@@ -136,20 +162,20 @@ def pruned(bundle: Any, rows: Any, objective: Any) -> Iterator[tuple[str, bytes]
 def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PLR0915
     """Returns all models of a case with metric, loss, latency and size."""
     import pawl
+    from pawl.compression import runtimes
     from pawl.compression.judging import Judge
-    from pawl.compression.runtimes import bake_off
     from pawl.data import load, resolve_task
     from pawl.deployment import latencies
     from pawl.deployment.export import predict
     from pawl.environment import cpu_features, hardware, versions
     from pawl.errors import LimitError, PawlError
-    from pawl.options.amounts import MaxLoss
+    from pawl.options.amounts import max_loss
     from pawl.recipe import Recipe
     from pawl.search import baseline
     from pawl.training.metrics import make_objective
     from pawl.training.problem import Problem
 
-    began = time.monotonic()
+    began, allowed = time.process_time(), ALLOWED.get(name, "0.5%")
     train, test, options = data_of(name, scratch)
     options = {**options, **({} if test is None else {"test": test}), "seed": seed}
     task = resolve_task(train, **{k: v for k, v in options.items() if k != "seed"})
@@ -160,6 +186,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
     graphs, steps = {"onnxruntime fp32": graph}, dict[str, Any]()
+    spent: dict[str, Any] = {"training": round(time.process_time() - began, 1)}
     for factor in (0.5,):
         out = scratch / f"dense-{factor}"
         try:
@@ -173,13 +200,15 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     graphs |= dict(pruned(bundle, data.development, objective))
     chains = {"pawl": {}, "pawl, a quarter of the size": {"max_size": int(SIZE_LIMIT * len(graph))}}
     for chain, limits in chains.items():
-        out = scratch / chain.replace(" ", "-")
+        out, listener = scratch / chain.replace(" ", "-"), Spent()
         try:
             pawl.compress(
-                bundle, task, max_loss=ALLOWED, metric="accuracy", seed=seed, out=out, **limits
-            )
+                bundle, task, max_loss=allowed, metric="accuracy", seed=seed, out=out,
+                listener=listener, **limits,
+            )  # fmt: skip
         except (LimitError, PawlError) as error:
             print(f"  {chain}: {error}", file=sys.stderr)
+        spent[chain] = listener.ended()
         if (out / "compress.json").is_file():
             graphs[chain] = (out / "bundle" / "model.onnx").read_bytes()
             found = json.loads((out / "compress.json").read_text())
@@ -187,7 +216,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
                             for s in found["steps"]]  # fmt: skip
     rows = data.test
     expected = predict(graph, rows)
-    judge = Judge(objective, rows, expected, MaxLoss(0.005, relative=True))
+    judge = Judge(objective, rows, expected, max_loss("max_loss", allowed))
     one = latencies(graphs, rows, rounds=ROUNDS)
     several = latencies(graphs, rows, batch=BATCH, rounds=ROUNDS)
     models = []
@@ -202,13 +231,15 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
             "speed_batch": several[each].gain_over(several["onnxruntime fp32"]),
         })  # fmt: skip
     eager = {}
+    runtimes._COMPILED = (False,)
     for batch in (1, BATCH):
-        found = bake_off(graph, rows, batch=batch, threads=1, module=bundle.module())
+        found = runtimes.bake_off(graph, rows, batch=batch, threads=1, module=bundle.module())
         eager[str(batch)] = found.record()["timed"]
+    spent["all"] = round(time.process_time() - began, 1)
     return {
-        "case": name, "seed": seed, "development": len(data.development), "test": len(rows),
-        "batch": BATCH, "models": models, "runtimes": eager, "steps": steps,
-        "seconds": round(time.monotonic() - began, 1), "load": os.getloadavg()[0],
+        "case": name, "seed": seed, "allowed": allowed, "development": len(data.development),
+        "test": len(rows), "batch": BATCH, "models": models, "runtimes": eager, "steps": steps,
+        "cpu_seconds": spent, "load": os.getloadavg()[0],
         "hardware": hardware(), "cpu_features": list(cpu_features()), "versions": versions(),
     }  # fmt: skip
 

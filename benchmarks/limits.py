@@ -6,15 +6,20 @@
 Per case a network is trained as a recipe is, its bundle is measured, and `pawl compress` gets a limit of
 a share of that (`SHARES`); a limit that cannot be kept counts as such. Then each of 20 fresh processes
 opens the bundle and calls it: one row, one thread, 10 calls to warm up, then `CALLS` calls, each timed
-alone. A process keeps the limit if the 95th percentile of its calls is within it. It needs a machine on
-which nothing else runs: what others do is in these times.
+alone. A process keeps the limit if the 95th percentile of its calls is within it. What others do on the
+machine is in these times, so `load` says how many processes wanted a core (1 at its end is this one).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import itertools
 import json
 import os
+import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,20 +36,21 @@ WARM, CALLS, ALLOWED = 10, 400, "5%"
 
 
 def measured(folder: str, rows: str) -> None:
-    """Prints the 95th percentile and the median of a bundle's calls in this process, in milliseconds."""
-    import onnx
+    """Prints the 95th percentile and the median of a bundle's calls in this process, in milliseconds.
 
-    from pawl.deployment.export import session
-
-    graph = (Path(folder) / "model.onnx").read_bytes()
-    names = [item.name for item in onnx.load_from_string(graph).graph.input]
+    Nothing of pawl is imported but the file that runs a runtime in a process of its own.
+    """
+    place = importlib.util.find_spec("pawl")
+    assert place is not None
+    assert place.origin is not None
+    call_of = runpy.run_path(str(Path(place.origin).parent / "deployment" / "runners.py"))
+    call = call_of["onnxruntime_call"](f"{folder}/model.onnx", 1, "all", "sequential")
     with np.load(rows, allow_pickle=False) as held:
-        feed = {name: held[name] for name in names}
-    running_graph = session(graph, threads=1)
+        feed = {name: held[name] for name in held.files}
     times = []
     for at in range(WARM + CALLS):
         began = time.perf_counter()
-        running_graph.run(None, feed)
+        call(feed)
         if at >= WARM:
             times.append(1e3 * (time.perf_counter() - began))
     low, high = np.quantile(times, [0.5, 0.95])
@@ -67,8 +73,23 @@ def data_of(name: str) -> tuple[Any, dict[str, Any]]:
     return name, {"metric": "accuracy"}
 
 
-def made(name: str, share: float, seed: int, processes: int, scratch: Path) -> dict[str, Any]:
-    """Trains, compresses for a limit, and measures in fresh processes."""
+def trained(name: str, seed: int, out: Path) -> None:
+    """Leaves a network of a case, trained as its recipe is."""
+    import pawl
+    from pawl.data import load, resolve_task
+    from pawl.search import baseline
+    from pawl.training.problem import Problem
+
+    data, options = data_of(name)
+    task = resolve_task(data, **options)
+    recipe = baseline(Problem.of(task, load(task, seed=seed)).facts())
+    pawl.train(data, recipe, out=out, seed=seed, **options)
+
+
+def made(
+    name: str, share: float, seed: int, processes: int, original: Path, scratch: Path
+) -> dict[str, Any]:
+    """Compresses for a limit, and measures in fresh processes."""
     import torch
 
     import pawl
@@ -76,16 +97,13 @@ def made(name: str, share: float, seed: int, processes: int, scratch: Path) -> d
     from pawl.deployment import latencies
     from pawl.environment import cpu_features, hardware, versions
     from pawl.errors import LimitError
-    from pawl.search import baseline
-    from pawl.training.problem import Problem
 
     began = time.monotonic()
     data, options = data_of(name)
-    task = resolve_task(data, **options)
-    loaded = load(task, seed=seed)
-    recipe = baseline(Problem.of(task, loaded).facts())
-    pawl.train(data, recipe, out=scratch / "original", seed=seed, **options)
-    bundle = pawl.Bundle.open(scratch / "original")
+    loaded = load(resolve_task(data, **options), seed=seed)
+    if not original.is_dir():
+        trained(name, seed, original)
+    bundle = pawl.Bundle.open(original)
     graph = (bundle.folder / "model.onnx").read_bytes()
     own = latencies({"": graph}, loaded.test)[""]
     limit = share * own.p95
@@ -125,19 +143,19 @@ def main() -> None:
         return
     running.stop_on_sigterm()
     records = []
-    for name in given.cases.split(","):
-        for share in SHARES:
-            for seed in given.seeds:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, seed, share in itertools.product(given.cases.split(","), given.seeds, SHARES):
 
-                def work(
-                    name: str = name, share: float = share, seed: int = seed
-                ) -> dict[str, Any]:
-                    print(f"{name}, {share:g} of the latency, seed {seed}", file=sys.stderr)
-                    with tempfile.TemporaryDirectory() as scratch:
-                        return made(name, share, seed, given.processes, Path(scratch))
+            def work(name: str = name, share: float = share, seed: int = seed) -> dict[str, Any]:
+                print(f"{name}, {share:g} of the latency, seed {seed}", file=sys.stderr)
+                original, scratch = Path(folder, f"{name}-{seed}"), Path(folder, "scratch")
+                with contextlib.ExitStack() as stack:
+                    scratch.mkdir()
+                    stack.callback(shutil.rmtree, scratch)
+                    return made(name, share, seed, given.processes, original, scratch)
 
-                key = (name, share, seed, given.processes)
-                records.append(running.computed(given.records, key, work))
+            key = (name, share, seed, given.processes)
+            records.append(running.computed(given.records, key, work))
     print(json.dumps(records, indent=1, default=_plain))
 
 

@@ -19,6 +19,7 @@ import pawl
 from pawl.compression import distilling, pruning, trainable
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.rows import given_rows
+from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
 from pawl.data import read_like
 from pawl.deployment import Bundle
@@ -52,6 +53,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
     monkeypatch.setattr(pruning, "_STEPS", 10)
+    monkeypatch.setattr(pruning, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 10)
 
 
@@ -81,13 +83,16 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     ensemble: Path, others: Any, tmp_path: Path
 ) -> None:
     found = pawl.compress(ensemble, others, max_loss=0.1, out=tmp_path / "small")
-    members, *_ = found.steps
     assert found.is_changed
-    assert (members.step, members.accepted) == ("members", True)
+    assert found.steps[0].step == "members"
+    (members,) = [step for step in found.kept if step.step == "members"]
     assert members.loss_at_most is not None
     assert members.loss_at_most < found.allowed == 0.1
     assert found.original.size_bytes / found.final.size_bytes > 1.5
-    assert found.level == 1 - 0.05 / 14
+    levels = [step.level for step in found.steps if step.level is not None]
+    assert levels[0] == pytest.approx(1 - 0.05 / 3)
+    assert levels == sorted(levels)
+    assert sum(1 - level for level in set(levels)) < 0.05
     assert [step.step for step in found.steps][-2:] == ["shared weights", "float16"]
     made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
@@ -147,6 +152,32 @@ def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path
     assert "not the data of its campaign" in other.told
 
 
+def test_losses_of_compressions_one_after_the_other_add_up_and_are_said(
+    single: Path, others: Any, tmp_path: Path
+) -> None:
+    size = (single / "model.onnx").stat().st_size
+    first = pawl.compress(
+        single, others, max_loss="10%", max_size=int(0.6 * size), out=tmp_path / "first"
+    )
+    assert first.notes == ()
+    assert first.lost_at_most == first.kept[-1].loss_at_most
+    less = int(0.85 * first.final.size_bytes)
+    then = pawl.compress(
+        tmp_path / "first", others, max_loss="10%", max_size=less, out=tmp_path / "then"
+    )
+    assert then.is_changed
+    assert then.lost_at_most == first.lost_at_most + then.kept[-1].loss_at_most
+    (note,) = then.notes
+    assert note.startswith(
+        f"the bundle given was compressed before, and may have lost {first.lost_at_most:.3g} of roc_auc"
+    )
+    assert f"losses add up: to {then.lost_at_most:.3g} at most" in note
+    assert note.removesuffix("compress that")[1:] in (then.bundle().folder / "card.md").read_text()
+    assert _lost_before(Bundle.open(tmp_path / "then"), "roc_auc") == then.lost_at_most
+    assert _lost_before(Bundle.open(tmp_path / "then"), "accuracy") is None
+    assert "given was compressed before; what may be lost counts" in _on_top(None, 0.1, "accuracy")
+
+
 def test_where_nothing_helps_the_bundle_is_the_one_given(
     single: Path, others: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +214,7 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     work, original = work_on(
         bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
     )
-    narrow, student = distilling.distilled(work, original)
+    student, narrow = distilling.distilled(work, original)
     assert len(student.weights.parts) == 1
     assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
@@ -255,6 +286,11 @@ def test_wrong_rows_and_bundles_are_one_line(
     graph = bytearray((changed / "model.onnx").read_bytes())
     graph[len(graph) // 2] ^= 1
     (changed / "model.onnx").write_bytes(bytes(graph))
+    newer = Path(shutil.copytree(single, tmp_path / "newer"))
+    manifest = json.loads((newer / MANIFEST).read_text())
+    (newer / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
+    unlabeled = tmp_path / "unlabeled.csv"
+    others.assign(target=None).to_csv(unlabeled, index=False)
     good = tmp_path / "good.csv"
     others.to_csv(good, index=False)
     taken = tmp_path / "taken"
@@ -267,6 +303,13 @@ def test_wrong_rows_and_bundles_are_one_line(
         (single, few, tmp_path / "out", "got 5 row(s) to compress with"),
         (single, tmp_path / "none.csv", tmp_path / "out", "none.csv"),
         (changed, good, tmp_path / "out", "has changed since the bundle was written"),
+        (
+            newer,
+            good,
+            tmp_path / "out",
+            "of a newer version of pawl (format 99; this one reads up to",
+        ),
+        (single, unlabeled, tmp_path / "out", "target"),
         (tmp_path, good, tmp_path / "out", "is not a bundle"),
         (single, good, taken, "is not empty (it has 'mine')"),
     ]

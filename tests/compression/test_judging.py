@@ -10,9 +10,11 @@ import torch
 from scipy import stats
 
 from pawl.compression import Judge
+from pawl.compression.judging import Errors
 from pawl.data.types import Examples
 from pawl.errors import TaskError
 from pawl.options.amounts import MaxLoss
+from pawl.task import Objective
 from pawl.training.metrics import make_objective
 
 ACCURACY = make_objective("accuracy", None, "binary")
@@ -37,12 +39,12 @@ def labels(rows: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
     return targets, predicted
 
 
-@pytest.mark.parametrize("tests", [1, 5])
-def test_without_a_changed_label_the_bound_is_of_what_was_not_seen(tests: int) -> None:
+@pytest.mark.parametrize("error", [0.05, 0.01])
+def test_without_a_changed_label_the_bound_is_of_what_was_not_seen(error: float) -> None:
     targets, predicted = labels(400, 40)
-    judge = Judge(ACCURACY, examples(targets), certain(predicted), MaxLoss(0.02, False), tests)
-    found = judge(certain(predicted))
-    t, step = stats.t.ppf(1 - 0.05 / tests, 399), math.sqrt(400 / 399) / 400
+    judge = Judge(ACCURACY, examples(targets), certain(predicted), MaxLoss(0.02, False))
+    found = judge(certain(predicted), error)
+    t, step = stats.t.ppf(1 - error, 399), math.sqrt(400 / 399) / 400
     assert found.loss == 0.0
     # A loss of m moves m of the rows at least, and two more: m = t sqrt(m s + 2 s^2).
     assert found.at_most == pytest.approx(t * math.sqrt(found.at_most * step + 2 * step**2))
@@ -99,12 +101,58 @@ def test_losses_that_are_the_same_for_every_row_pass_by_their_ratio() -> None:
 
 def test_too_few_rows_are_named_with_the_least_that_they_can_show() -> None:
     targets, predicted = labels(60, 6)
-    judge = Judge(ACCURACY, examples(targets), certain(predicted), MaxLoss(0.005, True), 3)
+    judge = Judge(ACCURACY, examples(targets), certain(predicted), MaxLoss(0.005, True))
     with pytest.raises(TaskError, match=r"60 rows judge, too few .* 0\.0045 of accuracy: 0\.1"):
-        judge.check(certain(predicted))
+        judge.check(certain(predicted), 0.05 / 3)
 
 
 def test_a_share_of_nothing_is_refused() -> None:
     targets, _ = labels(60, 0)
     with pytest.raises(TaskError, match="scores 0, of which that is nothing"):
         Judge(ACCURACY, examples(targets), certain(1 - targets), MaxLoss(0.005, True))
+
+
+@pytest.mark.parametrize("objective", [ACCURACY, LOG_LOSS])
+def test_rows_for_choices_tell_what_others_will_show(objective: Objective) -> None:
+    generator = np.random.default_rng(1)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        targets = np.arange(count) % 2
+        turned = generator.random(count)
+        own = np.where(turned < 0.1, 1 - targets, targets)
+        theirs = np.where((turned < 0.08) | (turned > 0.97), 1 - targets, targets)
+        return targets, certain(own), certain(theirs)
+
+    targets, own, theirs = drawn(40_000)
+    judge = Judge(objective, examples(targets), own, MaxLoss(0.05, False))
+    few, few_own, few_theirs = drawn(10_000)
+    alike = Judge(objective, examples(few), few_own, MaxLoss(0.05, False), like=40_000)
+    here, there = judge(theirs, 0.01), alike(few_theirs, 0.01)
+    width = here.at_most - here.loss
+    assert there.at_most - there.loss == pytest.approx(width, rel=0.1)
+    plain = Judge(objective, examples(few), few_own, MaxLoss(0.05, False))(few_theirs, 0.01)
+    assert plain.at_most - plain.loss == pytest.approx(2 * width, rel=0.1)
+
+
+def test_a_failed_test_uses_up_its_error_and_all_errors_sum_to_the_whole() -> None:
+    errors, taken = Errors(0.05), []
+    assert errors.next == errors.next == pytest.approx(0.05 / 3)
+    for _ in range(200):
+        taken.append(errors.next)
+        errors.failed()
+    assert taken[1] == pytest.approx(2 / 3 * taken[0])
+    assert sum(taken) == pytest.approx(0.05)
+
+
+def test_few_chains_of_tests_pass_anything_that_loses_the_margin() -> None:
+    generator = np.random.default_rng(2)
+    chains, erred = 4000, 0
+    for _ in range(chains):  # the error of a share of 0.05 is 0.0034
+        errors, wrong = Errors(0.05), False
+        for is_bad in generator.random(12) < 0.7:
+            passed = generator.random() < (errors.next if is_bad else 0.9)
+            wrong |= bool(passed and is_bad)
+            if not passed:
+                errors.failed()
+        erred += wrong
+    assert 0.02 < erred / chains < 0.05

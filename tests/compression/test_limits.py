@@ -33,6 +33,7 @@ def costs(ms: float, size: int, memory: int | None = None, spread: float = 0.0) 
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
     monkeypatch.setattr(pruning, "_STEPS", 10)
+    monkeypatch.setattr(pruning, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 10)
 
 

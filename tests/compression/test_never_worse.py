@@ -34,6 +34,7 @@ TRAINED, GIVEN = 200, 800
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 8)
     monkeypatch.setattr(pruning, "_STEPS", 4)
+    monkeypatch.setattr(pruning, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 4)
 
 
@@ -78,6 +79,20 @@ class Tuples(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         one, two = self.both(x)
         return self.out(one + two)
+
+
+class Wide(nn.Module):
+    """Computes in 64 bits, with times that 32 would round."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.inner = nn.Linear(spec.num_features, 32).double()
+        self.out = nn.Linear(32, spec.num_outputs).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(
+            torch.relu(self.inner(x.double() + 1.7e9) - self.inner.bias - 1.7e9)
+        ).float()
 
 
 class Recurrent(nn.Module):
@@ -164,6 +179,7 @@ CASES: dict[str, tuple[Made, Limits]] = {
     "one layer, half the size": (of_table(OneLayer), {"max_size": 0.5}),
     "branches on values": (of_table(Branching), NO_LIMIT),
     "tuples and a tied weight": (of_table(Tuples), {"max_size": 0.6}),
+    "weights of 64 bits": (of_table(Wide), {"max_size": 0.6}),
     "recurrent": (of_table(Recurrent), NO_LIMIT),
     "recurrent, out of reach": (of_table(Recurrent), {"max_size": 0.01}),
     "transformer of PyTorch's": (of_table(Tokens), {"max_size": 0.7}),

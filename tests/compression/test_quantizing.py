@@ -10,7 +10,8 @@ from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import helper, numpy_helper
 
 from pawl.compression.graphs import bytes_for_weights, clean, half, operators
-from pawl.compression.quantizing import has_vnni, integers_in, quantized
+from pawl.compression.quantizing import Quantizing, Try, has_vnni, integers_in, quantized
+from pawl.compression.sharing import shared
 from pawl.compression.work import Goals
 from pawl.deployment.export import predict
 from pawl.options.amounts import MaxLoss
@@ -21,21 +22,28 @@ def test_layers_run_on_integers_and_predict_nearly_the_same() -> None:
     rows = examples(graph)
     # Processors without products of 8 bits get weights of 7, which lose more.
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.1, True))
-    found = quantized(work, current)
-    assert not isinstance(found, str)
+    quantizing = Quantizing.of(work, current)
+    assert isinstance(quantizing, Quantizing)
+    dynamic = quantizing.judged(Try(None))
+    assert dynamic is not None
+    every = [*quantizing.static(), dynamic]
+    assert len(every) == 4
     float_said = predict(graph, rows)
-    for candidate in found:
+    for candidate in (one.candidate for one in every):
         assert candidate.facts["integer_nodes"] == 3
         assert candidate.facts["excluded"] == []
         assert len(candidate.graph) < 0.5 * len(graph)
         assert not candidate.is_exact
         apart = np.abs(predict(candidate.graph, rows) - float_said)
         assert apart.mean() < 0.05 * float_said.std()
-    details = {one.detail for one in found}
-    assert "dynamic" in details
-    assert any(detail.startswith("static") for detail in details)
-    # The cheapest first: only size counts here.
-    assert [len(one.graph) for one in found] == sorted(len(one.graph) for one in found)
+    found = quantized(work, current)
+    assert {id(one) for one in found} <= {id(one.candidate) for one in every}
+    # Each is cheaper than those that lose less: only size counts here.
+    assert [len(one.graph) for one in found] == sorted(
+        (len(one.graph) for one in found), reverse=True
+    )
+    losses = [work.judge(predict(one.graph, rows)).loss for one in found]
+    assert losses == sorted(losses)
 
 
 def test_layers_that_integers_spoil_stay_as_they_are() -> None:
@@ -136,6 +144,33 @@ def test_weights_of_8_bits_quarter_the_file_and_are_floats_when_it_runs() -> Non
     after = held["w1_bytes"] * held["w1_bytes_scale"]
     assert (np.abs(after - before) <= 0.5001 * np.abs(before).max(0) / 127).all()
     assert "no matrices" in str(bytes_for_weights(work, found))
+
+
+def test_numbers_of_64_bits_are_kept_shorter_too_and_computed_as_wide() -> None:
+    model = onnx.load_from_string(network())
+    for each in model.graph.initializer:
+        if each.name != "axes":
+            wide = numpy_helper.to_array(each).astype(np.float64)
+            each.CopyFrom(numpy_helper.from_array(wide, each.name))
+    nodes = list(model.graph.node)
+    nodes[0].input[0], nodes[-1].output[0] = "wide", "wide prediction"
+    nodes.insert(0, helper.make_node("Cast", ["x"], ["wide"], to=onnx.TensorProto.DOUBLE))
+    nodes.append(
+        helper.make_node("Cast", ["wide prediction"], ["prediction"], to=onnx.TensorProto.FLOAT)
+    )
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    graph = bytes(model.SerializeToString())
+    rows = examples(graph)
+    work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.2, True))
+    said = predict(graph, rows)
+    for step, size in ((half, 0.3), (bytes_for_weights, 0.18), (shared, 0.12)):
+        (found,) = step(work, current)
+        assert len(found.graph) < size * len(graph)
+        ran = operators(found.graph)
+        assert (ran["Cast"], ran["MatMul"]) == (2, 3)
+        assert np.abs(predict(found.graph, rows) - said).mean() < 0.2 * said.std()
+    assert "computes all of it with floats" in str(quantized(work, current))
 
 
 def test_numbers_that_16_bits_do_not_hold_stay() -> None:

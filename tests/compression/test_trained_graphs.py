@@ -13,7 +13,7 @@ from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import TensorProto, helper, numpy_helper
 
 from pawl.compression import factoring, learned_integers, quantizing, sharing, trainable
-from pawl.compression.graphs import half, operators, optimized, quietly
+from pawl.compression.graphs import half, operators, optimized
 from pawl.compression.quantizing import integers_in
 from pawl.compression.trainable import Leaf, Trainable, arrays, trained
 from pawl.deployment.export import predict
@@ -49,7 +49,7 @@ def test_layers_of_low_rank_become_two_thin_ones() -> None:
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.02, True))
     found = factoring.factored(work, current)
     assert not isinstance(found, str)
-    small = found[0]
+    small = found[-1]
     assert small.facts["ranks"] == [[8, WIDTH], [8, WIDTH], [None, 1]]
     assert small.detail.startswith("2 of 3 layers as two thin ones")
     assert len(small.graph) < 0.35 * len(graph)
@@ -62,9 +62,9 @@ def test_training_brings_back_what_factors_lost(monkeypatch: pytest.MonkeyPatch)
     graph = network()
     rows = examples(graph)
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(5.0, True))
-    (with_, *_) = factoring.factored(work, current)
+    (*_, with_) = factoring.factored(work, current)
     monkeypatch.setattr(factoring, "trained", lambda *_: 0)
-    (without, *_) = factoring.factored(work, current)
+    (*_, without) = factoring.factored(work, current)
     assert with_.facts["ranks"] == without.facts["ranks"]
     losses = [work.judge(predict(each.graph, rows)).loss for each in (with_, without)]
     assert losses[0] < 0.5 * losses[1]
@@ -144,14 +144,10 @@ def test_integers_that_are_learned_lose_less_and_are_what_runs() -> None:
     rows = examples(graph)
     # 7 bits lose about 1% here: less is allowed.
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.009, True))
-    static = quantizing.Try("min-max")
-    prepared = quantizing.prepared_layers(current)
-    assert not isinstance(prepared, str)
-    with quietly() as folder:
-        onnx.save(prepared[0], folder / "float.onnx")
-        found = quantizing.Quantizing(work, current, folder / "float.onnx", prepared[1]).judged(
-            static
-        )
+    quantizer = quantizing.Quantizing.of(work, current)
+    assert isinstance(quantizer, quantizing.Quantizing)
+    assert quantizing.Quantizing.of(work, current) is quantizer
+    found = quantizer.judged(quantizing.Try("min-max"))
     assert found is not None
     before = found.candidate.graph
     made, facts = learned_integers.learned(work, before, constants(graph))
@@ -224,9 +220,9 @@ def test_integers_may_share_values_and_stay_integers() -> None:
     graph = network()
     rows = examples(graph)
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.5, True))
-    whole = next(
-        each for each in quantizing.quantized(work, current) if each.detail.startswith("static")
-    )
+    quantizer = quantizing.Quantizing.of(work, current)
+    assert isinstance(quantizer, quantizing.Quantizing)
+    whole = quantizer.static()[0].candidate
     (found,) = sharing.shared(work, whole)
     assert operators(found.graph) == operators(whole.graph)
     assert len(found.graph) < 0.8 * len(whole.graph)

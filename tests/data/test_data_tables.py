@@ -516,3 +516,25 @@ def test_reviews_are_read_as_text(shared):
     assert text.shape == (1024,)
     assert text.tokens == 8 * len(data.development)
     assert (data.development.inputs["text"] > 0).any(1).all()
+
+
+# Numbers as float32
+
+
+@pytest.mark.parametrize("kind", [float, int])
+def test_numbers_that_32_bits_hardly_tell_apart_are_named(kind):
+    seconds = (1_700_000_000 + 60 * np.arange(120)).astype(kind)
+    table = pd.DataFrame(
+        {"time": seconds, "since": seconds - 1_700_000_000, "target": np.arange(120) % 7 * 0.5}
+    )
+    (note,) = load(Task(data=table)).notes
+    assert note.startswith("column 'time': its numbers become 32 bits, which here are 128 apart")
+    inputs = table[["since", "time"]].to_numpy(np.float64).copy()
+    targets = table["target"].to_numpy().copy()
+    for given in (inputs, torch.from_numpy(inputs)):
+        (note,) = load(Task(data=(given, targets))).notes
+        assert note.startswith("input 'x', place 1: its numbers become 32 bits")
+    inputs[:5, 1] = np.nan, np.inf, 1e300, -np.inf, np.nan
+    assert "place 1: its numbers become" in load(Task(data=(inputs, targets))).notes[0]
+    years = table.assign(time=1_700_000_000 + 1_000_000 * np.arange(120))
+    assert not any("32 bits" in note for note in load(Task(data=years)).notes)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.candidate import Candidate
 from pawl.compression.distilling import STEP as DISTILL
 from pawl.compression.distilling import distilled
 from pawl.compression.factoring import STEP as LOW_RANK
 from pawl.compression.factoring import factored
 from pawl.compression.graphs import WEIGHTS, bytes_for_weights, clean, half
-from pawl.compression.judging import Judge
+from pawl.compression.judging import Errors, Judge
 from pawl.compression.learned_integers import STEP as INT8_TRAINING
 from pawl.compression.learned_integers import integers_learned
 from pawl.compression.limits import chosen
@@ -35,38 +35,22 @@ from pawl.errors import PawlError
 
 Step = Callable[[Work, Candidate], list[Candidate] | str]
 
-STEPS: dict[str, tuple[Step, int]] = {
-    MEMBERS: (fewer_members, 2),
-    DISTILL: (distilled, 2),
-    PRUNE: (pruned, 2),
-    "graph": (clean, 0),
-    LOW_RANK: (factored, 2),
-    INT8_TRAINING: (integers_learned, 1),
-    INT8: (quantized, 2),
-    WEIGHTS: (bytes_for_weights, 1),
-    SHARED: (shared, 1),
-    "float16": (half, 1),
+STEPS: dict[str, Step] = {
+    MEMBERS: fewer_members,
+    DISTILL: distilled,
+    PRUNE: pruned,
+    "graph": clean,
+    LOW_RANK: factored,
+    INT8_TRAINING: integers_learned,
+    INT8: quantized,
+    WEIGHTS: bytes_for_weights,
+    SHARED: shared,
+    "float16": half,
 }
-"""In order, each with how many of its candidates may be tested."""
+"""In order; what each proposes goes from the candidate that should lose least on."""
 _OF_THE_GRAPH = ("graph", INT8, WEIGHTS, "float16")
 """Steps that train nothing: where there are limits, they come first, on all that the bundle holds."""
-_OF_NETWORKS = (DISTILL, PRUNE, LOW_RANK, INT8_TRAINING, INT8, WEIGHTS, SHARED)
-"""Steps that a bundle without networks has no use for."""
 _SAME = 1e-5
-
-
-def planned_tests(original: Weights, *, limited: bool = False) -> int:
-    """Returns how many tests a bundle's steps may take: what cannot apply needs none.
-
-    Args:
-        original: What the bundle holds.
-        limited: Whether there are limits, so that some steps may be taken twice.
-    """
-    several = len(original.parts) > 1
-    networks = any(recipe.learner is None for recipe in original.recipes)
-    needs = {MEMBERS: several, **dict.fromkeys(_OF_NETWORKS, networks)}
-    names = [*STEPS, *(_OF_THE_GRAPH if limited else ())]
-    return sum(STEPS[name][1] for name in names if needs.get(name, True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +80,14 @@ class Chain:
         original: The bundle's model.
 
     Attributes:
+        errors: What tests may still err.
         at: Which of what was tried is kept so far; -1 for the original.
         tried: All that was tried, in order.
     """
 
     def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
         self.work, self.judge, self.rows = work, judge, rows
-        self.original = original
+        self.original, self.errors = original, Errors()
         self.at = -1
         self.tried: list[Tried] = []
 
@@ -128,35 +113,35 @@ class Chain:
     def _run(self, names: Iterable[str]) -> bool:
         """Runs these steps; returns whether limits that there are were kept, upon which it stops."""
         for name in names:
-            step, tests = STEPS[name]
             self.work.listener.phase(name, "candidates")
             try:
-                found = step(self.work, self.current)
+                found = STEPS[name](self.work, self.current)
             except PawlError as error:  # the other steps may do without
                 found = str(error)
             if isinstance(found, str):
                 self.tried.append(Tried(StepRecord(name, "", accepted=False, reason=found)))
                 continue
             self.work.listener.phase(name, "what it gains and loses")
-            for candidate in self._in_order(found[: max(1, tests)]):
-                self.tried.append(replace(self._try(candidate), base=self.at))
-                if self.tried[-1].record.accepted:
-                    self.at = len(self.tried) - 1
-                    break
-            if self.work.limits is not None and self._is_enough():
+            if self._climbed(found):
                 return True
         return False
 
-    def _in_order(self, found: list[Candidate]) -> list[Candidate]:
-        """Returns a step's candidates, cheapest first; where there are limits, first what keeps them.
+    def _climbed(self, found: Sequence[Candidate]) -> bool:
+        """Tries a step's candidates in order, until one loses too much; the last one kept counts.
 
-        Of several that do the one that costs most, which loses least.
+        Returns whether limits that there are were kept, upon which it stops.
         """
-        if self.work.limits is None or len(found) < 2:
-            return found
-        keeps = [self.work.room(each.graph) >= 1.0 for each in found]
-        within = [each for each, keep in zip(found, keeps, strict=True) if keep]
-        return [*reversed(within), *(e for e, keep in zip(found, keeps, strict=True) if not keep)]
+        base = self.at
+        for candidate in found:
+            tried = replace(self._try(candidate), base=base)
+            self.tried.append(tried)
+            if tried.record.accepted:
+                self.at = len(self.tried) - 1
+                if self.work.limits is not None and self._is_enough():
+                    return True
+            elif not tried.passed and tried.record.loss is not None:
+                return False
+        return False
 
     def _is_enough(self) -> bool:
         return self.work.room(self.current.graph) >= 1.0
@@ -175,11 +160,14 @@ class Chain:
             )
         if not gain.is_worth(self.work.goals):
             return Tried(replace(record, reason=_no_gain(record, self.work)), candidate)
-        judged = self.judge(predicted)
+        error = self.errors.next
+        judged = self.judge(predicted, error)
         record = replace(
             record, value=judged.value, loss=judged.loss, loss_at_most=judged.at_most,
-            accepted=judged.passed,
+            level=1.0 - error, accepted=judged.passed,
         )  # fmt: skip
+        if not judged.passed:
+            self.errors.failed()
         if judged.passed:
             reason = f"loses less than {judged.allowed:.3g}: at most {judged.at_most:.3g}"
         else:

@@ -40,7 +40,7 @@ _TIME_SHARE, _TRAINING_SHARE = 0.5, 0.7
 
 
 def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes single networks that learned what the bundle predicts, the cheapest first.
+    """Proposes single networks that learned what the bundle predicts, the cheapest last.
 
     One is of the recipe with the largest share of the bundle's networks, unless one network is all that
     is left; one has layers of half that width, where pawl built the network: a pruned network would have
@@ -82,7 +82,7 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
         candidate = _candidate(work, student, name)
         judged = work.judge(predict(candidate.graph, work.choices))
         if judged.passed:
-            found.insert(0, candidate)
+            found.append(candidate)
         else:
             reasons.append(
                 f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "

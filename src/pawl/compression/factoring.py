@@ -65,7 +65,7 @@ class _Layer:
 
 
 def factored(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes graphs whose layers are products of thin ones, the smallest that seems good enough first.
+    """Proposes graphs whose layers are products of thin ones, the smallest that seems good enough last.
 
     Of products and convolutions (of any kernel, in one group) with constant weights, taken as matrices.
     Each layer's rank is the least that keeps a share of its energy, in multiples of 8; what that would
@@ -76,7 +76,7 @@ def factored(work: Work, current: Candidate) -> list[Candidate] | str:
         current: What it starts from: any graph of floats.
 
     Returns:
-        At most two candidates, the second of about half as much taken; or why there are none.
+        Candidates, or why there are none.
     """
     prepared = optimized(current.graph)
     if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
@@ -98,11 +98,11 @@ def factored(work: Work, current: Candidate) -> list[Candidate] | str:
                 f"{judged.loss:.3g}, at most {judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
             )
             break
-        found.insert(0, candidate)
+        found.append(candidate)
     if not found:
         least = f"{min(_ENERGIES):.0%} of their energy"
         return lost or f"factors that keep {least} would be no smaller than the layers"
-    return found[:1] if len(found) == 1 else [found[0], found[(len(found) + 1) // 2]]
+    return found
 
 
 def _layers(model: onnx.ModelProto) -> Iterator[_Layer]:

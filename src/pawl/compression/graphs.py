@@ -23,6 +23,8 @@ from pawl.errors import BundleError, first_line
 
 WEIGHTS = "int8 weights"
 _MOST_INT8 = 127
+_WARNING, _FATAL = 2, 4
+"""Of ONNX Runtime's messages; the first is its default."""
 _LEAST_ELEMENTS = 32
 """Shorter constants save nothing that matters."""
 INTEGER_OPERATORS = frozenset(
@@ -41,6 +43,7 @@ def quietly() -> Iterator[Path]:
     """Gives a folder for a while, and keeps what ONNX's tools print and warn of to itself."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    onnxruntime.set_default_logger_severity(_FATAL)
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -52,6 +55,7 @@ def quietly() -> Iterator[Path]:
             yield Path(folder)
     finally:
         logging.disable(before)
+        onnxruntime.set_default_logger_severity(_WARNING)
 
 
 def operators(graph: bytes) -> Counter[str]:
@@ -103,7 +107,7 @@ def clean(work: Work, current: Candidate) -> list[Candidate] | str:
 
 
 def half(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes constants in 16 bits, which are numbers of 32 bits again when the graph is loaded.
+    """Proposes constants in 16 bits, which are as wide again as they were when the graph is loaded.
 
     So the file gets smaller, and computing stays what it was.
     """
@@ -116,7 +120,7 @@ def half(work: Work, current: Candidate) -> list[Candidate] | str:
 
     made, count = _rewritten(current.graph, shortened)
     if not count:
-        return "the graph has no constants of 32 bits to shorten"
+        return "the graph has no constants of 32 or 64 bits to shorten"
     facts = {"shortened": count}
     return [replace(
         current, step="float16", detail=f"{count:,} numbers kept in 16 bits", graph=made, facts=facts,
@@ -128,12 +132,12 @@ def bytes_for_weights(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes weights as integers of 8 bits, which are multiplied out when the graph is loaded.
 
     Matrices and kernels alone, with a scale for each unit. The file gets smaller, and computing stays
-    what it was: in numbers of 32 bits, on any processor.
+    what it was: in numbers as wide as before, on any processor.
     """
     del work
     made, count = in_bytes(current.graph)
     if not count:
-        return "the graph has no matrices or kernels of 32 bits"
+        return "the graph has no matrices or kernels of 32 or 64 bits"
     facts = {"rounded": count}
     return [replace(
         current, step=WEIGHTS, detail=f"{count:,} weights kept in 8 bits", graph=made, facts=facts,
@@ -154,7 +158,7 @@ def _in_bytes(values: np.ndarray) -> list[np.ndarray] | None:
     most = np.abs(values).max(axis=others, keepdims=True)
     if 4 * most.size > values.size or not bool(np.isfinite(most).all()):
         return None  # scales of so few would take what the bytes save
-    scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(np.float32)
+    scale = np.where(most > 0, most / _MOST_INT8, 1.0).astype(values.dtype)
     return [np.rint(values / scale).astype(np.int8), scale]
 
 
@@ -179,7 +183,7 @@ def _rewritten(
         name = f"{constant.name}_half" if len(parts) == 1 else f"{constant.name}_bytes"
         whole = constant.name if len(parts) == 1 else f"{name}_whole"
         kept.append(numpy_helper.from_array(parts[0], name))
-        nodes.append(helper.make_node("Cast", [name], [whole], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Cast", [name], [whole], to=constant.data_type))
         if len(parts) > 1:
             kept.append(numpy_helper.from_array(parts[1], f"{name}_scale"))
             nodes.append(helper.make_node("Mul", [whole, f"{name}_scale"], [constant.name]))
@@ -192,4 +196,5 @@ def _rewritten(
 
 
 def _is_long(constant: TensorProto) -> bool:
-    return constant.data_type == TensorProto.FLOAT and int(np.prod(constant.dims)) > _LEAST_ELEMENTS
+    wide = constant.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
+    return wide and int(np.prod(constant.dims)) > _LEAST_ELEMENTS

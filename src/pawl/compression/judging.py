@@ -19,6 +19,45 @@ from pawl.training.metrics import METRICS
 
 _MOVED = 0.5
 """A metric of which fewer rows than this share move is one of steps."""
+_EACH = 1 / 3
+
+
+class Errors:
+    """The error that tests may still make.
+
+    A test gets a third of what is left. One that a candidate passes gives it back, one that it fails
+    has used it up. So the number of tests need not be known before, and a chain in which most
+    candidates pass is tested hardly more strictly than a single one (Wiens and Dmitrienko, The fallback
+    procedure for evaluating a single family of hypotheses, 2005).
+
+    Of steps with given candidates, each of which goes on until one fails, the chance of passing any
+    that loses the margin is at most the whole: until that happens, each step that has such a candidate
+    has failed, there or before it. So the first such candidate of the `i`-th of these steps gets at
+    most `w / 3 (2 / 3)^(i - 1)` of the whole `w`, whatever else passed, and these sum to `w`.
+
+    Attributes:
+        left: The error that is left.
+
+    Example:
+        >>> errors = Errors(0.05)
+        >>> round(errors.next, 4)
+        0.0167
+        >>> errors.failed()
+        >>> round(errors.next, 4)
+        0.0111
+    """
+
+    def __init__(self, whole: float = ALPHA) -> None:
+        self.left = whole
+
+    @property
+    def next(self) -> float:
+        """The error of the next test."""
+        return _EACH * self.left
+
+    def failed(self) -> None:
+        """Uses up what the last test had."""
+        self.left -= self.next
 
 
 @dataclass(frozen=True)
@@ -28,7 +67,7 @@ class Judged:
     Attributes:
         value: What it scores.
         loss: How much worse it is than the original, in the metric's units; below 0 if better.
-        at_most: Upper bound of the loss, one-sided, at the judge's level.
+        at_most: Upper bound of the loss, one-sided, at the test's level.
         allowed: What may be lost.
         passed: Whether the bound is below it.
     """
@@ -44,10 +83,9 @@ class Judge:
     """Judges predictions of some rows by what the original predicts of them.
 
     A candidate passes if the loss of the metric is shown to be below the margin: a one-sided test of
-    non-inferiority at level `ALPHA / tests`, so that over all tests of a judge the chance of passing
-    anything that loses more is at most `ALPHA` (Bonferroni). Influences of rows and assumptions are
-    those of `pawl.evidence.crossed`: rows are independent draws that had no part in making original or
-    candidate; these very models are meant, not others trained alike.
+    non-inferiority, whose error is given (`Errors` shares 5% among several). Influences of rows and
+    assumptions are those of `pawl.evidence.crossed`: rows are independent draws that had no part in
+    making original or candidate; these very models are meant, not others trained alike.
 
     A metric of labels moves in steps, and of two models that are nearly alike most rows have the same
     label: what has not been seen yet is then most of the variance, and the usual one, 0 if no label
@@ -63,7 +101,8 @@ class Judge:
         rows: With targets, `R` of them.
         original: What the original predicts of them, `[R, *P]`.
         allowed: What may be lost.
-        tests: How many candidates may be judged, at most.
+        like: Judges as so many rows would that show the same loss and the same spread; 0 for those that
+            there are. So rows for choices tell what the rows that judge are likely to show.
 
     Raises:
         TaskError: The metric has no value on these rows, or what is allowed is nothing.
@@ -75,12 +114,13 @@ class Judge:
         rows: Examples,
         original: np.ndarray,
         allowed: MaxLoss,
-        tests: int = 1,
+        like: int = 0,
     ) -> None:
-        self.objective, self.level = objective, 1.0 - ALPHA / max(1, tests)
+        self.objective = objective
         self._targets = rows.known_targets
         self._units = None if rows.blocks is None else rows.blocks.units
         self._count = len(rows) if self._units is None else len(torch.unique(self._units))
+        self._share = self._count / like if like else 1.0
         own = self._scored(original)
         if own is None:
             raise TaskError(
@@ -95,16 +135,17 @@ class Judge:
                 "is nothing; give an amount in the metric's units"
             )
 
-    def check(self, original: np.ndarray) -> None:
+    def check(self, original: np.ndarray, error: float = ALPHA) -> None:
         """Refuses rows that are too few, whatever a candidate predicts.
 
         Args:
             original: As above.
+            error: Of the test.
 
         Raises:
             TaskError: They are.
         """
-        least, count = self(original), len(original)
+        least, count = self(original, error), len(original)
         if not least.passed:
             raise TaskError(
                 f"{count:,} rows judge, too few to show a loss below {self.margin:.3g} of "
@@ -117,32 +158,33 @@ class Judge:
         """What the original scores."""
         return self._original.value
 
-    def __call__(self, predictions: np.ndarray) -> Judged:
-        """Judges a candidate's predictions, `[R, *P]`."""
+    def __call__(self, predictions: np.ndarray, error: float = ALPHA) -> Judged:
+        """Judges a candidate's predictions, `[R, *P]`, by a test of this error."""
         found = self._scored(predictions)
         if found is None:
             return Judged(math.nan, math.nan, math.inf, self.margin, passed=False)
         rows = len(self._targets)
         compared = crossed(
             self.objective, [found], [self._original], rows, models_vary=False, units=self._units,
-            level=self.level,
+            level=1.0 - error,
         )  # fmt: skip
-        at_most = 0.0 - compared.lower
+        loss, width = 0.0 - compared.effect, compared.effect - compared.lower
+        at_most = loss + math.sqrt(self._share) * width
         if self._by_steps(found):
-            at_most = self._bound(-compared.effect, compared.standard_error)
+            at_most = self._bound(loss, math.sqrt(self._share) * compared.standard_error, error)
         passed = at_most < self.margin
-        return Judged(found.value, 0.0 - compared.effect, at_most, self.margin, passed)
+        return Judged(found.value, loss, at_most, self.margin, passed)
 
-    def _bound(self, loss: float, error: float) -> float:
+    def _bound(self, loss: float, spread: float, error: float) -> float:
         """Returns the largest loss `m` that is not refused, of a metric of labels.
 
-        Solves `m - loss = t sqrt(max(error^2, m s) + 2 s^2)`.
+        Solves `m - loss = t sqrt(max(spread^2, m s) + 2 s^2)`.
         """
         own = self._original.influence
         # Where every row is right none has an influence; one that turns wrong would have its share.
-        step = max(float(own.max() - own.min()), 1.0 / len(own))
-        t = float(special.stdtrit(max(1.0, self._count - 1.0), self.level))
-        usual = loss + t * math.hypot(error, math.sqrt(2) * step)
+        step = self._share * max(float(own.max() - own.min()), 1.0 / len(own))
+        t = float(special.stdtrit(max(1.0, self._count / self._share - 1.0), 1.0 - error))
+        usual = loss + t * math.hypot(spread, math.sqrt(2) * step)
         half = loss + t * t * step / 2
         under = half * half - loss * loss + 2 * (t * step) ** 2
         return max(usual, half + math.sqrt(under)) if under >= 0 else usual

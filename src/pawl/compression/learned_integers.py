@@ -18,15 +18,9 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from pawl.compression.candidate import Candidate
-from pawl.compression.graphs import operators, quietly
+from pawl.compression.graphs import operators
 from pawl.compression.operations import attributes, rounded
-from pawl.compression.quantizing import (
-    STATIC,
-    Quantizing,
-    has_vnni,
-    integers_in,
-    prepared_layers,
-)
+from pawl.compression.quantizing import Quantizing, has_vnni, integers_in
 from pawl.compression.trainable import Leaf, Trainable, arrays, trained
 from pawl.compression.work import Work
 from pawl.deployment.export import predict
@@ -55,21 +49,17 @@ def integers_learned(work: Work, current: Candidate) -> list[Candidate] | str:
     Returns:
         One candidate, or why there is none.
     """
-    found = prepared_layers(current)
-    if isinstance(found, str):
-        return found
-    prepared, layers = found
-    with quietly() as folder:
-        source = folder / "float.onnx"
-        onnx.save(prepared, source)
-        quantizing = Quantizing(work, current, source, layers)
-        tried = [each for one in STATIC if (each := quantizing.judged(one))]
+    quantizing = Quantizing.of(work, current)
+    if isinstance(quantizing, str):
+        return quantizing
+    tried = quantizing.static()
     if not tried:
         return quantizing.refusal(tried)
     if any(one.passed for one in tried):
         return "integers seem good enough without training"
     best = min(tried, key=lambda one: one.loss)
-    floats = {each.name: numpy_helper.to_array(each) for each in prepared.graph.initializer}
+    held = quantizing.prepared.graph.initializer
+    floats = {each.name: numpy_helper.to_array(each) for each in held}
     graph, facts = learned(work, best.candidate.graph, floats)
     judged = work.judge(predict(graph, work.choices))
     if facts["apart"] > _SAME:

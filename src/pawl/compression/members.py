@@ -34,19 +34,19 @@ class _Subset:
 
 
 def fewer_members(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes subsets of a bundle's members, the cheapest that seems good enough first.
+    """Proposes subsets of a bundle's members, the cheapest that seems good enough last.
 
     Subsets are looked for on the rows for choices: by leaving out, one after the other, who is missed
-    least, or who costs most, and each member alone. Then one of about the geometric mean of the costs
-    of the first and of all, if that one should fail. Where there are limits, the best of those that seem
-    to keep them comes first.
+    least, or who costs most, and each member alone. In front of the cheapest comes one of about the
+    geometric mean of its costs and of those of all; where there are limits also the best of those that
+    seem to keep them.
 
     Args:
         work: Rows and measures.
         current: What it starts from.
 
     Returns:
-        Candidates in the order in which to try them, or why there are none.
+        Candidates, those that cost most first, or why there are none.
     """
     model = onnx.load_from_string(current.graph)
     shares = members_of(model)
@@ -59,15 +59,15 @@ def fewer_members(work: Work, current: Candidate) -> list[Candidate] | str:
     good = sorted((one for one in found if one.passed), key=lambda one: (one.cost, -one.value))
     if not good:
         return f"no fewer of the {len(shares)} models seem good enough on the rows for choices"
+    cheapest, middle = good[0], good[0].cost ** 0.5  # all of them cost 1
+    dearer = [one for one in good[1:] if one.cost > cheapest.cost]
+    chosen = [cheapest, *sorted(dearer, key=lambda one: abs(one.cost - middle))[:1]]
     most = _MARGIN * work.room(current.graph)
     within = [one for one in good if one.cost <= most]
     if work.limits is not None and within:
-        best = max(within, key=lambda one: one.value)
-        good = [best, *(one for one in good if one != best)]
-    first, middle = good[0], good[0].cost ** 0.5  # all of them cost 1
-    later = [one for one in good[1:] if one.cost > first.cost]
-    second = sorted(later, key=lambda one: abs(one.cost - middle))[:1]
-    return [_candidate(current, model, one.kept, len(shares)) for one in (first, *second)]
+        chosen.append(max(within, key=lambda one: one.value))
+    order = sorted({one.kept: one for one in chosen}.values(), key=lambda one: -one.cost)
+    return [_candidate(current, model, one.kept, len(shares)) for one in order]
 
 
 class _Search:

@@ -31,6 +31,10 @@ _TYPES = {
 }  # fmt: skip
 
 
+class UntrainableError(Exception):
+    """What an operator asks for is not known here; the text says what."""
+
+
 def rounded(x: Tensor) -> Tensor:
     """Returns the nearest whole numbers, whose gradient is that of `x`."""
     return x + (x.round() - x).detach()
@@ -68,7 +72,7 @@ def _pads(a: Attributes, x: Tensor, kernel: Sequence[int], fill: float) -> Tenso
     """Returns `x` with the rim that a node asks for."""
     places = len(kernel)
     if a.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise NotImplementedError(f"auto_pad {a['auto_pad']}")
+        raise UntrainableError(f"auto_pad {a['auto_pad']}")
     pads = list(a.get("pads", [0] * 2 * places))
     if not any(pads):
         return x
@@ -95,7 +99,7 @@ def _pooled(call: Sequence[Callable[..., Any]], fill: float) -> Operation:
         pads = any(a.get("pads", ()))
         counts = bool(a.get("count_include_pad", 0))
         if fill == 0.0 and pads and not counts:
-            raise NotImplementedError("a mean that leaves out the rim")
+            raise UntrainableError("a mean that leaves out the rim")
         given: dict[str, Any] = {"ceil_mode": bool(a.get("ceil_mode", 0))}
         if any(d != 1 for d in dilations):
             given["dilation"] = dilations
@@ -176,7 +180,7 @@ def _expanded(a: Attributes, x: Inputs) -> Any:
 
 def _padded(a: Attributes, x: Inputs) -> Tensor:
     if a.get("mode", "constant") != "constant":
-        raise NotImplementedError(f"a rim of mode {a['mode']}")
+        raise UntrainableError(f"a rim of mode {a['mode']}")
     pads, places = _ints(x[1]), x[0].dim()
     axes = _ints(x[3]) if len(x) > 3 and x[3] is not None else list(range(places))
     both = {axis % places: (pads[at], pads[at + len(axes)]) for at, axis in enumerate(axes)}
@@ -224,7 +228,7 @@ def _gelu(a: Attributes, x: Inputs) -> Tensor:
 
 def _constant(a: Attributes, x: Inputs) -> Tensor:
     if "value" not in a:
-        raise NotImplementedError("a constant that is no tensor")
+        raise UntrainableError("a constant that is no tensor")
     return torch.from_numpy(numpy_helper.to_array(a["value"]).copy())
 
 

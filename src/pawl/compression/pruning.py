@@ -28,7 +28,9 @@ from pawl.models import Deployed, Pipeline, dropouts, outputs, predicts_several_
 from pawl.training.trained import Part, Trained
 
 STEP = "prune"
-_ROUNDS, _SHARE, _ROUND_TO = 4, 0.7, 8
+_ROUNDS, _SHARE, _ROUND_TO = 6, 0.9, 8
+_MOST_FAILED, _MOST_TRIED = 2, 3
+"""Rounds in a row that do not seem good enough, behind which there are no more; and candidates."""
 _STEPS, _BATCH, _RATE = 200, 64, 1e-3
 """Of fine-tuning after each round."""
 _TIME_KEPT = 0.5
@@ -37,10 +39,10 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes a network without its least channels or units, the smallest that seems good enough first.
+    """Proposes a network without its least channels or units, the smallest that seems good enough last.
 
     Units that depend on each other go together (Fang et al., DepGraph, 2023), those of the least norm
-    first, in four rounds up to 70% of a layer, in multiples of 8. After each the network is fine-tuned,
+    first, in six rounds up to 90% of a layer, in multiples of 8. After each the network is fine-tuned,
     by AdamW with a rate that falls to 0, on labels as for a taught network.
 
     Args:
@@ -48,20 +50,23 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
         current: What it starts from: one network, whose modules can be built anew.
 
     Returns:
-        At most two candidates, the second one of about half the rounds; or why there are none.
+        At most three candidates, or why there are none.
     """
     if refused := _unfit(work, current):
         return refused
     found: list[tuple[float, Trained]] = []
-    rounds, started, least = 0, time.monotonic(), _TIME_KEPT * (work.left() or 0.0)
+    rounds, failed, started = 0, 0, time.monotonic()
+    least = _TIME_KEPT * (work.left() or 0.0)
     try:
         for share, trained in _rounds(work, current):
             rounds += 1
             left, each = work.left(), (time.monotonic() - started) / rounds
             predicted = trained.predict(work.choices, torch.device("cpu")).numpy()
+            failed += 1
             if work.judge(predicted).passed:
-                found.insert(0, (share, _copied(trained)))
-            if left is not None and left - each < least:
+                found.append((share, _copied(trained)))
+                failed = 0
+            if failed == _MOST_FAILED or (left is not None and left - each < least):
                 break
     except BundleError as error:
         if not found:
@@ -70,8 +75,8 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
         return f"its layers are too narrow: units are left in multiples of {_ROUND_TO}"
     if not found:
         return "on the rows for choices even the least pruned network loses too much"
-    tried = found[:1] if len(found) == 1 else [found[0], found[(len(found) + 1) // 2]]
-    return [_candidate(work, current, share, trained) for share, trained in tried]
+    tried = found[:: -max(1, round(len(found) / _MOST_TRIED))][:_MOST_TRIED]
+    return [_candidate(work, current, share, trained) for share, trained in reversed(tried)]
 
 
 def _unfit(work: Work, current: Candidate) -> str | None:

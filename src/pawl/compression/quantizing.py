@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -76,7 +76,7 @@ STATIC = tuple(Try(method) for method in _METHODS)
 
 
 def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes quantized graphs, the cheapest that seems good enough first.
+    """Proposes quantized graphs that seem good enough, none of which costs and loses more than another.
 
     Layers (convolutions, matrix products) whose weights are constants are quantized, each channel on its
     own: statically, with the ranges of rows to learn from by three methods, and dynamically, matrix
@@ -88,41 +88,26 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
         current: What it starts from.
 
     Returns:
-        Candidates in the order in which to try them, or why there are none.
+        Candidates, from the one that loses least to the cheapest; or why there are none.
     """
-    found_layers = prepared_layers(current)
-    if isinstance(found_layers, str):
-        return found_layers
-    prepared, layers = found_layers
-    with quietly() as folder:
-        source = folder / "float.onnx"
-        onnx.save(prepared, source)
-        quantizing = Quantizing(work, current, source, layers)
-        tries = [*STATIC, Try(None)]
-        found = [each for one in tries if (each := quantizing.judged(one))]
-        if not any(one.passed for one in found if one.how.method is not None):
-            found += quantizing.mixed([one for one in found if one.how.method is not None])
+    quantizing = Quantizing.of(work, current)
+    if isinstance(quantizing, str):
+        return quantizing
+    static, dynamic = quantizing.static(), quantizing.judged(Try(None))
+    found = [*static, *([] if dynamic is None else [dynamic])]
+    if not any(one.passed for one in static):
+        found += quantizing.mixed(static)
     good = [one for one in found if one.passed]
     if not good:
         return quantizing.refusal(found)
-    costs = work.costs({str(at): one.candidate.graph for at, one in enumerate(good)})
-    order = sorted(
-        range(len(good)), key=lambda at: (round(float(costs[at]) / _GRAIN), good[at].loss)
-    )
-    return [good[at].candidate for at in order]
-
-
-def prepared_layers(current: Candidate) -> tuple[onnx.ModelProto, dict[str, list[str]]] | str:
-    """Returns a graph as quantizers want it, with names of its layers by kind; or why there are none."""
-    prepared = optimized(current.graph)
-    layers = _layers(prepared)
-    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
-        return "the graph computes with integers already"
-    if not layers:
-        trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)
-        has = f": it has {trees} model(s) of trees, which compare numbers" if trees else ""
-        return f"the graph has no layer that integers could compute{has}"
-    return prepared, layers
+    costs = work.parts_of_costs({str(at): one.candidate.graph for at, one in enumerate(good)})
+    grains = np.rint(costs / _GRAIN)
+    order = sorted(range(len(good)), key=lambda at: (good[at].loss, grains[:, at].sum()))
+    return [
+        good[at].candidate
+        for place, at in enumerate(order)
+        if all((grains[:, at] < grains[:, other]).any() for other in order[:place])
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,20 +121,57 @@ class Quantized:
 
 
 class Quantizing:
-    """Quantizes one graph in several ways, and judges each on the rows for choices."""
+    """Quantizes one graph in several ways, each once, and judges each on the rows for choices.
+
+    Attributes:
+        prepared: The graph as quantizers want it.
+        failed: What could not be done, and why.
+    """
 
     def __init__(
-        self, work: Work, current: Candidate, source: Path, layers: dict[str, list[str]]
+        self,
+        work: Work,
+        current: Candidate,
+        prepared: onnx.ModelProto,
+        layers: dict[str, list[str]],
     ) -> None:
-        self._work, self._current, self._source, self._layers = work, current, source, layers
+        self._work, self._current, self._layers = work, current, layers
         self._sample = work.sample(_CALIBRATION_ROWS)
         may = {name for names in layers.values() for name in names}
-        nodes = onnx.load(source).graph.node
+        nodes = prepared.graph.node
         self._never = [n.name for n in nodes if n.op_type in _LAYERS and n.name not in may]
+        self._known: dict[Try, Quantized | None] = {}
+        self.prepared = prepared
         self.failed: list[str] = []
+
+    @classmethod
+    def of(cls, work: Work, current: Candidate) -> Quantizing | str:
+        """Returns what quantizes a graph, for all steps that start there; or why nothing can be."""
+        known = work.known.get(cls)
+        if known is not None and known._current is current:
+            return cast(Quantizing, known)
+        prepared = optimized(current.graph)
+        layers = _layers(prepared)
+        if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
+            return "the graph computes with integers already"
+        if not layers:
+            trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)
+            has = f": it has {trees} model(s) of trees, which compare numbers" if trees else ""
+            return f"the graph has no layer that integers could compute{has}"
+        work.known[cls] = found = cls(work, current, prepared, layers)
+        return found
+
+    def static(self) -> list[Quantized]:
+        """Returns what each way of calibrating makes of all layers."""
+        return [found for how in STATIC if (found := self.judged(how))]
 
     def judged(self, how: Try) -> Quantized | None:
         """Quantizes and judges; `None` if it cannot be done, or nothing of it computes with integers."""
+        if how not in self._known:
+            self._known[how] = self._judged(how)
+        return self._known[how]
+
+    def _judged(self, how: Try) -> Quantized | None:
         try:
             graph = self._made(how, [n for k in how.excluded for n in self._layers[k]])
             ran = operators(graph)
@@ -192,7 +214,7 @@ class Quantizing:
 
         The measure is the mean squared difference of predictions of the calibration rows.
         """
-        expected = predict(self._source.read_bytes(), self._sample)
+        expected = predict(self.prepared.SerializeToString(), self._sample)
         moved = {}
         for kind in list(self._layers)[:_MOST_KINDS]:
             others = [n for k, names in self._layers.items() if k != kind for n in names]
@@ -201,24 +223,25 @@ class Quantizing:
         return sorted(moved, key=lambda kind: -moved[kind])
 
     def _made(self, how: Try, excluded: Collection[str]) -> bytes:
-        target = self._source.with_name("quantized.onnx")
         left_out = [*excluded, *self._never]
         common: dict[str, Any] = {
             "weight_type": QuantType.QInt8, "per_channel": True, "nodes_to_exclude": left_out,
             "reduce_range": not has_vnni(),
         }  # fmt: skip
-        if how.method is None:
-            quantize_dynamic(
-                self._source, target, op_types_to_quantize=["Gemm", "MatMul"], **common
-            )
-        else:
-            quantize_static(
-                self._source, target, _Reader(self._sample, _inputs(self._source)),
-                quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
-                calibrate_method=_METHODS[how.method], op_types_to_quantize=[*_LAYERS, *_BETWEEN],
-                extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}}, **common,
-            )  # fmt: skip
-        return target.read_bytes()
+        with quietly() as folder:
+            source, target = folder / "float.onnx", folder / "quantized.onnx"
+            onnx.save(self.prepared, source)
+            if how.method is None:
+                quantize_dynamic(source, target, op_types_to_quantize=["Gemm", "MatMul"], **common)
+            else:
+                names = [item.name for item in self.prepared.graph.input]
+                quantize_static(
+                    source, target, _Reader(self._sample, names), quant_format=QuantFormat.QDQ,
+                    activation_type=QuantType.QUInt8, calibrate_method=_METHODS[how.method],
+                    op_types_to_quantize=[*_LAYERS, *_BETWEEN],
+                    extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}}, **common,
+                )  # fmt: skip
+            return target.read_bytes()
 
     def refusal(self, found: Sequence[Quantized]) -> str:
         """Says why nothing is proposed."""
@@ -271,10 +294,6 @@ def _layers(model: onnx.ModelProto) -> dict[str, list[str]]:
         if axes == 2 or (axes > 2 and node.op_type != "MatMul"):
             kinds.setdefault(_MEMBER.sub("", node.name), []).append(node.name)
     return kinds
-
-
-def _inputs(source: Path) -> list[str]:
-    return [item.name for item in onnx.load(source).graph.input]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # without types

@@ -54,8 +54,9 @@ class StepRecord:
         reason: Why.
         value: The metric on the rows that judge; `None` where it was not judged.
         loss: How much worse than the original that is.
-        loss_at_most: Upper bound of the loss, one-sided, corrected for the number of tests.
-        speed: How many times as fast as what there was; `None` where it was not measured.
+        loss_at_most: Upper bound of the loss, one-sided, at the level of its test.
+        level: That level; all tests that may fail share an error of 5%. `None` where there was no test.
+        speed: How many times as fast as what was kept until then; `None` where it was not measured.
         speed_interval: Its 95% interval.
         shrinkage: How many times as small.
         facts: What was counted.
@@ -71,6 +72,7 @@ class StepRecord:
     value: float | None = None
     loss: float | None = None
     loss_at_most: float | None = None
+    level: float | None = None
     speed: float | None = None
     speed_interval: tuple[float, float] | None = None
     shrinkage: float | None = None
@@ -89,7 +91,6 @@ class Compressed:
         allowed: What may be lost, in the metric's units.
         rows: How many rows judged.
         told: Where rows are from, and what that assumes.
-        level: Of each test of non-inferiority.
         original: The bundle that was given.
         final: What was left.
         batch_rows: Rows of the larger call.
@@ -102,6 +103,8 @@ class Compressed:
         runtime: Which runtimes were timed, and which is used, as `pawl.compression.runtimes` has it;
             empty where none were.
         changes: What the model that was left does otherwise; `None` where it is the one given.
+        lost_at_most: What the model that was left may lose against the first bundle, by the bounds of
+            all compressions since, each at 95%; `None` where one of them has left no bound.
     """
 
     folder: Path
@@ -109,7 +112,6 @@ class Compressed:
     allowed: float
     rows: int
     told: str
-    level: float
     original: Measured
     final: Measured
     batch_rows: int
@@ -121,6 +123,7 @@ class Compressed:
     missed: tuple[str, ...] = ()
     runtime: dict[str, Any] = field(default_factory=dict)
     changes: Changes | None = None
+    lost_at_most: float | None = None
 
     @property
     def kept(self) -> tuple[StepRecord, ...]:

@@ -22,7 +22,8 @@ from pawl.task import Task
 
 JUDGING_SHARE = 0.5
 """Of rows that are not the campaign's own."""
-_CHOICE_ROWS = 4000
+_CHOICE_ROWS, _MOST_CHOICE_ROWS, _CHOICE_NUMBERS = 4000, 20_000, 4_000_000
+"""Rows for choices: as many as have so many numbers, but no fewer and no more."""
 _LEAST_ROWS = 8
 
 
@@ -45,9 +46,11 @@ class GivenRows:
     campaign: Path | None = None
 
     def choices(self, seed: int) -> Examples:
-        """Returns rows for choices: all to learn from, or a few thousand of many."""
+        """Returns rows for choices: all to learn from, or a few thousand of many, by a row's length."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "choices"))
-        drawn = torch.randperm(len(self.work), generator=generator)[:_CHOICE_ROWS]
+        numbers = sum(each[0].numel() for each in self.work.inputs.values())
+        count = min(_MOST_CHOICE_ROWS, max(_CHOICE_ROWS, _CHOICE_NUMBERS // max(1, numbers)))
+        drawn = torch.randperm(len(self.work), generator=generator)[:count]
         return self.work.take(drawn.sort().values)
 
 

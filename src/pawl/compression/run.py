@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pawl.compression.candidate import Candidate, Weights
-from pawl.compression.chain import Chain, planned_tests
+from pawl.compression.chain import Chain
 from pawl.compression.changes import changes
 from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
@@ -105,13 +105,12 @@ def run(
     exact = bundle.task.get("compressed", {}).get("exact", True)
     original = Candidate("original", "", graph, weights, is_exact=exact)
     limits = settings.limits
-    tests = planned_tests(weights, limited=limits is not None)
     expected = bundle.predict_raw(rows.judge)
-    judge = Judge(objective, rows.judge, expected, settings.options.allowed, tests)
+    judge = Judge(objective, rows.judge, expected, settings.options.allowed)
     work = _work(bundle, objective, rows, original, settings)
     chain, notes = Chain(work, judge, rows.judge, original), list[str]()
     try:
-        judge.check(expected)
+        judge.check(expected, chain.errors.next)
         chain.run()
     except TaskError as error:
         if not settings.patient:
@@ -125,8 +124,10 @@ def run(
     after = before if chain.at < 0 else chain.tried[chain.at].record.measured
     assert after is not None
     conformal = bundle.conformal
+    lost = 0.0 if chain.at < 0 else chain.tried[chain.at].record.loss_at_most or 0.0
+    earlier = _lost_before(bundle, objective.metric)
     if "compressed" in bundle.task:
-        notes.append("the bundle given was compressed before: what it lost then comes on top")
+        notes.append(_on_top(earlier, lost, objective.metric))
     if chain.at >= 0 and conformal is not None:
         conformal, note = _calibrated(bundle, chain.current, rows.judge, conformal.coverage)
         notes.append(note)
@@ -136,13 +137,31 @@ def run(
         moved = changes(bundle.schema, rows.judge, expected, said, settings.seed)
     found = Compressed(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
-        told=rows.told, level=judge.level, original=before, final=after, batch_rows=batch_rows,
+        told=rows.told, original=before, final=after, batch_rows=batch_rows,
         steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
-        changes=moved,
+        changes=moved, lost_at_most=None if earlier is None else earlier + lost,
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
+
+
+def _lost_before(bundle: Bundle, metric: str) -> float | None:
+    """Returns what a bundle may have lost by earlier compressions, 0 without any; `None` if unknown."""
+    if "compressed" not in bundle.task:
+        return 0.0
+    known = bundle.task["compressed"].get("lost", {})
+    return float(known["at_most"]) if known.get("metric") == metric else None
+
+
+def _on_top(earlier: float | None, lost: float, metric: str) -> str:
+    told = "the bundle given was compressed before"
+    if earlier is not None:
+        told += f", and may have lost {earlier:.3g} of {metric} then"
+    told += "; what may be lost counts from the bundle given, so that losses add up"
+    if earlier is not None:
+        told += f": to {earlier + lost:.3g} at most, each bound at 95%"
+    return f"{told}; to count from the first one, compress that"
 
 
 def _runtimes(
@@ -184,7 +203,7 @@ def _work(
         objective=objective,
         rows=rows.work,
         choices=choices,
-        judge=Judge(objective, choices, said, settings.options.allowed),
+        judge=Judge(objective, choices, said, settings.options.allowed, like=len(rows.judge)),
         original=original.weights,
         teacher=lambda examples: predict(original.graph, examples),
         goals=settings.goals,

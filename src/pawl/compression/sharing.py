@@ -181,7 +181,7 @@ def _learned(
     floats = {
         each.name: numpy_helper.to_array(each)
         for each in before.graph.initializer
-        if each.data_type == TensorProto.FLOAT
+        if each.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
     }
     leaves, owners = dict[str, Leaf](), dict[str, _Table]()
     casts = {

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from pawl.compression.operations import OPERATIONS, attributes
+from pawl.compression.operations import OPERATIONS, UntrainableError, attributes
 from pawl.compression.work import Work
 from pawl.data.types import Examples
 from pawl.deployment.export import session
@@ -188,14 +188,7 @@ def trained(work: Work, graph: Trainable, rate: float, steps: int | None = None)
                 each = (time.monotonic() - began) / _WARM
                 total = min(total, max(_WARM, int(_TIME_SHARE * max(0.0, left) / each)))
                 schedule = CosineAnnealingLR(optimizer, total)
-    except (
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-        IndexError,
-        TypeError,
-        KeyError,
-    ) as error:
+    except (UntrainableError, RuntimeError, ValueError, LookupError, TypeError) as error:
         raise BundleError(f"the graph cannot be trained ({first_line(error)})") from error
     return at
 

@@ -70,7 +70,8 @@ class Work:
         objective: The metric.
         rows: All rows that may be learned from.
         choices: Of these, those that choices are judged on.
-        judge: Judges predictions of the rows for choices; what it lets pass is tried, no more.
+        judge: Judges predictions of the rows for choices, as the rows that judge would if these showed
+            the same; what it lets pass is tried, no more.
         original: The original's weights and parts.
         teacher: Returns what the original predicts of rows.
         goals: What counts.
@@ -81,6 +82,7 @@ class Work:
         listener: Told how it goes on.
         limits: What is to be kept within, if anything is.
         left: Returns the seconds that are left; `None` where nothing limits them.
+        known: What a step keeps for the next ones.
     """
 
     schema: Schema
@@ -98,6 +100,7 @@ class Work:
     listener: Listener = field(default_factory=Silent)
     limits: Limits | None = None
     left: Callable[[], float | None] = _unlimited
+    known: dict[Any, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def taught(self) -> np.ndarray:
@@ -140,14 +143,18 @@ class Work:
         return self.limits.room(Measured(math.nan, *one, *one, len(graph), peak, slow, slow))
 
     def costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
-        """Returns what graphs cost by what counts, each part relative to their mean."""
+        """Returns what graphs cost by what counts, each part relative to their mean, `[G]`."""
+        return np.asarray(self.parts_of_costs(graphs).sum(axis=0))
+
+    def parts_of_costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
+        """Returns size and latency of graphs, as far as they count, relative to their mean, `[C, G]`."""
         parts: list[Any] = []
         if self.goals.size:
             parts.append(np.array([len(graph) for graph in graphs.values()], dtype=float))
         if self.goals.latency:
             found = self.timed(graphs)
             parts.append(np.array([found[name].median for name in graphs]))
-        return np.asarray(np.sum([part / part.mean() for part in parts], axis=0))
+        return np.stack([part / part.mean() for part in parts])
 
     def gain(self, candidate: bytes, current: bytes) -> Gain:
         """Measures a candidate against what there is."""

@@ -71,9 +71,14 @@ def _files(bundle: Bundle, pressed: Pressed) -> dict[str, bytes]:
     steps = [{"step": s.step, "detail": s.detail} for s in found.kept]
     before = kept.pop("compressed", {"steps": []})["steps"]
     costs = Costs(found.final.latency_ms, found.final.batch_latency_ms, found.batch_rows)
+    lost = {"metric": found.metric, "at_most": found.lost_at_most}
     task = {
         **kept,
-        "compressed": {"steps": [*before, *steps], "exact": final.is_exact},
+        "compressed": {
+            "steps": [*before, *steps],
+            "exact": final.is_exact,
+            **({} if found.lost_at_most is None else {"lost": lost}),
+        },
         "schema": bundle.schema.model_dump(mode="json"),
     }
     return {
@@ -107,19 +112,20 @@ def _section(found: Compressed) -> str:
         f"## Compressed\n\n{found.statement}.\n\nWhat was said above is of the original; this is a "
         f"compressed one, shown to lose less than {found.allowed:.3g} of {found.metric}. "
         f"{found.told[:1].upper()}{found.told[1:]}.\n\n"
-        f"| | original | compressed |\n|---|---|---|\n{table}\n{steps}{_changed(found)}"
+        f"| | original | compressed |\n|---|---|---|\n{table}\n{steps}{_told(found)}"
     )
 
 
-def _changed(found: Compressed) -> str:
+def _told(found: Compressed) -> str:
+    notes = "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in found.notes)
     if found.changes is None:
-        return ""
+        return notes
     told = f"\n{found.changes.statement}."
     if (calibration := found.changes.calibration) is not None:
         told += (
             f" Calibration error {calibration.before:.3g} before, {calibration.after:.3g} after."
         )
-    return f"{told}\n"
+    return f"{notes}{told}\n"
 
 
 def _number(measured: Measured, name: str) -> str:

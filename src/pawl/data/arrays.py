@@ -62,7 +62,7 @@ def load_arrays(
         notes += more
     settled = settle_rows(read, task, form="arrays", test=test_read, test_share=test_share)
     kind, predicted, test_read = settled.kind, settled.columns, settled.test
-    notes += settled.notes
+    notes += [*arrays.notes, *settled.notes]
     inputs = _where(inputs, settled.keep)
     test_inputs = None if test_inputs is None else _where(test_inputs, settled.test_keep)
     targets = encode_targets(settled.targets, kind, predicted)

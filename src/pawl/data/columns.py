@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
+from pawl.data.narrowing import coarse, too_coarse
 from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import (
     INSTALL,
@@ -303,6 +304,8 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
     if num_infinite:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
     absent = np.isnan(values)
+    if coarse(cells.values[:, None], values[:, None]):
+        found.notes.append(too_coarse(f"column {name!r}", values))
     if absent.all():
         found.leave_out(name, "every cell is missing")
     elif not absent.any() and (values == values[0]).all():

@@ -5,14 +5,16 @@ Shape legend: `R` rows, `L` length of the longest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from pawl.data.narrowing import coarse, too_coarse
 from pawl.data.ragged import MASK, pad
 from pawl.data.stacking import stack_dataset
 from pawl.data.tensors import as_tensor
@@ -20,7 +22,7 @@ from pawl.data.types import Inputs, Schema
 from pawl.errors import DataError
 from pawl.kinds import NOTHING
 
-_PAIR = 2
+_PAIR, _VECTORS = 2, 2
 FORMS = (
     "a path, a data frame, (inputs, targets) with arrays or tensors, where inputs may be a dict or "
     "tuple of them, or a map-style torch Dataset of (x, y)"
@@ -38,12 +40,14 @@ class Arrays:
         style: How the user gave them.
         targets: `None` if they are absent.
         masks: Names of the masks.
+        notes: On what was changed.
     """
 
     inputs: Inputs
     style: Style
     targets: Any | None
     masks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def unpack(value: Any, schema: Schema | None) -> Arrays:
@@ -85,7 +89,25 @@ def unpack(value: Any, schema: Schema | None) -> Arrays:
     if len(set(lengths.values())) != 1:
         got = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise DataError(f"inputs differ in their number of rows ({got}); all need the same")
-    return Arrays(tensors, style, targets, tuple(masks))
+    notes = [
+        note
+        for name, array in named.items()
+        for note in _notes_on_width(name, array, tensors[name])
+    ]
+    return Arrays(tensors, style, targets, tuple(masks), tuple(notes))
+
+
+def _notes_on_width(name: str, array: Any, tensor: Tensor) -> Iterator[str]:
+    """Yields which columns of an input of 64 bits lose too much as float32."""
+    if isinstance(array, Tensor):
+        if array.dtype != torch.float64:
+            return
+        array = array.detach().cpu()
+    given = np.asarray(array)
+    if given.dtype == np.float64 and given.ndim == _VECTORS:
+        narrow = tensor.numpy()
+        for place in coarse(given, narrow):
+            yield too_coarse(f"input {name!r}, place {place}", narrow[:, place])
 
 
 def _length_of(name: str, named: Mapping[str, Any], schema: Schema | None) -> int | None:
