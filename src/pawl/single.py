@@ -15,10 +15,11 @@ from pawl import pacing
 from pawl.campaign import check_fit
 from pawl.data import LoadedData, resolve_task
 from pawl.data import load as load_data
-from pawl.delivery import export_graph, scores_of
+from pawl.delivery import export_graph, rehearse, scores_of
 from pawl.deployment import predict, write_bundle
 from pawl.diagnosing import Diagnosis, diagnosed
 from pawl.environment import versions
+from pawl.errors import BundleError
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, final_test, look_by_look
 from pawl.execution import Listener, Session, Silent, deterministic, driving, pick_device
 from pawl.fingerprint import code_of
@@ -214,8 +215,14 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     """
     folder = Ledger.place(call.out)
     task = resolve_task(source, **_found_from_anywhere(call.of_task()))
-    session, data = open_session(task, (recipe,), folder, call, "train")
+    session, data = open_session(task, (recipe,), folder, call, "train", call.epochs)
     with deterministic(call.deterministic), session.ledger as ledger:
+        if session.problem.own_model:
+            try:
+                rehearse(session, data, recipe)
+            except BundleError:  # nothing was trained: another model may have the folder
+                ledger.discard()
+                raise
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": predict(graph, data.test)})["final"]

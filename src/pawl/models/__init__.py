@@ -14,6 +14,7 @@ from pawl.models.build import (
     remembered,
     revealed,
 )
+from pawl.models.codes import known_codes, unknown_code
 from pawl.models.corrected import Corrected
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
@@ -148,6 +149,7 @@ __all__ = [
     "hold",
     "hold_all_but",
     "is_pretrained",
+    "known_codes",
     "layers_in_order",
     "member_layers",
     "members_of",
@@ -166,5 +168,6 @@ __all__ = [
     "thinned",
     "threshold_of",
     "to_onnx",
+    "unknown_code",
     "with_members",
 ]
