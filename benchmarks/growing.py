@@ -236,28 +236,40 @@ def measured(name: str, records: Path, seeds: int, techniques: list[str]) -> Non
     """Measures what is missing of a set; appends to the records."""
     own = SETS[name]()
     rates = pilots(name, own, records)
-    for seed in range(1, seeds + 1):
-        task = own.task(seed)
-        bundle, _ = based(name, own, seed, rates["first"], records)
-        for technique in techniques:
-            for arm in ARMS:
-                scratch, longer = arm.startswith("from_scratch"), arm.endswith("longer")
-                edit = None if arm == "as_it_was" else technique
-                rate = rates["from_scratch" if scratch else "continued"]
-                recipe = recipe_of(own, rate, edit, scratch=scratch)
-                epochs = own.then + (own.first if longer else 0)
+    for technique in techniques:
+        for seed in range(1, seeds + 1):
+            bundle, _ = based(name, own, seed, rates["first"], records)
+            compared(name, own, technique, seed, rates, bundle, records)
 
-                def one(task: Any, recipe: Any, epochs: int, rate: float, **given: Any) -> Any:
-                    found = trained(task, recipe, epochs, **given)
-                    return {**found, "rate": rate, "epochs": epochs}
 
-                key = [name, technique if edit else "-", arm, seed]
-                work = partial(one, task, recipe, epochs, rate, seed=seed, weights=bundle)
-                made = running.computed(records, key, work)
-                print(*key, made["value"], made["seconds"], file=sys.stderr, flush=True)
-            edited, without = (recipe_of(own, rates["first"], t) for t in (technique, None))
-            work = partial(apart, task, edited, without, bundle)
-            running.computed(records, [name, technique, "apart", seed], work)
+def compared(
+    name: str,
+    own: Any,
+    technique: str,
+    seed: int,
+    rates: dict[str, float],
+    bundle: Path,
+    records: Path,
+) -> None:
+    """Measures what is missing of a technique and a seed."""
+    task = own.task(seed)
+    for arm in ARMS:
+        scratch, longer = arm.startswith("from_scratch"), arm.endswith("longer")
+        edit = None if arm == "as_it_was" else technique
+        rate = rates["from_scratch" if scratch else "continued"]
+        recipe = recipe_of(own, rate, edit, scratch=scratch)
+        epochs = own.then + (own.first if longer else 0)
+
+        def one(recipe: Any, epochs: int, rate: float) -> Any:
+            found = trained(task, recipe, epochs, seed, weights=bundle)
+            return {**found, "rate": rate, "epochs": epochs}
+
+        key = [name, technique if edit else "-", arm, seed]
+        made = running.computed(records, key, partial(one, recipe, epochs, rate))
+        print(*key, made["value"], made["seconds"], file=sys.stderr, flush=True)
+    edited, without = (recipe_of(own, rates["first"], t) for t in (technique, None))
+    work = partial(apart, task, edited, without, bundle)
+    running.computed(records, [name, technique, "apart", seed], work)
 
 
 def interval(gains: Any) -> list[float]:

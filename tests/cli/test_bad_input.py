@@ -443,7 +443,10 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
         ("not a bundle",),
     ),
     # Weights to start from.
-    "weights of another shape": (start("layers.py", "shape.pt"), ("0.weight ([1, 4], not [8, 4])",)),
+    "weights of another shape": (
+        start("layers.py", "shape.pt"),
+        ("0.weight ([1, 4], not [8, 4])",),
+    ),
     "weights of the head alone": (start("layers.py", "head.pt"), ("only its last layer is known",)),
     "weights with code": (start("layers.py", "code.pt"), ("nothing of it was run", "system")),
     "pickle as weights": (start("layers.py", "model.pt"), ("nothing of it was run",)),
@@ -759,6 +762,27 @@ def test_a_bundle_that_is_not_as_it_was_written_is_refused(
 ) -> None:
     copy = damaged(bundle, tmp_path, change)
     check_refused(capfd, ("predict", copy, "odd.csv", "--out", "p.csv"), words, 2)
+
+
+def test_rows_that_a_model_cannot_predict_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, rows, file = tmp_path / "out", tmp_path / "rows.npz", tmp_path / "p.csv"
+    (tmp_path / "bare.toml").write_text(RECIPE.replace("[standardize]\n", ""))
+    more = ("--recipe", tmp_path / "bare.toml", "--epochs", 1, "--out")
+    assert run(capfd, "train", "codes.py", *more, out)[0] == 0
+    for codes, words in (
+        ([[1, 12, 3]], ("code 12", "0 to 11")),
+        ([[1, 2, -1]], ("code -1", "0 to 11")),  # a graph would take it for the last one
+        (np.zeros((0, 3), int), ("got no rows",)),
+    ):
+        np.savez(rows, np.asarray(codes))
+        check_refused(capfd, ("predict", out, rows, "--out", file), words, 2)
+    assert run(capfd, "train", "layers.py", *more, tmp_path / "floats")[0] == 0
+    np.savez(rows, np.full((3, 4), [[1.0], [np.nan], [2.0]], np.float32))
+    code, told, _ = run(capfd, "predict", tmp_path / "floats", rows, "--out", file)
+    assert code == 0
+    assert "note: 1 of 3 predictions are not finite" in " ".join(told.split())
 
 
 def test_images_of_several_sizes_and_modes_train_and_predict(

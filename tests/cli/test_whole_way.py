@@ -20,7 +20,8 @@ from user_nets import NETS
 from user_nets_of_images import NETS as MORE_NETS
 from user_nets_of_sequences import ROWS, TABLES, TOKENS
 
-from pawl.deployment import Bundle, load_safetensors
+from pawl import load_safetensors
+from pawl.deployment import Bundle
 from pawl.task import Task
 from pawl.techniques import ModelTechnique, refusal, technique, techniques
 

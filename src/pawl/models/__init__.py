@@ -32,6 +32,7 @@ from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.held import hold, hold_all_but, normalizing_by_batch
 from pawl.models.layers import (
+    ByMode,
     Chain,
     InputScale,
     LayerScale,
@@ -82,6 +83,7 @@ __all__ = [
     "BlurPool2d",
     "BoostedNets",
     "Builder",
+    "ByMode",
     "Calls",
     "Chain",
     "ChannelRMSNorm",

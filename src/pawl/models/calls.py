@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from pawl.models.layers import OwnActivation
+from pawl.models.layers import ByMode, OwnActivation
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.operations import NAMES, Address, Frames, Operation, Trace, traced
 
@@ -86,20 +86,6 @@ class Call:
     argument: int = 0
 
 
-class _ByMode(nn.Module):
-    """What is another function when it trains; neither has weights, nor is known as a submodule."""
-
-    def __init__(self, trained: nn.Module, evaluated: nn.Module) -> None:
-        super().__init__()
-        self.each = trained, evaluated
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Does what the mode says."""
-        trained, evaluated = self.each
-        y: Tensor = (trained if self.training else evaluated)(x)
-        return y
-
-
 class Swapped(Frames):
     """Gives calls to the modules that stand for them.
 
@@ -148,7 +134,7 @@ def calls_of(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[Address
         if isinstance(mine.module, _POOLS):  # a choice of the user's
             del seen[address]
         else:
-            both = OwnActivation(_ByMode(call.module, mine.module))
+            both = OwnActivation(ByMode(call.module, mine.module))
             seen[address] = replace(mine, module=both)
     drops = _dropping(trained), _dropping(evaluated)
     for address, (rate, channels, training, in_place) in drops[0].items():
