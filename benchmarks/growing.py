@@ -175,7 +175,8 @@ def apart(task: Any, recipe: Any, without: Any, bundle: Path) -> running.Record:
 
     data = load(replace(task, weights=str(bundle)))
     problem = Problem.of(replace(task, weights=str(bundle)), data)
-    rows, found, weights = data.test.take(torch.arange(256)), {}, []
+    rows = data.test.take(torch.arange(min(256, len(data.test))))
+    found, weights = {}, []
     for key in ("single", "double"):
         raw = []
         for each in (recipe, without):
