@@ -96,6 +96,14 @@ class OtherInTraining(Body):
         return self.last(F.relu(self.second(F.elu(x) if self.training else F.selu(x))))
 
 
+class OtherSlope(Body):
+    """One call, which is another function when it trains."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.first(x), 0.5 if self.training else 0.01)
+        return self.last(F.relu(self.second(x)))
+
+
 class Transformer(nn.Module):
     """PyTorch's own layer takes another way in evaluation, around all functions."""
 
@@ -127,6 +135,7 @@ STYLES: dict[type[nn.Module], int] = {
     Shared: 2,
     Mixed: 1,
     OtherInTraining: 3,
+    OtherSlope: 2,
     Swish: 2,
     Transformer: 1,
 }

@@ -22,7 +22,7 @@ from pawl.ensembling import (
     unlike,
 )
 from pawl.environment import versions
-from pawl.errors import BudgetError, LedgerError, TaskError, option
+from pawl.errors import BudgetError, BundleError, LedgerError, TaskError, option
 from pawl.evidence import (
     Arm,
     CampaignOutcome,
@@ -131,8 +131,9 @@ def run_campaign(
         session.clock.aside = pacing.aside(options.seconds, limited=options.limited)
         try:
             found = search_and_prove(session, data, options)
-        except BudgetError:
-            # With nothing to go on with, a longer budget may have the folder.
+        except (BudgetError, BundleError):
+            # With nothing to go on with, a longer budget, or a model that can be exported, may have the
+            # folder.
             if not (ledger.units() or session.clock.hangs):
                 ledger.discard()
             raise

@@ -54,6 +54,16 @@ class Model(nn.Module):
         return self.change(self.layer(x))
     def change(self, out):
         return out
+codes = generator.integers(0, 12, (80, 3))
+class Codes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.known, self.layer = nn.Embedding(12, 4), nn.Linear(4, 2)
+    def forward(self, x, x_mask=None):
+        if x_mask is None:
+            return self.layer(self.known(x).mean(1))
+        there = x_mask[..., None].float()
+        return self.layer((there * self.known(x)).sum(1) / there.sum(1))
 """
 MODULES = {
     "raises": "1 / 0",
@@ -80,6 +90,20 @@ MODULES = {
     "metric_number": "task = pawl.Task(data=(x, y), metric=3)",
     "no_direction": "task = pawl.Task(data=(x, y), metric=max)",
     "no_features": "task = pawl.Task(data=(x[:, :0], y))",
+    "layers": "task = pawl.Task(data=(x, y), model=lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), "
+    "nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)))",
+    "other_in_training": "Model.change = lambda self, out: out[:, :1].repeat(1, 3) if self.training "
+    "else out\ntask = pawl.Task(data=(x, y), model=Model)",
+    "branches": "def change(self, out):\n    return out if out.mean() > 0 else -out\n"
+    "Model.change = change\ntask = pawl.Task(data=(x, y), model=Model)",
+    "codes": "task = pawl.Task(data=(codes, y), model=Codes)",
+    "late_code": "codes[77, 2] = 12\ntask = pawl.Task(data=(codes, y), model=Codes)",
+    "negative_code": "codes[3, 2] = -1\ntask = pawl.Task(data=(codes, y), model=Codes)",
+    "no_steps": "rows = [row[: place % 4] for place, row in enumerate(codes)]\n"
+    "task = pawl.Task(data=(rows, y), model=Codes)",
+    "late_no_steps": "rows = [row[: 2 + place % 2] for place, row in enumerate(codes)]\n"
+    "rows[70] = rows[70][:0]\ntask = pawl.Task(data=(rows, y), model=Codes)",
+    "only_no_steps": "task = pawl.Task(data=([row[:0] for row in codes], y))",
 }
 
 
@@ -190,6 +214,13 @@ def write_all() -> None:
     Path("latin.toml").write_bytes(b"\xff[adamw]")
     Path("model.pt").write_bytes(pickle.dumps(Code()))
     torch.save({"weights": Code()}, "weights.pt")
+    layers = {0: (8, 4), 2: (8, 8), 4: (2, 8)}
+    whole = {f"{n}.{each}": torch.ones(shape[:size]) for n, shape in layers.items()
+             for each, size in (("weight", 2), ("bias", 1))}  # fmt: skip
+    torch.save({"state_dict": whole, "epoch": Code()}, "code.pt")
+    torch.save({name: x[:1] for name, x in whole.items()}, "shape.pt")
+    torch.save({name: x for name, x in whole.items() if name.startswith("4.")}, "head.pt")
+    torch.save({name: x / 0 for name, x in whole.items()}, "diverged.pt")
     shutil.copy("weights.pt", "weights.zip")
     shutil.copy("model.pt", "model.parquet")
     Path("taken").mkdir()
@@ -254,6 +285,10 @@ def optimize(source: str, *more: object) -> tuple[object, ...]:
 
 def train(source: str, recipe: str = "r.toml") -> tuple[object, ...]:
     return ("train", source, "--recipe", recipe, "--out", "out")
+
+
+def start(source: str, weights: str) -> tuple[object, ...]:
+    return (*train(source), "--weights", weights)
 
 
 def compare(source: str, *more: object) -> tuple[object, ...]:
@@ -406,6 +441,28 @@ CASES: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "pickle as bundle": (
         ("predict", "weights.pt", "good.csv", "--out", "p.csv"),
         ("not a bundle",),
+    ),
+    # Weights to start from.
+    "weights of another shape": (
+        start("layers.py", "shape.pt"),
+        ("0.weight ([1, 4], not [8, 4])",),
+    ),
+    "weights of the head alone": (start("layers.py", "head.pt"), ("only its last layer is known",)),
+    "weights with code": (start("layers.py", "code.pt"), ("nothing of it was run", "system")),
+    "pickle as weights": (start("layers.py", "model.pt"), ("nothing of it was run",)),
+    "weights not finite": (start("layers.py", "diverged.pt"), ("not finite in '0.weight'",)),
+    "weights that are not there": (start("layers.py", "no.pt"), ("no weights at 'no.pt'",)),
+    "weights without a model": (start("good.csv", "shape.pt"), ("without a model", "module.py")),
+    # Steps, codes, and what forward goes by.
+    "code that no embedding knows": (train("late_code.py"), ("code 12", "0 to 11", "more rows")),
+    "negative code": (train("negative_code.py"), ("code -1", "0 to 11")),
+    "rows without steps": (train("no_steps.py"), ("are empty", "clamp(min=1)")),
+    "one row without steps": (train("late_no_steps.py"), ("are empty", "clamp(min=1)")),
+    "no row with steps": (train("only_no_steps.py"), ("hold no value",)),
+    "other outputs in training": (train("other_in_training.py"), ("[32, 3]", "[B, 2]")),
+    "forward that goes by values": (
+        train("branches.py"),
+        ("depends on the values of its data", "branches.py, line", "no branches on values"),
     ),
     # Folders of campaigns.
     "no campaign to resume": (("optimize", "--resume", "few"), ("'few' holds no campaign",)),
@@ -705,6 +762,27 @@ def test_a_bundle_that_is_not_as_it_was_written_is_refused(
 ) -> None:
     copy = damaged(bundle, tmp_path, change)
     check_refused(capfd, ("predict", copy, "odd.csv", "--out", "p.csv"), words, 2)
+
+
+def test_rows_that_a_model_cannot_predict_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, rows, file = tmp_path / "out", tmp_path / "rows.npz", tmp_path / "p.csv"
+    (tmp_path / "bare.toml").write_text(RECIPE.replace("[standardize]\n", ""))
+    more = ("--recipe", tmp_path / "bare.toml", "--epochs", 1, "--out")
+    assert run(capfd, "train", "codes.py", *more, out)[0] == 0
+    for codes, words in (
+        ([[1, 12, 3]], ("code 12", "0 to 11")),
+        ([[1, 2, -1]], ("code -1", "0 to 11")),  # a graph would take it for the last one
+        (np.zeros((0, 3), int), ("got no rows",)),
+    ):
+        np.savez(rows, np.asarray(codes))
+        check_refused(capfd, ("predict", out, rows, "--out", file), words, 2)
+    assert run(capfd, "train", "layers.py", *more, tmp_path / "floats")[0] == 0
+    np.savez(rows, np.full((3, 4), [[1.0], [np.nan], [2.0]], np.float32))
+    code, told, _ = run(capfd, "predict", tmp_path / "floats", rows, "--out", file)
+    assert code == 0
+    assert "note: 1 of 3 predictions are not finite" in " ".join(told.split())
 
 
 def test_images_of_several_sizes_and_modes_train_and_predict(

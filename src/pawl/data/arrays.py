@@ -175,6 +175,8 @@ def read_arrays(schema: Schema, source: Source, *, with_targets: bool) -> Exampl
     require_form(source, "arrays", "the source")
     arrays = unpack(source.value, schema)
     inputs = fit_inputs(arrays.inputs, schema)
+    if not len(next(iter(inputs.values()))):
+        raise DataError("got no rows; give at least one")
     if not with_targets:
         return Examples(inputs, None)
     if arrays.targets is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from pawl.deployment.predictions import prediction_arrays, prediction_frame
 from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import CHECK, MEASURED, check_rows
 from pawl.deployment.running import running_of
-from pawl.errors import BundleError, first_line, printable
+from pawl.errors import BundleError, DataError, DataWarning, first_line, printable
 from pawl.kinds import KINDS, Conformal
 from pawl.ledger import Ledger
-from pawl.models import Pipeline
+from pawl.models import Pipeline, unknown_code
 from pawl.task import ModelFactory
 from pawl.training.trained import Predictor
 
@@ -130,9 +131,13 @@ class Bundle:
         """Returns predictions `[R, *P]` (`pawl.kinds`), float32.
 
         Raises:
+            DataError: A row has a code that the model does not know.
             BundleError: The graph cannot take the rows, or gives anything else.
         """
         graph = str(self.folder / "model.onnx")
+        # A graph would take the code -1 for the last one.
+        if (said := unknown_code(examples.inputs, self.task.get("codes", {}))) is not None:
+            raise DataError(f"{said}; give codes as in the data that it was trained on")
         try:
             got = run(self._session, examples)
         except Exception as error:  # as above
@@ -176,6 +181,13 @@ class Bundle:
     def predict_read(self, examples: Examples) -> pd.DataFrame | dict[str, Any]:
         """Returns what `predict` does, for rows as `read` gives them."""
         raw = self.predict_raw(examples)
+        lost = int((~np.isfinite(raw).reshape(len(raw), -1).all(1)).sum())
+        if lost:
+            warnings.warn(
+                f"{lost} of {len(raw)} predictions are not finite: the model has none for these rows",
+                DataWarning,
+                stacklevel=2,
+            )
         if KINDS[self.schema.kind].has_places:
             return prediction_arrays(self.schema, raw)
         frame = prediction_frame(self.schema, raw, self.conformal, self.task.get("shift"))

@@ -14,6 +14,7 @@ from pawl.models.build import (
     remembered,
     revealed,
 )
+from pawl.models.codes import known_codes, unknown_code
 from pawl.models.corrected import Corrected
 from pawl.models.curves import Curves, Power
 from pawl.models.deployed import Averaged, Deployed, Pipeline, tempered, threshold_of
@@ -31,6 +32,7 @@ from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.held import hold, hold_all_but, normalizing_by_batch
 from pawl.models.layers import (
+    ByMode,
     Chain,
     InputScale,
     LayerScale,
@@ -81,6 +83,7 @@ __all__ = [
     "BlurPool2d",
     "BoostedNets",
     "Builder",
+    "ByMode",
     "Calls",
     "Chain",
     "ChannelRMSNorm",
@@ -148,6 +151,7 @@ __all__ = [
     "hold",
     "hold_all_but",
     "is_pretrained",
+    "known_codes",
     "layers_in_order",
     "member_layers",
     "members_of",
@@ -166,5 +170,6 @@ __all__ = [
     "thinned",
     "threshold_of",
     "to_onnx",
+    "unknown_code",
     "with_members",
 ]

@@ -7,7 +7,7 @@ While a revealed module runs, a PyTorch function mode gives each call of a known
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from pawl.models.layers import ByMode, OwnActivation
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.operations import NAMES, Address, Frames, Operation, Trace, traced
 
@@ -59,6 +60,7 @@ _DROPOUT = {F.dropout: ("dropout", False), F.dropout2d: ("dropout2d", True)}
 _PRODUCTS: tuple[Any, ...] = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
 _SIGMOIDS: tuple[Any, ...] = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
 _TANHS: tuple[Any, ...] = (F.tanh, torch.tanh, torch.Tensor.tanh)
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 _PASSED_ON = (KeyedDropout, nn.Dropout, nn.Flatten)
 _TAKING = (nn.Linear, _ConvNd, _NormBase, nn.GroupNorm, nn.LayerNorm)
 NAMES.update({function: name for function, (name, _) in _KNOWN.items()})
@@ -124,7 +126,16 @@ def calls_of(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[Address
         run: Runs a module on a few rows.
     """
     evaluated, trained = (traced(module, run, training=each)[0] for each in (False, True))
-    seen = {**_seen(trained), **_seen(evaluated)}
+    seen = _seen(evaluated)
+    for address, call in _seen(trained).items():
+        mine = seen.setdefault(address, call)
+        if repr(mine.module) == repr(call.module):
+            continue
+        if isinstance(mine.module, _POOLS):  # a choice of the user's
+            del seen[address]
+        else:
+            both = OwnActivation(ByMode(call.module, mine.module))
+            seen[address] = replace(mine, module=both)
     drops = _dropping(trained), _dropping(evaluated)
     for address, (rate, channels, training, in_place) in drops[0].items():
         # One that drops whatever the module does, or never, is a choice of the user's.

@@ -52,6 +52,10 @@ _POOLING = frozenset({
 })  # fmt: skip
 
 
+RETURNED = "it is what the model returns"
+"""Why a model's last layer has the channels that it has."""
+
+
 @dataclass(frozen=True)
 class Weighted:
     """A layer with weights along channels: what its input and its output consist of.
@@ -103,7 +107,7 @@ class Channels:
             for number in op.outputs:
                 self._layouts[number] = layouts if len(op.outputs) == 1 else {}
         for number in trace.results:
-            self._fix(self._layout(number), "it is what the model returns")
+            self._fix(self._layout(number), RETURNED)
 
     def free(self) -> dict[int, list[str]]:
         """Returns the groups that may have other sizes, each with the layers that make it."""

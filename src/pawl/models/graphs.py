@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import onnx
 import torch
@@ -21,6 +23,7 @@ from pawl.models.low_rank import merged
 from pawl.models.operators import operators_kept
 from pawl.models.tree_graphs import with_trees
 
+_PLACE = re.compile(r'(?:File "|Caused by: \()([^":\n]+)(?:", line |:)(\d+)')
 OUTPUT = "prediction"
 """The name of a graph's output."""
 
@@ -93,7 +96,7 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
         while cause.__cause__ is not None:  # the exporter's own words say little
             cause = cause.__cause__
         raise BundleError(
-            f"the model cannot be exported to ONNX ({type(cause).__name__}: {first_line(cause)}); "
+            f"the model cannot be exported to ONNX ({_reason(cause)}); "
             "its forward must be traceable: no branches on values, no conversions to numpy or float"
         ) from error
     assert program is not None
@@ -104,6 +107,18 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
             "forward fixes it; ask for the number of rows by x.shape[0], not by len(x)"
         )
     return [part(proto, number, output, OUTPUT) for number, output in enumerate(outputs)]
+
+
+def _reason(cause: BaseException) -> str:
+    """Says in a few words why a model cannot be traced, and where, if PyTorch knows the line."""
+    if "data-dependent" not in str(cause):
+        return f"{type(cause).__name__}: {first_line(cause)}"
+    places = [
+        f" ({Path(file).name}, line {line})"
+        for file, line in (found.groups() for found in _PLACE.finditer(str(cause)))
+        if not file.startswith("_")  # PyTorch's own files
+    ]
+    return f"what it does depends on the values of its data{places[0] if places else ''}"
 
 
 class _Several(nn.Module):

@@ -167,6 +167,25 @@ class OwnActivation(nn.Module):
         return y
 
 
+class ByMode(nn.Module):
+    """What is another function when it trains.
+
+    Args:
+        trained: Without weights; it is not known as a submodule.
+        evaluated: Alike.
+    """
+
+    def __init__(self, trained: nn.Module, evaluated: nn.Module) -> None:
+        super().__init__()
+        self.each = trained, evaluated
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Does what the mode says."""
+        trained, evaluated = self.each
+        y: Tensor = (trained if self.training else evaluated)(x)
+        return y
+
+
 class LayerScale(nn.Module):
     """Scales what each channel of a residual block adds: `x + s (f(x) - x)`.
 

@@ -200,6 +200,11 @@ class TrainCall(RunOptions):
     """What `train` takes beside a source and a recipe."""
 
     out: str | Path = Field(description="Folder for the bundle, new or empty.")
+    epochs: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="Passes of the training over its rows; by their number by default.",
+    )
     listener: Any = LISTENER
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pawl.data import notes_on_copies, resolve_task
-from pawl.delivery import export_graph, scores_of
+from pawl.delivery import export_graph, rehearse, scores_of
 from pawl.deployment import predict, write_bundle
+from pawl.errors import BundleError
 from pawl.evidence import final_test
 from pawl.execution import deterministic, driving
 from pawl.ledger import Ledger
@@ -59,8 +60,14 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     """
     folder = Ledger.place(call.out)
     task = resolve_task(source, **found_from_anywhere(call.of_task()))
-    session, data = open_session(task, (recipe,), folder, call, "train")
+    session, data = open_session(task, (recipe,), folder, call, "train", call.epochs)
     with deterministic(call.deterministic), session.ledger as ledger:
+        if session.problem.own_model:
+            try:
+                rehearse(session, data, recipe)
+            except BundleError:  # nothing was trained: another model may have the folder
+                ledger.discard()
+                raise
         trained = final_test(session, recipe, recipe, data.test, seeds=1)
         graph = export_graph(trained.final, data)
         value = scores_of(session, data, {"final": predict(graph, data.test)})["final"]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pawl.data.kinds import check_kind
-from pawl.data.types import Examples, Inputs, Schema
+from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.errors import TaskError, TrialError, first_line
 from pawl.kinds import KINDS
-from pawl.models import Builder, outputs, predicting
+from pawl.models import Builder, outputs, predicting, unknown_code
 from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
 from pawl.training.own_metric import choose_given
@@ -99,6 +99,45 @@ def check_model(
         )
     if loss is not None:
         _check_loss(loss, raw, targets)
+
+
+def check_codes(codes: dict[str, int], data: LoadedData) -> None:
+    """Refuses rows with codes that a model's embeddings do not know.
+
+    Args:
+        codes: How many it knows, by input.
+        data: All rows; of those that are held out only these inputs are looked at.
+
+    Raises:
+        TaskError: There is such a row.
+    """
+    for what, rows in (("data", data.development), ("test rows", data.test)):
+        if (said := unknown_code(rows.inputs, codes)) is not None:
+            raise TaskError(
+                f"of the {what}, {said}; give its embedding more rows, or give other codes"
+            )
+
+
+def check_empty_rows(builder: Builder, schema: Schema, few: Inputs, what: str) -> None:
+    """Runs a model on rows of unlike lengths that have no step.
+
+    Args:
+        builder: Builds the model.
+        schema: The data's.
+        few: Such rows as the model takes them.
+        what: What they are of.
+
+    Raises:
+        TaskError: It returned values that are not finite.
+    """
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        raw = _run(builder(0).eval(), schema, few)
+    if not predicting(raw).isfinite().all():
+        raise TaskError(
+            f"some of the {what} are empty (of length 0), and the model returned values that are not "
+            "finite for them; leave them out, or let its forward take them (a mean over no steps is "
+            "0 / 0: divide by mask.sum(1).clamp(min=1))"
+        )
 
 
 def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:

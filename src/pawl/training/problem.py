@@ -26,12 +26,18 @@ from pawl.models import (
     Net,
     Started,
     frozen,
+    known_codes,
     revealed,
 )
 from pawl.recipe import Recipe
 from pawl.task import LossFunction, Objective, Task
 from pawl.techniques import DataTechnique, Facts, LossTerm, ModelTechnique, Targets
-from pawl.training.checks import check_metric_works, check_model
+from pawl.training.checks import (
+    check_codes,
+    check_empty_rows,
+    check_metric_works,
+    check_model,
+)
 from pawl.training.fitting import FittedSplit, fit_split
 from pawl.training.metrics import make_objective
 from pawl.transfer import alike, begin
@@ -57,6 +63,7 @@ class Problem:
         soft: A teacher's labels of all development rows, to learn in place of the targets; see `Split`.
         notes: What a reader should know of the weights that models start from.
         start: What a bundle keeps of that; see `pawl.transfer.Begun`.
+        codes: How many codes a model of the user's knows, by inputs that it looks up.
         compiled_steps: Steps that were compiled, by the stepper's key.
     """
 
@@ -70,6 +77,7 @@ class Problem:
     soft: Tensor | None = None
     notes: tuple[str, ...] = ()
     start: dict[str, Any] | None = None
+    codes: dict[str, int] = field(default_factory=dict)
     compiled_steps: dict[object, Any] = field(default_factory=dict, repr=False)
     _fits: dict[tuple[str, bytes], FittedSplit] = field(default_factory=dict, repr=False)
     _shared: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -107,7 +115,10 @@ class Problem:
             came_with_weights=net is not None and own_model and alike(net, begun.builder(1)),
             notes=begun.notes,
             start=begun.record,
+            codes=_known_codes(task, begun.builder, data),
         )
+        if task.model is not None:
+            _check_empty_rows(begun.builder, data)
         problem.check()
         check_step(problem)
         return problem
@@ -128,8 +139,9 @@ class Problem:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a bundle keeps of what models start from, JSON-ready; empty where weights are random."""
-        return {} if self.start is None else {"start": self.start}
+        """What a bundle keeps of what models start from and know, JSON-ready; may be empty."""
+        start = {} if self.start is None else {"start": self.start}
+        return start | ({"codes": self.codes} if self.codes else {})
 
     @property
     def spec(self) -> ModelSpec:
@@ -292,6 +304,26 @@ class Problem:
             return kind.loss(out, targets.values, targets.soft)
 
         return user if own is not None else built_in
+
+
+def _known_codes(task: Task, builder: Builder, data: LoadedData) -> dict[str, int]:
+    """Returns how many codes a model of the user's knows, by input; refuses rows with others."""
+    if task.model is None or all(spec.dtype != "int64" for spec in data.schema.inputs):
+        return {}
+    codes = known_codes(builder(0), looked_at(data.schema, data.development, _SAMPLE_ROWS))
+    check_codes(codes, data)
+    return codes
+
+
+def _check_empty_rows(builder: Builder, data: LoadedData) -> None:
+    """Runs a model on rows that have no step, where there are such."""
+    masks = [spec.name for spec in data.schema.inputs if spec.is_mask]
+    for what, rows in (("rows", data.development), ("test rows", data.test)):
+        for name in masks:
+            empty = (~rows.inputs[name].flatten(1).any(1)).nonzero().flatten()
+            if len(empty):
+                few = looked_at(data.schema, rows.take(empty[:_SAMPLE_ROWS]))
+                check_empty_rows(builder, data.schema, few, what)
 
 
 def looked_at(schema: Schema, examples: Examples, count: int = 256) -> Inputs:

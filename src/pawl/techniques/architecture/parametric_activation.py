@@ -7,7 +7,7 @@ import copy
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models import Parametric
+from pawl.models import ByMode, Parametric
 from pawl.models.surgery import NO_ACTIVATION, activations, observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -46,7 +46,8 @@ def _shape(seen: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _plain(activation: nn.Module) -> bool:
-    return not list(activation.parameters()) and not isinstance(activation, Parametric)
+    unlike = any(isinstance(each, Parametric | ByMode) for each in activation.modules())
+    return not list(activation.parameters()) and not unlike
 
 
 def needs_known_activations(facts: Facts) -> str | None:

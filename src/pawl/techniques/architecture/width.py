@@ -9,6 +9,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import Net, is_pretrained
+from pawl.models.channels import RETURNED
 from pawl.models.widening import Widths, resize, widths
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -50,7 +51,8 @@ def _fits(facts: Facts) -> str | None:
 
 
 def _reason(found: Widths) -> str:
-    for name, reason in found.reasons.items():
+    # Of some layer more is to be said than of the last one.
+    for name, reason in sorted(found.reasons.items(), key=lambda each: each[1] == RETURNED):
         layer = name.removeprefix("module.")
         return f"no layer's outputs can have another number: of {layer!r}, {reason}"
     return "the model has no linear or convolutional layer of PyTorch's"
