@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diagnosis_faults import RECIPE, Mlp
+from diagnosis_settings import RECIPE, Mlp
 from running import FILES
 from torch import nn
 from torch.nn import functional as F
