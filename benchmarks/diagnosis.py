@@ -6,11 +6,12 @@
 Limits were chosen and changed by one set of settings (`--on calibration`); what is told of the rules is
 measured on another, of other data and architectures (`diagnosis_settings.py`).
 
-A fault is planted in two settings. What it costs there is measured by pairs: the share of a constant's
-loss that a training explains of its validation rows, with the fault and without, for the same rows, split
-and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5, over ten
-pairs); the others are told of apart. Facts of the rows that cost a training nothing (an identifier, rows
-that are in the test, too) are there by construction, and are told of apart as well.
+A fault is planted in two settings. What it costs there is measured by pairs: the share of a
+constant's loss that a training explains of its validation rows, with the fault and without, for the
+same rows, split and first weights. It counts where it has an effect (paired t-test, p < 0.05 and
+|d| >= 0.5, over up to ten pairs); the others are told of apart. Facts of the rows that cost a training
+nothing (an identifier, rows that are in the test, too) are there by construction, and are told of
+apart as well.
 
 Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
 false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 Random = np.random.Generator
 Make = Callable[..., nn.Module]
-ROWS = 1500
-JUDGED_ROWS = 1200
+ROWS = 800
+JUDGED_ROWS = 600
 
 
 class Mlp(nn.Module):

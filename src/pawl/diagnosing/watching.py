@@ -7,6 +7,7 @@ is, looks at the losses that it returns, and takes a reading between two calls.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,13 +31,15 @@ from pawl.training.stepper import Stepper
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS, FAR_RIVALS = (0.1, 10.0), (100.0, 1000.0)
+RIVALS, FAR_RIVALS = (0.1, 10.0), (0.01, 1e-4, 100.0, 1000.0)
 """Learning rates of rivals, over the training's; the latter where it learns little."""
 LITTLE = 0.5
 """Of what a constant loses."""
 RIVAL_SHARE = 1 / 3
 """Of the training's steps, a rival takes so many."""
 _FEWEST_STEPS = 32
+_AVERAGED = 2 / 3
+"""Of the planned steps: weights behind them are averaged."""
 
 Heartbeat = Callable[[], None]
 
@@ -56,6 +59,8 @@ class Watched:
         self.readings: list[Reading] = []
         self.seconds = 0.0
         self._due = 0
+        self._mean: Tensor | None = None
+        self._averaged = 0
 
     def rebind(self, population: Population) -> None:
         """Passed on."""
@@ -80,6 +85,7 @@ class Watched:
             before = population.state.weights[0].clone()
         losses = self.stepper.advance(population, batches)
         self.losses.append((step + steps, float(losses[0])))
+        self._average(population)
         if before is not None and self.probe is not None:
             moved = self.probe.moved(before, steps)
             last = self.readings[-1]
@@ -89,6 +95,19 @@ class Watched:
             )
             self.readings[-1] = dataclasses.replace(last, weights=weights)
         return losses
+
+    def _average(self, population: Population) -> None:
+        if int(population.step[0]) <= _AVERAGED * int(population.total[0]):
+            return
+        now = population.state.weights[0].double()
+        self._averaged += 1
+        self._mean = now if self._mean is None else self._mean.lerp(now, 1 / self._averaged)
+
+    def averaged_loss(self) -> float:
+        """Returns the loss of the mean of late weights; NaN where there are fewer than three."""
+        if self._mean is None or self._averaged < 3 or self.probe is None:
+            return math.nan
+        return self.probe.loss_at(self._mean.float())
 
     def read(self) -> None:
         """Takes a reading now."""
@@ -138,7 +157,7 @@ def watch(
         try:
             found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
             rivals: list[Rival] = []
-            little = bool(found.readings) and found.explained(found.last.train_loss) < LITTLE
+            little = bool(found.readings) and not found.explained(found.last.train_loss) >= LITTLE
             for factor in (*RIVALS, *(FAR_RIVALS if little else ())):
                 rival = _rival(problem, member, factor, found, beat)
                 rivals += [] if rival is None else [rival]
@@ -177,6 +196,7 @@ def _watched(
         zero_loss=watched.probe.zero_loss,
         losses=tuple(watched.losses),
         readings=tuple(watched.readings),
+        averaged_loss=watched.averaged_loss(),
         scales=watched.probe.scales(),
     )
 
@@ -215,7 +235,8 @@ def _rival(
             left -= _CLOSEST
     except StopIteration:
         return None
-    return Rival(rate=factor, step=int(population.step[0]), train_loss=probe.losses()[0])
+    train, valid = probe.losses()
+    return Rival(rate=factor, step=int(population.step[0]), train_loss=train, valid_loss=valid)
 
 
 def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:

@@ -10,7 +10,8 @@ from pawl.diagnosing.record import Training
 
 _LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
-_OF_TREES, _TREES_LEARN = 0.6, 0.1
+_OF_TREES, _TREES_LEARN = 0.75, 0.1
+_SIGNAL = 0.1
 _WEIGHTS_PER_ROW = 100.0
 _REGULARIZERS = ("dropout", "weight_decay", "ema", "label_smoothing", "mixup")
 
@@ -78,6 +79,26 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
     )
 
 
+def weak_signal(run: Training, data: DataFacts) -> Finding | None:
+    """Neither the model nor boosted trees explain a tenth of what a constant loses."""
+    if data.trees is None or not run.whole or not math.isfinite(run.constant_loss):
+        return None
+    mine = max(run.explained(reading.valid_loss) for reading in run.readings)
+    most = max(data.trees, mine)
+    if most >= _SIGNAL:
+        return None
+    return Finding(
+        rule="weak_signal",
+        severity="warning",
+        evidence="of what a constant loses, boosted trees explain "
+        f"{max(data.trees, 0.0):.1%} out of fold, and the model {max(mine, 0.0):.1%} at best on rows "
+        "that did not train: what is predicted is mostly noise, or hangs on what no column says",
+        strength=min(100.0, _SIGNAL / max(most, 1e-9)),
+        suggests=("label_smoothing", "generalized_cross_entropy", "weight_decay"),
+        advice="check the labels, or add columns that tell of the target",
+    )
+
+
 def model_too_large(run: Training, data: DataFacts) -> Finding | None:
     """Many weights for each row, and a model that overfits."""
     del data
@@ -106,4 +127,4 @@ def _gap(run: Training) -> float | None:
     return (train - valid) / train
 
 
-RULES = (overfitting, trained_too_long, underfitting, model_too_large)
+RULES = (overfitting, trained_too_long, underfitting, weak_signal, model_too_large)
