@@ -234,6 +234,7 @@ RECIPE: dict[str, dict[str, Any]] = {
     "standardize": {}, "batch_size": {"size": 64}, "adamw": {"learning_rate": 2e-3},
     "early_stopping": {},
 }  # fmt: skip
+OTHER_RECIPE = {**RECIPE, "batch_size": {"size": 32}}
 KNOWN_NETS = Nets(plain=Mlp, cut=Skips, normed=Cnn)
 OTHER_NETS = Nets(plain=Stack, cut=Gated, normed=Tower)
 
@@ -298,22 +299,22 @@ def digits(random: Random) -> Setting:
 
 def cells(random: Random) -> Setting:
     """Images of cells as 56 measures, segmented well or poorly; batch normalization and ELU."""
-    recipe = {**RECIPE, "adamw": {"learning_rate": 1e-3}}
+    recipe = {**OTHER_RECIPE, "adamw": {"learning_rate": 1e-3}}
     rows = _rows("cells", random, JUDGED_ROWS)
-    return Setting(rows, Tower, recipe, OTHER_NETS, {"target": "class"}, epochs=12)
+    return Setting(rows, Tower, recipe, OTHER_NETS, {"target": "class"}, epochs=14)
 
 
 def diamonds(random: Random) -> Setting:
     """What a diamond costs by its measures and grades; gated linear units."""
     rows = _rows("diamonds", random, JUDGED_ROWS)
-    return Setting(rows, Gated, RECIPE, OTHER_NETS, {"target": "price"}, epochs=20)
+    return Setting(rows, Gated, OTHER_RECIPE, OTHER_NETS, {"target": "price"}, epochs=14)
 
 
 def credit(random: Random) -> Setting:
     """Loans that were paid back or not; attention over columns."""
-    recipe = {**RECIPE, "batch_size": {"size": 48}, "adamw": {"learning_rate": 3e-3}}
+    recipe = {**OTHER_RECIPE, "adamw": {"learning_rate": 3e-3}}
     rows = _rows("credit", random, JUDGED_ROWS)
-    return Setting(rows, Attending, recipe, OTHER_NETS, {"target": "Status"}, epochs=12)
+    return Setting(rows, Attending, recipe, OTHER_NETS, {"target": "Status"}, epochs=14)
 
 
 @functools.cache
@@ -340,7 +341,7 @@ def pictures(random: Random) -> Setting:
     """Airplanes, frogs and trucks; strided convolutions with group normalization."""
     images, targets = _pictures()
     order = random.permutation(len(targets))[:JUDGED_ROWS]
-    return Setting((images[order], targets[order]), Strided, RECIPE, OTHER_NETS, epochs=10)
+    return Setting((images[order], targets[order]), Strided, OTHER_RECIPE, OTHER_NETS, epochs=14)
 
 
 CALIBRATION = Suite(

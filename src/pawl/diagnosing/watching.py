@@ -17,7 +17,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Rival, Training
-from pawl.errors import PawlError, RecipeError
+from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
 from pawl.recipe import Recipe
@@ -31,8 +31,9 @@ from pawl.training.stepper import Stepper
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS, FAR_RIVALS = (0.1, 10.0), (0.01, 1e-4, 100.0, 1000.0)
-"""Learning rates of rivals, over the training's; the latter where it learns little."""
+RIVALS, _FARTHEST = (0.1, 10.0), 5
+"""Learning rates of rivals, over the training's. Where it learns little, their squares and so on up to
+the fifth powers follow while each learns more than the one before."""
 LITTLE = 0.5
 """Of what a constant loses."""
 RIVAL_SHARE = 1 / 3
@@ -156,11 +157,9 @@ def watch(
     with torch.random.fork_rng(devices=[]):
         try:
             found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
-            rivals: list[Rival] = []
-            little = bool(found.readings) and not found.explained(found.last.train_loss) >= LITTLE
-            for factor in (*RIVALS, *(FAR_RIVALS if little else ())):
-                rival = _rival(problem, member, factor, found, beat)
-                rivals += [] if rival is None else [rival]
+            rivals = [
+                each for way in RIVALS for each in _one_way(problem, member, way, found, beat)
+            ]
             return dataclasses.replace(found, rivals=tuple(rivals))
         except (PawlError, OutOfTime):
             raise
@@ -217,13 +216,33 @@ def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
     return tuple(name for name, x in frozen(population.whole(0)[1]).items() if x.dim() > 1)
 
 
+def _one_way(
+    problem: Problem, member: Member, way: float, main: Training, beat: Heartbeat
+) -> list[Rival]:
+    """Returns the rival at this factor, and those further on that are worth a look."""
+    if not main.readings:
+        return []
+    found: list[Rival] = []
+    before = main.last.train_loss
+    little = not main.explained(before) >= LITTLE
+    for power in range(1, 1 + (_FARTHEST if little else 1)):
+        rival = _rival(problem, member, way**power, main, beat)
+        if rival is None:
+            break
+        found.append(rival)
+        if math.isfinite(before) and not rival.train_loss < before:
+            break
+        before = rival.train_loss
+    return found
+
+
 def _rival(
     problem: Problem, member: Member, factor: float, main: Training, beat: Heartbeat
 ) -> Rival | None:
-    """Returns the training at another rate; `None` where the rate cannot be, or time ran out."""
+    """Returns the training at another rate; `None` where it has none, or time ran out."""
     recipe = _at_rate(member.recipe, factor)
-    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step)) if main.readings else 0
-    if recipe is None or main.status not in ("completed", "stopped", "diverged") or not wanted:
+    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step))
+    if recipe is None or main.status not in ("completed", "stopped", "diverged"):
         return None
     own = dataclasses.replace(member, recipe=recipe)
     population = Population(problem, [own], SerialStepper())
@@ -240,15 +259,14 @@ def _rival(
 
 
 def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
-    """Returns the recipe at so many times its learning rate; `None` where that is out of range."""
+    """Returns the recipe at so many times its rate, in its bounds or not; `None` without a rate."""
     name = recipe.optimizer
-    rate = getattr(recipe.settings(name), "learning_rate", None)
+    settings = recipe.settings(name)
+    rate = getattr(settings, "learning_rate", None)
     if rate is None:
         return None
-    try:
-        return recipe.with_(name, learning_rate=factor * rate)
-    except RecipeError:
-        return None
+    other = settings.model_copy(update={"learning_rate": factor * rate})
+    return Recipe(tuple((n, other if n == name else own) for n, own in recipe.entries))
 
 
 __all__ = ["Watched", "watch"]

@@ -39,9 +39,9 @@ BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
     ),
     "not_converged": ("learning_rate_too_low", "batch_too_large"),
     "underfitting": (
-        "plateau", "learning_rate_too_low", "learning_rate_too_high", "not_converged", "dead_units",
-        "vanishing_gradients", "non_finite", "saturated_units", "unscaled_inputs", "outliers",
-        "normalization_disagrees",
+        "plateau", "not_converged", "dead_units", "vanishing_gradients", "non_finite",
+        "saturated_units", "unscaled_inputs", "outliers", "normalization_disagrees",
+        "poor_initialization", "weak_signal",
     ),
     "layer_never_learns": ("vanishing_gradients", "dead_units", "learning_rate_too_low"),
     "weak_signal": ("label_errors",),

@@ -65,7 +65,9 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
     mine, train = run.explained(at.valid_loss), run.explained(at.train_loss)
     if not math.isfinite(mine) or not math.isfinite(run.constant_loss):
         return None
-    if mine > _OF_TREES * data.trees or train > data.trees:
+    # What comes near at another rate does not lack size.
+    best = max(mine, *(run.explained(rival.valid_loss) for rival in run.rivals), -math.inf)
+    if best > _OF_TREES * data.trees or train > data.trees:
         return None
     return Finding(
         rule="underfitting",

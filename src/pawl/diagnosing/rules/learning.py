@@ -1,7 +1,7 @@
 """Rules on how it learns: learning rate, spikes, plateaus, length, batches.
 
 Rates are judged by rivals: the same training, from the same start over the same batches, at a tenth and
-at ten times the rate, for a third of the steps.
+at ten times the rate, for a third of the steps; further off while that learns more.
 """
 
 from __future__ import annotations
@@ -183,13 +183,18 @@ def batch_too_large(run: Training) -> Finding | None:
         return None
     late = _late_share(run, "batch_loss")
     fell = run.first.batch_loss - run.last.batch_loss
-    if not late >= _STILL_FALLING or fell < _NOTHING * run.reference:
+    falls = late >= _STILL_FALLING and fell >= _NOTHING * run.reference
+    faster = max(
+        (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
+    )
+    if not falls and faster < _learned(run) + _MARGIN:
         return None
+    why = "the loss still falls" if falls else "larger steps learn more"
     return Finding(
         rule="batch_too_large",
         severity="warning",
         evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
-        f"step(s), and the loss still falls after {run.last.step:,} steps",
+        f"step(s), and {why} after {run.last.step:,} steps",
         strength=_FEW_STEPS / max(1, per_epoch),
         suggests=("batch_size",),
     )
