@@ -16,7 +16,8 @@ _MARGIN = 0.05
 _WORSE = 2.0
 _NOTHING = 0.02
 _STILL_FALLING, _LATE = 0.15, 0.75
-_SPIKE, _SPIKES, _WINDOW = 3.0, 2, 8
+_SPIKE, _SPIKES = 3.0, 2
+_FEWEST_BEFORE, _WINDOW = 2, 8
 _SMALL, _HELD_UP, _HELD_UP_OF_REST = 8, 0.03, 0.1
 _FEW_STEPS = 4
 _FEWEST_TIMED, _WAITING = 20, 0.5
@@ -137,8 +138,8 @@ def loss_spikes(run: Training) -> Finding | None:
     """Losses that jump to several times what they were just before, more than once."""
     values = [(step, loss) for step, loss in run.losses if math.isfinite(loss)]
     found = []
-    for place in range(_WINDOW, len(values)):
-        before = statistics.median(loss for _, loss in values[place - _WINDOW : place])
+    for place in range(_FEWEST_BEFORE, len(values)):
+        before = statistics.median(loss for _, loss in values[max(0, place - _WINDOW) : place])
         step, loss = values[place]
         if before > 0 and loss > _SPIKE * before and loss > before + 0.5 * run.reference:
             found.append((loss / before, step))
