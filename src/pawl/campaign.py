@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.delivery import deliver, rehearse
-from pawl.diagnosing import in_campaign, suggested
+from pawl.diagnosing import Finding, in_campaign, mended, suggested
 from pawl.ensembling import (
     NETS,
     candidates,
@@ -230,8 +230,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     nets = options.families is None or NETS in options.families
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
-    favored = suggested(findings)
-    trials = _searched(session, start, pace, options, favored) if nets else []
+    trials = _searched(session, start, pace, options, findings) if nets else []
     arms = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
 
@@ -290,18 +289,27 @@ def _network(options: Options, facts: Facts) -> Recipe:
 
 
 def _searched(
-    session: Session, start: Recipe, pace: pacing.Pace, options: Options, favored: Collection[str]
+    session: Session,
+    start: Recipe,
+    pace: pacing.Pace,
+    options: Options,
+    findings: tuple[Finding, ...],
 ) -> list[TrialRecord]:
-    """Searches, for longer where the evidence will leave time over; returns all trials."""
-    only, strategy, warm = options.only, _strategy(options), list[Recipe]()
+    """Searches, for longer where the evidence will leave time over; returns all trials.
+
+    What the diagnosis would do is tried first, unless a grid says what is.
+    """
+    only, strategy = options.only, _strategy(options)
+    cure = start if strategy.grid else mended(findings, start, session.facts, only)
+    warm = [] if cure == start else [cure]
     if options.warm_start:
         told = session.ledger.decide(
             "warm",
             lambda: [r.to_dict() for r in _warm(options, session.facts, session.problem)],
         )
-        warm = [Recipe.from_dict(tables) for tables in told]
+        warm += [Recipe.from_dict(tables) for tables in told]
     searching = partial(
-        search, session, start, strategy=strategy, only=only, favored=favored, warm=warm
+        search, session, start, strategy=strategy, only=only, favored=suggested(findings), warm=warm
     )
     trials = searching(pace.search)
     sign = session.problem.objective.sign

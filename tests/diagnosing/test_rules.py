@@ -236,6 +236,17 @@ def test_a_rate_is_too_high_where_a_far_lower_one_learns_or_one_that_holds_for_o
     assert "learning_rate_too_high" in told(dataclasses.replace(tenth, valid_loss=0.4))
 
 
+@pytest.mark.parametrize("name", ["learning_rate_too_high", "learning_rate_too_low"])
+def test_a_wrong_rate_comes_with_the_one_that_learned(name: str) -> None:
+    made = FAULTY[name]
+    assert isinstance(made, Training)
+    (rival,) = made.rivals
+    (told,) = [each for each in found(dataclasses.replace(made, rate=0.03)) if each.rule == name]
+    assert told.tries == {"learning_rate": pytest.approx(0.03 * rival.rate)}
+    (unknown,) = [each for each in found(made) if each.rule == name]
+    assert unknown.tries == {}
+
+
 def test_a_loss_that_falls_from_above_a_constant_is_not_at_its_end_even_if_it_stays_there() -> None:
     readings = tuple(reading(step, 3.0 - 0.004 * step) for step in STEPS)
     told = {

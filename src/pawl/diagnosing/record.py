@@ -160,6 +160,7 @@ class Training:
     Attributes:
         techniques: Names of the recipe's.
         optimizer: The name of the one that updates.
+        rate: Its learning rate, as the recipe says; NaN without one.
         rows: Training rows.
         batch: Rows of a step.
         total: Steps that were planned.
@@ -196,6 +197,7 @@ class Training:
     readings: tuple[Reading, ...] = ()
     rivals: tuple[Rival, ...] = ()
     averaged_loss: float = math.nan
+    rate: float = math.nan
     scales: tuple[Scale, ...] = ()
     times: Times | None = None
 

@@ -149,6 +149,7 @@ def watch(
     found = Training(
         techniques=tuple(name for name, _ in member.recipe.entries),
         optimizer=member.recipe.optimizer,
+        rate=_rate(member.recipe),
         rows=len(member.train),
         batch=min(member.recipe.batch_size, len(member.train)),
         total=0,
@@ -260,13 +261,15 @@ def _rival(
 
 def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
     """Returns the recipe at so many times its rate, in its bounds or not; `None` without a rate."""
-    name = recipe.optimizer
-    settings = recipe.settings(name)
-    rate = getattr(settings, "learning_rate", None)
-    if rate is None:
+    name, rate = recipe.optimizer, _rate(recipe)
+    if math.isnan(rate):
         return None
-    other = settings.model_copy(update={"learning_rate": factor * rate})
+    other = recipe.settings(name).model_copy(update={"learning_rate": factor * rate})
     return Recipe(tuple((n, other if n == name else own) for n, own in recipe.entries))
+
+
+def _rate(recipe: Recipe) -> float:
+    return float(getattr(recipe.settings(recipe.optimizer), "learning_rate", math.nan))
 
 
 __all__ = ["Watched", "watch"]

@@ -10,7 +10,7 @@ import math
 import statistics
 
 from pawl.diagnosing.finding import Finding
-from pawl.diagnosing.record import Training
+from pawl.diagnosing.record import Rival, Training
 
 _MARGIN = 0.05
 _WORSE = 2.0
@@ -57,6 +57,7 @@ def learning_rate_too_high(run: Training) -> Finding | None:
             strength=min(100.0, left / max(1.25 * their_left, 1e-9)),
             suggests=(*_optimizer(run), "cosine", "one_cycle", "gradient_clipping"),
             advice="a lower learning rate",
+            tries=_at(run, rival),
         )
     return None
 
@@ -79,6 +80,7 @@ def learning_rate_too_low(run: Training) -> Finding | None:
         strength=min(100.0, theirs / max(_WORSE * mine, 1e-9)),
         suggests=_optimizer(run),
         advice="a higher learning rate",
+        tries=_at(run, faster),
     )
 
 
@@ -228,6 +230,12 @@ def _learned(run: Training) -> float:
     if run.status == "diverged" or not run.readings:
         return -math.inf
     return run.explained(run.last.train_loss)
+
+
+def _at(run: Training, rival: Rival) -> dict[str, float]:
+    """Returns the settings of the optimizer with which a rival learned."""
+    known = math.isfinite(run.rate) and bool(_optimizer(run))
+    return {"learning_rate": float(f"{rival.rate * run.rate:.3g}")} if known else {}
 
 
 def _optimizer(run: Training) -> tuple[str, ...]:
