@@ -8,9 +8,10 @@ measured on another, of other data and architectures (`diagnosis_settings.py`).
 
 A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
 that a training explains of its validation rows, with the fault and without, for the same rows, split
-and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5); the others
-are told of apart. Facts of the rows that cost a training nothing (an identifier, rows that are in the
-test, too) are there by construction, and are told of apart as well.
+and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5): harm, or of
+a leak and of copies a score that is too good. The others are told of apart, and so are facts of the rows
+that cost a training nothing (an identifier, rows that are in the test, too), which are there by
+construction.
 
 Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
 false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped
@@ -93,9 +94,10 @@ def effect(faulty: list[float], healthy: list[float]) -> dict[str, Any]:
             "p": float(f"{p:.3g}"), "n": len(gaps)}  # fmt: skip
 
 
-def matters(found: dict[str, Any]) -> bool:
-    """Tells whether an effect is shown."""
-    return found["p"] is not None and found["p"] < _P and abs(found["d"]) >= _D
+def matters(found: dict[str, Any], *, flatters: bool) -> bool:
+    """Tells whether an effect is shown: harm, or of what flatters a score that is too good."""
+    sign = 1.0 if flatters else -1.0
+    return found["p"] is not None and found["p"] < _P and sign * found["d"] >= _D
 
 
 def _explained(record: Record) -> float:
@@ -117,7 +119,7 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
         "recall": _recall(records, rules),
         "first": _recall(records, rules[:1]),
         "effect": cost,
-        "counts": not FAULTS[name].told and matters(cost),
+        "counts": not FAULTS[name].told and matters(cost, flatters=FAULTS[name].flatters),
         "by setting": {
             base: {"recall": _recall(mine, rules), "effect": _cost(mine, healthy)}
             for base, mine in parts.items()
@@ -167,6 +169,7 @@ def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Re
         "recall of facts of the rows": _sum(of_rows),
         "facts of the rows": len(of_rows),
         "recall of both": _sum([*counted, *of_rows]),
+        "recall of all that was planted": _sum(list(faults.values())),
         "without effect": {
             name: f["recall"] for name, f in faults.items() if not f["counts"] and not f["told"]
         },

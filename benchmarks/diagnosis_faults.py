@@ -258,12 +258,14 @@ class Fault:
     Attributes:
         where: `all` settings of a set, `tables`, those with classes (`labeled` of tables, or `classes`),
             or `normed`.
+        flatters: Whether its effect is a score that is too good; of the others it is harm.
         told: Whether it is a fact of the rows, that is there whatever a training does.
     """
 
     plant: Callable[[Setting, Random], Setting]
     rules: tuple[str, ...]
     where: str = "all"
+    flatters: bool = False
     told: bool = False
 
     def bases(self, suite: Suite) -> tuple[str, ...]:
@@ -338,11 +340,11 @@ FAULTS: dict[str, Fault] = {
     "kicked gradients": Fault(_kicked, ("loss_spikes", "non_finite", _HIGH), "tables"),
     "rate x1e5 without Adam": Fault(_far_too_fast, ("non_finite", _HIGH)),
     "outliers": Fault(_table(_outliers), ("outliers",), "tables"),
-    "leak": Fault(_table(_leak), ("target_leakage",), "tables"),
+    "leak": Fault(_table(_leak), ("target_leakage",), "tables", flatters=True),
     "30% wrong labels": Fault(_wrong_labels, ("label_errors",), "classes"),
     "conflicting labels": Fault(_table(_conflicting), ("conflicting_labels",), "labeled"),
     "25 rows of a class": Fault(_table(_rare), ("class_imbalance",), "labeled"),
-    "repeated rows": Fault(_table(_repeated), ("duplicate_rows",), "tables"),
+    "repeated rows": Fault(_table(_repeated), ("duplicate_rows",), "tables", flatters=True),
     "identifier": Fault(_table(_identifier), ("identifier_columns",), "tables", told=True),
     "copied column": Fault(_table(_copied), ("duplicate_columns",), "tables", told=True),
     "constant column": Fault(_constant, ("constant_columns",), "tables", told=True),

@@ -1,8 +1,8 @@
 """Five tasks with a fault each, on real data, as a user's modules: `stories.py` runs them.
 
-Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. Data and networks are of the
-set that rules were calibrated on (`diagnosis_settings.py`): what is shown is whether a fault that is found
-comes to be mended, not how often one is found.
+Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. Data and networks are of
+the set that rules were calibrated on (`diagnosis_settings.py`): what is shown is whether a fault that is
+found comes to be mended, not how often one is found.
 """
 
 from __future__ import annotations
