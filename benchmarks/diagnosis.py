@@ -111,17 +111,18 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
     parts: dict[str, list[Record]] = {}
     for record in records:
         parts.setdefault(record["base"], []).append(record)
-    cost = _cost(records, healthy)
+    told = FAULTS[name].told  # nothing was trained
+    cost = None if told else _cost(records, healthy)
     also = Counter(rule for r in records for rule in set(r["rules"]) - set(rules))
     return {
         "rules": rules,
-        "told": FAULTS[name].told,
+        "told": told,
         "recall": _recall(records, rules),
         "first": _recall(records, rules[:1]),
         "effect": cost,
-        "counts": not FAULTS[name].told and matters(cost, flatters=FAULTS[name].flatters),
+        "counts": cost is not None and matters(cost, flatters=FAULTS[name].flatters),
         "by setting": {
-            base: {"recall": _recall(mine, rules), "effect": _cost(mine, healthy)}
+            base: {"recall": _recall(mine, rules), "effect": None if told else _cost(mine, healthy)}
             for base, mine in parts.items()
         },
         "also": dict(also),
@@ -204,7 +205,7 @@ def main() -> None:
 
     healthy, faults = _all(options, work)
     result = {
-        "set": options.on, "seeds": options.seeds, **summary(faults, healthy), "faults": faults,
+        "set": options.on, "seeds": max((f["recall"]["n"] for f in faults.values()), default=0), **summary(faults, healthy), "faults": faults,
         "hardware": hardware(torch.device("cpu")), "versions": versions(),
     }  # fmt: skip
     out = options.out or (RESULTS / "diagnosis.json" if suite is SUITES["judged"] else None)
