@@ -205,9 +205,13 @@ def main() -> None:
 
     healthy, faults = _all(options, work)
     result = {
-        "set": options.on, "seeds": max((f["recall"]["n"] for f in faults.values()), default=0), **summary(faults, healthy), "faults": faults,
-        "hardware": hardware(torch.device("cpu")), "versions": versions(),
-    }  # fmt: skip
+        "set": options.on,
+        "seeds": max((f["recall"]["n"] for f in faults.values()), default=0),
+        **summary(faults, healthy),
+        "faults": faults,
+        "hardware": hardware(torch.device("cpu")),
+        "versions": versions(),
+    }
     out = options.out or (RESULTS / "diagnosis.json" if suite is SUITES["judged"] else None)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
