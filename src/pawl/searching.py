@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from pawl import pacing
+from pawl.diagnosing import Finding, mended, suggested
 from pawl.ensembling import NETS, Tuning
 from pawl.execution import Session
 from pawl.ledger import TrialRecord
@@ -29,9 +30,11 @@ def searched(
     pace: pacing.Pace,
     options: Options,
     tried: Sequence[TrialRecord],
-    favored: Collection[str],
+    findings: Sequence[Finding],
 ) -> tuple[list[TrialRecord], list[TrialRecord]]:
     """Searches networks and tunes learners, for longer where the evidence will leave time over.
+
+    What the diagnosis would do is tried first, unless a grid says what is.
 
     Args:
         session: The campaign's.
@@ -39,7 +42,7 @@ def searched(
         pace: The campaign's sizes.
         options: Its options.
         tried: Trials of learners so far.
-        favored: Techniques that a diagnosis suggests.
+        findings: The diagnosis.
 
     Returns:
         All trials of networks, and all of learners.
@@ -47,15 +50,18 @@ def searched(
     ledger, sign = session.ledger, session.problem.objective.sign
     nets = options.families is None or NETS in options.families
     tuning, trials = Tuning(session, tried, options.folds), list[TrialRecord]()
-    strategy, warm = strategy_of(options), list[Recipe]()
+    strategy = strategy_of(options)
+    cure = start if strategy.grid else mended(findings, start, session.facts, options.only)
+    warm = [] if cure == start else [cure]
     if options.warm_start and nets:
         told = ledger.decide(
             "warm", lambda: [r.to_dict() for r in warm_of(options, session.facts, session.problem)]
         )
-        warm = [Recipe.from_dict(tables) for tables in told]
+        warm += [Recipe.from_dict(tables) for tables in told]
     searching = partial(
-        search, session, start, strategy=strategy, only=options.only, favored=favored, warm=warm
-    )
+        search, session, start, strategy=strategy, only=options.only, favored=suggested(findings),
+        warm=warm,
+    )  # fmt: skip
 
     def networks(until: float | None) -> None:
         trials[:] = searching(replace(pace.search, deadline=until))

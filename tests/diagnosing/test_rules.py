@@ -89,7 +89,7 @@ def data(**more: Any) -> DataFacts:
     known: dict[str, Any] = {
         "kind": "binary", "rows": 1000, "test_rows": 200, "looked": 1000, "classes": (600, 400),
         "columns": (column(), column("age", predicts=0.5)), "trees": 0.6,
-        "clear": ClearRows(rows=1000, clearest=0.01, next=0.03, skill=0.6, suspects=20),
+        "clear": ClearRows(rows=1000, clearest=0.01, next=0.03, skill=0.6, graded=0.01, suspects=20),
     }  # fmt: skip
     return DataFacts(**{**known, **more})
 
@@ -112,7 +112,11 @@ FAULTY: dict[str, Training | DataFacts] = {
     "conflicting_labels": data(conflicts=0.1),
     "rows_in_train_and_test": data(seen=50),
     "rows_in_order": data(neighbors=0.7),
-    "label_errors": data(clear=ClearRows(rows=1000, clearest=0.25, next=0.3, skill=0.5, suspects=200)),
+    "label_errors": data(
+        clear=ClearRows(
+            rows=1000, clearest=0.25, next=0.3, skill=0.5, graded=0.03, suspects=200
+        )
+    ),
     "non_finite": healthy(status="diverged", readings=each(non_finite=4)),
     "vanishing_gradients": healthy(readings=each(weights=FADING)),
     "exploding_gradients": healthy(readings=each(weights=(weight("big", 50.0), *LAYERS))),
@@ -131,7 +135,7 @@ FAULTY: dict[str, Training | DataFacts] = {
     "plateau": healthy(readings=flat(1.0), rivals=()),
     "not_converged": healthy(readings=SLOW, rivals=()),
     "loss_spikes": healthy(losses=JUMPS),
-    "batch_too_small": healthy(batch=2, readings=each(noise=900.0)),
+    "batch_too_small": healthy(batch=2, averaged_loss=0.05),
     "batch_too_large": healthy(batch=500, readings=SLOW, rivals=()),
     "data_starves": healthy(
         times=Times(steps=50, data=0.008, forward=0.002, backward=0.003, update=0.001)
@@ -139,13 +143,17 @@ FAULTY: dict[str, Training | DataFacts] = {
     "overfitting": healthy(readings=each(valid_loss=1.1)),
     "trained_too_long": healthy(readings=(*healthy().readings[:-1], reading(400, 0.2, valid_loss=0.9))),
     "underfitting": healthy(readings=flat(0.8), rivals=()),
+    "weak_signal": healthy(readings=flat(0.95), rivals=()),
     "model_too_large": healthy(parameters=900_000, readings=each(valid_loss=1.1)),
 }  # fmt: skip
 
 
-def found(faulty: Training | DataFacts) -> list[Finding]:
+HEALTHY, NOISE = data(), data(trees=0.05)
+
+
+def found(faulty: Training | DataFacts, facts: DataFacts = HEALTHY) -> list[Finding]:
     if isinstance(faulty, Training):
-        return rules.of_training(faulty, data())
+        return rules.of_training(faulty, facts)
     return rules.of_data(faulty)
 
 
@@ -155,7 +163,8 @@ def test_there_is_a_made_up_fault_for_each_rule() -> None:
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_rule_tells_of_its_fault(name: str) -> None:
-    told = {each.rule: each for each in found(FAULTY[name])}
+    facts = NOISE if name == "weak_signal" else HEALTHY
+    told = {each.rule: each for each in found(FAULTY[name], facts)}
     assert name in told
     finding = told[name]
     assert finding.strength >= 1
@@ -184,6 +193,7 @@ def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None
         made,
         constant_loss=factor * made.constant_loss,
         zero_loss=factor * made.zero_loss,
+        averaged_loss=factor * made.averaged_loss,
         losses=tuple((step, factor * loss) for step, loss in made.losses),
         rivals=tuple(dataclasses.replace(r, train_loss=factor * r.train_loss) for r in made.rivals),
         readings=tuple(
@@ -211,6 +221,40 @@ def test_what_another_finding_explains_is_left_out_and_the_gravest_comes_first()
     known = set(rules.names())
     assert set(rules.BECAUSE_OF) <= known
     assert {name for names in rules.BECAUSE_OF.values() for name in names} <= known
+
+
+def test_a_rate_is_too_high_where_a_far_lower_one_learns_or_one_that_holds_for_other_rows() -> None:
+    def told(*rivals: Rival) -> set[str]:
+        made = healthy(readings=flat(0.6), rivals=rivals)
+        return {each.rule for each in found(made)}
+
+    tenth = Rival(rate=0.1, step=133, train_loss=0.62, valid_loss=0.7)
+    assert "learning_rate_too_high" not in told(tenth)
+    assert "learning_rate_too_high" in told(
+        tenth, dataclasses.replace(tenth, rate=1e-4, train_loss=0.3)
+    )
+    assert "learning_rate_too_high" in told(dataclasses.replace(tenth, valid_loss=0.4))
+
+
+@pytest.mark.parametrize("name", ["learning_rate_too_high", "learning_rate_too_low"])
+def test_a_wrong_rate_comes_with_the_one_that_learned(name: str) -> None:
+    made = FAULTY[name]
+    assert isinstance(made, Training)
+    (rival,) = made.rivals
+    (told,) = [each for each in found(dataclasses.replace(made, rate=0.03)) if each.rule == name]
+    assert told.tries == {"learning_rate": pytest.approx(0.03 * rival.rate)}
+    (unknown,) = [each for each in found(made) if each.rule == name]
+    assert unknown.tries == {}
+
+
+def test_a_loss_that_falls_from_above_a_constant_is_not_at_its_end_even_if_it_stays_there() -> None:
+    readings = tuple(reading(step, 3.0 - 0.004 * step) for step in STEPS)
+    told = {
+        each.rule
+        for each in rules.settled(found(healthy(readings=readings, zero_loss=3.0, rivals=())))
+    }
+    assert "not_converged" in told
+    assert "plateau" not in told
 
 
 def test_of_a_training_that_failed_nothing_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from pawl.diagnosing.diagnosis import Diagnosis, diagnosed, in_campaign, recorded, suggested
 from pawl.diagnosing.finding import Finding
+from pawl.diagnosing.mending import mended
 from pawl.diagnosing.record import Reading, Training
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Training",
     "diagnosed",
     "in_campaign",
+    "mended",
     "recorded",
     "suggested",
 ]

@@ -48,6 +48,7 @@ class ClearRows:
         clearest: Share of unlike labels among the tenth that is predicted with most confidence.
         next: Among the two tenths behind it.
         skill: Share of the constant prediction's errors that the trees do not make.
+        graded: What `clearest` would be of right labels that are as hard to tell as `skill` says.
         suspects: Rows whose label is less likely than any other in the mean of those that have it,
             while another label is as likely as in the mean of its own (confident learning).
     """
@@ -56,6 +57,7 @@ class ClearRows:
     clearest: float
     next: float
     skill: float
+    graded: float
     suspects: int
 
 

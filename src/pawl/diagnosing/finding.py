@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["info", "warning", "critical"]
@@ -24,6 +24,7 @@ class Finding:
         strength: What was measured over the rule's limit: 1 is just enough.
         suggests: Names of techniques that may mend it, the most likely first.
         advice: What else may, in words; empty if nothing.
+        tries: Settings of the first suggestion that what was measured speaks for; mostly none.
 
     Example:
         >>> Finding(rule="outliers", severity="warning", evidence="far", strength=3.0).confidence
@@ -36,6 +37,7 @@ class Finding:
     strength: float
     suggests: tuple[str, ...] = ()
     advice: str = ""
+    tries: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def confidence(self) -> Confidence:

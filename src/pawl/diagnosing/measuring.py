@@ -194,10 +194,11 @@ def _extreme(values: Floats) -> tuple[float, int]:
     if len(values) < 4 * _FEWEST_ROWS:
         return 1.0, 0
     far = np.abs(values - np.median(values))
-    usual = float(np.percentile(far, _OUTER_QUANTILE))
+    inner = far <= far.max() / 2  # a few far ones would be most of the outermost half percent
+    usual = float(np.percentile(far[inner], _OUTER_QUANTILE)) if inner.any() else 0.0
     if usual <= 0:
         return 1.0, 0
-    return float(far.max()) / usual, int((far > far.max() / 2).sum())
+    return float(far.max()) / usual, int((~inner).sum())
 
 
 def _predicts(values: Floats, targets: NDArray[Any], exclusive: bool) -> float:

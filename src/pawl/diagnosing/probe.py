@@ -130,6 +130,13 @@ class Probe:
         train, _ = self._evaluated(self._train)
         return train, self._evaluated(self._valid)[0] if self._valid is not None else math.nan
 
+    def loss_at(self, weights: Tensor) -> float:
+        """Returns the mean loss of the readings' chunks at weights `[P]`, as the model trains."""
+        self._load(weights.unsqueeze(0).expand(self.index + 1, -1), self.population.state.buffers)
+        with torch.no_grad():
+            losses = [float(self._loss(chunk, training=True)[0]) for chunk in self._chunks]
+        return sum(losses) / len(losses)
+
     def read(self) -> Reading:
         """Returns a reading; `moved` of all weights is 0, as it takes steps to know it."""
         population, at = self.population, self.index

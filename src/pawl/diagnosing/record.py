@@ -43,6 +43,7 @@ class UnitReading:
         units: Number of units, or channels.
         mean: Of all values.
         std: Of all values.
+        varies: Over rows: root mean square of the units' deviations.
         dead: Share of units that return the same for every row.
         saturated: Share of units at an end of the function's range for at least 90% of the rows.
         alike: Share of units that return the same as another one that is not dead.
@@ -56,6 +57,7 @@ class UnitReading:
     dead: float
     saturated: float
     alike: float
+    varies: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +143,14 @@ class Rival:
     Attributes:
         rate: Over that of the training.
         step: Steps it took.
-        train_loss: Then, on the rows of the readings.
+        train_loss: Then, on the training rows of the readings.
+        valid_loss: And on the validation rows; NaN without any.
     """
 
     rate: float
     step: int
     train_loss: float
+    valid_loss: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,7 @@ class Training:
     Attributes:
         techniques: Names of the recipe's.
         optimizer: The name of the one that updates.
+        rate: Its learning rate, as the recipe says; NaN without one.
         rows: Training rows.
         batch: Rows of a step.
         total: Steps that were planned.
@@ -170,6 +175,8 @@ class Training:
         losses: `(step, mean training loss since the one before)`.
         readings: In order of steps, the first before any.
         rivals: Trainings at other rates.
+        averaged_loss: As `batch_loss` of the last reading, of the mean of the weights of the last third
+            of the steps; NaN where it was not taken.
         scales: Of the inputs.
         times: Where its time went, of a loop of the user's own; not part of `to_dict`, as no clock is.
     """
@@ -189,6 +196,8 @@ class Training:
     losses: tuple[tuple[int, float], ...] = ()
     readings: tuple[Reading, ...] = ()
     rivals: tuple[Rival, ...] = ()
+    averaged_loss: float = math.nan
+    rate: float = math.nan
     scales: tuple[Scale, ...] = ()
     times: Times | None = None
 

@@ -17,6 +17,8 @@ from pawl.diagnosing.facts import ClearRows
 _FEWEST_ROWS, _MOST_ROWS, _MOST_VALUES = 200, 4000, 300
 _FOLDS = 3
 _TREES, _FEWEST_ROUNDS, _MOST_ROUNDS = 900, 30, 100
+_STOPS = (0.1, 0.2, 0.4, 1.0)
+_DRAWN, _DISTANCES = 4000, np.geomspace(0.02, 60.0, 60)
 _SMALLEST = 1e-6
 
 Floats = NDArray[np.float64]
@@ -45,21 +47,23 @@ def by_trees(
         names, y = np.unique(y, return_inverse=True)
         if len(names) < 2 or np.bincount(y).min() < _FOLDS:
             return None, None
-        said = _out_of_fold(x, y.astype(np.float64), len(names))
+        said, loss = _out_of_fold(x, y.astype(np.float64), len(names))
         clear = _clear(said, y)
-        loss = float(-np.log(said[np.arange(len(y)), y]).mean())
         shares = np.bincount(y) / len(y)
         constant = float(-(shares * np.log(shares)).sum())
         return clear, 1.0 - loss / constant
     values = y.astype(np.float64)
     if not values.std() > 0:
         return None, None
-    said = _out_of_fold(x, values, 0)[:, 0]
-    return None, 1.0 - float(((said - values) ** 2).mean() / values.var())
+    return None, 1.0 - _out_of_fold(x, values, 0)[1] / float(values.var())
 
 
-def _out_of_fold(x: Floats, y: Floats, classes: int) -> Floats:
-    """Returns probabilities `[R, C]`, or values `[R, 1]`, of rows by trees that did not learn them."""
+def _out_of_fold(x: Floats, y: Floats, classes: int) -> tuple[Floats, float]:
+    """Returns what trees say of rows that they did not learn, and its loss.
+
+    Probabilities `[R, C]` and their log loss, or values `[R, 1]` and their squared error; after as many
+    rounds as do best, as many of them learn noise by heart.
+    """
     import lightgbm  # noqa: PLC0415
 
     settings: dict[str, Any] = {
@@ -71,15 +75,24 @@ def _out_of_fold(x: Floats, y: Floats, classes: int) -> Floats:
     if classes > 2:
         settings["num_class"] = classes
     rounds = max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, _TREES // (_FOLDS * max(1, classes))))
-    said = np.zeros((len(x), max(1, classes)))
+    stops = [round(part * rounds) for part in _STOPS]
+    said = np.zeros((len(stops), len(x), max(1, classes)))
     fold = np.arange(len(x)) % _FOLDS
     for held in range(_FOLDS):
         rows = lightgbm.Dataset(x[fold != held], y[fold != held], params={"verbose": -1})
-        found = np.asarray(lightgbm.train(settings, rows, rounds).predict(x[fold == held]))
-        if classes == 2:
-            found = np.stack([1.0 - found, found], axis=1)
-        said[fold == held] = found.reshape(-1, said.shape[1])
-    return said.clip(_SMALLEST, None) if classes else said
+        trees = lightgbm.train(settings, rows, rounds)
+        for place, stop in enumerate(stops):
+            found = np.asarray(trees.predict(x[fold == held], num_iteration=stop))
+            if classes == 2:
+                found = np.stack([1.0 - found, found], axis=1)
+            said[place, fold == held] = found.reshape(-1, said.shape[2])
+    if classes:
+        said = said.clip(_SMALLEST, None)
+        losses = -np.log(said[:, np.arange(len(y)), y.astype(np.int64)]).mean(1)
+    else:
+        losses = ((said[:, :, 0] - y) ** 2).mean(1)
+    best = int(losses.argmin())
+    return said[best], float(losses[best])
 
 
 def _clear(said: Floats, y: NDArray[np.int64]) -> ClearRows:
@@ -89,6 +102,7 @@ def _clear(said: Floats, y: NDArray[np.int64]) -> ClearRows:
     tenth = math.ceil(len(y) / 10)
     chance = 1.0 - float(np.bincount(y).max()) / len(y)
     usual = np.array([said[y == label, label].mean() for label in range(said.shape[1])])
+    skill = 1.0 - float(wrong.mean()) / chance if chance > 0 else 0.0
     others = said - usual
     others[np.arange(len(y)), y] = -np.inf
     suspects = (others.max(1) >= 0) & (said[np.arange(len(y)), y] < usual[y])
@@ -97,6 +111,25 @@ def _clear(said: Floats, y: NDArray[np.int64]) -> ClearRows:
         rows=len(y),
         clearest=float(wrong[:tenth].mean()),
         next=float(wrong[tenth : 3 * tenth].mean()),
-        skill=1.0 - float(wrong.mean()) / chance if chance > 0 else 0.0,
+        skill=skill,
+        graded=_graded(skill, np.bincount(y) / len(y)),
         suspects=int(suspects.sum()),
     )
+
+
+def _graded(skill: float, shares: Floats) -> float:
+    """Returns how often the clearest tenth is wrong where right labels are as hard as the skill says.
+
+    Each row has a normal deviate for each class, times a distance; classes are drawn by their softmax,
+    shares as they are. With the distance at which the best predictions have this skill, the errors among
+    the tenth that is clearest follow.
+    """
+    drawn = np.random.default_rng(0).normal(size=(_DRAWN, len(shares)))
+    chance, skills, errors = 1.0 - float(shares.max()), [], []
+    for distance in _DISTANCES:
+        raw = distance * drawn + np.log(shares)
+        odds = np.exp(raw - raw.max(1, keepdims=True))
+        wrong = np.sort(1.0 - odds.max(1) / odds.sum(1))
+        skills.append(1.0 - float(wrong.mean()) / chance)
+        errors.append(float(wrong[: _DRAWN // 10].mean()))
+    return float(np.interp(skill, skills, errors))

@@ -83,4 +83,5 @@ def unit_reading(name: str, kind: type[nn.Module], values: Tensor) -> UnitReadin
         dead=float(dead.float().mean()),
         saturated=float(saturated.float().mean()),
         alike=(len(alive) - different) / len(values),
+        varies=float(scale),
     )

@@ -7,6 +7,7 @@ is, looks at the losses that it returns, and takes a reading between two calls.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from pawl.data.types import Examples
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Rival, Training
-from pawl.errors import PawlError, RecipeError
+from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
 from pawl.recipe import Recipe
@@ -30,13 +31,16 @@ from pawl.training.stepper import Stepper
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS, FAR_RIVALS = (0.1, 10.0), (100.0, 1000.0)
-"""Learning rates of rivals, over the training's; the latter where it learns little."""
+RIVALS, _FARTHEST = (0.1, 10.0), 5
+"""Learning rates of rivals, over the training's. Where it learns little, their squares and so on up to
+the fifth powers follow while each learns more than the one before."""
 LITTLE = 0.5
 """Of what a constant loses."""
 RIVAL_SHARE = 1 / 3
 """Of the training's steps, a rival takes so many."""
 _FEWEST_STEPS = 32
+_AVERAGED = 2 / 3
+"""Of the planned steps: weights behind them are averaged."""
 
 Heartbeat = Callable[[], None]
 
@@ -56,6 +60,8 @@ class Watched:
         self.readings: list[Reading] = []
         self.seconds = 0.0
         self._due = 0
+        self._mean: Tensor | None = None
+        self._averaged = 0
 
     def rebind(self, population: Population) -> None:
         """Passed on."""
@@ -80,6 +86,7 @@ class Watched:
             before = population.state.weights[0].clone()
         losses = self.stepper.advance(population, batches)
         self.losses.append((step + steps, float(losses[0])))
+        self._average(population)
         if before is not None and self.probe is not None:
             moved = self.probe.moved(before, steps)
             last = self.readings[-1]
@@ -89,6 +96,19 @@ class Watched:
             )
             self.readings[-1] = dataclasses.replace(last, weights=weights)
         return losses
+
+    def _average(self, population: Population) -> None:
+        if int(population.step[0]) <= _AVERAGED * int(population.total[0]):
+            return
+        now = population.state.weights[0].double()
+        self._averaged += 1
+        self._mean = now if self._mean is None else self._mean.lerp(now, 1 / self._averaged)
+
+    def averaged_loss(self) -> float:
+        """Returns the loss of the mean of late weights; NaN where there are fewer than three."""
+        if self._mean is None or self._averaged < 3 or self.probe is None:
+            return math.nan
+        return self.probe.loss_at(self._mean.float())
 
     def read(self) -> None:
         """Takes a reading now."""
@@ -129,6 +149,7 @@ def watch(
     found = Training(
         techniques=tuple(name for name, _ in member.recipe.entries),
         optimizer=member.recipe.optimizer,
+        rate=_rate(member.recipe),
         rows=len(member.train),
         batch=min(member.recipe.batch_size, len(member.train)),
         total=0,
@@ -137,11 +158,9 @@ def watch(
     with torch.random.fork_rng(devices=[]):
         try:
             found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
-            rivals: list[Rival] = []
-            little = bool(found.readings) and found.explained(found.last.train_loss) < LITTLE
-            for factor in (*RIVALS, *(FAR_RIVALS if little else ())):
-                rival = _rival(problem, member, factor, found, beat)
-                rivals += [] if rival is None else [rival]
+            rivals = [
+                each for way in RIVALS for each in _one_way(problem, member, way, found, beat)
+            ]
             return dataclasses.replace(found, rivals=tuple(rivals))
         except (PawlError, OutOfTime):
             raise
@@ -177,6 +196,7 @@ def _watched(
         zero_loss=watched.probe.zero_loss,
         losses=tuple(watched.losses),
         readings=tuple(watched.readings),
+        averaged_loss=watched.averaged_loss(),
         scales=watched.probe.scales(),
     )
 
@@ -197,13 +217,33 @@ def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
     return tuple(name for name, x in frozen(population.whole(0)[1]).items() if x.dim() > 1)
 
 
+def _one_way(
+    problem: Problem, member: Member, way: float, main: Training, beat: Heartbeat
+) -> list[Rival]:
+    """Returns the rival at this factor, and those further on that are worth a look."""
+    if not main.readings:
+        return []
+    found: list[Rival] = []
+    before = main.last.train_loss
+    little = not main.explained(before) >= LITTLE
+    for power in range(1, 1 + (_FARTHEST if little else 1)):
+        rival = _rival(problem, member, way**power, main, beat)
+        if rival is None:
+            break
+        found.append(rival)
+        if math.isfinite(before) and not rival.train_loss < before:
+            break
+        before = rival.train_loss
+    return found
+
+
 def _rival(
     problem: Problem, member: Member, factor: float, main: Training, beat: Heartbeat
 ) -> Rival | None:
-    """Returns the training at another rate; `None` where the rate cannot be, or time ran out."""
+    """Returns the training at another rate; `None` where it has none, or time ran out."""
     recipe = _at_rate(member.recipe, factor)
-    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step)) if main.readings else 0
-    if recipe is None or main.status not in ("completed", "stopped", "diverged") or not wanted:
+    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step))
+    if recipe is None or main.status not in ("completed", "stopped", "diverged"):
         return None
     own = dataclasses.replace(member, recipe=recipe)
     population = Population(problem, [own], SerialStepper())
@@ -215,19 +255,21 @@ def _rival(
             left -= _CLOSEST
     except StopIteration:
         return None
-    return Rival(rate=factor, step=int(population.step[0]), train_loss=probe.losses()[0])
+    train, valid = probe.losses()
+    return Rival(rate=factor, step=int(population.step[0]), train_loss=train, valid_loss=valid)
 
 
 def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
-    """Returns the recipe at so many times its learning rate; `None` where that is out of range."""
-    name = recipe.optimizer
-    rate = getattr(recipe.settings(name), "learning_rate", None)
-    if rate is None:
+    """Returns the recipe at so many times its rate, in its bounds or not; `None` without a rate."""
+    name, rate = recipe.optimizer, _rate(recipe)
+    if math.isnan(rate):
         return None
-    try:
-        return recipe.with_(name, learning_rate=factor * rate)
-    except RecipeError:
-        return None
+    other = recipe.settings(name).model_copy(update={"learning_rate": factor * rate})
+    return Recipe(tuple((n, other if n == name else own) for n, own in recipe.entries))
+
+
+def _rate(recipe: Recipe) -> float:
+    return float(getattr(recipe.settings(recipe.optimizer), "learning_rate", math.nan))
 
 
 __all__ = ["Watched", "watch"]

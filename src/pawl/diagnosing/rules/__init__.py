@@ -29,21 +29,24 @@ BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
     "vanishing_gradients": ("dead_units",),
     "loss_spikes": ("learning_rate_too_high", "non_finite"),
     "learning_rate_too_low": ("normalization_disagrees",),
-    "normalization_disagrees": ("unscaled_inputs", "non_finite", "learning_rate_too_high"),
+    "normalization_disagrees": (
+        "unscaled_inputs", "non_finite", "learning_rate_too_high", "batch_too_large",
+    ),
     "plateau": (
-        "non_finite", "learning_rate_too_high", "learning_rate_too_low", "dead_units",
+        "not_converged", "non_finite", "learning_rate_too_high", "learning_rate_too_low", "dead_units",
         "vanishing_gradients", "saturated_units", "unscaled_inputs", "normalization_disagrees",
         "poor_initialization",
     ),
     "not_converged": ("learning_rate_too_low", "batch_too_large"),
     "underfitting": (
-        "plateau", "learning_rate_too_low", "learning_rate_too_high", "not_converged", "dead_units",
-        "vanishing_gradients", "non_finite", "saturated_units", "unscaled_inputs", "outliers",
-        "normalization_disagrees",
+        "plateau", "not_converged", "dead_units", "vanishing_gradients", "non_finite",
+        "saturated_units", "unscaled_inputs", "outliers", "normalization_disagrees",
+        "poor_initialization", "weak_signal",
     ),
     "layer_never_learns": ("vanishing_gradients", "dead_units", "learning_rate_too_low"),
-    "model_too_large": ("label_errors",),
-    "overfitting": ("label_errors",),
+    "weak_signal": ("label_errors",),
+    "model_too_large": ("label_errors", "weak_signal"),
+    "overfitting": ("label_errors", "weak_signal"),
 }  # fmt: skip
 """What a symptom may come from: with such a finding it is not told of."""
 _ORDER = ("critical", "warning", "info")

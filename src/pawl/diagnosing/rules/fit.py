@@ -10,7 +10,8 @@ from pawl.diagnosing.record import Training
 
 _LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
-_OF_TREES, _TREES_LEARN = 0.6, 0.1
+_OF_TREES, _TREES_LEARN = 0.75, 0.1
+_SIGNAL = 0.1
 _WEIGHTS_PER_ROW = 100.0
 _REGULARIZERS = ("dropout", "weight_decay", "ema", "label_smoothing", "mixup")
 
@@ -64,7 +65,9 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
     mine, train = run.explained(at.valid_loss), run.explained(at.train_loss)
     if not math.isfinite(mine) or not math.isfinite(run.constant_loss):
         return None
-    if mine > _OF_TREES * data.trees or train > data.trees:
+    # What comes near at another rate does not lack size.
+    best = max(mine, *(run.explained(rival.valid_loss) for rival in run.rivals), -math.inf)
+    if best > _OF_TREES * data.trees or train > data.trees:
         return None
     return Finding(
         rule="underfitting",
@@ -75,6 +78,26 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
         strength=min(100.0, _OF_TREES * data.trees / max(mine, 1e-9)),
         suggests=("width", "depth", "piecewise_linear", "periodic", "residual"),
         advice="a longer training",
+    )
+
+
+def weak_signal(run: Training, data: DataFacts) -> Finding | None:
+    """Neither the model nor boosted trees explain a tenth of what a constant loses."""
+    if data.trees is None or not run.whole or not math.isfinite(run.constant_loss):
+        return None
+    mine = max(run.explained(reading.valid_loss) for reading in run.readings)
+    most = max(data.trees, mine)
+    if most >= _SIGNAL:
+        return None
+    return Finding(
+        rule="weak_signal",
+        severity="warning",
+        evidence="of what a constant loses, boosted trees explain "
+        f"{max(data.trees, 0.0):.1%} out of fold, and the model {max(mine, 0.0):.1%} at best on rows "
+        "that did not train: what is predicted is mostly noise, or hangs on what no column says",
+        strength=min(100.0, _SIGNAL / max(most, 1e-9)),
+        suggests=("label_smoothing", "generalized_cross_entropy", "weight_decay"),
+        advice="check the labels, or add columns that tell of the target",
     )
 
 
@@ -106,4 +129,4 @@ def _gap(run: Training) -> float | None:
     return (train - valid) / train
 
 
-RULES = (overfitting, trained_too_long, underfitting, model_too_large)
+RULES = (overfitting, trained_too_long, underfitting, weak_signal, model_too_large)

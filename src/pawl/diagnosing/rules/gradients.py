@@ -96,8 +96,8 @@ def poor_initialization(run: Training) -> Finding | None:
     if math.isfinite(run.zero_loss) and run.zero_loss > 0:
         over = first.train_loss / run.zero_loss
     alike = [u for u in first.units if u.units >= _FEWEST_UNITS and u.alike >= _ALIKE]
-    stds = [unit.std for unit in first.units]
-    ratio = stds[-1] / stds[0] if len(stds) > 1 and stds[0] > 0 else 1.0
+    varies = [unit.varies for unit in first.units]
+    ratio = varies[-1] / varies[0] if len(varies) > 1 and varies[0] > 0 else 1.0
     suggests: tuple[str, ...] = ("initialization", "batch_norm", "layer_norm")
     if over >= _LOSS_AT_START:
         text = f"before any step the loss is {over:.1f} times that of outputs of zero"

@@ -1,7 +1,7 @@
 """Rules on how it learns: learning rate, spikes, plateaus, length, batches.
 
 Rates are judged by rivals: the same training, from the same start over the same batches, at a tenth and
-at ten times the rate, for a third of the steps.
+at ten times the rate, for a third of the steps; further off while that learns more.
 """
 
 from __future__ import annotations
@@ -10,37 +10,56 @@ import math
 import statistics
 
 from pawl.diagnosing.finding import Finding
-from pawl.diagnosing.record import Training
+from pawl.diagnosing.record import Rival, Training
 
 _MARGIN = 0.05
 _WORSE = 2.0
 _NOTHING = 0.02
 _STILL_FALLING, _LATE = 0.15, 0.75
-_SPIKE, _SPIKES, _WINDOW = 3.0, 2, 8
-_NOISY, _STEADY = 100.0, 4.0
+_SPIKE, _SPIKES = 3.0, 2
+_FEWEST_BEFORE, _WINDOW = 2, 8
+_SMALL, _HELD_UP, _HELD_UP_OF_REST = 8, 0.03, 0.1
 _FEW_STEPS = 4
 _FEWEST_TIMED, _WAITING = 20, 0.5
 
 
 def learning_rate_too_high(run: Training) -> Finding | None:
-    """A third of the steps at a tenth of the rate learns more than the whole training."""
-    slower = next((each for each in run.rivals if each.rate < 1), None)
-    if slower is None:
+    """A third of the steps at a lower rate learns more than the whole training.
+
+    More of the training rows than at the end, or more of the validation rows than at any reading.
+    """
+    slower = [each for each in run.rivals if each.rate < 1]
+    if not slower:
         return None
-    mine, theirs = _learned(run), run.explained(slower.train_loss)
-    left, their_left = 1.0 - max(mine, -1.0), 1.0 - theirs
-    if theirs < mine + _MARGIN or left < 1.25 * their_left:
-        return None
-    return Finding(
-        rule="learning_rate_too_high",
-        severity="critical" if mine < theirs / 2 else "warning",
-        evidence=f"at {slower.rate:g} times the learning rate, {slower.step:,} steps explain "
-        f"{theirs:.0%} of what a constant loses on training rows; at the present rate "
-        f"{run.last.step:,} steps {_told(mine)}",
-        strength=min(100.0, left / max(1.25 * their_left, 1e-9)),
-        suggests=(*_optimizer(run), "cosine", "one_cycle", "gradient_clipping"),
-        advice="a lower learning rate",
+    on_train = max(slower, key=lambda each: run.explained(each.train_loss))
+    on_valid = max(slower, key=lambda each: run.explained(each.valid_loss))
+    best = max((run.explained(each.valid_loss) for each in run.readings), default=-math.inf)
+    seen = (
+        (
+            _learned(run),
+            run.explained(on_train.train_loss),
+            on_train,
+            "training rows",
+            "at its end",
+        ),
+        (best, run.explained(on_valid.valid_loss), on_valid, "other rows", "at best"),
     )
+    for mine, theirs, rival, rows, when in seen:
+        left, their_left = 1.0 - max(mine, -1.0), 1.0 - theirs
+        if theirs < mine + _MARGIN or theirs < _MARGIN or left < 1.25 * their_left:
+            continue
+        return Finding(
+            rule="learning_rate_too_high",
+            severity="critical" if mine < theirs / 2 else "warning",
+            evidence=f"at {rival.rate:g} times the learning rate, {rival.step:,} steps explain "
+            f"{theirs:.0%} of what a constant loses on {rows}; at the present rate "
+            f"{run.last.step:,} steps {_told(mine)} {when}",
+            strength=min(100.0, left / max(1.25 * their_left, 1e-9)),
+            suggests=(*_optimizer(run), "cosine", "one_cycle", "gradient_clipping"),
+            advice="a lower learning rate",
+            tries=_at(run, rival),
+        )
+    return None
 
 
 def learning_rate_too_low(run: Training) -> Finding | None:
@@ -61,6 +80,7 @@ def learning_rate_too_low(run: Training) -> Finding | None:
         strength=min(100.0, theirs / max(_WORSE * mine, 1e-9)),
         suggests=_optimizer(run),
         advice="a higher learning rate",
+        tries=_at(run, faster),
     )
 
 
@@ -85,37 +105,43 @@ def not_converged(run: Training) -> Finding | None:
     """A training that came to its planned end while it was still getting better."""
     if run.status != "completed" or len(run.readings) < 3:
         return None
-    last, first = run.last, run.first
-    late = min(run.readings, key=lambda each: abs(each.step - _LATE * last.step))
-    if late.step >= last.step or late.step <= 0:
-        return None
-    names = ("train_loss",) if math.isnan(last.valid_loss) else ("train_loss", "valid_loss")
-    shares = []
-    for name in names:
-        start, then, now = (getattr(each, name) for each in (first, late, last))
-        whole = start - now
-        # As if the reading lay where the last quarter begins.
-        quarter = (then - now) * (1.0 - _LATE) / (1.0 - late.step / last.step)
-        shares.append(quarter / whole if whole > 0 and math.isfinite(whole) else 0.0)
-    if min(shares) < _STILL_FALLING or run.explained(last.train_loss) < _NOTHING:
+    names = ("train_loss",) if math.isnan(run.last.valid_loss) else ("train_loss", "valid_loss")
+    late, fell = (
+        min(_late_share(run, name) for name in names),
+        run.first.train_loss - run.last.train_loss,
+    )
+    if late < _STILL_FALLING or fell < _NOTHING * run.reference:
         return None
     return Finding(
         rule="not_converged",
         severity="warning",
-        evidence=f"{min(shares):.0%} of the fall of the loss comes in the last quarter of the "
-        f"{last.step:,} steps",
-        strength=min(shares) / _STILL_FALLING,
+        evidence=f"{late:.0%} of the fall of the loss comes in the last quarter of the "
+        f"{run.last.step:,} steps",
+        strength=late / _STILL_FALLING,
         suggests=_optimizer(run),
         advice="a longer training, or a higher learning rate",
     )
+
+
+def _late_share(run: Training, name: str) -> float:
+    """Returns the share of a loss's fall that comes in the last quarter of the steps."""
+    last = run.last
+    late = min(run.readings, key=lambda each: abs(each.step - _LATE * last.step))
+    if not 0 < late.step < last.step:
+        return 0.0
+    start, then, now = (float(getattr(each, name)) for each in (run.first, late, last))
+    # As if the reading lay where the last quarter begins.
+    quarter = (then - now) * (1.0 - _LATE) / (1.0 - late.step / last.step)
+    whole = start - now
+    return quarter / whole if whole > 0 and math.isfinite(quarter / whole) else 0.0
 
 
 def loss_spikes(run: Training) -> Finding | None:
     """Losses that jump to several times what they were just before, more than once."""
     values = [(step, loss) for step, loss in run.losses if math.isfinite(loss)]
     found = []
-    for place in range(_WINDOW, len(values)):
-        before = statistics.median(loss for _, loss in values[place - _WINDOW : place])
+    for place in range(_FEWEST_BEFORE, len(values)):
+        before = statistics.median(loss for _, loss in values[max(0, place - _WINDOW) : place])
         step, loss = values[place]
         if before > 0 and loss > _SPIKE * before and loss > before + 0.5 * run.reference:
             found.append((loss / before, step))
@@ -134,37 +160,44 @@ def loss_spikes(run: Training) -> Finding | None:
 
 
 def batch_too_small(run: Training) -> Finding | None:
-    """Batches of a hundredth of the gradient noise scale and less while most is learned."""
-    early = [
-        each
-        for each in run.readings
-        if each.step <= run.last.step / 3 and each.signal > 0 and each.noise > 0
-    ]
-    if len(early) < 2:
+    """Small batches that hold the loss up: the mean of late weights loses much less than they do."""
+    if not run.whole or not run.readings or run.batch > _SMALL or not run.reference > 0:
         return None
-    scale = statistics.median(r.noise for r in early) / statistics.median(r.signal for r in early)
-    if scale < _NOISY * run.batch or run.batch >= 32:
+    gain = (run.last.batch_loss - run.averaged_loss) / run.reference
+    left = run.last.batch_loss / run.reference
+    if not gain >= max(_HELD_UP, _HELD_UP_OF_REST * left):
         return None
     return Finding(
         rule="batch_too_small",
         severity="warning",
-        evidence=f"gradients of single rows scatter so that a batch of {scale:,.0f} would be half noise "
-        f"(the gradient noise scale, early on); a batch has {run.batch}",
-        strength=scale / (_NOISY * run.batch),
-        suggests=("batch_size", "ema"),
+        evidence=f"the mean of the weights of the last third of the steps loses {gain:.0%} of what a "
+        f"constant loses less than the last weights do: batches of {run.batch} rows keep them moving "
+        "about",
+        strength=gain / max(_HELD_UP, _HELD_UP_OF_REST * left),
+        suggests=("batch_size", "ema", "cosine"),
+        advice="larger batches, or a lower learning rate",
     )
 
 
 def batch_too_large(run: Training) -> Finding | None:
     """Batches of a large part of the rows: few steps, and a training that is not at its end."""
     per_epoch = run.rows // max(1, run.batch)
-    if per_epoch > _FEW_STEPS or not_converged(run) is None:
+    if per_epoch > _FEW_STEPS or run.status != "completed" or len(run.readings) < 3:
         return None
+    late = _late_share(run, "batch_loss")
+    fell = run.first.batch_loss - run.last.batch_loss
+    falls = late >= _STILL_FALLING and fell >= _NOTHING * run.reference
+    faster = max(
+        (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
+    )
+    if not falls and faster < _learned(run) + _MARGIN:
+        return None
+    why = "the loss still falls" if falls else "larger steps learn more"
     return Finding(
         rule="batch_too_large",
         severity="warning",
         evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
-        f"step(s), and the loss still falls after {run.last.step:,} steps",
+        f"step(s), and {why} after {run.last.step:,} steps",
         strength=_FEW_STEPS / max(1, per_epoch),
         suggests=("batch_size",),
     )
@@ -197,6 +230,12 @@ def _learned(run: Training) -> float:
     if run.status == "diverged" or not run.readings:
         return -math.inf
     return run.explained(run.last.train_loss)
+
+
+def _at(run: Training, rival: Rival) -> dict[str, float]:
+    """Returns the settings of the optimizer with which a rival learned."""
+    known = math.isfinite(run.rate) and bool(_optimizer(run))
+    return {"learning_rate": float(f"{rival.rate * run.rate:.3g}")} if known else {}
 
 
 def _optimizer(run: Training) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pawl.diagnosing.finding import Finding
 _IMBALANCE, _EXTREME_IMBALANCE = 10.0, 100.0
 _COPIES = 0.01
 _NEIGHBORS = 0.3
-_UNLIKE, _SKILL = 0.1, 0.3
+_UNLIKE = 0.1
 _Z = 2.6
 """Standard errors: one in a hundred, two-sided."""
 
@@ -97,24 +97,24 @@ def rows_in_order(data: DataFacts) -> Finding | None:
 def label_errors(data: DataFacts) -> Finding | None:
     """Labels that are wrong even of the rows that are clearest.
 
-    With right labels the tenth of the rows that out-of-fold predictions are surest of has nearly no
-    errors; with a share of wrong labels errors there do not fall below it. Data on which the
-    predictions are poor tell nothing, as errors may be of the predictions.
+    With right labels the tenth of the rows that out-of-fold predictions are surest of has few errors:
+    how few follows from how good predictions are over all, where rows are hard by degrees. With a share
+    of wrong labels errors there do not fall below it.
     """
     clear = data.clear
-    if clear is None or clear.skill < _SKILL:
+    if clear is None:
         return None
     unlike = clear.clearest
     error = math.sqrt(max(unlike * (1 - unlike), 1e-9) / (0.1 * clear.rows))
-    if unlike < _UNLIKE or unlike - _Z * error < _UNLIKE / 4:
+    if unlike < _UNLIKE or unlike - _Z * error < clear.graded:
         return None
     return Finding(
         rule="label_errors",
         severity="warning",
         evidence=f"of the tenth of the rows that boosted trees are surest of, out of fold, {unlike:.0%} "
-        f"have another label; about {clear.suspects:,} of {clear.rows:,} labels are suspect (confident "
-        "learning)",
-        strength=unlike / _UNLIKE,
+        f"have another label; were rows hard by degrees, {clear.graded:.0%} would. About "
+        f"{clear.suspects:,} of {clear.rows:,} labels are suspect (confident learning)",
+        strength=(unlike - clear.graded) / (_Z * error),
         suggests=("generalized_cross_entropy", "label_smoothing", "trimmed_loss"),
         advice="check the labels",
     )

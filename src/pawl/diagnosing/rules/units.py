@@ -74,7 +74,10 @@ def normalization_disagrees(run: Training) -> Finding | None:
     if not run.readings or not run.reference > 0:
         return None
     late = run.readings[-max(1, len(run.readings) // 4) :]
-    gaps = sorted((each.train_loss - each.batch_loss) / run.reference for each in late)
+    # Of a loss that is far above a constant's, rows that are not quite the same differ by more.
+    gaps = sorted(
+        (each.train_loss - each.batch_loss) / max(run.reference, each.batch_loss) for each in late
+    )
     gap = gaps[len(gaps) // 2]
     if gap < _DISAGREES:
         return None
