@@ -30,7 +30,7 @@ def searched(
     pace: pacing.Pace,
     options: Options,
     tried: Sequence[TrialRecord],
-    findings: Sequence[Finding],
+    findings: tuple[Finding, ...],
 ) -> tuple[list[TrialRecord], list[TrialRecord]]:
     """Searches networks and tunes learners, for longer where the evidence will leave time over.
 
