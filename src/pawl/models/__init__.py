@@ -45,6 +45,7 @@ from pawl.models.layers import (
 )
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
+from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import LowRank, adapt, merged, merged_tensors
 from pawl.models.member_layers import (
     KeyedDropConnect,
@@ -148,6 +149,7 @@ __all__ = [
     "hold",
     "hold_all_but",
     "is_pretrained",
+    "lengths_kept",
     "layers_in_order",
     "member_layers",
     "members_of",
