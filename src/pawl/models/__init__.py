@@ -48,6 +48,7 @@ from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import LowRank, adapt, merged, merged_tensors
 from pawl.models.member_layers import (
+    KeyedAttention,
     KeyedDropConnect,
     KeyedDropout,
     MemberLayer,
@@ -94,6 +95,7 @@ __all__ = [
     "Front",
     "ImageNet",
     "InputScale",
+    "KeyedAttention",
     "KeyedDropConnect",
     "KeyedDropout",
     "LayerScale",

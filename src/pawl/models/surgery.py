@@ -16,7 +16,7 @@ from pawl.data.types import Inputs
 from pawl.models.axes import channel_axis
 from pawl.models.exchanged import AlongLast, ChannelRMSNorm
 from pawl.models.layers import OwnActivation, Parametric
-from pawl.models.member_layers import KeyedDropout
+from pawl.models.member_layers import KeyedAttention, KeyedDropout
 from pawl.models.nets import Net
 from pawl.models.operations import traced
 
@@ -66,6 +66,7 @@ NO_ACTIVATION = (
     "the model has no activation that is known (sigmoid and tanh as functions count as gates, if no "
     "layer takes what they return)"
 )
+_DROPPING_CHANNELS = nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
 _OVER_LAST_AXES = (nn.LayerNorm, nn.RMSNorm)
 Make = Callable[[tuple[int, ...]], nn.Module]
 """Returns a layer for inputs of such a shape, without the batch axis."""
@@ -282,11 +283,16 @@ def insert_after_activations(module: nn.Module, make: Callable[[str], nn.Module]
 
 
 def key_dropout(module: nn.Module) -> nn.Module:
-    """Replaces stock dropout by the keyed form, rates kept: members then draw their own masks."""
+    """Replaces stock dropout by the keyed form, rates kept: members then draw their own masks.
+
+    So is dropout inside of PyTorch's attention.
+    """
 
     def make(_: str, m: nn.Module) -> nn.Module | None:
-        if isinstance(m, nn.Dropout | nn.Dropout2d) and m.p < 1.0:
-            return KeyedDropout(m.p, channels=isinstance(m, nn.Dropout2d))
+        if isinstance(m, nn.Dropout | _DROPPING_CHANNELS) and m.p < 1.0:
+            return KeyedDropout(m.p, channels=isinstance(m, _DROPPING_CHANNELS))
+        if type(m) is nn.MultiheadAttention and 0.0 < m.dropout < 1.0:
+            return KeyedAttention.of(m)
         return None
 
     replace(module, make)
