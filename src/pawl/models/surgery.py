@@ -208,7 +208,7 @@ def _reject_exchange(
 
 def _alike(one: nn.Module, other: nn.Module) -> bool:
     groups = [getattr(each, "num_groups", None) for each in (one, other)]
-    return type(one) is type(other) and groups[0] == groups[1]
+    return isinstance(other, type(one)) and groups[0] == groups[1]
 
 
 def _is_over_last(present: nn.Module, shape: tuple[int, ...]) -> bool:
