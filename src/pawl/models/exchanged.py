@@ -137,7 +137,9 @@ class DeviationNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes."""
         centered = x - x.mean(-1, keepdim=True)
-        return _affine(centered / (self.factor * _root(centered) + self.eps), self.weight, self.bias)
+        return _affine(
+            centered / (self.factor * _root(centered) + self.eps), self.weight, self.bias
+        )
 
 
 class RootNorm(nn.RMSNorm):

@@ -203,8 +203,9 @@ class KeyedAttention(MemberLayer, nn.MultiheadAttention):
 
     def _values(self, value: Tensor) -> Tensor:
         """Returns what is attended to, `[B, H, S, E / H]`, of `[B, S, V]`; rows may be missing."""
-        own = self.v_proj_weight if self.in_proj_weight is None else self.in_proj_weight[-self.embed_dim :]
-        bias = None if self.in_proj_bias is None else self.in_proj_bias[-self.embed_dim :]
+        whole, bias = self.in_proj_weight, self.in_proj_bias  # of queries, keys and values
+        own = self.v_proj_weight if whole is None else whole[-self.embed_dim :]
+        bias = None if bias is None else bias[-self.embed_dim :]
         if not self.batch_first and value.dim() > 2:
             value = value.transpose(0, 1)
         projected = F.linear(value, own, bias)

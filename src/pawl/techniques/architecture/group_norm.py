@@ -8,29 +8,37 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import AlongLast
-from pawl.models.surgery import normalizable, normalize, reject_normalization
+from pawl.models.normalizing import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 _GROUPS = 8
+_FEWEST = 8
+"""Of units in a group of a vector: of a few, little more than signs would be left."""
 
 
 def group_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     """Normalizes each row's channels in up to eight groups; of rows of steps each step's.
 
-    In place of the model's normalization, else before each activation.
+    Vectors have groups of eight units at least. In place of the model's normalization, else before each
+    activation.
     """
     return normalize(module, sample, _make, _over_last)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
-    if len(shape) == 1:  # a head's vector, whose units are no neighbors
-        return nn.LayerNorm(shape[0])
+    if len(shape) == 1:
+        return _of_vectors(shape[0])
     return nn.GroupNorm(math.gcd(_GROUPS, shape[0]), shape[0])
 
 
+def _of_vectors(count: int) -> nn.Module:
+    groups = (g for g in range(_GROUPS, 1, -1) if count % g == 0 and count // g >= _FEWEST)
+    return nn.GroupNorm(next(groups, 1), count)
+
+
 def _over_last(count: int) -> nn.Module:
-    return AlongLast(nn.GroupNorm(math.gcd(_GROUPS, count), count), apart=True)
+    return AlongLast(_of_vectors(count), apart=True)
 
 
 def _fits(facts: Facts) -> str | None:
