@@ -23,8 +23,10 @@ from pawl.models.exchanged import (
     AlongLast,
     BlurPool2d,
     ChannelRMSNorm,
+    DeviationNorm,
     MapAttention,
     PooledLinear,
+    RootNorm,
     separable,
 )
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
@@ -90,6 +92,7 @@ __all__ = [
     "Corrected",
     "Curves",
     "Deployed",
+    "DeviationNorm",
     "Encoder",
     "EncoderKind",
     "Front",
@@ -122,6 +125,7 @@ __all__ = [
     "PooledLinear",
     "Power",
     "RankOne",
+    "RootNorm",
     "Scaled",
     "SequenceNet",
     "Shape",

@@ -16,8 +16,8 @@ from pawl.techniques.stages import ModelTechnique
 def instance_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     """Normalizes each channel of each row by itself.
 
-    In place of the model's normalization, else before each activation. Of vectors, whose units are single
-    numbers, nothing would be left: their activations stay as they are.
+    In place of the model's normalization, else before each activation. Of vectors,
+    whose units are single numbers, nothing would be left: their activations stay as they are.
     """
     return normalize(module, sample, _make, _over_last)
 

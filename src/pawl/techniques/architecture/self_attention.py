@@ -31,8 +31,8 @@ class SelfAttentionSettings(Settings):
 def self_attention(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
     """Puts attention behind the last activation that sees 4 to 1024 places; its weight starts at 0.
 
-    Places are those of a map, or steps of a row; so are outputs of recurrent layers. An activation that is
-    called again and again is taken if there is no other.
+    Places are those of a map, or steps of a row; so are outputs of recurrent layers. An activation
+    that is called again and again is taken if there is no other.
     """
     name, channels, last = _place(module, sample)
 
