@@ -12,6 +12,7 @@ from user_nets_of_sequences import StockEncoder
 
 from pawl.models import KeyedAttention, dropouts
 from pawl.task import Task
+from pawl.techniques import refusal, technique
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population
 from pawl.training.serial import SerialStepper
@@ -58,6 +59,7 @@ def test_weights_are_dropped_at_the_rate_by_the_key() -> None:
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
 def test_members_draw_in_a_population_as_alone() -> None:
     problem = problem_of(Task(data=images(), model=StockEncoder))
+    assert "attention that is there" in str(refusal(technique("self_attention"), problem.facts()))
     recipe = plain().without("standardize").with_("dropout", rate=0.3)
     assert [float(each.rate) for each in dropouts(problem.build(recipe, 0, ALL_ROWS)[1])] == [
         pytest.approx(0.3)

@@ -14,31 +14,31 @@ from pawl.techniques.stages import ModelTechnique
 
 _GROUPS = 8
 _FEWEST = 8
-"""Of units in a group of a vector: of a few, little more than signs would be left."""
+"""Of numbers in a group: of two, signs would be left, and of one nothing."""
 
 
 def group_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     """Normalizes each row's channels in up to eight groups; of rows of steps each step's.
 
-    Vectors have groups of eight units at least. In place of the model's normalization, else before each
+    Groups have eight numbers at least. In place of the model's normalization, else before each
     activation.
     """
     return normalize(module, sample, _make, _over_last)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
-    if len(shape) == 1:
-        return _of_vectors(shape[0])
-    return nn.GroupNorm(math.gcd(_GROUPS, shape[0]), shape[0])
+    return _grouped(shape[0], math.prod(shape[1:]))
 
 
-def _of_vectors(count: int) -> nn.Module:
-    groups = (g for g in range(_GROUPS, 1, -1) if count % g == 0 and count // g >= _FEWEST)
-    return nn.GroupNorm(next(groups, 1), count)
+def _grouped(count: int, places: int) -> nn.Module:
+    groups = math.gcd(_GROUPS, count)
+    while groups > 1 and count // groups * places < _FEWEST:
+        groups //= 2
+    return nn.GroupNorm(groups, count)
 
 
 def _over_last(count: int) -> nn.Module:
-    return AlongLast(_of_vectors(count), apart=True)
+    return AlongLast(_grouped(count, 1), apart=True)
 
 
 def _fits(facts: Facts) -> str | None:

@@ -19,7 +19,7 @@ from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 _MAPS, _FEWEST, _MOST = 4, 4, 1024
-_ATTENDING = frozenset({"softmax", "Softmax", "scaled_dot_product_attention", "MultiheadAttention"})
+_ATTENDING = frozenset({"softmax", "Softmax", "scaled_dot_product_attention"})
 
 
 class SelfAttentionSettings(Settings):
@@ -66,7 +66,10 @@ def _place(module: nn.Module, sample: Inputs) -> tuple[str, int, bool]:
 
 def _places(trace: Trace) -> Iterator[tuple[str, tuple[int, bool]]]:
     """Yields each call that attention could stand behind, the last first; see `_place`."""
-    attends = any(op.name in _ATTENDING for op in trace.operations)
+    attends = any(
+        op.name in _ATTENDING or isinstance(op.layer, nn.MultiheadAttention)
+        for op in trace.operations
+    )
     for op in reversed(trace.operations):
         name = op.address.partition("#")[0]
         recurrent = isinstance(op.layer, nn.RNNBase)
