@@ -164,7 +164,8 @@ class RootNorm(nn.RMSNorm):
 
 def _root(x: Tensor) -> Tensor:
     """Returns the root of the mean square along the last axis; its gradient at 0 is 0."""
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True) / math.sqrt(x.shape[-1])
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return length / math.sqrt(x.shape[-1])
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

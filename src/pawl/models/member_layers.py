@@ -203,9 +203,9 @@ class KeyedAttention(MemberLayer, nn.MultiheadAttention):
 
     def _values(self, value: Tensor) -> Tensor:
         """Returns what is attended to, `[B, H, S, E / H]`, of `[B, S, V]`; rows may be missing."""
-        whole, bias = self.in_proj_weight, self.in_proj_bias  # of queries, keys and values
+        whole, biases = self.in_proj_weight, self.in_proj_bias  # of queries, keys and values
         own = self.v_proj_weight if whole is None else whole[-self.embed_dim :]
-        bias = None if bias is None else bias[-self.embed_dim :]
+        bias = None if biases is None else biases[-self.embed_dim :]
         if not self.batch_first and value.dim() > 2:
             value = value.transpose(0, 1)
         projected = F.linear(value, own, bias)
@@ -214,7 +214,8 @@ class KeyedAttention(MemberLayer, nn.MultiheadAttention):
             projected = torch.cat([projected, self.bias_v.flatten().expand_as(more)], dim=-2)
         if self.add_zero_attn:
             projected = torch.cat([projected, torch.zeros_like(more)], dim=-2)
-        return projected.unflatten(-1, (self.num_heads, self.head_dim)).transpose(-2, -3)
+        heads = projected.view(*projected.shape[:-1], self.num_heads, self.head_dim)
+        return heads.transpose(-2, -3)
 
 
 def member_layers(module: nn.Module) -> list[tuple[str, MemberLayer]]:

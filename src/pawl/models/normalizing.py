@@ -141,10 +141,8 @@ def normalize(
         if not seen.get(name):
             return None
         shape = seen[name][0]
-        if over_last is not None and _is_over_last(old, shape):
-            new = over_last(shape[-1])
-        else:
-            new = make(shape[1:])
+        along = over_last is not None and _is_over_last(old, shape)
+        new = over_last(shape[-1]) if over_last is not None and along else make(shape[1:])
         if new is None:
             return None
         inner = new.inner if isinstance(new, AlongLast) else new

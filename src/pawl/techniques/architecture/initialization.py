@@ -58,7 +58,7 @@ def _draw_recurrent(layer: nn.RNNBase, draw: Callable[[Tensor], Any]) -> None:
         if weight.dim() == 1:
             weight.data.zero_()
             continue
-        for gate in weight.data.split(layer.hidden_size):
+        for gate in torch.split(weight.data, layer.hidden_size):
             (_DRAWN["orthogonal"] if "_hh_" in name else draw)(gate)
 
 
