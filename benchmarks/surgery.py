@@ -2,6 +2,7 @@
 
     python benchmarks/surgery.py --out runs/surgery.jsonl > benchmarks/results/surgery.json
     python benchmarks/surgery.py --out runs/surgery.jsonl --only gpt,llama
+    python benchmarks/surgery.py --out runs/new.jsonl --before runs/surgery.jsonl
 
 Small networks (`tests/user_nets*.py`) times the techniques that change an architecture. Of each pair
 `surgery_table.py` says whether an expert would make the edit. Pawl refuses it with a reason, or makes
@@ -258,6 +259,7 @@ def summary(records: list[running.Record]) -> dict[str, Any]:
         "techniques": len({each["technique"] for each in records}),
         "pairs": len(records),
         "wanted_share": WANTED,
+        "of_an_earlier_run": sum(each.get("earlier", False) for each in records),
         "of_those_an_expert_would_make": shares(records),
         "made": len(made),
         "made_beyond": sum(not each["expert"] for each in made),
@@ -312,14 +314,22 @@ def main() -> None:
     """Runs what isn't in the file of records yet, and prints what all come to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="JSONL of pairs that are done; goes on from it")
+    parser.add_argument(
+        "--before", type=Path, help="JSONL of an earlier run, for pairs that are not to be run anew"
+    )
     parser.add_argument("--only", help="networks, with commas")
     parser.add_argument("--techniques", help="techniques, with commas")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     only, names = (None if x is None else x.split(",") for x in (given.only, given.techniques))
+    earlier = {tuple(each.pop("key")): each for each in running.read(given.before or Path())}
+    done = {tuple(each["key"]) for each in running.read(given.out or Path())}
     records = []
     for net, name in _pairs(only, names):
+        if (net, name) in earlier and (net, name) not in done:
+            records.append({**earlier[net, name], "earlier": True})
+            continue
         record = running.computed(given.out, (net, name), lambda n=net, t=name: tried(n, t))
         records.append(record)
         verdict = "refused" if record["refused"] else "whole" if succeeded(record) else "NOT WHOLE"
@@ -331,8 +341,12 @@ def main() -> None:
         "packages": foreign(),
     }  # fmt: skip
     if given.only is None and given.techniques is None:
-        found["cost_of_a_step"] = running.computed(given.out, ("hooks",), hooks)
-        found["linear_probe"] = running.computed(given.out, ("probes",), probes)
+        for what, key, compute in (
+            ("cost_of_a_step", "hooks", hooks),
+            ("linear_probe", "probes", probes),
+        ):
+            known = earlier.get((key,))
+            found[what] = known or running.computed(given.out, (key,), compute)
     print(json.dumps(found, indent=1))
 
 

@@ -8,17 +8,19 @@ import pytest
 import torch
 from problems import ALL_ROWS, images, member, plain, problem_of
 from torch import Tensor, nn
+from torch.nn import functional as F
 from user_nets import MLP, NETS, VGG, ResNet, StockViT
 
 from pawl.data import ModelSpec
 from pawl.models import LayerScale, Skip, StochasticDepth, duplicate
-from pawl.models.blocks import parts
+from pawl.models.blocks import no_parts, parts
 from pawl.recipe import Recipe
 from pawl.task import Task
-from pawl.techniques import technique
+from pawl.techniques import refusal, technique
 from pawl.training.fused import FusedStepper
 from pawl.training.population import Population
 from pawl.training.problem import Problem
+from pawl.training.serial import SerialStepper
 
 BARE = plain().without("standardize")
 SPEC = ModelSpec((), 3, "classification")
@@ -139,6 +141,52 @@ def test_blocks_that_are_attributes() -> None:
     assert (population.state.weights != start).float().mean() > 0.9
 
 
+class Numbered(nn.Module):
+    """Layers with numbers, and functions around them; one is called twice."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.bn2 = nn.Linear(64, 8), nn.Linear(8, 8), nn.BatchNorm1d(8)
+        self.again, self.out = nn.Linear(8, 8), nn.Linear(8, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.fc1(x.flatten(1)))
+        x = F.dropout(F.leaky_relu(self.bn2(self.fc2(x)), 0.2), 0.3, self.training)
+        x = torch.relu(self.again(x))
+        return self.out(torch.relu(self.again(x)))
+
+
+@pytest.mark.parametrize("name", ["blocks", "residual"])
+def test_layers_that_are_called_one_after_the_other_are_a_part(name: str) -> None:
+    problem = learned(Numbered)
+    facts = problem.facts()
+    (part,) = parts(facts.module, facts.sample)
+    assert part.chained
+    assert part.children == (
+        "module.fc2", "module.bn2", "calls.module:leaky_relu0", "calls.module:dropout0",
+    )  # fmt: skip
+    recipe = BARE.with_(name).with_("activation", function="gelu")
+    before = outputs(problem, BARE.with_("activation", function="gelu"))
+    torch.testing.assert_close(outputs(problem, recipe), before)
+    assert refusal(technique("stochastic_depth"), facts) is not None
+    random = of(Numbered)
+    made = random.build(BARE.with_(name), 0, ALL_ROWS)[1].eval()
+    x = torch.rand(3, 1, 8, 8)
+    with torch.no_grad():
+        if name == "residual":
+            hidden = F.relu(made.module.fc1(x.flatten(1)))
+            whole = made.module.fc2
+            assert isinstance(whole, Skip)
+            torch.testing.assert_close(whole(hidden), hidden + whole.inner(hidden))
+        else:
+            assert sum(isinstance(m, nn.BatchNorm1d) for m in made.modules()) == 2
+    members = [member(BARE.with_(name), seed) for seed in (0, 1)]
+    both = [
+        Population(random, members, each).advance(3) for each in (FusedStepper(), SerialStepper())
+    ]
+    torch.testing.assert_close(*both, rtol=1e-3, atol=1e-4)
+
+
 def test_what_blocks_add_is_scaled_by_channel() -> None:
     body = of(ResNet).build(BARE.with_("layer_scale", start=0.5), 0, ALL_ROWS)[1].eval()
     shapes = [tuple(m.scale.shape) for m in body.modules() if isinstance(m, LayerScale)]
@@ -207,11 +255,11 @@ def test_rates_rise_to_the_last_block() -> None:
 
 
 def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
-    reasons = {
-        net: technique("blocks").fits(of(NETS[net]).facts()) for net in ("densenet", "unet", "lstm")
-    }
-    assert reasons["densenet"] == "'dense1' returns [16, 8, 8] of [8, 8, 8], each row"
-    assert "no submodule of several layers" in str(reasons["unet"])
+    dense, unet = (of(NETS[net]).facts() for net in ("densenet", "unet"))
+    assert no_parts(dense.module, dense.sample) == (
+        "'dense1' returns [16, 8, 8] of [8, 8, 8], each row"
+    )
+    assert "no submodule of several layers" in str(technique("blocks").fits(unet))
 
     class Indexed(MLP):
         def forward(self, x: Tensor) -> Tensor:
@@ -221,7 +269,5 @@ def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
 
     problem = of(Indexed)
     facts = problem.facts()
-    from pawl.techniques import refusal
-
     assert refusal(technique("blocks"), facts) == "it changes nothing of this model"
     assert refusal(technique("residual"), facts) is None  # indices stay

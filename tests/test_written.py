@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from user_nets_of_images import Affine, LayerNorm2d, OwnGELU, OwnNorms
 from user_nets_of_sequences import GPT, AnnotatedNorm, BiasedLayerNorm, RMSNorm
 
-from pawl.models import AlongChannels, OwnActivation, duplicate
+from pawl.models import AlongChannels, DeviationNorm, OwnActivation, RootNorm, duplicate
 from pawl.models.written import put, written
 from pawl.task import Task
 
@@ -54,10 +54,11 @@ def one(module: nn.Module, x: Tensor) -> nn.Module:
         (By(lambda x: torch.maximum(x, torch.zeros_like(x))), nn.ReLU),
         (By(lambda x: x * torch.sigmoid(1.702 * x)), OwnActivation),
         (By(lambda x: F.relu(x) ** 2), OwnActivation),
-        (AnnotatedNorm(12), nn.LayerNorm),
+        (AnnotatedNorm(12), DeviationNorm),
         (BiasedLayerNorm(12, bias=False), nn.LayerNorm),
         (RMSNorm(12), nn.RMSNorm),
         (By(lambda x: x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()), nn.RMSNorm),
+        (By(lambda x: x / (x.square().mean(-1, keepdim=True).sqrt() + 1e-4)), RootNorm),
     ],
 )
 def test_layers_that_are_known(module: nn.Module, kind: type[nn.Module]) -> None:
@@ -68,11 +69,24 @@ def test_layers_that_are_known(module: nn.Module, kind: type[nn.Module]) -> None
 
 def test_a_shift_that_is_not_there_is_not_made() -> None:
     assert one(BiasedLayerNorm(12, bias=False), VECTORS).bias is None
-    assert one(AnnotatedNorm(12), VECTORS).eps in (1e-5, 1e-6, 1e-8, 1e-12)
+    assert one(AnnotatedNorm(12), VECTORS).eps == 1e-6
     norm = nn.Sequential(BiasedLayerNorm(12, bias=True))
     weight = norm[0].weight
     put(norm, written(norm, lambda m: m(VECTORS)))
     assert norm[0].weight is weight  # the same tensor, not a copy
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_a_norm_by_the_deviation_computes_what_was_written(scale: float) -> None:
+    own = AnnotatedNorm(12, eps=3e-4)  # which is among no usual ones
+    made, x = one(own, VECTORS), scale * VECTORS.double()
+    assert isinstance(made, DeviationNorm)
+    expected = made.weight * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 3e-4)
+    torch.testing.assert_close(made.double()(x), expected + made.bias, rtol=1e-9, atol=1e-9)
+    same = torch.zeros(2, 12, dtype=torch.float64, requires_grad=True)
+    made(same).sum().backward()
+    assert same.grad is not None
+    assert bool(same.grad.isfinite().all())  # of a root at 0
 
 
 @pytest.mark.parametrize("groups", [None, 3])

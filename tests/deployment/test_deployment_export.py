@@ -231,7 +231,21 @@ class Counts(Loops):
     """Asks its rows' number in a way that the exporter takes for a constant."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x) + torch.zeros(len(x), 1)
+        return self.layer(x) + torch.zeros(int(x.shape[0]), 1)
+
+
+class Lengths(Loops):
+    """Asks it in a way that Python makes a constant of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = len(x)
+        return self.layer(x.view(rows, -1)) + torch.zeros(rows, len([1]))
+
+
+def test_a_length_is_the_number_of_rows() -> None:
+    graph = onnx.load_from_string(exported(Task(data=frame(), model=Lengths), plain()).graph)
+    assert all(item.type.tensor_type.shape.dim[0].dim_param for item in graph.graph.input)
+    assert "len" not in globals()  # files are left as they were
 
 
 def test_a_graph_takes_any_number_of_rows_or_is_refused() -> None:

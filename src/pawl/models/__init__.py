@@ -24,8 +24,10 @@ from pawl.models.exchanged import (
     AlongLast,
     BlurPool2d,
     ChannelRMSNorm,
+    DeviationNorm,
     MapAttention,
     PooledLinear,
+    RootNorm,
     separable,
 )
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
@@ -47,8 +49,10 @@ from pawl.models.layers import (
 )
 from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
+from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import LowRank, adapt, merged, merged_tensors
 from pawl.models.member_layers import (
+    KeyedAttention,
     KeyedDropConnect,
     KeyedDropout,
     MemberLayer,
@@ -91,11 +95,13 @@ __all__ = [
     "Corrected",
     "Curves",
     "Deployed",
+    "DeviationNorm",
     "Encoder",
     "EncoderKind",
     "Front",
     "ImageNet",
     "InputScale",
+    "KeyedAttention",
     "KeyedDropConnect",
     "KeyedDropout",
     "LayerScale",
@@ -122,6 +128,7 @@ __all__ = [
     "PooledLinear",
     "Power",
     "RankOne",
+    "RootNorm",
     "Scaled",
     "SequenceNet",
     "Shape",
@@ -153,6 +160,7 @@ __all__ = [
     "is_pretrained",
     "known_codes",
     "layers_in_order",
+    "lengths_kept",
     "member_layers",
     "members_of",
     "merged",

@@ -8,7 +8,7 @@ it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward. Children of a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ from torch.nn.modules.conv import _ConvNd
 
 from pawl.data.types import Inputs
 from pawl.models.build import Adapter, remembered
+from pawl.models.chains import chained
+from pawl.models.edits import rows_of
 from pawl.models.layers import Chain
 from pawl.models.nets import Net
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
 from pawl.models.surgery import ACTIVATION_TYPES
 from pawl.models.unit import Block
 
-_ROWS = 3
 _LEADING = (nn.Linear, _ConvNd)
 ADDING = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 
@@ -38,12 +39,15 @@ class Part:
         children: Names of the children that it consists of, there.
         residual: Whether it adds its input to something.
         signature: Equal for parts that could take each other's place.
+        chained: Whether it is no submodule, but layers that are called one after the other: its children
+            have names of any depth.
     """
 
     home: str
     children: tuple[str, ...]
     residual: bool
     signature: str
+    chained: bool = False
 
     @property
     def name(self) -> str:
@@ -51,15 +55,22 @@ class Part:
         return f"{self.home}.{self.children[0]}" if self.home else self.children[0]
 
 
-def rows_of(sample: Inputs) -> Inputs:
-    """Returns the few rows that parts are looked for on."""
-    return {name: x[:_ROWS] for name, x in sample.items()}
-
-
 def parts(module: nn.Module, sample: Inputs) -> list[Part]:
-    """Returns the parts of a module that keep shapes, in order."""
+    """Returns the parts of a module that keep shapes, in order; if there are none, chains of layers."""
     found = remembered(module, "parts", lambda: list(_examined(module, sample)))
-    return _outermost(module, [each for each in found if isinstance(each, Part)])
+    kept = _outermost(module, [each for each in found if isinstance(each, Part)])
+    if kept or isinstance(module, Net):
+        return kept
+    return remembered(module, "chains", lambda: _chains(module, sample))
+
+
+def _chains(module: nn.Module, sample: Inputs) -> list[Part]:
+    rows = rows_of(sample)
+    trace, ran = traced(module, lambda m: m(rows))
+    return [
+        Part("", names, False, _signature([module.get_submodule(n) for n in names]), chained=True)
+        for names in chained(trace, ran, _bends)
+    ]
 
 
 def no_parts(module: nn.Module, sample: Inputs) -> str:
@@ -217,9 +228,11 @@ def place(module: nn.Module, part: Part, make: Callable[[nn.Module], nn.Module])
     home = module.get_submodule(part.home)
     inside = [home.get_submodule(name) for name in part.children]
     whole = inside[0] if len(inside) == 1 else nn.Sequential(*inside)
-    setattr(home, part.children[0], make(whole))
-    for name in part.children[1:]:
-        setattr(home, name, nn.Identity())
+    for name, new in [(n, nn.Identity()) for n in part.children[1:]] + [
+        (part.children[0], make(whole))
+    ]:
+        inner, _, own = name.rpartition(".")
+        setattr(home.get_submodule(inner), own, new)
 
 
 def grown(module: nn.Module, part: Part, copies: list[nn.Module]) -> None:
@@ -275,46 +288,6 @@ def runs(found: list[Part], module: nn.Module) -> list[list[Part]]:
     return groups
 
 
-def edited(
-    module: nn.Module,
-    sample: Inputs,
-    edits: Sequence[Callable[[nn.Module], None]],
-    what: object,
-    *,
-    same: bool,
-) -> nn.Module:
-    """Makes the edits that leave a module whole (see `runs_whole`), in place.
-
-    Args:
-        module: Changed.
-        sample: A few rows of what it takes.
-        edits: One part each; from the back, so that what is in front keeps its name.
-        what: Stands for what the edits do; which of them can be made is found out once.
-        same: Whether the module must predict the same.
-    """
-    for number in remembered(module, (what, same), lambda: _possible(module, sample, edits, same)):
-        edits[number](module)
-    return module
-
-
-def _possible(
-    module: nn.Module, sample: Inputs, edits: Sequence[Callable[[nn.Module], None]], same: bool
-) -> list[int]:
-    everything = copy.deepcopy(module)
-    for edit in edits:
-        edit(everything)
-    if runs_whole(module, everything, sample, same=same):
-        return list(range(len(edits)))
-    possible, present = [], module
-    for number, edit in enumerate(edits):
-        one = copy.deepcopy(present)
-        edit(one)
-        if runs_whole(present, one, sample, same=same):
-            possible.append(number)
-            present = one
-    return possible
-
-
 def effect(module: nn.Module, part: Part, sample: Inputs) -> float:
     """Returns how far the module's outputs are from what they were without a part; squared, mean."""
     without = copy.deepcopy(module).eval()
@@ -328,46 +301,3 @@ def effect(module: nn.Module, part: Part, sample: Inputs) -> float:
 def _first(values: Any) -> Tensor:
     tensors = [x for x in torch.utils._pytree.tree_leaves(values) if isinstance(x, Tensor)]
     return tensors[0].float()
-
-
-def runs_whole(before: nn.Module, after: nn.Module, sample: Inputs, *, same: bool) -> bool:
-    """Tells whether an edited module runs in both modes, each layer as often, and returns such shapes.
-
-    Args:
-        before: Left as it is.
-        after: Alike.
-        sample: A few rows.
-        same: Whether it must predict the same, too.
-    """
-    rows = rows_of(sample)
-    outputs = []
-    for training in (True, False):
-        counts = []
-        for module in (before, after):
-            try:
-                trace, ran = traced(module, lambda m: m(rows), training=training)
-            except Exception:  # whatever a user's module raises
-                return False
-            outputs.append([trace.tensors[number] for number in trace.results])
-            called = {
-                op.address.partition("#")[0] for op in trace.operations if op.layer is not None
-            }
-            layers = [name for name, each in ran.named_modules() if _counts(each)]
-            counts.append((sum(name in called for name in layers), len(layers)))
-        (ran_before, all_before), (ran_after, all_after) = counts
-        if all_after - ran_after != all_before - ran_before:
-            return False
-        if [x.shape for x in outputs[-2]] != [x.shape for x in outputs[-1]]:
-            return False
-    if not same:
-        return True
-    return all(
-        torch.allclose(x, y, rtol=1e-4, atol=1e-5)
-        for x, y in zip(outputs[-2], outputs[-1], strict=True)
-    )
-
-
-def _counts(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
-        return False  # attention calls it by its weights
-    return is_layer(module) and next(module.parameters(), None) is not None

@@ -48,6 +48,7 @@ _KNOWN: Mapping[Any, tuple[str, Made]] = {
     F.hardswish: ("hardswish", nn.Hardswish),
     F.gelu: ("gelu", nn.GELU),
     F.softplus: ("softplus", nn.Softplus),
+    F.glu: ("glu", nn.GLU),
     F.max_pool2d: ("max_pool2d", nn.MaxPool2d),
     F.avg_pool2d: ("avg_pool2d", nn.AvgPool2d),
 }

@@ -116,6 +116,63 @@ class ChannelRMSNorm(nn.Module):
         return x * scale * self.weight.reshape(-1, *[1] * (x.dim() - 2))
 
 
+class DeviationNorm(nn.LayerNorm):
+    """Layer normalization by the deviation itself: `(x - m) / (f s + e) * w + b`.
+
+    `m` and `s` are mean and standard deviation along the last axis, `C` numbers. That is how it is
+    written out often, with `x.std(-1)`, and then not quite what `nn.LayerNorm` computes.
+
+    Args:
+        count: `C`.
+        epsilon: `e`.
+        corrected: Whether `s` is that of a sample, `f = sqrt(C / (C - 1))`; else `f` is 1.
+        affine: Whether there are `w` and `b`.
+    """
+
+    def __init__(self, count: int, epsilon: float, *, corrected: bool, affine: bool = True) -> None:
+        super().__init__(count, epsilon, affine)
+        # Of the number of units at first: more of them, alike, are to change nothing.
+        self.factor = math.sqrt(count / (count - 1)) if corrected and count > 1 else 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalizes."""
+        centered = x - x.mean(-1, keepdim=True)
+        return _affine(
+            centered / (self.factor * _root(centered) + self.eps), self.weight, self.bias
+        )
+
+
+class RootNorm(nn.RMSNorm):
+    """Root mean square normalization with what keeps from dividing by 0 outside: `x / (r + e) * w`.
+
+    Reference: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019, as they wrote it out.
+
+    Args:
+        count: `C` numbers along the last axis.
+        epsilon: `e`.
+        affine: Whether there is `w`.
+    """
+
+    def __init__(self, count: int, epsilon: float, *, affine: bool = True) -> None:
+        super().__init__(count, epsilon, affine)
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalizes."""
+        return _affine(x / (_root(x) + self.epsilon), self.weight, None)
+
+
+def _root(x: Tensor) -> Tensor:
+    """Returns the root of the mean square along the last axis; its gradient at 0 is 0."""
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return length / math.sqrt(x.shape[-1])
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
 class AlongChannels(nn.Module):
     """Lets a layer of the last axis act on the channels of maps `[B, C, ...]`.
 

@@ -19,6 +19,7 @@ from pawl.errors import BundleError, first_line
 from pawl.models.corrected_graphs import corrected_graph
 from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
+from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import merged
 from pawl.models.operators import operators_kept
 from pawl.models.tree_graphs import with_trees
@@ -78,11 +79,12 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
     tensors = tuple(sample.inputs[name] for name in names)
     outputs = [f"{OUTPUT}_{number}" for number in range(len(models))]
     batch = torch.export.Dim("batch", min=1)
+    whole = _Several(models)
     try:
-        with warnings.catch_warnings(), _quiet(), operators_kept():
+        with warnings.catch_warnings(), _quiet(), operators_kept(), lengths_kept(whole):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Several(models),
+                whole,
                 tensors,
                 dynamo=True,
                 verbose=False,
@@ -104,7 +106,7 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
     if any(not item.type.tensor_type.shape.dim[0].dim_param for item in proto.graph.input):
         raise BundleError(
             f"the exported model would take {len(sample)} rows at a time and no other number: its "
-            "forward fixes it; ask for the number of rows by x.shape[0], not by len(x)"
+            "forward makes a plain number of them; take x.shape[0] or len(x) as it is, without int()"
         )
     return [part(proto, number, output, OUTPUT) for number, output in enumerate(outputs)]
 

@@ -142,14 +142,91 @@ class KeyedDropConnect(MemberLayer, nn.Linear):
         return f"{super().extra_repr()}, rate={rate}"
 
 
+class KeyedAttention(MemberLayer, nn.MultiheadAttention):
+    """PyTorch's attention, whose weights are dropped by a key and at a rate like `KeyedDropout`.
+
+    PyTorch's own draws from one stream for all that is computed at once, so that a member would draw
+    otherwise in a population than alone. What attends to what is computed by PyTorch's.
+    """
+
+    settings = ("rate",)
+    draws = True
+
+    rate: Tensor
+    key: Tensor
+
+    @classmethod
+    def of(cls, layer: nn.MultiheadAttention) -> KeyedAttention:
+        """Returns one with an attention layer's weights and its rate."""
+        new = cls(
+            layer.embed_dim, layer.num_heads, bias=layer.in_proj_bias is not None,
+            add_bias_kv=layer.bias_k is not None, add_zero_attn=layer.add_zero_attn,
+            kdim=layer.kdim, vdim=layer.vdim, batch_first=layer.batch_first,
+        )  # fmt: skip
+        for name, weight in layer.named_parameters(recurse=False):
+            new.register_parameter(name, weight)
+        new.out_proj = layer.out_proj
+        new.register_buffer("rate", torch.tensor(float(layer.dropout)))
+        new.register_buffer("key", torch.zeros((), dtype=torch.int32))
+        return new.train(layer.training)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attends; see `nn.MultiheadAttention`."""
+        if not self.training:
+            return super().forward(
+                query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights,
+                is_causal,
+            )  # fmt: skip
+        _, weights = super().forward(
+            query, key, value, key_padding_mask, True, attn_mask, False, is_causal
+        )
+        assert weights is not None
+        keep = rng.uniform(self.key, tuple(weights.shape)) >= self.rate
+        weights = torch.where(keep, weights / (1.0 - self.rate), 0.0)  # [B, H, L, S]
+        seen = (weights @ self._values(value)).transpose(-2, -3).flatten(-2)  # [B, L, E]
+        out = F.linear(seen, self.out_proj.weight, self.out_proj.bias)
+        if not self.batch_first and query.dim() > 2:
+            out = out.transpose(0, 1)
+        if not need_weights:
+            return out, None
+        return out, weights.mean(-3) if average_attn_weights else weights
+
+    def _values(self, value: Tensor) -> Tensor:
+        """Returns what is attended to, `[B, H, S, E / H]`, of `[B, S, V]`; rows may be missing."""
+        whole, biases = self.in_proj_weight, self.in_proj_bias  # of queries, keys and values
+        own = self.v_proj_weight if whole is None else whole[-self.embed_dim :]
+        bias = None if biases is None else biases[-self.embed_dim :]
+        if not self.batch_first and value.dim() > 2:
+            value = value.transpose(0, 1)
+        projected = F.linear(value, own, bias)
+        more = projected[..., :1, :]
+        if self.bias_v is not None:
+            projected = torch.cat([projected, self.bias_v.flatten().expand_as(more)], dim=-2)
+        if self.add_zero_attn:
+            projected = torch.cat([projected, torch.zeros_like(more)], dim=-2)
+        heads = projected.view(*projected.shape[:-1], self.num_heads, self.head_dim)
+        return heads.transpose(-2, -3)
+
+
 def member_layers(module: nn.Module) -> list[tuple[str, MemberLayer]]:
     """Returns the member layers of a module with their names, in a fixed order."""
     return [(name, m) for name, m in module.named_modules() if isinstance(m, MemberLayer)]
 
 
-def dropouts(module: nn.Module) -> list[KeyedDropout]:
-    """Returns the dropout layers of a module, in a fixed order."""
-    return [layer for _, layer in member_layers(module) if isinstance(layer, KeyedDropout)]
+def dropouts(module: nn.Module) -> list[KeyedDropout | KeyedAttention]:
+    """Returns the layers of a module that drop units, in a fixed order."""
+    kinds = (KeyedDropout, KeyedAttention)
+    return [layer for _, layer in member_layers(module) if isinstance(layer, kinds)]
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -21,12 +21,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from pawl.models.exchanged import DeviationNorm, RootNorm
 from pawl.models.layers import OwnActivation, Parametric
 from pawl.models.member_layers import MemberLayer
 
 Address = str
 NAMES: dict[Any, str] = {}
 """Names under which functions are counted that have several, as `pawl.models.calls` has them."""
+_WHOLE = (Parametric, OwnActivation, DeviationNorm, RootNorm, nn.MultiheadAttention)
+"""Modules that are one operation, whatever they are made of."""
 _PATH = "_pawl_path"
 _QUIET = frozenset(
     {"__get__", "size", "dim", "is_contiguous", "numel", "stride", "__len__", "__repr__"}
@@ -47,7 +50,7 @@ _running = _Running()
 def is_layer(module: nn.Module) -> bool:
     """Tells whether a module is one operation: a layer of PyTorch's, or one that pawl puts in."""
     alone = all(name == "parametrizations" for name, _ in module.named_children())
-    if isinstance(module, Parametric | OwnActivation | nn.MultiheadAttention):
+    if isinstance(module, _WHOLE):
         return True
     if isinstance(module, MemberLayer):
         return alone

@@ -8,7 +8,7 @@ the same, or an activation does, that is what it is. It doesn't matter how it is
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pawl.models.exchanged import AlongChannels
+from pawl.models.exchanged import AlongChannels, DeviationNorm, RootNorm
 from pawl.models.layers import OwnActivation
 from pawl.models.operations import is_layer, traced
 
-_EPSILONS = (1e-5, 1e-6, 1e-3, 1e-8, 1e-12)
-_TOLERANCE, _EXACT = 1e-4, 1e-6
+_EPSILONS = (1e-5, 1e-6, 1e-3, 1e-4, 1e-8, 1e-12)
+_LARGEST_EPSILON = 0.1
+_TOLERANCE, _EXACT = 1e-5, 1e-6
 _SCALES = (1.0, 0.02)  # inputs of the second tell epsilons apart
 _ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (
     nn.ReLU, nn.GELU, partial(nn.GELU, approximate="tanh"), nn.SiLU, nn.Mish, nn.ReLU6, nn.LeakyReLU,
@@ -160,7 +161,7 @@ def _activation(probe: nn.Module, x: Tensor, y: Tensor) -> Written | None:
 
 def _normalization(probe: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Written | None:
     best: tuple[float, Written] | None = None
-    for make, axis in _normalizations(tuple(inputs[0].shape)):
+    for make, axis in _normalizations(tuple(inputs[0].shape), _epsilons(probe)):
         plain = make(affine=False).double()
         pairs = [
             (plain(x).movedim(axis, -1).flatten(0, -2), y.movedim(axis, -1).flatten(0, -2))
@@ -216,10 +217,18 @@ def _line(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return slope, y.mean(0) - slope * x.mean(0)
 
 
-def _normalizations(shape: tuple[int, ...]) -> Iterator[tuple[Callable[..., nn.Module], int]]:
+def _epsilons(probe: nn.Module) -> dict[float, None]:
+    """Returns what may keep a normalization from dividing by 0: what the module has, and usual ones."""
+    own = [value for value in vars(probe).values() if isinstance(value, float)]
+    return dict.fromkeys([*(each for each in own if 0 < each < _LARGEST_EPSILON), *_EPSILONS])
+
+
+def _normalizations(
+    shape: tuple[int, ...], epsilons: Iterable[float]
+) -> Iterator[tuple[Callable[..., nn.Module], int]]:
     """Yields what makes a normalization for inputs of a shape, and its axis of channels."""
-    for epsilon in _EPSILONS:
-        for kind in (_layer_norm, _rms_norm):
+    for epsilon in epsilons:
+        for kind in _OVER_ONE_AXIS:
             yield partial(kind, shape[-1], epsilon), -1
             if len(shape) > 2:
                 yield partial(_along, kind, shape[1], epsilon), 1
@@ -235,6 +244,21 @@ def _layer_norm(count: int, epsilon: float, *, affine: bool) -> nn.Module:
 
 def _rms_norm(count: int, epsilon: float, *, affine: bool) -> nn.Module:
     return nn.RMSNorm(count, epsilon, affine)
+
+
+def _sample_norm(count: int, epsilon: float, *, affine: bool) -> nn.Module:
+    return DeviationNorm(count, epsilon, corrected=True, affine=affine)
+
+
+def _deviation_norm(count: int, epsilon: float, *, affine: bool) -> nn.Module:
+    return DeviationNorm(count, epsilon, corrected=False, affine=affine)
+
+
+def _root_norm(count: int, epsilon: float, *, affine: bool) -> nn.Module:
+    return RootNorm(count, epsilon, affine=affine)
+
+
+_OVER_ONE_AXIS = (_layer_norm, _rms_norm, _sample_norm, _deviation_norm, _root_norm)
 
 
 def _along(kind: Any, count: int, epsilon: float, *, affine: bool) -> nn.Module:

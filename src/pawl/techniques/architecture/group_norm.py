@@ -8,29 +8,37 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import AlongLast
-from pawl.models.surgery import normalizable, normalize, reject_normalization
+from pawl.models.normalizing import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 _GROUPS = 8
+_FEWEST = 8
+"""Of numbers in a group: of two, signs would be left, and of one nothing."""
 
 
 def group_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     """Normalizes each row's channels in up to eight groups; of rows of steps each step's.
 
-    In place of the model's normalization, else before each activation.
+    Groups have eight numbers at least. In place of the model's normalization, else before each
+    activation.
     """
     return normalize(module, sample, _make, _over_last)
 
 
 def _make(shape: tuple[int, ...]) -> nn.Module:
-    if len(shape) == 1:  # a head's vector, whose units are no neighbors
-        return nn.LayerNorm(shape[0])
-    return nn.GroupNorm(math.gcd(_GROUPS, shape[0]), shape[0])
+    return _grouped(shape[0], math.prod(shape[1:]))
+
+
+def _grouped(count: int, places: int) -> nn.Module:
+    groups = math.gcd(_GROUPS, count)
+    while groups > 1 and count // groups * places < _FEWEST:
+        groups //= 2
+    return nn.GroupNorm(groups, count)
 
 
 def _over_last(count: int) -> nn.Module:
-    return AlongLast(nn.GroupNorm(math.gcd(_GROUPS, count), count), apart=True)
+    return AlongLast(_grouped(count, 1), apart=True)
 
 
 def _fits(facts: Facts) -> str | None:

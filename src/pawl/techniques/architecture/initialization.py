@@ -8,13 +8,15 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from pawl.data.types import Inputs
 from pawl.models import frozen
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LAYERS = (*_PLAIN, nn.RNNBase)
 _DRAWN: dict[str, Callable[[Tensor], Any]] = {
     "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
     "xavier": nn.init.xavier_uniform_,
@@ -34,18 +36,29 @@ class InitializationSettings(Settings):
 
 
 def initialization(module: nn.Module, settings: Any, sample: Inputs) -> nn.Module:
-    """Draws the weights of linear and convolutional layers anew but the last one's; biases get 0.
+    """Draws the weights of linear, convolutional and recurrent layers anew but the last one's.
 
-    The last layer keeps what it had: outputs that start large cost the first steps. Data-dependent
+    Biases get 0. The last layer keeps what it had: outputs that start large cost the first steps. What
+    recurrent layers take from the step before is orthogonal in any case, gate by gate. Data-dependent
     weights are orthogonal ones, divided by the deviation of what their layer says of some rows.
     """
+    draw = _DRAWN[settings.method]
     found = _drawn_anew(module)
     for layer in found:
-        _DRAWN[settings.method](layer.weight.data)
+        if isinstance(layer, nn.RNNBase):
+            _draw_recurrent(layer, draw)
+            continue
+        weight = torch.empty_like(layer.weight)
+        draw(weight)
+        if is_parametrized(layer, "weight"):
+            layer.weight = weight  # what it is computed of is set so that it is this
+        else:
+            layer.weight.data.copy_(weight)
         if layer.bias is not None:
             layer.bias.data.zero_()
     if settings.method == "data_dependent":
-        _scaled_by(module, found, sample)
+        plain = [each for each in found if isinstance(each, _PLAIN) and not is_parametrized(each)]
+        _scaled_by(module, plain, sample)
     return module
 
 
@@ -76,14 +89,33 @@ def _scaled_by(module: nn.Module, layers: list[Any], sample: Inputs) -> None:
         module.train(was_training)
 
 
+def _draw_recurrent(layer: nn.RNNBase, draw: Callable[[Tensor], Any]) -> None:
+    for name, weight in layer.named_parameters(recurse=False):
+        if weight.dim() == 1:
+            weight.data.zero_()
+            continue
+        for gate in torch.split(weight.data, layer.hidden_size):
+            (_DRAWN["orthogonal"] if "_hh_" in name else draw)(gate)
+
+
 def _drawn_anew(module: nn.Module) -> list[Any]:
-    kept = set(frozen(module))
+    held = {name.rpartition(".")[0] for name in frozen(module)}
     layers = [
         (name, each)
         for name, each in module.named_modules()
-        if isinstance(each, _LAYERS) and not {f"{name}.weight", f"{name}.bias"} & kept
+        if isinstance(each, _LAYERS) and name not in held and _settable(each)
     ]
     return [each for _, each in layers[:-1]]
+
+
+def _settable(layer: nn.Module) -> bool:
+    """Tells whether a layer's weights can be set: those that are computed may have no way back."""
+    if not is_parametrized(layer):
+        return True
+    if isinstance(layer, nn.RNNBase) or is_parametrized(layer, "bias"):
+        return False
+    computed: Any = layer.parametrizations
+    return all(hasattr(each, "right_inverse") for each in computed["weight"])
 
 
 def _fits(facts: Facts) -> str | None:
@@ -92,7 +124,7 @@ def _fits(facts: Facts) -> str | None:
             "the model's weights are the same for every seed: they were learned, and would be lost"
         )
     if not _drawn_anew(facts.module):
-        return "the model has no two linear or convolutional layers"
+        return "the model has no two linear, convolutional or recurrent layers"
     return None
 
 

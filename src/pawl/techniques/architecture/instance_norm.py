@@ -8,7 +8,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import AlongLast
-from pawl.models.surgery import normalizable, normalize, reject_normalization
+from pawl.models.normalizing import normalizable, normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -16,19 +16,22 @@ from pawl.techniques.stages import ModelTechnique
 def instance_norm(module: nn.Module, settings: Settings, sample: Inputs) -> nn.Module:
     """Normalizes each channel of each row by itself.
 
-    In place of the model's normalization, else before each activation.
+    In place of the model's normalization, else before each activation. Of vectors,
+    whose units are single numbers, nothing would be left: their activations stay as they are.
     """
     return normalize(module, sample, _make, _over_last)
 
 
-def _make(shape: tuple[int, ...]) -> nn.Module:
-    if len(shape) == 1:  # a head's vector, whose units are single numbers
-        return nn.LayerNorm(shape[0])
-    return nn.GroupNorm(shape[0], shape[0])  # the same, and PyTorch lets it be exported and vmapped
+def _make(shape: tuple[int, ...]) -> nn.Module | None:
+    return None if len(shape) == 1 else _by_channel(shape[0])
+
+
+def _by_channel(count: int) -> nn.Module:
+    return nn.GroupNorm(count, count)  # the same, and PyTorch lets it be exported and vmapped
 
 
 def _over_last(count: int) -> nn.Module:
-    return AlongLast(_make((count, 0)), apart=False)
+    return AlongLast(_by_channel(count), apart=False)
 
 
 def _fits(facts: Facts) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.surgery import normalize, reject_normalization
+from pawl.models.normalizing import normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

@@ -12,15 +12,8 @@ from torch import nn
 from pawl.data.types import Inputs
 from pawl.models import LayerScale, is_pretrained
 from pawl.models.axes import channel_axis
-from pawl.models.blocks import (
-    Part,
-    edited,
-    made_residual,
-    no_residual_parts,
-    place,
-    residual_parts,
-    rows_of,
-)
+from pawl.models.blocks import Part, made_residual, no_residual_parts, place, residual_parts
+from pawl.models.edits import edited, rows_of
 from pawl.models.operations import traced
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique

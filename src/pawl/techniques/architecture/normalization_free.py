@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pawl.data.types import Inputs
+from pawl.models.normalizing import normalizations
 from pawl.models.scaling import without_normalizing
-from pawl.models.surgery import normalizations, observe, replace
+from pawl.models.surgery import observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import Net, Skip, is_pretrained
-from pawl.models.blocks import edited, no_parts, parts, place
+from pawl.models.blocks import no_parts, parts, place
+from pawl.models.edits import edited
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

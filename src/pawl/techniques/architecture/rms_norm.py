@@ -6,7 +6,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import ChannelRMSNorm
-from pawl.models.surgery import normalize, reject_normalization
+from pawl.models.normalizing import normalize, reject_normalization
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

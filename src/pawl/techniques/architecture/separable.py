@@ -8,7 +8,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import separable as in_two_parts
-from pawl.models.blocks import edited
+from pawl.models.edits import edited
 from pawl.models.surgery import replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique

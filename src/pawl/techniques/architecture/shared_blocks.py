@@ -6,7 +6,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models.blocks import Part, no_parts, parts, runs
-from pawl.models.surgery import normalizations
+from pawl.models.normalizing import normalizations
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 

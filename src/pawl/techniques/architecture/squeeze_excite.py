@@ -9,7 +9,7 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import SqueezeExcite
-from pawl.models.surgery import activations, channel_axes, observe, replace
+from pawl.models.surgery import channel_axes, observe, places, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -41,10 +41,10 @@ def squeeze_excite(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
 
 
 def _gated(module: nn.Module, sample: Inputs) -> dict[str, tuple[int, bool]]:
-    """Returns the channels that activations see, and whether these lie along the last axis."""
+    """Returns the channels that activations return, and whether these lie along the last axis."""
     axes = channel_axes(module, sample)
     found = {}
-    for name, shapes in observe(module, activations(module), sample).items():
+    for name, shapes in observe(module, places(module), sample, returned=True).items():
         last = axes.get(name) == -1
         known = axes.get(name) in (1, -1) or all(len(shape) == _MAPS for shape in shapes)
         channels = {shape[-1 if last else 1] for shape in shapes if len(shape) > 2}

@@ -10,7 +10,8 @@ from torch import nn
 
 from pawl.data.types import Inputs
 from pawl.models import StochasticDepth, is_pretrained
-from pawl.models.blocks import edited, made_residual, no_residual_parts, place, residual_parts
+from pawl.models.blocks import made_residual, no_residual_parts, place, residual_parts
+from pawl.models.edits import edited
 from pawl.techniques.record import Facts, Phase, Settings, number
 from pawl.techniques.stages import ModelTechnique
 
