@@ -3,10 +3,13 @@
     python benchmarks/instruments.py --pairs 20 > benchmarks/results/instruments.json
 
 A perceptron on census income, a convolutional net and an attention net on digits, each trained one
-member after the other (`serial`), many at once (`fused`) and by a compiled step (`compiled`). A pair is
-two trainings of the same members from the same weights over the same rows, one with instruments; which
-is first alternates. Time is of all that a training does: steps, evaluations, and readings. The ratio is
-given as the geometric mean over pairs with its 95% interval (t, on logarithms).
+member after the other (`serial`), some at once (`fused`) and by a compiled step (`compiled`). Two
+trainings of the same members, one with instruments, take turns by segments of an epoch, each of them
+first every second time; a pair is some segments of each. Both must end with the same weights, bit for
+bit. Time is what this process computed (CPU time, so that others on the machine count less) for all
+that a training does: steps, evaluations, and readings, the first one included. The ratio is of all
+pairs' sums; its 95% interval is from how pairs differ from it (t). `readings_share` is the time in
+readings alone, over that of the training without: what they cost but for what they do to steps.
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ import pawl
 from pawl.data import load
 from pawl.environment import hardware, versions
 from pawl.training.fused import FusedStepper
-from pawl.training.instruments import SHARE
+from pawl.training.instruments import SHARE, Instruments
 from pawl.training.population import Member, Population, Stepper
 from pawl.training.problem import Problem
 from pawl.training.run import Run
 from pawl.training.serial import SerialStepper
 
-MEMBERS = {"serial": 1, "fused": 8, "compiled": 8}
+MEMBERS = {"serial": 1, "fused": 4, "compiled": 4}
+EPOCHS = 100_000  # more than are taken
 STEPPERS: dict[str, Callable[[], Stepper]] = {
     "serial": SerialStepper,
     "fused": FusedStepper,
@@ -87,51 +91,73 @@ def problem(net: str) -> Problem:
     return Problem.of(task, load(task))
 
 
-def trained(net: str, mode: str, epochs: int, share: float) -> dict[str, float]:
-    """Trains members to their end; returns seconds of a step, and what readings took."""
+class Timed(Instruments):
+    """Instruments of which is known what this process computed for readings, in seconds."""
+
+    computed = 0.0
+
+    def _guarded(self, part: Any, *given: Any) -> Any:
+        started = time.process_time()
+        try:
+            return super()._guarded(part, *given)
+        finally:
+            self.computed += time.process_time() - started
+
+
+def fresh(net: str, mode: str, share: float) -> Run:
+    """Returns a training at its start; those of a net and a mode differ in nothing but the share."""
     made = problem(net)
     rows = torch.arange(len(made.targets))
-    valid = rows[:200]
     recipe = RECIPE.with_("standardize") if net == "mlp" else RECIPE
-    members = [Member(recipe, seed, rows[200:], valid, epochs) for seed in range(MEMBERS[mode])]
+    members = [
+        Member(recipe, seed, rows[200:], rows[:200], EPOCHS) for seed in range(MEMBERS[mode])
+    ]
     run = Run(Population(made, members, STEPPERS[mode]()), instruments=share)
-    started = time.perf_counter()
-    while not run.finished():
-        run.segment()
-    seconds = time.perf_counter() - started
-    read = run.instruments
-    assert not read.trouble, read.trouble
-    return {
-        "step": seconds / int(run.population.step[0]),
-        "steps": int(run.population.step[0]),
-        "readings": len(read.of(0).readings),
-        "own": read.reading / max(read.stepping, 1e-12),
-    }
+    run.instruments = Timed(run.population, share)
+    return run
 
 
-def compared(net: str, mode: str, epochs: int, pairs: int) -> dict[str, Any]:
+def spent(run: Run) -> float:
+    """Takes a segment of a training; returns the seconds that this process computed for it."""
+    started = time.process_time()
+    run.segment()
+    return time.process_time() - started
+
+
+def compared(net: str, mode: str, seconds: float, pairs: int) -> dict[str, Any]:
     """Returns the ratio of times with instruments and without."""
-    for share in (0.0, SHARE):  # compiled, and warm
-        trained(net, mode, max(1, epochs // 10), share)
-    ratios, plain, read = [], [], []
+    tried = fresh(net, mode, 0.0)
+    spent(tried)  # compiled, and warm
+    segments = max(1, round(seconds / spent(tried)))
+    both = fresh(net, mode, 0.0), fresh(net, mode, SHARE)
+    plain, read = both
+    for run in both:
+        spent(run)
+    first = int(read.population.step[0])
+    times = []
     for pair in range(pairs):
-        order = (0.0, SHARE) if pair % 2 == 0 else (SHARE, 0.0)
-        found = {share: trained(net, mode, epochs, share) for share in order}
-        ratios.append(found[SHARE]["step"] / found[0.0]["step"])
-        plain.append(found[0.0]["step"])
-        read.append(found[SHARE])
-    logs = np.log(ratios)
+        own = {False: 0.0, True: 0.0}
+        for segment in range(segments):  # in turns, each of them first every second time
+            for run in both if (pair + segment) % 2 == 0 else both[::-1]:
+                own[run is read] += spent(run)
+        times.append((own[False], own[True]))
+    without, having = np.array(times).T
+    ratio = float(having.sum() / without.sum())
+    left = (having - ratio * without) / without.mean()
     half = 0.0
     if pairs > 1:
-        half = float(stats.t.ppf(0.975, pairs - 1) * logs.std(ddof=1) / math.sqrt(pairs))
+        half = float(stats.t.ppf(0.975, pairs - 1) * left.std(ddof=1) / math.sqrt(pairs))
+    instruments, steps = read.instruments, int(read.population.step[0])
+    assert isinstance(instruments, Timed)
+    assert not instruments.trouble, instruments.trouble
+    assert torch.equal(plain.population.state.weights, read.population.state.weights)
     return {
-        "net": net, "mode": mode, "members": MEMBERS[mode], "pairs": pairs,
-        "steps": read[0]["steps"],
-        "step_ms": round(1000 * float(np.median(plain)), 4),
-        "ratio": round(math.exp(logs.mean()), 4),
-        "interval": [round(math.exp(logs.mean() - half), 4), round(math.exp(logs.mean() + half), 4)],
-        "readings": float(np.median([each["readings"] for each in read])),
-        "own_share": round(float(np.median([each["own"] for each in read])), 4),
+        "net": net, "mode": mode, "members": MEMBERS[mode], "pairs": pairs, "steps": steps,
+        "step_ms": round(1000 * float(without.sum()) / (steps - first), 4),
+        "ratio": round(ratio, 4),
+        "interval": [round(ratio - half, 4), round(ratio + half, 4)],
+        "readings_at": [each.step for each in instruments.of(0).readings],
+        "readings_share": round(instruments.computed / float(without.sum()), 4),
     }  # fmt: skip
 
 
@@ -139,14 +165,14 @@ def main() -> None:
     """Measures, and prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each side of a pair, about")
     parser.add_argument("--nets", default="mlp,conv,attention")
     parser.add_argument("--modes", default="serial,fused,compiled")
     given = parser.parse_args()
     found = []
     for net in given.nets.split(","):
         for mode in given.modes.split(","):
-            found.append(compared(net, mode, given.epochs, given.pairs))
+            found.append(compared(net, mode, given.seconds, given.pairs))
             print(json.dumps(found[-1]), file=sys.stderr)
     print(json.dumps({"share": SHARE, "threads": torch.get_num_threads(), "measured": found,
                       "hardware": hardware("cpu"), "versions": versions()}, indent=2))  # fmt: skip
