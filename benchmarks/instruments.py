@@ -1,15 +1,18 @@
 """What instruments on every training cost: time of a step with and without, in pairs, in turns.
 
-    python benchmarks/instruments.py --pairs 20 > benchmarks/results/instruments.json
+    python benchmarks/instruments.py --records runs/instruments.jsonl \\
+        --out benchmarks/results/instruments.json
 
 A perceptron on census income, a convolutional net and an attention net on digits, each trained one
 member after the other (`serial`), some at once (`fused`) and by a compiled step (`compiled`). Two
-trainings of the same members, one with instruments, take turns by segments of an epoch, each of them
-first every second time; a pair is some segments of each. Both must end with the same weights, bit for
-bit. Time is what this process computed (CPU time, so that others on the machine count less) for all
-that a training does: steps, evaluations, and readings, the first one included. The ratio is of all
-pairs' sums; its 95% interval is from how pairs differ from it (t). `readings_share` is the time in
-readings alone, over that of the training without: what they cost but for what they do to steps.
+trainings of the same members, one with instruments, take turns; a pair is a segment of each: the steps
+of an epoch and an evaluation. Which is first alternates, and both must end with the same weights, bit
+for bit. Time is what this process computed (CPU time, so that others on the machine count less).
+
+`of_readings` is the time in readings, the first one included, over that of the training without.
+`of_steps` is how much longer a segment takes that is not in readings: the median over pairs, as some
+are held up by others on the machine, with its 95% interval from the binomial distribution. `ratio` is
+the sum of both, of which the interval is.
 """
 
 from __future__ import annotations
@@ -17,15 +20,16 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import math
-import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import running
 import torch
 from diagnosis_faults import Cnn, Mlp, adult
+from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -117,65 +121,76 @@ def fresh(net: str, mode: str, share: float) -> Run:
     return run
 
 
-def spent(run: Run) -> float:
-    """Takes a segment of a training; returns the seconds that this process computed for it."""
-    started = time.process_time()
+def spent(run: Run) -> tuple[float, float]:
+    """Takes a segment of a training; returns seconds computed for it, and for readings in it."""
+    assert isinstance(run.instruments, Timed)
+    read, started = run.instruments.computed, time.process_time()
     run.segment()
-    return time.process_time() - started
+    return time.process_time() - started, run.instruments.computed - read
 
 
 def compared(net: str, mode: str, seconds: float, pairs: int) -> dict[str, Any]:
     """Returns the ratio of times with instruments and without."""
     tried = fresh(net, mode, 0.0)
     spent(tried)  # compiled, and warm
-    segments = max(1, round(seconds / spent(tried)))
-    both = fresh(net, mode, 0.0), fresh(net, mode, SHARE)
-    plain, read = both
+    both = plain, read = fresh(net, mode, 0.0), fresh(net, mode, SHARE)
     for run in both:
         spent(run)
-    first = int(read.population.step[0])
+    first, enough = int(read.population.step[0]), seconds / spent(tried)[0]
     times = []
-    for pair in range(pairs):
-        own = {False: 0.0, True: 0.0}
-        for segment in range(segments):  # in turns, each of them first every second time
-            for run in both if (pair + segment) % 2 == 0 else both[::-1]:
-                own[run is read] += spent(run)
-        times.append((own[False], own[True]))
-    without, having = np.array(times).T
-    ratio = float(having.sum() / without.sum())
-    left = (having - ratio * without) / without.mean()
-    half = 0.0
-    if pairs > 1:
-        half = float(stats.t.ppf(0.975, pairs - 1) * left.std(ddof=1) / math.sqrt(pairs))
-    instruments, steps = read.instruments, int(read.population.step[0])
-    assert isinstance(instruments, Timed)
-    assert not instruments.trouble, instruments.trouble
+    while len(times) < max(pairs, enough):
+        own = {}
+        for run in both if len(times) % 2 == 0 else both[::-1]:
+            own[run is read] = spent(run)
+        times.append((own[False][0], own[True][0] - own[True][1], own[True][1]))
+    without, having, readings = np.array(times).T
+    steps, low, high = median(having / without)
+    share = float(readings.sum() / without.sum())
+    assert not read.instruments.trouble, read.instruments.trouble
     assert torch.equal(plain.population.state.weights, read.population.state.weights)
+    taken = int(read.population.step[0])
     return {
-        "net": net, "mode": mode, "members": MEMBERS[mode], "pairs": pairs, "steps": steps,
-        "step_ms": round(1000 * float(without.sum()) / (steps - first), 4),
-        "ratio": round(ratio, 4),
-        "interval": [round(ratio - half, 4), round(ratio + half, 4)],
-        "readings_at": [each.step for each in instruments.of(0).readings],
-        "readings_share": round(instruments.computed / float(without.sum()), 4),
+        "net": net, "mode": mode, "members": MEMBERS[mode], "pairs": len(times), "steps": taken,
+        "step_ms": round(1000 * float(without.sum()) / (taken - first), 4),
+        "ratio": round(steps + share, 4),
+        "interval": [round(low + share, 4), round(high + share, 4)],
+        "of_steps": round(steps, 4), "of_readings": round(share, 4),
+        "readings_at": [each.step for each in read.instruments.of(0).readings],
     }  # fmt: skip
 
 
+def median(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Returns the median and its 95% interval, which assumes nothing of how values are spread."""
+    ordered, count = np.sort(values), len(values)
+    place = max(1, int(stats.binom.ppf(0.025, count, 0.5)))
+    return float(np.median(values)), float(ordered[place - 1]), float(ordered[count - place])
+
+
 def main() -> None:
-    """Measures, and prints JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each side of a pair, about")
+    """Measures what is missing, and writes the summary."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=20, help="at least")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each side, at least")
     parser.add_argument("--nets", default="mlp,conv,attention")
     parser.add_argument("--modes", default="serial,fused,compiled")
+    parser.add_argument("--records", type=Path, help="what a stopped run goes on from")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    torch.set_num_threads(1)
     found = []
-    for net in given.nets.split(","):
-        for mode in given.modes.split(","):
-            found.append(compared(net, mode, given.seconds, given.pairs))
-            print(json.dumps(found[-1]), file=sys.stderr)
-    print(json.dumps({"share": SHARE, "threads": torch.get_num_threads(), "measured": found,
-                      "hardware": hardware("cpu"), "versions": versions()}, indent=2))  # fmt: skip
+    for mode in given.modes.split(","):
+        for net in given.nets.split(","):
+            work = functools.partial(compared, net, mode, given.seconds, given.pairs)
+            key = (net, mode, given.seconds, given.pairs, SHARE)
+            record = running.computed(given.records, key, work)
+            found.append({name: value for name, value in record.items() if name != "key"})
+            print(json.dumps(found[-1]), flush=True)
+    if given.out:
+        kept = {
+            "share": SHARE, "threads": torch.get_num_threads(), "measured": found,
+            "hardware": hardware("cpu"), "versions": versions(),
+        }  # fmt: skip
+        given.out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

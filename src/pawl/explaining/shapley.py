@@ -74,11 +74,8 @@ class _Games:
             return np.zeros((games, 0, outputs)), every[:, None]
         if self.joined is not None:
             inner = values.reshape(games, -1, count - 1, outputs)
-            ends = (
-                np.broadcast_to(x[:, None, None], (*inner.shape[:2], 1, outputs))
-                for x in (none, every)
-            )
-            low, high = ends
+            shape = (*inner.shape[:2], 1, outputs)
+            low, high = (np.broadcast_to(x[:, None, None], shape) for x in (none, every))
             paths = np.concatenate([low, inner, high], 2)
             steps = np.diff(paths, axis=2)  # what the column that joined added
             each = np.take_along_axis(steps, self.joined[..., None], axis=2)
