@@ -7,10 +7,11 @@ import pytest
 import torch
 from explained import probabilities, rows_of, subject_of
 
-from pawl.data.types import Examples, InputSpec, Schema, TargetColumn
+from pawl.data.types import Examples, Inputs, InputSpec, Schema, TargetColumn
 from pawl.explaining import shapley
 from pawl.explaining.attributions import attribute, by_shapley, told
 from pawl.explaining.effort import Effort
+from pawl.explaining.estimate import Estimate
 from pawl.explaining.subject import Subject, taken
 
 W = np.array([2.0, -1.0, 0.5, 0.0, 3.0])
@@ -51,8 +52,8 @@ def test_sampled_ones_come_near_exact_ones_and_know_how_near() -> None:
     subject = subject_of("abcdef", function)
     rows = rows_of(x).inputs
     row, background = taken(rows, [7]), taken(rows, np.arange(100, 132))
-    right = shapley.exact(subject, subject.features, row, background)
-    near = shapley.sampled(subject, subject.features, row, background, 32 * 20, 1)
+    (right,) = shapley.exact(subject, subject.features, row, background)
+    (near,) = shapley.sampled(subject, subject.features, row, background, 32 * 20, 1)
     np.testing.assert_allclose(
         right.values.sum(), function(x[7:8])[0] - right.path[0, 0], atol=1e-5
     )
@@ -68,7 +69,7 @@ def test_a_product_is_shared_and_a_date_or_category_is_one_column() -> None:
     subject = subject_of("abC", lambda x: x[:, 0] * x[:, 1] + 10 * (x[:, 2] == 2))
     row = rows_of(x, np.array([[2]])).inputs
     background = rows_of(np.zeros((1, 2)), np.array([[1]])).inputs
-    found = shapley.exact(subject, subject.features, row, background)
+    (found,) = shapley.exact(subject, subject.features, row, background)
     np.testing.assert_allclose(found.values[:, 0], [7.5, 7.5, 10.0], atol=1e-5)
 
 
@@ -120,10 +121,12 @@ def test_columns_that_do_not_differ_are_left_out_and_all_sets_of_the_others_eval
     subject = subject_of("abcdefghijkl", function)
     rows = rows_of(x).inputs
     row, background = taken(rows, [3]), taken(rows, np.arange(8, 24))
-    found = shapley.exact(subject, subject.features, row, background)
+    (found,) = shapley.exact(subject, subject.features, row, background)
     apart = np.nan_to_num(x[3], nan=9.0) != x[8:24]
-    assert found.evaluations == (2 ** apart.sum(1)).sum()
-    assert found.evaluations == shapley.sets_of(subject.features, row, background)
+    sets = 2 ** apart.sum(1)
+    assert shapley.sets_of(subject.features, row, background) == [sets.sum()]
+    # The row itself and each background row are asked for once.
+    assert found.evaluations == (sets - 2).sum() + 16 + 1
     assert not found.values[7:].any()
     # The definition, over orders of the first seven columns.
     right = np.zeros(7)
@@ -137,18 +140,39 @@ def test_columns_that_do_not_differ_are_left_out_and_all_sets_of_the_others_eval
     np.testing.assert_allclose(found.values[:7, 0], right, atol=0.05)
     whole = function(x[3:4])[0] - function(x[8:24]).mean()
     np.testing.assert_allclose(found.values.sum(), whole, atol=1e-6)
-    near = shapley.sampled(subject, subject.features, row, background, 16 * 30, 0)
+    (near,) = shapley.sampled(subject, subject.features, row, background, 16 * 30, 0)
     np.testing.assert_allclose(near.values, found.values, atol=1e-6)  # sets are fewer than orders
     np.testing.assert_allclose(near.path, found.path, atol=1e-6)
     ends = [function(x[8:24]).mean(), function(x[3:4])[0]]
     np.testing.assert_allclose(found.path[[0, -1], 0], ends, atol=1e-6)
 
 
+@pytest.mark.parametrize("pairs", [0, 3, 40])
+def test_rows_that_are_explained_together_are_explained_as_each_alone(pairs: int) -> None:
+    x = data(5, 40)
+    x[1, :3], x[2] = x[20, :3], x[21]  # in one game all players, in others fewer or none
+    subject = subject_of("abcde", lambda x: x[:, 0] * x[:, 1] * x[:, 2] + np.abs(x[:, 3] - x[:, 4]))
+    rows = rows_of(x).inputs
+    some, background = taken(rows, [0, 1, 2]), taken(rows, np.arange(16, 32))
+
+    def explained(inputs: Inputs) -> list[Estimate]:
+        if not pairs:
+            return shapley.exact(subject, subject.features, inputs, background)
+        return shapley.sampled(subject, subject.features, inputs, background, pairs, 3)
+
+    for place, together in enumerate(explained(some)):
+        (alone,) = explained(taken(some, [place]))
+        assert together.evaluations == alone.evaluations
+        near = 1e-9 if pairs in (0, 40 * 16) else 5 * (together.errors + alone.errors).max()
+        np.testing.assert_allclose(together.values, alone.values, atol=near)
+        np.testing.assert_allclose(together.values.sum(), alone.values.sum(), atol=1e-9)
+
+
 def test_the_path_is_the_mean_over_random_orders_of_all_columns() -> None:
     x = np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     subject = subject_of("abc", lambda x: 4.0 * x[:, 0] * x[:, 1])
     rows = rows_of(x).inputs
-    found = shapley.exact(subject, subject.features, taken(rows, [0]), taken(rows, [1]))
+    (found,) = shapley.exact(subject, subject.features, taken(rows, [0]), taken(rows, [1]))
     # Of two of three columns in a random order, both that count are in once in three times.
     np.testing.assert_allclose(found.path[:, 0], [0.0, 0.0, 4.0 / 3.0, 4.0], atol=1e-6)
     np.testing.assert_allclose(found.values[:, 0], [2.0, 2.0, 0.0], atol=1e-6)
@@ -158,7 +182,7 @@ def test_few_pairs_take_background_rows_from_all_of_it() -> None:
     x = np.arange(64.0)[:, None] * np.ones((1, 12))
     subject = subject_of("abcdefghijkl", lambda x: x.sum(1))
     rows = rows_of(x).inputs
-    found = shapley.sampled(subject, subject.features, taken(rows, [0]), rows, 16, 0)
+    (found,) = shapley.sampled(subject, subject.features, taken(rows, [0]), rows, 16, 0)
     assert found.path[0, 0] == pytest.approx(12 * x[:, 0].mean(), rel=0.02)
 
 

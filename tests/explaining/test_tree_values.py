@@ -8,7 +8,8 @@ import torch
 from explained import rows_of, subject_of
 
 from pawl.explaining import shapley
-from pawl.explaining.tree_values import gains, paths_of, shapley_values, split_counts
+from pawl.explaining.tree_gains import gains, split_counts
+from pawl.explaining.tree_values import leaves_of, shapley_values
 from pawl.models import Trees
 from pawl.techniques.trees.lightgbm import trees_of
 
@@ -30,11 +31,12 @@ def boosted(outputs: int = 1, columns: int = 6) -> tuple[Trees, np.ndarray]:
     return trees, x
 
 
-@pytest.mark.parametrize("outputs", [1, 3])
-def test_they_are_the_exact_shapley_values_of_the_sum(outputs: int) -> None:
+@pytest.mark.parametrize(("outputs", "background"), [(1, 16), (3, 16), (1, 1)])
+def test_they_are_the_exact_shapley_values_of_the_sum(outputs: int, background: int) -> None:
+    """By tables where the rows are many, by pairs of rows where there is one of the background."""
     trees, x = boosted(outputs)
     owners = np.array([0, 1, 2, 2, 3, 4])  # two numbers are one column
-    rows, others = x[:5], x[20:36]
+    rows, others = x[:5], x[20 : 20 + background]
     found = shapley_values(trees, owners, 5, rows, others)
     subject = subject_of("abcdef", lambda v: trees(torch.from_numpy(v.astype(np.float32))).numpy())
     features = [
@@ -44,7 +46,7 @@ def test_they_are_the_exact_shapley_values_of_the_sum(outputs: int) -> None:
         *subject.features[4:],
     ]
     for row in range(len(rows)):
-        right = shapley.exact(
+        (right,) = shapley.exact(
             subject, features, rows_of(rows[row : row + 1]).inputs, rows_of(others).inputs
         )
         np.testing.assert_allclose(found[row], right.values, atol=1e-5)
@@ -70,7 +72,11 @@ def test_splits_and_gain_are_those_of_a_tree_known_by_hand() -> None:
     # Right of the first split are 3, 7, 3, left of it 1; the second parts 3, 3 from 7.
     expected = [2 * 1 / 3 * 16.0, 1 * 3 / 4 * (13 / 3 - 1) ** 2, 0.0]
     np.testing.assert_allclose(gains(trees, owners, 3, x), expected)
-    assert paths_of(trees, owners).column.tolist() == [1, 0, 1, 0, 1]
+    leaves = leaves_of(trees, owners, np.array([0]), x)
+    ways = [w[:n].tolist() for w, n in zip(leaves.columns, leaves.sizes, strict=True)]
+    assert ways == [[1], [1, 0], [1, 0]]
+    # The way left breaks for all but the first row; the others at the first, the second, or no column.
+    assert leaves.broken.tolist() == [[0, 1, 1, 1], [1, 0, 2, 0], [3, 2, 0, 2]]
 
 
 def test_a_tree_without_splits_says_nothing_of_any_column() -> None:

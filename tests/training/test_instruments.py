@@ -76,17 +76,17 @@ def test_both_ways_of_gradients_agree() -> None:
 
 
 def test_the_share_decides_when_a_reading_is_due() -> None:
-    read = Instruments(population(SerialStepper, DESCENT), share=0.03)
+    read = Instruments(population(SerialStepper, DESCENT), share=0.02)
     assert not read.due  # nothing is known of a step yet
-    read.stepping, read._steps = 9.0, 900
-    assert not read.due  # the first one may take 0.3 s, which is more than 3%
-    read.stepping, read._steps = 10.0, 50
-    assert not read.due  # six steps of 0.2 s are more than 0.3 s
+    read.stepping, read._steps = 2.4, 900
+    assert not read.due  # the first one may take 0.05 s, which is more than 2%
+    read.stepping, read._steps = 10.0, 150
+    assert not read.due  # four steps of 67 ms are more than 0.2 s, which is 2%
     read.stepping, read._steps = 10.0, 1000
     assert read.due
-    read.reading, read._last, read._taken = 0.3, 0.05, 1
+    read.reading, read._last, read._taken = 0.2, 0.05, 1
     assert not read.due
-    read.stepping = 12.0
+    read.stepping = 12.6
     assert read.due
     read.trouble = "broken"
     assert not read.due

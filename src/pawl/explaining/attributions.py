@@ -13,9 +13,9 @@ import numpy as np
 from pawl.data.types import Inputs
 from pawl.explaining import shapley
 from pawl.explaining.effort import Effort
+from pawl.explaining.estimate import Estimate
 from pawl.explaining.local import ablated, lime
 from pawl.explaining.result import Attributions, Method, RowAttribution
-from pawl.explaining.shapley import Estimate
 from pawl.explaining.subject import Feature, Subject, Values, count_of, taken
 from pawl.explaining.value import Check
 from pawl.explaining.worth import Attributed, checks, incompleteness, shuffled
@@ -24,6 +24,8 @@ from pawl.rng import derive_seed
 BACKGROUND = 64
 _FEW_BACKGROUND = 32
 _MOST_SETS = 2**16
+_AT_ONCE = 2**15
+"""So many evaluations, or those of one row, are made together."""
 _MOST_STEPS, _MOST_ORDERS = 32_000, 4
 _LEAST_PAIRS = 16
 _SAMPLES, _LEAST_SAMPLES, _FITS = 64, 512, 0.5
@@ -54,16 +56,22 @@ def attribute(
         exact = _affordable(features, rows, few)
         background = few if exact else most
     pairs = _pairs(len(features), count_of(background))
-    estimates: list[shapley.Estimate] = []
-    for place in range(count_of(rows)):
+    most_steps = min(
+        shapley.sets_of(features, rows, background).max(),
+        np.inf if exact else 2.0 * pairs * (len(features) + 1),
+    )
+    # With a clock one at a time, to look at it in between.
+    together = 1 if effort.deadline is not None else max(1, int(_AT_ONCE // most_steps))
+    estimates: list[Estimate] = []
+    for first in range(0, count_of(rows), together):
         if effort.over and estimates:
             break
-        row = taken(rows, [place])
+        some = taken(rows, np.arange(first, min(first + together, count_of(rows))))
         if exact:
-            estimates.append(shapley.exact(subject, features, row, background))
+            estimates += shapley.exact(subject, features, some, background)
         else:
-            own = derive_seed(seed, "orders", place)
-            estimates.append(shapley.sampled(subject, features, row, background, pairs, own))
+            own = derive_seed(seed, "orders", first)
+            estimates += shapley.sampled(subject, features, some, background, pairs, own)
     done = taken(rows, np.arange(len(estimates)))
     predictions = subject.values(done)
     return Attributed(
@@ -84,10 +92,7 @@ def _mean_evaluations(estimates: Sequence[Estimate]) -> int:
 
 def _affordable(features: Sequence[Feature], rows: Inputs, background: Inputs) -> bool:
     """Tells whether all sets of each row can be evaluated."""
-    most = (
-        shapley.sets_of(features, taken(rows, [row]), background) for row in range(count_of(rows))
-    )
-    return all(each <= _MOST_SETS for each in most)
+    return bool((shapley.sets_of(features, rows, background) <= _MOST_SETS).all())
 
 
 def _pairs(columns: int, background: int) -> int:
@@ -153,7 +158,7 @@ def by_shapley(
 
     def how(other: Subject, row: Inputs, number: int, place: int) -> Estimate:
         own = derive_seed(seed, "scrambled", number, place)
-        return shapley.sampled(other, other.features, row, found.background, _LEAST_PAIRS, own)
+        return shapley.sampled(other, other.features, row, found.background, _LEAST_PAIRS, own)[0]
 
     wrong = shuffled(scrambled, rows, found, how)
     made = checks(subject, rows, found, wrong)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawl.data.types import Inputs
+from pawl.explaining.estimate import Estimate, over_background
 from pawl.explaining.mixing import Mixer
-from pawl.explaining.shapley import Estimate
 from pawl.explaining.subject import Feature, Subject, Values, count_of
 
 _WIDTH = 0.25
@@ -34,22 +34,14 @@ def ablated(
         background: `M` rows.
     """
     mixer = Mixer(features, row, background)
-    rows, columns = np.nonzero(mixer.apart())
+    rows, columns = np.nonzero(mixer.apart()[0])
     masks = np.ones((len(rows) + 1, len(features)), dtype=bool)
     masks[np.arange(len(rows)), columns] = False
     found = mixer.values(subject, np.append(rows, 0), masks)
     whole = found[-1]
-    each = np.zeros((len(features), count_of(background), len(whole)))
-    each[columns, rows] = whole - found[:-1]
-    values, spread = each.mean(1), each.std(1, ddof=1) if each.shape[1] > 1 else 0 * each[:, 0]
-    halves = np.stack([each[:, part::2].mean(1) for part in (0, 1)]) if each.shape[1] > 1 else None
-    return Estimate(
-        values=values,
-        errors=spread / np.sqrt(each.shape[1]),
-        halves=np.stack([values, values]) if halves is None else halves,
-        path=np.zeros((0, len(whole))),
-        evaluations=len(masks),
-    )
+    each = np.zeros((count_of(background), len(features), len(whole)))
+    each[rows, columns] = whole - found[:-1]
+    return over_background(each, np.zeros((0, len(whole))), len(masks))
 
 
 def lime(

@@ -1,13 +1,19 @@
-"""Sums of trees, explained from their own arrays: exact Shapley values, splits and gain.
+"""Exact Shapley values of sums of trees, from their own arrays.
 
-The Shapley values are those of `shapley`, of the trees' sum and without sampling: a leaf is reached by a
-set of columns exactly if all its conditions hold, each by the row or by the background row, whichever
-has the column. Of a leaf of value `v` that needs the row's values of `p` columns and the background's of
-`q`, each of the first gets `v (p-1)! q! / (p+q)!`, each of the others `-v p! (q-1)! / (p+q)!`
-(interventional TreeSHAP; Lundberg et al., From Local Explanations to Global Understanding, 2020).
+They are those of `shapley`, of the trees' sum and without sampling: a leaf is reached by a set of
+columns exactly if all conditions on its way hold, each by the row or by the background row, whichever
+has the column. So it can be reached if no column is broken by both. Where the background row breaks `p`
+columns and the row `q` others, a leaf of value `v` gives each of the first `v (p-1)! q! / (p+q)!`, each
+of the others `-v p! (q-1)! / (p+q)!` (interventional TreeSHAP; Lundberg et al., From Local Explanations
+to Global Understanding, 2020).
 
-Shape legend: `R` rows, `M` background rows, `D` numbers of a row, `F` columns, `L` leaves, `C`
-conditions on the ways to them, `T` trees, `O` outputs.
+All that counts of a row at a leaf is which columns of the way it breaks. Where there are few such sets
+for the rows there are, a leaf's parts are computed for each set at once, over all background rows, and
+looked up (as in Nadel and Wettenstein, From Decision Trees to Boolean Logic, 2026); else for each pair
+of rows.
+
+Shape legend: `R` rows, `M` background rows, `D` numbers of a row, `F` columns, `L` leaves, `n` columns
+on the way to a leaf, `O` outputs.
 """
 
 from __future__ import annotations
@@ -19,51 +25,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.explaining.tree_gains import Floats, Numbers, Whole, leaf_values, nodes_of
 from pawl.models import Trees
 
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.float32]
-Whole = NDArray[np.int64]
 _AT_ONCE = 2**22
-_FEW_COLUMNS, _MOST_COLUMNS = 14, 62
-"""On one way to a leaf: so many bits has a small whole number, and a large one."""
+_MOST_COLUMNS = 62
+"""On one way to a leaf: so many bits has a whole number."""
+_TABLE = 4
+"""A number of a leaf's table costs as much as this share of a pair of rows: one in so many."""
 
 
 @dataclass(frozen=True)
-class Paths:
-    """All ways from roots to leaves.
+class Leaves:
+    """Leaves, the columns on their ways, and which of these rows break.
 
     Attributes:
-        leaves: Nodes that are leaves, `[L]`.
-        leaf: Of which leaf a condition is, `[C]`, ascending; then by column.
-        node: The node that asks, `[C]`.
-        right: Whether the way goes right there, `[C]`.
-        column: Of which column that is, `[C]`.
+        nodes: The leaves, `[L]`.
+        sizes: How many columns are on the way, `[L]`.
+        columns: Which; as many as the longest way has, `[L, n]`.
+        broken: The bits of the columns that do not hold for a row, `[L, R]`.
     """
 
-    leaves: Whole
-    leaf: Whole
-    node: Whole
-    right: NDArray[np.bool_]
-    column: Whole
-
-
-def paths_of(trees: Trees, owners: Whole) -> Paths:
-    """Returns the ways to leaves; `owners` says of which column each number of a row is, `[D]`."""
-    feature, left, _ = _nodes(trees)
-    parent, is_right = _parents(left)
-    leaves = np.flatnonzero(left == np.arange(len(left)))
-    parts: list[tuple[Whole, Whole, NDArray[np.bool_]]] = []
-    at, who = leaves, np.arange(len(leaves))
-    while len(at):
-        below = parent[at] >= 0
-        at, who = at[below], who[below]
-        parts.append((who, parent[at], is_right[at]))
-        at = parent[at]
-    leaf, node, right = (np.concatenate([part[place] for part in parts]) for place in range(3))
-    column = owners[feature[node]]
-    order = np.lexsort((column, leaf))
-    return Paths(leaves, leaf[order], node[order], right[order], column[order])
+    nodes: Whole
+    sizes: Whole
+    columns: Whole
+    broken: Whole
 
 
 def shapley_values(
@@ -83,90 +69,133 @@ def shapley_values(
     Raises:
         ValueError: A way to a leaf asks for more than 62 columns.
     """
-    paths, values = paths_of(trees, owners), _leaf_values(trees)
+    rows, values = np.concatenate([x, background]), leaf_values(trees)
+    place_of = np.cumsum(_is_leaf(trees)) - 1
     found = np.zeros((len(x), columns, values.shape[1]))
-    step = max(1, _AT_ONCE // (len(x) * len(background)))
-    bounds = np.searchsorted(paths.leaf, np.arange(len(paths.leaves) + 1))
-    for start in range(0, len(paths.leaves), step):
-        stop = min(start + step, len(paths.leaves))
-        own = slice(bounds[start], bounds[stop])
-        if bounds[start] == bounds[stop]:
-            continue
-        leaf, first = paths.leaf[own] - start, np.empty(own.stop - own.start, dtype=bool)
-        first[0] = True
-        first[1:] = (np.diff(leaf) > 0) | (np.diff(paths.column[own]) > 0)
-        slots = np.flatnonzero(first)
-        slot_leaf, slot_column = leaf[slots], paths.column[own][slots]
-        place = (
-            np.arange(len(slots)) - np.searchsorted(slot_leaf, np.arange(stop - start))[slot_leaf]
-        )
-        width = int(place.max()) + 1
-        if width > _MOST_COLUMNS:
-            raise ValueError(f"a way to a leaf asks for more than {_MOST_COLUMNS} columns")
-        held, others = (
-            _bits(trees, paths, own, slots, slot_leaf, place, stop - start, each)
-            for each in (x, background)
-        )
-        columns_of = np.zeros((stop - start, width), dtype=np.int64)
-        columns_of[slot_leaf, place] = slot_column
-        sizes = np.bincount(slot_leaf, minlength=stop - start)
-        shared = _shared(held, others, sizes, width)
-        for who, row, parts in shared:
+    roots = trees.roots.numpy().astype(np.int64)
+    each = max(1, _AT_ONCE * len(roots) // (len(place_of) * len(rows)))
+    for start in range(0, len(roots), each):
+        leaves = leaves_of(trees, owners, roots[start : start + each], rows)
+        for own, parts in _parts(leaves, len(x)):
+            value = values[place_of[leaves.nodes[own]]]
+            index = (
+                np.arange(len(x))[:, None] * columns + leaves.columns[own, None, : parts.shape[2]]
+            )
             for output in range(values.shape[1]):
-                weighed = parts * values[start + who, output, None]
-                index = row[:, None] * columns + columns_of[who]
+                weighed = parts * value[:, None, output, None]
                 found[..., output] += np.bincount(
                     index.ravel(), weighed.ravel(), len(x) * columns
                 ).reshape(len(x), columns)
     return found / len(background)
 
 
-def _bits(
-    trees: Trees,
-    paths: Paths,
-    own: slice,
-    slots: Whole,
-    slot_leaf: Whole,
-    place: Whole,
-    leaves: int,
-    x: Numbers,
-) -> Whole:
-    """Returns which columns of a way hold for rows, as bits of a number, `[L, R]`."""
-    feature, _, threshold = _nodes(trees)
-    node = paths.node[own]
-    goes_right = x.T[feature[node]] > threshold[node, None]  # a gap goes left, as in the model
-    holds = np.logical_and.reduceat(goes_right == paths.right[own, None], slots, axis=0)
-    kind = np.int16 if place.max() < _FEW_COLUMNS else np.int64  # small numbers are read faster
-    found = np.zeros((leaves, len(x)), dtype=kind)
-    first = np.flatnonzero(place == 0)
-    found[slot_leaf[first]] = np.bitwise_or.reduceat(
-        holds.astype(kind) << place[:, None].astype(kind), first, axis=0
-    )
+def leaves_of(trees: Trees, owners: Whole, roots: Whole, x: Numbers) -> Leaves:
+    """Returns the leaves below some roots, level by level.
+
+    Raises:
+        ValueError: A way asks for more than 62 columns.
+    """
+    feature, left, threshold = nodes_of(trees)
+    by_number = np.ascontiguousarray(x.T)
+    kind = np.int32 if owners.max(initial=0) < 31 else np.int64  # small numbers are read faster
+    at, sizes = roots, np.zeros(len(roots), dtype=np.int64)
+    columns = np.zeros((len(roots), 0), dtype=np.int64)
+    broken: Whole = np.zeros((len(roots), len(x)), dtype=kind)
+    found: list[tuple[Whole, Whole, Whole, Whole]] = []
+    while True:
+        ends = left[at] == at
+        found.append((at[ends], sizes[ends], columns[ends], broken[ends]))
+        at, sizes, columns, broken = at[~ends], sizes[~ends], columns[~ends], broken[~ends]
+        if not len(at):
+            break
+        column, nodes = owners[feature[at]], np.arange(len(at))
+        columns = np.pad(columns[:, : sizes.max()], ((0, 0), (0, 1)))
+        known = (columns == column[:, None]) & (np.arange(columns.shape[1]) < sizes[:, None])
+        place = np.where(known.any(1), known.argmax(1), sizes)
+        columns[nodes, place] = column
+        sizes = np.maximum(sizes, place + 1)
+        if sizes.max() > _MOST_COLUMNS:
+            raise ValueError(f"a way to a leaf asks for more than {_MOST_COLUMNS} columns")
+        right = by_number[feature[at]] > threshold[at, None]  # a gap goes left, as in the model
+        bit = np.left_shift(1, place).astype(kind)[:, None]
+        broken = np.concatenate([broken | right * bit, broken | ~right * bit])
+        at, sizes = np.concatenate([left[at], left[at] + 1]), np.tile(sizes, 2)
+        columns = np.tile(columns, (2, 1))
+    width = max(part[2].shape[1] for part in found)
+    wide = [np.pad(part[2], ((0, 0), (0, width - part[2].shape[1]))) for part in found]
+    nodes, sizes, broken = (np.concatenate([part[i] for part in found]) for i in (0, 1, 3))
+    return Leaves(nodes, sizes, np.concatenate(wide), broken)
+
+
+def _parts(leaves: Leaves, rows: int) -> Iterator[tuple[Whole, Floats]]:
+    """Yields leaves and what each column of their ways gets of 1, for the first rows, `[L, R, n]`.
+
+    It is summed over the other rows, which are the background.
+    """
+    pairs = rows * (leaves.broken.shape[1] - rows)
+    for size in np.unique(leaves.sizes).tolist():
+        every = np.flatnonzero(leaves.sizes == size)
+        tabled = 2**size * size <= _TABLE * pairs
+        step = max(1, _AT_ONCE // max(1, rows * size, 2**size * size if tabled else pairs))
+        for start in range(0, len(every) if size else 0, step):
+            own = every[start : start + step]
+            ours, others = leaves.broken[own, :rows], leaves.broken[own, rows:]
+            if tabled:
+                yield own, _table(others, size)[np.arange(len(own))[:, None], ours]
+            else:
+                yield own, _by_pairs(ours, others, size)
+
+
+def _table(others: Whole, size: int) -> Floats:
+    """Returns the parts of columns for all sets that a row may break, `[L, 2^n, n]`.
+
+    `(p-1)! q! / (p+q)!` is the integral of `t^(p-1) (1-t)^q` from 0 to 1. A Gauss-Legendre rule is
+    exact for that, and of one point `t` the background rows that break nothing but columns that the
+    row keeps are summed over subsets, one column after the other.
+    """
+    sets, count = 2**size, len(others)
+    index = others.astype(np.int64) * count + np.arange(count)[:, None]
+    times = np.bincount(index.ravel(), minlength=sets * count).reshape(sets, count)
+    broken = ((np.arange(sets)[:, None] >> np.arange(size)) & 1).sum(1, keepdims=True)
+    every, lost, fewer = np.zeros((3, sets, count))
+    points, weights = np.polynomial.legendre.leggauss((size + 1) // 2)
+    for t, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        within = times * t**broken
+        for place in range(size):
+            halves = within.reshape(-1, 2, 2**place, count)
+            halves[:, 1] += halves[:, 0]
+        # What a row keeps is all but what it breaks: in binary, the same backward.
+        kept = within[::-1] * (weight * (1 - t) ** broken / t)
+        every += kept
+        lost += kept * (t / (1 - t))
+        fewer += kept / (1 - t)
+    found = np.empty((count, sets, size))
+    every, lost, fewer = (np.ascontiguousarray(x.T) for x in (every, lost, fewer))
+    for place in range(size):
+        shape = (count, -1, 2, 2**place)
+        own = found[:, :, place].reshape(shape)
+        own[:, :, 0] = every.reshape(shape)[:, :, 0] - fewer.reshape(shape)[:, :, 1]
+        own[:, :, 1] = -lost.reshape(shape)[:, :, 1]
     return found
 
 
-def _shared(
-    rows: Whole, others: Whole, sizes: Whole, width: int
-) -> Iterator[tuple[Whole, Whole, Floats]]:
-    """Yields leaves, rows and the parts of their columns, `[pairs]` and `[pairs, width]`."""
-    plus, minus = _tables(width)
-    full = ((1 << sizes.astype(np.int64)) - 1).astype(rows.dtype)
-    reached = (rows[:, :, None] | others[:, None, :]) == full[:, None, None]
-    leaf, row, other = np.nonzero(reached)
-    ours, theirs = rows[leaf, row], others[leaf, other]
-    places = np.arange(width, dtype=rows.dtype)
-    step = max(1, _AT_ONCE // width)
+def _by_pairs(ours: Whole, others: Whole, size: int) -> Floats:
+    """Returns the parts of columns for rows, from each of the background rows, `[L, R, n]`."""
+    plus, minus = _shares(size)
+    leaf, row, other = np.nonzero((ours[:, :, None] & others[:, None, :]) == 0)
+    places = np.arange(size)
+    found = np.zeros((*ours.shape, size))
+    step = max(1, _AT_ONCE // size)
     for start in range(0, len(leaf), step):
-        a, b = ours[start : start + step, None], theirs[start : start + step, None]
-        mine = ((a & ~b) >> places) & 1
-        theirs_only = ((b & ~a) >> places) & 1
-        p, q = mine.sum(1), theirs_only.sum(1)
-        parts = mine * plus[p, q, None] - theirs_only * minus[p, q, None]
-        yield leaf[start : start + step], row[start : start + step], parts
+        who, which, whose = (x[start : start + step] for x in (leaf, row, other))
+        mine, theirs = ((a[:, None] >> places) & 1 for a in (ours[who, which], others[who, whose]))
+        p, q = theirs.sum(1), mine.sum(1)
+        np.add.at(found, (who, which), theirs * plus[p, q, None] - mine * minus[p, q, None])
+    return found
 
 
-def _tables(width: int) -> tuple[Floats, Floats]:
-    """Returns what one of `p` columns gets, and loses one of `q`, each `[p, q]`."""
+def _shares(width: int) -> tuple[Floats, Floats]:
+    """Returns what one of `p` columns gets, and one of `q` loses, each `[p, q]`."""
     plus, minus = np.zeros((2, width + 1, width + 1))
     for p in range(width + 1):
         for q in range(width + 1 - p):
@@ -177,77 +206,7 @@ def _tables(width: int) -> tuple[Floats, Floats]:
     return plus, minus
 
 
-def split_counts(trees: Trees, owners: Whole, columns: int) -> Whole:
-    """Returns how many splits are by each column, `[F]`."""
-    feature, left, _ = _nodes(trees)
-    inner = left != np.arange(len(left))
-    return np.bincount(owners[feature[inner]], minlength=columns)
-
-
-def gains(trees: Trees, owners: Whole, columns: int, x: Numbers) -> Floats:
-    """Returns how far apart each column's splits set what trees say of rows, `[F]`.
-
-    Of a split `n_l n_r / (n_l + n_r) (v_l - v_r)^2`, with the number of rows on either side and the mean
-    that the tree says of them; summed over splits and outputs.
-    """
-    feature, left, threshold = _nodes(trees)
-    parent, _ = _parents(left)
-    values = _leaf_values(trees)
-    place_of = np.zeros(len(left), dtype=np.int64)
-    leaves = np.flatnonzero(left == np.arange(len(left)))
-    place_of[leaves] = np.arange(len(leaves))
-    counts, sums = np.zeros(len(left)), np.zeros((len(left), values.shape[1]))
-    for root in trees.roots.numpy():
-        at = np.full(len(x), root, dtype=np.int64)
-        while (inner := left[at] != at).any():
-            rows = np.flatnonzero(inner)
-            asked = at[rows]
-            at[rows] = left[asked] + (x[rows, feature[asked]] > threshold[asked])
-        counts += np.bincount(at, minlength=len(left))
-    for output in range(values.shape[1]):
-        sums[leaves, output] = counts[leaves] * values[place_of[leaves], output]
-    for depth_nodes in _levels(left, trees.roots.numpy().astype(np.int64))[:0:-1]:
-        np.add.at(counts, parent[depth_nodes], counts[depth_nodes])
-        np.add.at(sums, parent[depth_nodes], sums[depth_nodes])
-    inner = np.flatnonzero(left != np.arange(len(left)))
-    first, second = counts[left[inner]], counts[left[inner] + 1]
-    both = first + second
-    means = [
-        sums[child] / np.maximum(number, 1)[:, None]
-        for child, number in ((left[inner], first), (left[inner] + 1, second))
-    ]
-    gained = first * second / np.maximum(both, 1) * ((means[0] - means[1]) ** 2).sum(1)
-    found: Floats = np.bincount(owners[feature[inner]], gained, columns).astype(np.float64)
+def _is_leaf(trees: Trees) -> NDArray[np.bool_]:
+    _, left, _ = nodes_of(trees)
+    found: NDArray[np.bool_] = left == np.arange(len(left))
     return found
-
-
-def _levels(left: Whole, roots: Whole) -> list[Whole]:
-    """Returns the nodes of each depth, roots first."""
-    level, found = roots, []
-    while len(level):
-        found.append(level)
-        inner = level[left[level] != level]
-        level = np.concatenate([left[inner], left[inner] + 1])
-    return found
-
-
-def _nodes(trees: Trees) -> tuple[Whole, Whole, Numbers]:
-    nodes = trees.nodes.numpy().astype(np.int64)
-    return nodes[:, 0], nodes[:, 1], trees.thresholds.numpy()
-
-
-def _leaf_values(trees: Trees) -> Floats:
-    """Returns what leaves add, in the order of their nodes, `[L, O]`."""
-    nodes = trees.nodes.numpy()
-    leaves = nodes[nodes[:, 1] == np.arange(len(nodes)), 2]
-    found: Floats = trees.values.numpy().astype(np.float64)[leaves]
-    return found
-
-
-def _parents(left: Whole) -> tuple[Whole, NDArray[np.bool_]]:
-    """Returns each node's parent, -1 of roots, and whether it is the right child."""
-    inner = np.flatnonzero(left != np.arange(len(left)))
-    parent, right = np.full(len(left), -1, dtype=np.int64), np.zeros(len(left), dtype=bool)
-    parent[left[inner]], parent[left[inner] + 1] = inner, inner
-    right[left[inner] + 1] = True
-    return parent, right

@@ -17,7 +17,8 @@ from pawl.explaining.agreement import rank_correlation
 from pawl.explaining.gradients import SHUFFLES, members_of, scrambled
 from pawl.explaining.result import TreeColumn, TreeImportance
 from pawl.explaining.subject import Feature, Subject, Values, count_of, taken
-from pawl.explaining.tree_values import gains, shapley_values, split_counts
+from pawl.explaining.tree_gains import gains, split_counts
+from pawl.explaining.tree_values import shapley_values
 from pawl.explaining.value import Check
 from pawl.explaining.worth import RANKED, Attributed, weights_check
 from pawl.models import Deployed, Learned, Pipeline, Trees

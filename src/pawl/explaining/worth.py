@@ -16,6 +16,7 @@ from scipy import special
 from pawl.data.types import Inputs
 from pawl.explaining import shapley
 from pawl.explaining.agreement import rank_correlation
+from pawl.explaining.estimate import Estimate
 from pawl.explaining.subject import Subject, Values, count_of, taken
 from pawl.explaining.value import Check
 
@@ -43,7 +44,7 @@ class Attributed:
         exact: Whether all sets were evaluated.
     """
 
-    estimates: list[shapley.Estimate]
+    estimates: list[Estimate]
     predictions: Values
     base: Values
     scale: Values
@@ -52,13 +53,13 @@ class Attributed:
     evaluations: int
     exact: bool
 
-    def values(self, estimates: Sequence[shapley.Estimate] | None = None) -> Values:
+    def values(self, estimates: Sequence[Estimate] | None = None) -> Values:
         """Returns the attributions of the leading outputs, `[N, F]`."""
         used = self.estimates if estimates is None else estimates
         return np.stack([e.values[:, at] for e, at in zip(used, self.leading, strict=False)])
 
 
-How = Callable[[Subject, Inputs, int, int], shapley.Estimate]
+How = Callable[[Subject, Inputs, int, int], Estimate]
 
 
 def incompleteness(found: Attributed) -> float:
