@@ -46,7 +46,7 @@ ACCEPTED = {
     "rms_norm": EVERY,
     "self_attention": "resnet vgg mobilenet squeezenet densenet convnext unet mixer lstm tcn",
     "separable": "resnet vgg squeezenet densenet unet tcn",
-    "shared_blocks": "resnet mobilenet convnext vit stock_vit mixer tcn mlp",
+    "shared_blocks": "resnet mobilenet densenet convnext vit stock_vit mixer tcn mlp",
     "squeeze_excite": EVERY.replace("lstm ", "").replace(" mlp", ""),
     "stochastic_depth": "resnet mobilenet convnext vit stock_vit mixer tcn",
     "width": EVERY,

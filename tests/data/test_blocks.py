@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pawl.data import Blocks, fold_rows, load, read_like, resolve_task, split_rows
+from pawl.data import Blocks, fold_rows, load, notes_on_copies, read_like, resolve_task, split_rows
 from pawl.errors import DataError, TaskError
 from pawl.execution.rows import Rows
 from pawl.training.problem import Problem
@@ -155,9 +155,13 @@ def test_test_rows_given_apart_may_be_of_known_groups():
 
 def test_copies_are_counted():
     table = frame(300).drop(columns=["patient", "day"])
-    assert not any("another row" in note for note in load(resolve_task(table, target="y")).notes)
+    assert not any(
+        "another row" in n for n in notes_on_copies(load(resolve_task(table, target="y")))
+    )
     twice = pd.concat([table, table.iloc[:60]], ignore_index=True)
-    (note,) = [n for n in load(resolve_task(twice, target="y")).notes if "another row" in n]
+    (note,) = [
+        n for n in notes_on_copies(load(resolve_task(twice, target="y"))) if "another row" in n
+    ]
     assert "60 of 360 rows (17%)" in note
 
 

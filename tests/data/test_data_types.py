@@ -19,7 +19,13 @@ def test_the_face_matches_its_list():
             *("Blocks", "Column", "Examples", "InputSpec", "Inputs", "LoadedData", "ModelSpec"),
             *("fold_rows", "load", "load_module_task", "read_like", "register_reader"),
             *("Schema", "resolve_task", "split_rows", "ImageFile", "Reading", "TableStream"),
-            *("is_table_file", "read_csv_like", "read_image_files", "read_noting"),
+            *(
+                "is_table_file",
+                "notes_on_copies",
+                "read_csv_like",
+                "read_image_files",
+                "read_noting",
+            ),
         ]
     )
     assert all(getattr(pawl.data, name) is not None for name in pawl.data.__all__)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import member, plain, problem
+from problems import frame, member, plain, problem, problem_of
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from pawl.data.types import Examples
+from pawl.task import Task
 from pawl.techniques import Batch, Split, Targets, technique
 from pawl.training.population import Population
 from pawl.training.program import Namespace
@@ -154,7 +155,10 @@ def test_each_seed_draws_rows_of_its_own() -> None:
 
 
 def test_members_of_a_population_are_bagged() -> None:
-    one, train = problem("table"), member(plain()).train
+    one, train = (
+        problem_of(Task(data=frame())),
+        member(plain()).train,
+    )  # its own: it forgets old fits
     recipe = plain().with_("bootstrap")
     first, second, again = (one.fit(recipe, train, seed) for seed in (1, 2, 1))
     assert not torch.equal(first.rows, second.rows)

@@ -35,7 +35,10 @@ CREATE TABLE artifacts (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEG
 
 
 class Transaction:
-    """Commits on success, rolls back on any exception, and turns database errors into one line."""
+    """Commits on success, rolls back on any exception, and turns database errors into one line.
+
+    The first one starts the log if there is none: what only looks at a ledger leaves it as it is.
+    """
 
     def __init__(
         self, db: sqlite3.Connection, unwritten: Callable[[str, str], LedgerError]
@@ -43,6 +46,10 @@ class Transaction:
         self._db, self._unwritten = db, unwritten
 
     def __enter__(self) -> None:
+        with contextlib.suppress(
+            sqlite3.OperationalError
+        ):  # somebody reads: the next one tries again
+            self._db.execute("PRAGMA journal_mode = WAL")
         try:
             self._db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -96,12 +103,16 @@ def connect(folder: Path) -> sqlite3.Connection:
                 f"{str(folder)!r} was written by another version of pawl (ledger {version}, this "
                 f"one reads {SCHEMA_VERSION})"
             )
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def start_log(db: sqlite3.Connection) -> None:
+    """Lets readers and who writes go on side by side; does nothing where that is so already."""
+    db.execute("PRAGMA journal_mode = WAL")
 
 
 def disconnect(db: sqlite3.Connection) -> None:

@@ -30,6 +30,7 @@ from pawl.ledger.database import (
     connect,
     disconnect,
     make,
+    start_log,
     sync_folder,
 )
 from pawl.ledger.records import TrialRecord, Unit
@@ -71,7 +72,9 @@ class Ledger:
         lock = acquire(folder)
         try:
             make(folder, _dumps(identity))
-            return cls(folder, connect(folder), lock)
+            db = connect(folder)
+            start_log(db)
+            return cls(folder, db, lock)
         except (sqlite3.Error, OSError) as error:
             os.close(lock)
             raise LedgerError(

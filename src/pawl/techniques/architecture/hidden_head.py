@@ -73,6 +73,7 @@ TECHNIQUE = ModelTechnique(
     apply=hidden_head,
     phase=Phase.COPIES,
     settings=HiddenHeadSettings,
-    conflicts=frozenset({"weight_tying"}),  # whose weights are the embedding's too
+    # Weights that are the embedding's too, and heads of several predictors in one network.
+    conflicts=frozenset({"weight_tying", "tabm", "batch_ensemble"}),
     fits=_fits,
 )
