@@ -112,6 +112,14 @@ def test_nothing_is_begun_behind_a_deadline_and_what_is_dear_is_left(session: Se
     assert not nothing.trials
 
 
+def test_what_had_no_time_goes_on_when_there_is_some(session: Session) -> None:
+    tuning = Tuning(session, [trial(LEARNERS["linear"], 0.5)])
+    tuning.run(deadline=session.ledger.elapsed - 1.0)
+    assert len(tuning.trials) == 1
+    tuning.run(deadline=session.ledger.elapsed + 30.0)
+    assert len(tuning.trials) > 1
+
+
 def test_fits_without_a_better_one_end_it(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

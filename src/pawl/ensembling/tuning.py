@@ -55,7 +55,7 @@ class Tuning:
         self._session, self._folds = session, folds
         self._sign = session.problem.objective.sign
         self._known = {recipe.id for recipe in map(_recipe, tried)}
-        self._proposed, self._waiting = 0, 0
+        self._rounds, self._waiting = 0, 0
 
     @property
     def over(self) -> bool:
@@ -71,7 +71,10 @@ class Tuning:
         """
         left = count
         while not self.over and (left > 0 or deadline is not None):
-            key = f"learners/tuned/{self._proposed}"
+            key = f"learners/tuned/{self._rounds}"
+            self._rounds += (
+                1  # one that nothing is left for counts, too: later there may be time again
+            )
             window = self._session.ledger.decide(f"{key}/time", partial(self._left, deadline))
             chosen = self._proposals(
                 window, _AT_ONCE if deadline is not None else min(left, _AT_ONCE)
@@ -79,7 +82,6 @@ class Tuning:
             if not chosen or self._session.cut_short(key):
                 break
             left -= len(chosen)
-            self._proposed += len(chosen)
             self._session.listener.phase("learners", "settings near the best so far")
             found = try_together(self._session, key, chosen, window, self._folds)
             better = self._noted(found)
@@ -90,7 +92,7 @@ class Tuning:
 
     def _noted(self, found: Sequence[TrialRecord]) -> bool:
         """Adds trials; tells whether one is better than all of its kind before."""
-        best = {kind_of(trial): trial for trial in best_first(self.trials, self._sign)[::-1]}
+        best = self._best()
         self.trials += found
         return any(
             kind_of(trial) not in best
@@ -98,14 +100,18 @@ class Tuning:
             for trial in best_first(found, self._sign)
         )
 
-    def _proposals(self, window: float | None, count: int) -> list[Recipe]:
-        random = np.random.default_rng(self._session.rows.derive("tuning", self._proposed))
-        kinds: dict[tuple[Any, ...], TrialRecord] = {}
+    def _best(self) -> dict[tuple[Any, ...], TrialRecord]:
+        """Returns the best trial of each kind, best kind first."""
+        found: dict[tuple[Any, ...], TrialRecord] = {}
         for trial in best_first(self.trials, self._sign):
-            kinds.setdefault(kind_of(trial), trial)
+            found.setdefault(kind_of(trial), trial)
+        return found
+
+    def _proposals(self, window: float | None, count: int) -> list[Recipe]:
+        random = np.random.default_rng(self._session.rows.derive("tuning", len(self._known)))
         parents = [
             trial
-            for trial in list(kinds.values())[:_BEST_KINDS]
+            for trial in list(self._best().values())[:_BEST_KINDS]
             if window is None or trial.seconds < _DEAR * window
         ]
         found = list[Recipe]()
