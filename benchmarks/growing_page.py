@@ -5,12 +5,7 @@ python benchmarks/growing_page.py > docs/growing.md
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-HERE = Path(__file__).resolve().parent
+from pages import page
 
 
 def gain(interval: list[float]) -> str:
@@ -24,19 +19,5 @@ def gain(interval: list[float]) -> str:
     return f"{mark}{mean:+.4f}{mark} ({low:+.4f} to {high:+.4f})"
 
 
-def page() -> str:
-    """Returns the page, in Markdown."""
-    found = json.loads((HERE / "results" / "growing.json").read_text(encoding="utf-8"))
-    ready = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        autoescape=False,  # it is Markdown
-    )
-    ready.filters["gain"] = gain
-    return ready.get_template("growing.md.j2").render(found)
-
-
 if __name__ == "__main__":
-    print(page(), end="")
+    print(page("growing", trim_blocks=True, gain=gain), end="")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
+
+from pawl.models.hooked import run_hooked
 
 _HEADS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 HEADS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -43,15 +44,7 @@ def layers_in_order(module: nn.Module, run: Callable[[nn.Module], Any]) -> tuple
         each.register_forward_pre_hook(lambda *_, name=name: called.setdefault(name))
         for name, each in owners.items()
     ]
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            run(module)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        module.train(was_training)
+    run_hooked(module, hooks, run)
     found = list(called)
     before = ""
     for name in owners:

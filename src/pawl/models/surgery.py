@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.models.axes import channel_axis
+from pawl.models.hooked import run_hooked
 from pawl.models.layers import OwnActivation, Parametric
 from pawl.models.member_layers import KeyedAttention, KeyedDropout
 from pawl.models.nets import Net
@@ -113,15 +113,7 @@ def observe(
         )
         for name in seen
     ]
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            module({name: x[:_FEW_ROWS] for name, x in sample.items()})
-    finally:
-        for hook in hooks:
-            hook.remove()
-        module.train(was_training)
+    run_hooked(module, hooks, lambda m: m({name: x[:_FEW_ROWS] for name, x in sample.items()}))
     return seen
 
 

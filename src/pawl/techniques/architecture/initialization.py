@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from pawl.data.types import Inputs
 from pawl.models import frozen
+from pawl.models.hooked import run_hooked
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -78,15 +79,7 @@ def _scaled_by(module: nn.Module, layers: list[Any], sample: Inputs) -> None:
         return y / deviation
 
     hooks = [layer.register_forward_hook(scaled) for layer in layers]
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            module(sample)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        module.train(was_training)
+    run_hooked(module, hooks, lambda m: m(sample))
 
 
 def _draw_recurrent(layer: nn.RNNBase, draw: Callable[[Tensor], Any]) -> None:

@@ -1,0 +1,31 @@
+"""Pages of the docs from what a benchmark has printed: `results/NAME.json` through `NAME.md.j2`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+HERE = Path(__file__).resolve().parent
+
+
+def page(name: str, *, trim_blocks: bool = False, **filters: Callable[..., str]) -> str:
+    """Returns a benchmark's page, in Markdown.
+
+    Args:
+        name: The benchmark's.
+        trim_blocks: Whether the line's end behind a block of the template goes with it.
+        filters: What the template uses, by name.
+    """
+    found = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    ready = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=trim_blocks,
+        autoescape=False,  # it is Markdown
+    )
+    ready.filters |= filters
+    return ready.get_template(f"{name}.md.j2").render(found)
