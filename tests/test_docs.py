@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import pawl
+from pawl.cli.entry import app
 from pawl.listing import markdown
 from pawl.report.parts import Part
 
@@ -36,6 +38,18 @@ def test_every_name_of_the_public_face_is_there() -> None:
         assert getattr(pawl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pawl.nothing  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_options_and_links_of_a_page_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    known = {"--help"}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        known.update(option for parameter in command.params for option in parameter.opts)
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    assert named - known == set()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
 def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
