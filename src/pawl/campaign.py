@@ -232,6 +232,10 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     trials, tried = searched(session, start, pace, options, tried, findings)
     arms = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
+    session.epochs = session.ledger.decide(
+        "length", lambda: pacing.lengthened(session, pace, baseline, arms[0])
+    )
+    pace = pacing.of_length(pace, session.epochs)
 
     def deepest() -> tuple[int, dict[str, Any]]:
         place, depth = pacing.comparable(

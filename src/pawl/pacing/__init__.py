@@ -5,6 +5,7 @@ number of trials they follow from rules alone.
 """
 
 from pawl.pacing.end import aside, copies, reporting
+from pawl.pacing.length import lengthened, of_length
 from pawl.pacing.proof import (
     ConfirmationPlan,
     comparable,
@@ -31,8 +32,10 @@ __all__ = [
     "extension",
     "finalists",
     "floor",
+    "lengthened",
     "more_seeds",
     "natural_epochs",
+    "of_length",
     "pace",
     "plan_confirmation",
     "reporting",

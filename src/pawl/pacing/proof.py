@@ -105,7 +105,7 @@ def plan_confirmation(
     if not searched:
         return ConfirmationPlan(ConfirmationEffort(screen=False, looks=()), 0.0)
     base = RESPLIT_ROWS * pace_.seconds_per_trial
-    mine, models = _seconds(session, candidate), copies(pace_.seeds, parts)
+    mine, models = seconds_of_model(session, candidate), copies(pace_.seeds, parts)
     fresh = pace_.fresh * (mine + base) / RESPLIT_ROWS
     recipes, fewest = [each.recipe for each in candidate.trainings], min(FEW_MODELS, models)
     predicting = scoring(session)
@@ -128,7 +128,7 @@ def plan_confirmation(
     return ConfirmationPlan(effort, bare, few)
 
 
-def _seconds(session: Session, arm: Arm) -> float:
+def seconds_of_model(session: Session, arm: Arm) -> float:
     """Returns the seconds of a model of an arm in a pair: as its recipes took in the race, or timed."""
     known = seconds_of_recipes(session, session.ledger.trials("race"))
     return sum(

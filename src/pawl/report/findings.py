@@ -82,6 +82,9 @@ def _of_campaign(
         found.append(_part_of_rows(session, session.rows.most))
     if session.clock.stopped_after is not None:
         found.append(stopped_early(session.clock.stopped_after))
+    searched = {trial.epochs for trial in session.ledger.trials("search")}
+    if searched and max(searched) < session.epochs:
+        found.append(_longer(max(searched), session.epochs))
     baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
@@ -98,6 +101,17 @@ def _of_campaign(
             )
         )
     return found
+
+
+def _longer(before: int, epochs: int) -> FindingSummary:
+    """Returns the finding that a search went by shorter trainings than those that follow it."""
+    return FindingSummary(
+        rule="longer_trainings",
+        severity="info",
+        evidence=f"the search went by trainings of {before} epochs; what was compared and is delivered "
+        f"was trained for {epochs}, as the time allowed, the baseline as well as the final recipe",
+        suggests=[],
+    )
 
 
 def _part_of_rows(session: Session, most: int) -> FindingSummary:

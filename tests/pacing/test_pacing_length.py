@@ -1,0 +1,72 @@
+"""How long trainings are behind the search: made-up sessions whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from problems import problem
+
+from pawl.evidence import LOOKS, Blend, Single, arm_of
+from pawl.execution import Session
+from pawl.ledger import Ledger
+from pawl.pacing import Pace, lengthened, natural_epochs, of_length
+from pawl.recipe import Recipe
+from pawl.search import SearchPlan, baseline, starts
+
+BUDGET = 1e6
+EPOCHS = 2
+Make = Callable[[float | None], Session]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        yield lambda budget: Session(problem("table"), ledger, 0, budget, epochs=EPOCHS)
+
+
+def pace(per_trial: float | None) -> Pace:
+    search = SearchPlan(width=4, quota=8, trials=None, deadline=1.0)
+    return Pace(epochs=EPOCHS, seconds_per_trial=per_trial, search=search, seeds=3)
+
+
+def test_trainings_get_longer_until_one_look_at_pairs_is_left(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    candidate = Single(starts(start, session.facts)[0])  # takes next to nothing here
+    lengths = []
+    for trainings in (6, 20, 60, 200, 100_000):
+        per_trial = BUDGET / trainings
+        found = lengthened(session, pace(per_trial), start, candidate)
+        assert EPOCHS <= found <= natural_epochs(session)
+        assert found == EPOCHS or LOOKS[0] * per_trial * found / EPOCHS < BUDGET
+        lengths.append(found)
+    assert lengths == sorted(lengths)
+    assert lengths[0] == EPOCHS  # not even one look: as short as the search's
+    assert EPOCHS < lengths[1] < lengths[2]
+    assert lengths[-1] == natural_epochs(session)  # never longer than trainings are
+    session.longest = EPOCHS + 1
+    assert lengthened(session, pace(1.0), start, candidate) == EPOCHS + 1  # nor than was asked for
+
+
+def test_what_is_no_network_alone_or_not_timed_keeps_its_length(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    network, trees = starts(start, session.facts)[0], Recipe.of(lightgbm={})
+    blend = Blend((network, trees), (0.5, 0.5))
+    assert lengthened(session, pace(1.0), start, Single(network)) > EPOCHS
+    for candidate in (Single(trees), blend, arm_of(start)):
+        assert lengthened(session, pace(1.0), start, candidate) == EPOCHS
+    assert lengthened(session, pace(1.0), trees, Single(network)) == EPOCHS
+    part_of_rows = replace(pace(1.0), rows=100)
+    assert lengthened(session, part_of_rows, start, Single(network)) == EPOCHS
+    assert lengthened(make(None), pace(None), start, Single(network)) == EPOCHS
+
+
+def test_a_trial_takes_as_many_times_the_seconds() -> None:
+    longer = of_length(pace(3.0), 5 * EPOCHS)
+    assert (longer.epochs, longer.seconds_per_trial) == (5 * EPOCHS, 15.0)
+    assert of_length(pace(None), 5).seconds_per_trial is None
+    assert of_length(pace(3.0), EPOCHS) == pace(3.0)
