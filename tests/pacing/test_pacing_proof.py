@@ -87,6 +87,7 @@ def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make
 
 def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> None:
     session = make(BUDGET)
+    session.longest = 2  # trainings are as long as they should be
     per_trial = BUDGET / 200
     rows = 2 * int(0.92 * len(session.problem.targets))  # of two passes over a pair's training rows
     races = {}
@@ -99,6 +100,16 @@ def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> 
     assert list(races.values()) == sorted(races.values(), reverse=True)
     assert races[1.0] > races[1.6] > races[3.0] > races[30.0] == RacePlan(1, 0)
     assert finalists(session, pace(per_trial), [], lambda _: entrants(1)) == RacePlan(1, 0)
+
+
+def test_where_trainings_are_cut_short_fewer_race(make: Make) -> None:
+    session = make(BUDGET)
+    for trainings in (400, 200, 100):
+        short = finalists(session, pace(BUDGET / trainings), [], entrants)
+        session.longest = 2
+        whole = finalists(session, pace(BUDGET / trainings), [], entrants)
+        session.longest = None
+        assert short < whole
 
 
 def test_of_a_blend_the_best_race_that_fit_whatever_the_others_take(make: Make) -> None:

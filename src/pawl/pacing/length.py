@@ -8,12 +8,11 @@ from pawl.evidence import LOOKS, Arm
 from pawl.execution import Session
 from pawl.pacing.end import RESPLIT_ROWS, copies, ending
 from pawl.pacing.proof import seconds_of_model
-from pawl.pacing.sizes import Pace, natural_epochs
+from pawl.pacing.sizes import LONGER, Pace, natural_epochs
 from pawl.recipe import Recipe
 
-_PAIRS = 1.4 * LOOKS[0]
-"""Pairs of a look, and room for a machine that turns busy."""
-_WORTHWHILE = 1.25
+_PAIRS = 1.2 * LOOKS[0]
+"""Pairs of a look, and a little room; on a machine that turns busy a look has fewer."""
 
 
 def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) -> int:
@@ -42,9 +41,7 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
     pair = RESPLIT_ROWS * pace_.seconds_per_trial + seconds_of_model(session, candidate)
     times = left / ((_PAIRS + pace_.fresh / RESPLIT_ROWS) * pair)
     return (
-        min(natural_epochs(session), int(pace_.epochs * times))
-        if times > _WORTHWHILE
-        else pace_.epochs
+        min(natural_epochs(session), int(pace_.epochs * times)) if times > LONGER else pace_.epochs
     )
 
 

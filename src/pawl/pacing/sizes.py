@@ -32,6 +32,8 @@ _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 240, 3, 2000
 """Where not even the fewest trainings of all rows fit: so many, with passes over as many rows as do."""
+LONGER = 1.25
+"""So much longer than the search's must trainings be that compare, to be worth it."""
 MODELS_OF_MORE = 2
 """Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
@@ -72,6 +74,11 @@ def natural_epochs(session: Session) -> int:
     if not session.clock.timed and values > _LARGE_ROW:
         epochs = min(epochs, _MAX_IMAGE_EPOCHS)
     return epochs
+
+
+def is_short(session: Session, pace_: Pace) -> bool:
+    """Tells whether a budget's trainings are shorter than trainings of these rows should be."""
+    return LONGER * pace_.epochs < natural_epochs(session)
 
 
 def pace(
