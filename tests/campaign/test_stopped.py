@@ -11,8 +11,8 @@ from made_up import BASE, by_recipe, made_up
 
 import pawl
 from pawl import api
-from pawl.evidence import confirm, sequential_p, spending
-from pawl.evidence.confirmation import LOOKS, ConfirmationEffort
+from pawl.evidence import Pairs, confirm, sequential_p, spending
+from pawl.evidence.confirmation import LOOKS, ConfirmationEffort, look_by_look
 from pawl.ledger import Ledger, ask_to_stop, read_progress
 from pawl.recipe import Recipe
 
@@ -93,6 +93,19 @@ def test_who_asks_in_a_comparison_gets_no_more_of_alpha(tmp_path: Path) -> None:
         sequential_p([found.headline.p_value], LOOKS[:1], [share])
     )
     assert found.p_value > found.headline.p_value
+
+
+@pytest.mark.parametrize("floor", [None, 900.0, 1.0])
+def test_once_pairs_are_there_the_end_is_all_that_must_be_left(
+    tmp_path: Path, floor: float | None
+) -> None:
+    better = Recipe.of(standardize={}, adamw={"learning_rate": 0.01})
+    with made_up(tmp_path, by_recipe({BASE.id: 1.0, better.id: 0.98})) as session:
+        session.clock.floor, session.clock.reserve = floor, 30.0
+        pairs = Pairs(session, "confirm", session.rows.parts[1])
+        arms = {"baseline": BASE}
+        look_by_look(session, pairs, better, arms, LOOKS[:1], "headline", what="it")
+        assert session.clock.floor == (None if floor is None else min(floor, 30.0))
 
 
 def test_a_function_ends_when_it_is_asked(tmp_path: Path) -> None:

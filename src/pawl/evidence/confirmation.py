@@ -309,6 +309,8 @@ def _grown(
         part = key if step == wanted - had else f"{key}/{upto}"
         if not pairs.run(part, arms, range(upto)):
             return number
+        if session.clock.floor is not None:  # with pairs there, the end needs no more of them
+            session.clock.floor = min(session.clock.floor, session.clock.reserve)
     return wanted
 
 
