@@ -19,6 +19,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 import pawl
 from pawl.environment import hardware, versions
 from pawl.ledger import Ledger
+from pawl.techniques import techniques
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 HELD_OUT = 5
@@ -104,6 +106,36 @@ def table(name: str, targets: list[str], rows: int | None, folder: Path) -> File
     return [*given, "--target", ",".join(targets)], str(folder / "inputs.csv"), written
 
 
+def texts(folder: Path) -> Files:
+    """Writes film reviews as raw text, in two files."""
+    given, inputs, targets = table("movie-reviews.csv", ["label"], None, folder)
+    return given, inputs, targets["label"]
+
+
+def photos(folder: Path) -> Files:
+    """Writes 5,000 small photographs as an archive, and a model of one's own for them."""
+    archive = folder / "images.tar"
+    os.environ["IMAGES"] = str(archive)
+    script = [sys.executable, str(EXAMPLES / "extract_images.py")]
+    subprocess.run([*script, str(running.FILES / "cifar10.tar.xz"), str(archive)], check=True)
+    held = folder / "held"
+    with tarfile.open(archive) as images:
+        images.extractall(held, [m for m in images if m.name.startswith("test/")], filter="data")
+    return [str(EXAMPLES / "own_images.py")], str(held / "test"), list(held.glob("test/*/*"))
+
+
+def series(name: str, target: str, times: str, window: int, folder: Path) -> Files:
+    """Writes a series as two files, the later rows held out; the first of these see rows before them."""
+    frame = pd.read_csv(running.FILES / name)
+    first = len(frame) - len(frame) // HELD_OUT
+    frame[:first].to_csv(folder / "train.csv", index=False)
+    frame[first:].to_csv(folder / "test.csv", index=False)
+    frame[first - window :].to_csv(folder / "inputs.csv", index=False)
+    given = [str(folder / "train.csv"), "--test", str(folder / "test.csv"), "--target", target]
+    given += ["--time", times, "--window", str(window)]
+    return given, str(folder / "inputs.csv"), frame[target][first:].to_numpy()
+
+
 def perplexity(targets: Any, predicted: Any) -> float:
     """Returns `exp(-mean log p)` of the right characters."""
     p = np.take_along_axis(predicted["probabilities"], np.asarray(targets)[..., None], -1)
@@ -139,6 +171,20 @@ def positive(targets: Any, predicted: Any) -> float:
     return float(roc_auc_score(targets, predicted.iloc[:, -1]))
 
 
+def last(targets: Any, predicted: Any) -> float:
+    """Returns the error of what is predicted for the last rows, in the target's unit."""
+    errors = predicted["prediction"].to_numpy()[-len(targets) :] - targets
+    # A row whose value is not known counts for nothing.
+    return float(np.sqrt(np.nanmean(errors**2)))
+
+
+def right(files: Any, predicted: Any) -> float:
+    """Returns the share of images whose folder is named as what is predicted."""
+    assert len(predicted) == len(files)
+    folders = [Path(file).parent.name for file in predicted["file"]]
+    return float(np.mean(predicted["prediction"].astype(str) == folders))
+
+
 CASES = {
     "characters": Case("a language model of the user's: a class at each step", 300.0,
                        partial(module, "characters"), perplexity),
@@ -149,6 +195,11 @@ CASES = {
                    partial(table, "adult-train.csv", ["income", "sex"], 8000), labels),
     "quantities": Case("two quantities of a table", 90.0,
                        partial(table, "beijing-pm25.csv", ["TEMP", "PRES"], 8000), quantities),
+    "photos": Case("5,000 photographs, and a residual net of the user's in the functional style",
+                   600.0, photos, right),
+    "texts": Case("film reviews as raw text", 240.0, texts, positive),
+    "windows": Case("an hourly series, each row with the 24 before it", 300.0,
+                    partial(series, "beijing-pm25.csv", "pm2.5", "year,month,day,hour", 24), last),
 }  # fmt: skip
 
 
@@ -187,6 +238,14 @@ def trainings(out: Path) -> int:
         return int(ledger.execute("SELECT COUNT(*) FROM trials").fetchone()[0])
 
 
+def architectures(out: Path) -> list[str]:
+    """Returns the techniques that change a network which were part of a recipe that was trained."""
+    changing = {t.name for t in techniques() if t.family == "architecture"}
+    with Ledger.open(out) as ledger:
+        tried = {name for trial in ledger.trials() for name in trial.recipe}
+    return sorted(tried & changing)
+
+
 def campaign(name: str, seed: int) -> dict[str, Any]:
     """Runs a case; returns what it came to."""
     case = CASES[name]
@@ -203,7 +262,7 @@ def campaign(name: str, seed: int) -> dict[str, Any]:
         again = case.score(targets, pawl.load(out).predict(inputs))
         return {
             "what": case.what, "budget": case.seconds, "rows_held_out": len(targets),
-            "trainings_when_killed": before, "score_anew": again,
+            "trainings_when_killed": before, "architectures": architectures(out), "score_anew": again,
             "differs_from_summary_by": abs(again - found["final"]), **found,
         }  # fmt: skip
 
