@@ -89,11 +89,6 @@ class Recipe:
 
         Raises:
             RecipeError: It is no TOML, no recipe, or that of a blend; the message begins with `source`.
-
-        Example:
-            >>> text = Recipe.from_toml("[adamw]\\nlearning_rate = 0.01").to_toml()
-            >>> "learning_rate = 0.01" in text
-            True
         """
         try:
             tables = tomllib.loads(text)
