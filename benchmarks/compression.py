@@ -30,7 +30,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pandas as pd
 import running
@@ -268,11 +267,7 @@ def main() -> None:
                     return measured(name, seed, Path(scratch))
 
             records.append(running.computed(given.records, (name, seed), work))
-    print(json.dumps(records, indent=1, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    print(json.dumps(records, indent=1, default=running.plain))
 
 
 if __name__ == "__main__":

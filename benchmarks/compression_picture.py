@@ -5,13 +5,10 @@ python benchmarks/compression_picture.py benchmarks/results/compression.json doc
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import altair
-import vl_convert
+import pages
 
 _COLORS = {
     "onnxruntime fp32": "#888888", "dense": "#b07aa1", "onnxruntime int8": "#f28e2b",
@@ -57,13 +54,10 @@ def panel(record: dict[str, Any]) -> altair.LayerChart:
     return altair.layer(bounds, spans, dots).properties(width=380, height=300, title=title)
 
 
-def main() -> None:
-    """Writes the picture."""
-    source, target = map(Path, sys.argv[1:3])
-    records = json.loads(source.read_text(encoding="utf-8"))
-    drawn = altair.hconcat(*(panel(record) for record in records))
-    target.write_text(vl_convert.vegalite_to_svg(drawn.to_dict()), encoding="utf-8")
+def chart(records: list[dict[str, Any]]) -> altair.HConcatChart:
+    """Returns one panel for each case."""
+    return altair.hconcat(*(panel(record) for record in records))
 
 
 if __name__ == "__main__":
-    main()
+    pages.picture(chart)

@@ -46,7 +46,6 @@ import pandas as pd
 import running
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 from torch import nn
 
 Floats = NDArray[np.float64]
@@ -306,6 +305,8 @@ def judged(
     asked: Callable[[], int] = lambda: 0,
 ) -> dict[str, Any]:
     """Returns each method's seconds for a row, error, rank correlation, and evaluations."""
+    from pawl.explaining.agreement import rank_correlation
+
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     values, evaluations = {}, {}
     for method in methods.values():
@@ -319,7 +320,7 @@ def judged(
     found = {}
     for name in methods:
         apart = np.sqrt(((values[name] - right) ** 2).mean(1)) / scale
-        ranks = [_ranks(a, b) for a, b in zip(values[name], right, strict=False)]
+        ranks = [rank_correlation(a, b) for a, b in zip(values[name], right, strict=False)]
         found[name] = {
             "seconds": min(seconds[name]),
             "seconds_of_rounds": seconds[name],
@@ -329,12 +330,6 @@ def judged(
             "ranks": float(np.median(ranks)),
         }
     return found
-
-
-def _ranks(one: Floats, other: Floats) -> float:
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(np.nan_to_num(spearmanr(one, other).statistic))
 
 
 def on_table(name: str, seed: int, rows: int, repeats: int) -> dict[str, Any]:

@@ -36,7 +36,6 @@ import numpy as np
 import pandas as pd
 import running
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -273,18 +272,6 @@ def compared(
     running.computed(records, [name, technique, "apart", seed], work)
 
 
-def interval(gains: Any) -> list[float]:
-    """Returns mean, low and high of a 95% t interval.
-
-    >>> interval([0.0, 0.1, 0.2])
-    [0.1, -0.1484, 0.3484]
-    """
-    gains = np.asarray(gains, float)
-    half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
-    mean = float(gains.mean())
-    return [round(float(x), 4) for x in (mean, mean - half, mean + half)]
-
-
 def summary(records: list[running.Record]) -> list[dict[str, Any]]:
     """Returns for each set and technique what its arms reached, and what growing gains over each."""
     by: dict[tuple[str, ...], dict[int, running.Record]] = {}
@@ -321,8 +308,8 @@ def summary(records: list[running.Record]) -> list[dict[str, Any]]:
             }  # fmt: skip
             if arm != "grown":
                 gains = [sign * (arms["grown"][s]["value"] - each[s]["value"]) for s in seeds]
-                line[arm]["grown_over_it"] = interval(gains)
-        line["grown_over_before"] = interval(
+                line[arm]["grown_over_it"] = running.t_interval(gains)
+        line["grown_over_before"] = running.t_interval(
             [sign * (arms["grown"][s]["value"] - by[name, "first"][s]["value"]) for s in seeds]
         )
         found.append(line)

@@ -156,11 +156,7 @@ def main() -> None:
 
             key = (name, share, seed, given.processes)
             records.append(running.computed(given.records, key, work))
-    print(json.dumps(records, indent=1, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    print(json.dumps(records, indent=1, default=running.plain))
 
 
 if __name__ == "__main__":

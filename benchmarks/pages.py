@@ -1,11 +1,14 @@
-"""Pages of the docs from what a benchmark has printed: `results/NAME.json` through `NAME.md.j2`."""
+"""Pages (`results/NAME.json` through `NAME.md.j2`) and pictures of what a benchmark has printed."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).resolve().parent
@@ -29,3 +32,14 @@ def page(name: str, *, trim_blocks: bool = False, **filters: Callable[..., str])
     )
     ready.filters |= filters
     return ready.get_template(f"{name}.md.j2").render(found)
+
+
+def picture(chart: Callable[[Any], Any]) -> None:
+    """Draws what a benchmark has printed, as the command line says: `RESULTS.json PICTURE.svg`.
+
+    Args:
+        chart: Makes an Altair chart of it.
+    """
+    source, target = map(Path, sys.argv[1:3])
+    drawn = chart(json.loads(source.read_text(encoding="utf-8")))
+    target.write_text(vl_convert.vegalite_to_svg(drawn.to_dict()), encoding="utf-8")

@@ -5,13 +5,10 @@ python benchmarks/picture.py benchmarks/results/populations.json docs/population
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import altair
-import vl_convert
+import pages
 
 NAMES = {
     "optuna_dataloader": "Optuna, DataLoader",
@@ -52,13 +49,5 @@ def chart(record: dict[str, Any]) -> altair.LayerChart:
     return (lines + spread).properties(width=420, height=300, title=title)
 
 
-def main() -> None:
-    """Writes the picture."""
-    source, target = map(Path, sys.argv[1:3])
-    record = json.loads(source.read_text(encoding="utf-8"))
-    svg = vl_convert.vegalite_to_svg(chart(record).to_dict())
-    target.write_text(svg, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    pages.picture(chart)

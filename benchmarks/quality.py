@@ -99,14 +99,6 @@ def _spread(values: list[float]) -> dict[str, float | int]:
     return found if np.isnan(deviation) else {**found, "deviation": round(deviation, 6)}
 
 
-def _named(text: str, allowed: tuple[str, ...], what: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if name not in allowed]
-    if wrong or not names:
-        sys.exit(f"got --{what} {text!r}; allowed are {', '.join(allowed)}, separated by commas")
-    return names
-
-
 def main() -> None:
     """Runs the missing cells and prints the summary as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,8 +114,8 @@ def main() -> None:
         help="Python of AutoGluon's own environment (or $AUTOGLUON_PYTHON)",
     )  # fmt: skip
     given = parser.parse_args()
-    tools = _named(given.tools, TOOLS, "tools")
-    names = _named(given.data, tuple(DATA), "data")
+    tools = running.named(given.tools, TOOLS, "tools")
+    names = running.named(given.data, tuple(DATA), "data")
     if not FILES.is_dir():
         sys.exit(f"no data at {FILES}; this benchmark needs the tables that lie beside the project")
     absent = []

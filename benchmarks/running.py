@@ -1,4 +1,4 @@
-"""What the benchmarks of whole campaigns share: records that a stopped run goes on from, cores, ends."""
+"""What benchmarks share: records that a stopped run goes on from, arguments, intervals, cores, ends."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
+from scipy import stats
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
@@ -73,6 +76,32 @@ def numbers(text: str) -> list[int]:
     if not found:
         raise argparse.ArgumentTypeError(f"got {text!r}; give whole numbers such as 0-4,7")
     return found
+
+
+def named(text: str, allowed: Sequence[str], what: str) -> list[str]:
+    """Returns the names that an argument lists; ends the process if one of them is not allowed."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in allowed]
+    if wrong or not names:
+        sys.exit(f"got --{what} {text!r}; allowed are {', '.join(allowed)}, separated by commas")
+    return names
+
+
+def plain(value: Any) -> Any:
+    """Returns what JSON has no form for as a number or a text; for `json.dumps(default=)`."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def t_interval(values: Sequence[float]) -> list[float]:
+    """Returns mean, low and high of a 95% t interval of the mean, in four digits.
+
+    >>> t_interval([0.0, 0.1, 0.2])
+    [0.1, -0.1484, 0.3484]
+    """
+    each = np.asarray(values, float)
+    half = stats.t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5
+    mean = float(each.mean())
+    return [round(float(x), 4) for x in (mean, mean - half, mean + half)]
 
 
 def cores() -> list[int]:

@@ -5,14 +5,11 @@ python benchmarks/search_picture.py benchmarks/results/search.json docs/search.s
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import altair
-import vl_convert
+import pages
 
 _STEPS = 40
 
@@ -75,13 +72,5 @@ def chart(record: dict[str, Any]) -> altair.HConcatChart:
     return altair.hconcat(*panels)
 
 
-def main() -> None:
-    """Writes the picture."""
-    source, target = map(Path, sys.argv[1:3])
-    record = json.loads(source.read_text(encoding="utf-8"))
-    svg = vl_convert.vegalite_to_svg(chart(record).to_dict())
-    target.write_text(svg, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    pages.picture(chart)

@@ -145,14 +145,6 @@ def summary(cells: Sequence[Cell], tools: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _names(text: str, allowed: Sequence[str], what: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if name not in allowed]
-    if wrong or not names:
-        sys.exit(f"got --{what} {text!r}; allowed are {', '.join(allowed)}, separated by commas")
-    return names
-
-
 def main() -> None:
     """Runs the missing cells and prints the summary of each budget as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -164,8 +156,8 @@ def main() -> None:
     parser.add_argument("--tally", action="store_true", help="run nothing")
     parser.add_argument("--autogluon-python", default=os.environ.get("AUTOGLUON_PYTHON"))
     given = parser.parse_args()
-    tools = _names(given.tools, (*TOOLS, *PARTS), "tools")
-    names = _names(given.data, tuple(DATA), "data")
+    tools = running.named(given.tools, (*TOOLS, *PARTS), "tools")
+    names = running.named(given.data, tuple(DATA), "data")
     if not FILES.is_dir():
         sys.exit(f"no data at {FILES}; this benchmark needs the tables that lie beside the project")
     if not given.autogluon_python and not given.tally:

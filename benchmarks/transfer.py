@@ -31,7 +31,6 @@ import numpy as np
 import pandas as pd
 import running
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -336,10 +335,8 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             theirs = by.get((name, size, other), {})
             seeds = sorted(set(each) & set(theirs))
             if way != other and len(seeds) > 1:
-                gains = np.array([each[s]["value"] - theirs[s]["value"] for s in seeds])
-                half = stats.t.ppf(0.975, len(seeds) - 1) * gains.std(ddof=1) / len(seeds) ** 0.5
-                mean = float(gains.mean())
-                line[f"over_{other}"] = [round(x, 4) for x in (mean, mean - half, mean + half)]
+                gains = [each[s]["value"] - theirs[s]["value"] for s in seeds]
+                line[f"over_{other}"] = running.t_interval(gains)
         found.append(line)
     return found
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pawl import pacing
-from pawl.data import LoadedData, load
+from pawl.data import LoadedData
 from pawl.delivery import deliver, rehearse
 from pawl.diagnosing import in_campaign
 from pawl.ensembling import (
@@ -21,8 +20,7 @@ from pawl.ensembling import (
     try_learners,
     unlike,
 )
-from pawl.environment import versions
-from pawl.errors import BudgetError, BundleError, LedgerError, TaskError, option
+from pawl.errors import BudgetError, BundleError
 from pawl.evidence import (
     Arm,
     CampaignOutcome,
@@ -42,11 +40,11 @@ from pawl.execution import (
     driving,
     pick_device,
     pick_executor,
+    read_task,
 )
 from pawl.execution.rows import Rows
-from pawl.fingerprint import code_of
 from pawl.kinds import KINDS, refuse_coverage
-from pawl.ledger import Ledger, TrialRecord
+from pawl.ledger import TrialRecord, ledger_of
 from pawl.options import Options
 from pawl.processes import one_process
 from pawl.recipe import Recipe
@@ -57,9 +55,7 @@ from pawl.search.costs import check_size, cost_of, too_large
 from pawl.search.warm import task_record
 from pawl.searching import searched, strategy_of, warm_of
 from pawl.task import Task
-from pawl.techniques import Facts, refusal, technique
-from pawl.training.problem import Problem
-from pawl.transfer import print_of
+from pawl.techniques import Facts, check_fit
 
 
 @driving()
@@ -100,12 +96,9 @@ def run_campaign(
     check_families(options.families)
     device = pick_device(options.device)
     executor = pick_executor(options.executor, device)
-    code = {**code_of(task), "weights": print_of(task.weights)}
     with one_process():
-        data = load(task, seed=options.seed)
-        listener.phase("task", data.headline)
-        problem = Problem.of(task, data, device)
-        data = replace(data, notes=(*data.notes, *problem.notes))
+        read = read_task(task, options.seed, device, listener)
+        data, problem = read.data, read.problem
         # What is wrong is said before a folder is made.
         facts = problem.facts()
         fitting_learners(facts, options.families)
@@ -121,7 +114,7 @@ def run_campaign(
     with (
         deterministic(options.deterministic),
         ledger_of(
-            folder, data.fingerprint, code, identity, resume=resume, accept=accept_changes
+            folder, data.fingerprint, read.code, identity, resume=resume, accept=accept_changes
         ) as ledger,
     ):
         ledger.charge(time.monotonic() - started)
@@ -138,73 +131,6 @@ def run_campaign(
                 ledger.discard()
             raise
         return deliver(session, task, data, found, source=source, command=command, limits=options)
-
-
-def ledger_of(
-    folder: Path,
-    fingerprint: str,
-    code: dict[str, str | None],
-    identity: dict[str, Any],
-    *,
-    resume: bool,
-    accept: bool,
-) -> Ledger:
-    """Starts a campaign's ledger, or opens it to go on if it is still the same campaign.
-
-    Args:
-        folder: The campaign's.
-        fingerprint: Of its data.
-        code: Fingerprints of the user's code, by role.
-        identity: What else a new ledger remembers.
-        resume: Whether to go on.
-        accept: Whether to go on though the code has changed.
-
-    Raises:
-        LedgerError: It is another campaign's, or of another version.
-    """
-    if not resume:
-        what = {"fingerprint": fingerprint, "code": code, "versions": versions()}
-        return Ledger.create(folder, {**identity, **what})
-    ledger = Ledger.open(folder)
-    if ledger.identity.get("fingerprint") != fingerprint:
-        ledger.close()
-        raise LedgerError(
-            f"the data is not what the campaign in {str(folder)!r} was started with; give the same "
-            f"data, or start anew with another {option('out')}"
-        )
-    written, present = ledger.identity["versions"].get("pawl"), versions().get("pawl")
-    if written != present:
-        ledger.close()
-        raise LedgerError(
-            f"the campaign in {str(folder)!r} was started with pawl {written} and this is {present}; "
-            f"finish it with the version that started it, or start anew with another {option('out')}"
-        )
-    try:
-        _hold_code(ledger, code, accept=accept)
-    except BaseException:
-        ledger.close()
-        raise
-    return ledger
-
-
-def _hold_code(ledger: Ledger, code: dict[str, str | None], *, accept: bool) -> None:
-    """Refuses a campaign's code that has changed; with `accept`, puts on record that it has.
-
-    Raises:
-        LedgerError: It has changed.
-    """
-    known = ledger.accepted[-1]["code"] if ledger.accepted else ledger.identity["code"]
-    changed = [role for role, print_ in code.items() if print_ != known.get(role)]
-    if not changed:
-        return
-    if not accept:
-        what = f"{', '.join(changed)} {'are' if len(changed) > 1 else 'is'}"
-        raise LedgerError(
-            f"the task's {what} not what the campaign in {str(ledger.folder)!r} was started with; put "
-            f"the code back, go on all the same with {option('accept_changes', True)}, or start anew "
-            f"with another {option('out')}"
-        )
-    ledger.accept({"changed": changed, "code": code, "unix_time": time.time()})
 
 
 def search_and_prove(session: Session, data: LoadedData, options: Options) -> CampaignOutcome:
@@ -327,15 +253,3 @@ def _candidates(
     if trials or tried:
         arms += [Single(recipe) for recipe in (*recipes, *good)]
     return list({arm.id: arm for arm in arms}.values())
-
-
-def check_fit(facts: Facts, names: Iterable[str]) -> None:
-    """Checks that techniques which the user named fit the task.
-
-    Raises:
-        TaskError: One does not; the message has the reason.
-    """
-    for name in names:
-        reason = refusal(technique(name), facts)
-        if reason:
-            raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")

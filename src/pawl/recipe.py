@@ -85,7 +85,11 @@ class Recipe:
 
     @classmethod
     def from_toml(cls, text: str, *, source: str = "recipe") -> Recipe:
-        """Returns the recipe written in TOML."""
+        """Returns the recipe written in TOML.
+
+        Raises:
+            RecipeError: It is no TOML, no recipe, or that of a blend; the message begins with `source`.
+        """
         try:
             tables = tomllib.loads(text)
             if isinstance(tables.get("member"), list):
@@ -99,7 +103,11 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Returns the recipe in a TOML file."""
+        """Returns the recipe in a TOML file.
+
+        Raises:
+            RecipeError: It cannot be read, or holds no recipe.
+        """
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:

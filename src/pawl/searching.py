@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -21,7 +21,6 @@ from pawl.training.problem import Problem
 _MAX_EXTENSIONS = 5
 _LEADERS_SHARE = 2 / 3
 """Of time that is left over, for the family of what is best so far."""
-Until = Callable[[float], None]
 
 
 def searched(

@@ -101,6 +101,22 @@ def test_help_needs_no_torch_and_lists_every_command() -> None:
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
+def test_the_main_job_waits_for_no_package_before_it_is_used() -> None:
+    """What one technique, one sampler or the report alone needs is imported there."""
+    code = (
+        "import sys\n"
+        "import pawl.api\n"
+        "from pawl.search import samplers\n"
+        "from pawl.techniques import techniques\n"
+        "assert techniques() and samplers()\n"
+        "late = {'sklearn', 'scipy.stats', 'scipy.optimize', 'cmaes', 'lightgbm', 'catboost',\n"
+        "        'altair', 'jinja2', 'onnxscript', 'torch._dynamo', 'kornia'}\n"
+        "assert not late & set(sys.modules), late & set(sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_what_a_stranger_asks_first(capfd: pytest.CaptureFixture[str]) -> None:
     """The version; help that shows no value for flags, and defaults in words."""
     assert run_here(capfd, "--version") == (0, f"pawl {importlib.metadata.version('pawl')}\n", "")

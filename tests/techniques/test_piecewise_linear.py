@@ -19,7 +19,7 @@ VALUES = st.floats(-1e6, 1e6, width=32)
 
 
 @given(arrays(np.float64, st.integers(1, 60), elements=VALUES), st.sampled_from([8, 16, 32]))
-def testbin_edges_rise_from_the_smallest_to_the_largest(values: np.ndarray, bins: int) -> None:
+def test_bin_edges_rise_from_the_smallest_to_the_largest(values: np.ndarray, bins: int) -> None:
     edges = bin_edges(values, bins)
     assert 1 <= len(edges) <= bins + 1
     assert (np.diff(edges) > 0).all()

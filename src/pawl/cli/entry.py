@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import typer
 
-from pawl.cli import finding, serving, version  # noqa: F401 - they join the commands
 from pawl.cli.commands import app
 from pawl.errors import PawlError, command_line_words, option, printable
 from pawl.supervisor import Link

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pawl.cli import show, show_found
-from pawl.cli.commands import app, progress
 from pawl.cli.options import AsJson, Source, with_options
+from pawl.cli.phases import phases
 from pawl.options import FindBatchSizeCall, FindRateCall
 
 
-@app.command()
 @with_options(FindRateCall)
 def find_rate(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
     """Find a learning rate: by short trainings, or with --folds by cross-validation.
@@ -23,7 +22,6 @@ def find_rate(given: dict[str, Any], source: Source, as_json: AsJson = False) ->
     _find(run, show_found.rates, source, given, as_json=as_json)
 
 
-@app.command()
 @with_options(FindBatchSizeCall)
 def find_batch_size(given: dict[str, Any], source: Source, as_json: AsJson = False) -> None:
     """Find a batch size: by the time of steps, memory, and the noise of gradients.
@@ -43,7 +41,7 @@ def _find(
     *,
     as_json: bool,
 ) -> None:
-    with progress() as listener:
+    with phases() as listener:
         result = run(source, **given, listener=listener)
     if as_json:
         show.json_text(result.to_json() + "\n")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from pawl.cli import show
-from pawl.cli.commands import app
 from pawl.cli.options import FLAG, with_options
 from pawl.errors import TaskError, option
 from pawl.options.serving import PredictionServerCall
@@ -19,7 +18,6 @@ from pawl.supervisor import Interrupted
 _SHARED = ("host", "port")
 
 
-@app.command()
 @with_options(PredictionServerCall)
 def serve(
     given: dict[str, Any],

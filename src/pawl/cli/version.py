@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pawl.cli import show
-from pawl.cli.commands import app
 from pawl.cli.options import FLAG
 
 
@@ -18,7 +17,6 @@ def _tell(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def of_all(
     version: Annotated[
         bool,

@@ -171,7 +171,11 @@ def _read_all(arrays: Arrays, kind: KindName) -> Tensor:
 
 
 def read_arrays(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
-    """Reads arrays by the names, shapes and dtypes of a schema, in their order."""
+    """Reads arrays by the names, shapes and dtypes of a schema, in their order.
+
+    Raises:
+        DataError: They do not fit the schema, or a row lacks its target where targets are wanted.
+    """
     require_form(source, "arrays", "the source")
     arrays = unpack(source.value, schema)
     inputs = fit_inputs(arrays.inputs, schema)

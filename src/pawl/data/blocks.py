@@ -61,7 +61,11 @@ class Blocks:
         return (~torch.isin(self.keys, keys)).nonzero().flatten()
 
     def apart(self, rest: Tensor, share: Tensor) -> Tensor:
-        """Returns which of the rows that a share was taken from may train what the share judges."""
+        """Returns which of the rows that a share was taken from may train what the share judges.
+
+        Raises:
+            DataError: The gap before the share leaves none.
+        """
         if not self.gap:
             return rest
         known = rest[self.keys[rest] < self.keys[share].min() - self.gap]

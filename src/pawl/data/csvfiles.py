@@ -57,7 +57,11 @@ def read_table_file(path: Path, options: ReadOptions) -> TableFile:
 
 
 def read_table_text(data: bytes, name: str, options: ReadOptions) -> TableFile:
-    """Reads what a CSV file holds; see `read_table_file`."""
+    """Reads what a CSV file holds; see `read_table_file`.
+
+    Raises:
+        DataError: As there.
+    """
     if not data.strip():
         raise empty(name)
     text, notes = decode(data, name, options.encoding)
@@ -149,6 +153,9 @@ def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> int
 
     Returns:
         The number of rows below the header.
+
+    Raises:
+        DataError: A row has more or fewer cells than the header, or it is no CSV.
     """
     limit = csv.field_size_limit(longest)
     try:

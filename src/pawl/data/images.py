@@ -175,7 +175,11 @@ def load_images(
 
 
 def read_images(schema: Schema, source: Source, *, with_targets: bool) -> Examples:
-    """Reads images sorted by path; class folders are needed only for the targets."""
+    """Reads images sorted by path; class folders are needed only for the targets.
+
+    Raises:
+        DataError: They cannot be read, or lie in no class folder where targets are wanted.
+    """
     require_form(source, "images", "the source")
     images = _open(source, looks=False)
     targets = None

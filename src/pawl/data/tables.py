@@ -149,7 +149,11 @@ def _features(
 
 
 def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost) -> Examples:
-    """Reads rows in file order by a schema; every row gives one example."""
+    """Reads rows in file order by a schema; every row gives one example.
+
+    Raises:
+        DataError: They do not fit the schema, or a row lacks its target where targets are wanted.
+    """
     require_form(source, "table", "the source")
     names = tuple(column.name for column in schema.targets)
     frame = _named_targets(source, names)

@@ -47,6 +47,9 @@ def find_encoding(
         parts: Begins anew with the file's bytes, in parts.
         name: What messages call the file.
         encoding: Which one was given.
+
+    Raises:
+        DataError: There is no such encoding, or the file is not in it.
     """
     start = next(iter(parts()), b"")
     marked = next((known for mark, known in _MARKS if start.startswith(mark)), None)

@@ -96,7 +96,11 @@ class Costs:
 
 
 def measured_of(folder: Path) -> dict[str, Any]:
-    """Returns what a bundle's costs were, and where; empty if nothing is on record."""
+    """Returns what a bundle's costs were, and where; empty if nothing is on record.
+
+    Raises:
+        BundleError: What is on record cannot be read.
+    """
     try:
         return dict(json.loads((folder / MEASURED).read_text(encoding="utf-8")))
     except FileNotFoundError:

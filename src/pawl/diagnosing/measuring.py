@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from pawl.data import LoadedData
 from pawl.data.copies import row_hashes
@@ -240,10 +240,10 @@ def _drift(column: _Column) -> tuple[float, float]:
         table = np.stack([[(part == code).sum() for code in codes] for part in (mine, theirs)])
         shares = table / table.sum(1, keepdims=True)
         return float(np.abs(shares[0] - shares[1]).sum() / 2), float(
-            stats.chi2_contingency(table).pvalue
+            scipy.stats.chi2_contingency(table).pvalue
         )
     low = min(np.nanmin(np.where(np.isfinite(x), x, np.inf)) for x in (mine, theirs)) - 1.0
-    found = stats.ks_2samp(*(np.where(np.isfinite(x), x, low) for x in (mine, theirs)))
+    found = scipy.stats.ks_2samp(*(np.where(np.isfinite(x), x, low) for x in (mine, theirs)))
     return float(found.statistic), float(found.pvalue)
 
 
@@ -264,7 +264,7 @@ def _neighbors(targets: NDArray[Any], *, classes: bool) -> float:
         chance = float((shares**2).sum())
         same = float((targets[1:] == targets[:-1]).mean())
         return (same - chance) / (1.0 - chance)
-    ranks = stats.rankdata(targets)
+    ranks = scipy.stats.rankdata(targets)
     return float(np.corrcoef(ranks[1:], ranks[:-1])[0, 1])
 
 

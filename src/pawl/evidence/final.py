@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load
@@ -20,7 +21,7 @@ from pawl.evidence.last_value import last_values
 from pawl.evidence.pairs import Compared, Pairs
 from pawl.evidence.rounds import Arms, model_of, of_pairs, of_seeds, predictions_file, usable
 from pawl.execution import Session
-from pawl.ledger import TrialRecord, Unit
+from pawl.ledger import Ledger, TrialRecord, Unit
 from pawl.training.trained import Trained, blended
 
 _KEPT = "artifacts/kept.json"
@@ -88,47 +89,16 @@ def final_test(
         TrialError: No training of an arm gave a usable model.
     """
     arms = {"baseline": arm_of(baseline), "final": arm_of(final)}
-    same = arms["baseline"].id == arms["final"].id
-    ledger, units = session.ledger, list[Unit]()
-    records = list[TrialRecord]()
-    if pairs is not None and pairs.keep:
-        session.listener.phase("test", "the confirmed models on the test rows")
-        work = partial(of_pairs, session, arms, test, "test/pairs", pairs)
-        units.append(ledger.compute("test/pairs", "test", work))
-        ids = {each.recipe.id for arm in arms.values() for each in arm.trainings}
-        records += [r for r in pairs.records if r.recipe_id in ids and r.epochs == session.epochs]
-    done, count = sum(len(unit.payload["counted"]) for unit in units), seeds
-    if not all(usable(units, name) for name in arms):
-        count = max(1, count)
-    trained = 0
-    while count:
-        session.listener.phase("test", _described(trained, count, same=same))
-        key = f"test/{len(units)}"
-        keep = {name: average - len(usable(units, name)[:average]) for name in arms}
-        if average == 1:
-            keep = dict.fromkeys(arms, 1)
-        work = partial(
-            of_seeds, session, arms, test, key, range(trained, trained + count), keep, most
-        )
-        units.append(ledger.compute(key, "test", work))
-        session.note(units[-1].trials)
-        records += units[-1].trials
-        per_seed = units[-1].seconds / count
-        trained, done = trained + count, done + count
-        count = 0 if more is None else ledger.decide(f"{key}/more", partial(more, done, per_seed))
+    effort = _Effort(average, most)
+    units, records = _models(session, arms, test, seeds, more, effort, pairs)
     if pairs is not None:
         pairs.drop_models(but=list(arms.values()))
     kept = _kept(units, arms, average, records)
     kept_arms = {name: to_dict(arm) for name, arm in arms.items()}
-    ledger.write_file(_KEPT, json.dumps(kept_arms).encode())
-    counted = [label for unit in units for label in unit.payload["counted"]]
+    session.ledger.write_file(_KEPT, json.dumps(kept_arms).encode())
+    counted, stored = _predictions(session.ledger, units, arms)
     places = {name: [counted.index(label) for label in each] for name, each in kept.items()}
-    rounds = [
-        load(ledger.read_file(predictions_file(u.key))) for u in units if u.payload["counted"]
-    ]
-    stored = {name: torch.cat([each[name] for each in rounds]) for name in arms}
-    assert test.targets is not None
-    targets = test.targets.cpu()
+    targets = test.known_targets.cpu()
     problem = session.problem
     result = gain_on_test(
         problem.objective, stored["baseline"], stored["final"], targets,
@@ -136,11 +106,10 @@ def final_test(
         units=None if test.blocks is None else test.blocks.units,
     )  # fmt: skip
     constant = constant_predictions(problem.schema, problem.targets, len(targets))
+    means = {name: stored[name][places[name]].mean(0) for name in arms}
     reasons = {
-        name: nothing_learned(
-            problem.objective, stored[name][places[name]].mean(0), targets, constant
-        )
-        for name in arms
+        name: nothing_learned(problem.objective, mean, targets, constant)
+        for name, mean in means.items()
     }
     models = {
         name: blended(
@@ -156,8 +125,69 @@ def final_test(
         models=len(counted),
         averaged=len(kept["final"]),
         nothing_learned={name: reason for name, reason in reasons.items() if reason},
-        last_value=_against_last_value(session, test, stored["final"][places["final"]].mean(0)),
+        last_value=_against_last_value(session, test, means["final"]),
     )
+
+
+class _Effort(NamedTuple):
+    """How many models are kept, and the rows that a training takes at most; see `final_test`."""
+
+    average: int
+    most: int | None
+
+
+def _models(
+    session: Session,
+    arms: Arms,
+    test: Examples,
+    seeds: int,
+    more: Callable[[int, float], int] | None,
+    effort: _Effort,
+    pairs: Pairs | None,
+) -> tuple[list[Unit], list[TrialRecord]]:
+    """Scores the confirmation's models on the test rows, then trains what lacks; see `final_test`.
+
+    Returns:
+        A unit for each round, and the trainings of these arms.
+    """
+    same = arms["baseline"].id == arms["final"].id
+    ledger, units, records = session.ledger, list[Unit](), list[TrialRecord]()
+    if pairs is not None and pairs.keep:
+        session.listener.phase("test", "the confirmed models on the test rows")
+        work = partial(of_pairs, session, arms, test, "test/pairs", pairs)
+        units.append(ledger.compute("test/pairs", "test", work))
+        ids = {each.recipe.id for arm in arms.values() for each in arm.trainings}
+        records += [r for r in pairs.records if r.recipe_id in ids and r.epochs == session.epochs]
+    done, count = sum(len(unit.payload["counted"]) for unit in units), seeds
+    if not all(usable(units, name) for name in arms):
+        count = max(1, count)
+    trained = 0
+    while count:
+        session.listener.phase("test", _described(trained, count, same=same))
+        key, average = f"test/{len(units)}", effort.average
+        keep = {name: average - len(usable(units, name)[:average]) for name in arms}
+        if average == 1:
+            keep = dict.fromkeys(arms, 1)
+        seeds_now = range(trained, trained + count)
+        work = partial(of_seeds, session, arms, test, key, seeds_now, keep, effort.most)
+        units.append(ledger.compute(key, "test", work))
+        session.note(units[-1].trials)
+        records += units[-1].trials
+        per_seed = units[-1].seconds / count
+        trained, done = trained + count, done + count
+        count = 0 if more is None else ledger.decide(f"{key}/more", partial(more, done, per_seed))
+    return units, records
+
+
+def _predictions(
+    ledger: Ledger, units: Sequence[Unit], arms: Arms
+) -> tuple[list[str], dict[str, Tensor]]:
+    """Returns the labels of the pairs that count, and each arm's predictions of the test rows."""
+    counted = [label for unit in units for label in unit.payload["counted"]]
+    rounds = [
+        load(ledger.read_file(predictions_file(u.key))) for u in units if u.payload["counted"]
+    ]
+    return counted, {name: torch.cat([each[name] for each in rounds]) for name in arms}
 
 
 def _against_last_value(session: Session, test: Examples, final: Tensor) -> TestGain | None:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 _NODES, _FARTHEST = 96, 8.0
 _SMALL = 1e-5
@@ -50,7 +50,7 @@ def sequential_p(p_values: Sequence[float], pairs: Sequence[int], shares: Sequen
     least = min(p_values)
     if len(p_values) == 1 or bonferroni <= _SMALL or least >= 1.0:
         return bonferroni
-    seen = special.ndtri(1.0 - np.clip(p_values, 1e-15, 1.0) / 2)
+    seen = scipy.special.ndtri(1.0 - np.clip(p_values, 1e-15, 1.0) / 2)
 
     def beyond(log_alpha: float) -> float:
         return float(np.max(seen - _boundaries(math.exp(log_alpha), pairs, shares)))
@@ -60,7 +60,7 @@ def sequential_p(p_values: Sequence[float], pairs: Sequence[int], shares: Sequen
         return max(least, _SMALL)
     if beyond(high) <= 0:  # equal, but for rounding
         return bonferroni
-    return min(bonferroni, math.exp(float(optimize.brentq(beyond, low, high, xtol=1e-4))))
+    return min(bonferroni, math.exp(float(scipy.optimize.brentq(beyond, low, high, xtol=1e-4))))
 
 
 def _boundaries(alpha: float, pairs: Sequence[int], shares: Sequence[float]) -> _Values:
@@ -69,7 +69,7 @@ def _boundaries(alpha: float, pairs: Sequence[int], shares: Sequence[float]) -> 
     With `S_k = z_k sqrt(n_k)`, whose increments are independent, the part of the density that has not
     crossed so far is carried from look to look.
     """
-    found = [float(-special.ndtri(alpha / 2 * shares[0]))]
+    found = [float(-scipy.special.ndtri(alpha / 2 * shares[0]))]
     root = math.sqrt(pairs[0])
     at, weights = _nodes(-_FARTHEST * root, found[0] * root)
     mass = weights * _density(at / root) / root
@@ -78,10 +78,10 @@ def _boundaries(alpha: float, pairs: Sequence[int], shares: Sequence[float]) -> 
         wanted = alpha / 2 * share
 
         def excess(z: float) -> float:
-            crossed = special.ndtr((at - z * root) / step)  # noqa: B023
+            crossed = scipy.special.ndtr((at - z * root) / step)  # noqa: B023
             return float((mass * crossed).sum()) - wanted  # noqa: B023
 
-        found.append(float(optimize.brentq(excess, -_FARTHEST, _FARTHEST, xtol=1e-6)))
+        found.append(float(scipy.optimize.brentq(excess, -_FARTHEST, _FARTHEST, xtol=1e-6)))
         if len(found) == len(pairs):
             break
         further, weights = _nodes(-_FARTHEST * root, found[-1] * root)

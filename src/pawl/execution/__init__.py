@@ -16,6 +16,7 @@ from pawl.execution.outcomes import (
 )
 from pawl.execution.packing import Job, Planner, Result, train_all
 from pawl.execution.planner import Plan, plan
+from pawl.execution.reading import ReadTask, read_task
 from pawl.execution.rows import FOLDS, SELECTION_SHARE, STOPPING_SHARE, Resplit, Rows
 from pawl.execution.session import Session
 from pawl.execution.spending import Spent
@@ -39,6 +40,7 @@ __all__ = [
     "Plan",
     "Planner",
     "Published",
+    "ReadTask",
     "Resplit",
     "Result",
     "Rows",
@@ -58,6 +60,7 @@ __all__ = [
     "pick_device",
     "pick_executor",
     "plan",
+    "read_task",
     "reason_of",
     "record_of",
     "seconds_per_epoch",

@@ -26,6 +26,9 @@ def seconds_per_epoch(session: Session, recipe: Recipe, width: int) -> float:
     """Measures a member's seconds per epoch, evaluation included, when `width` train at once.
 
     Of a learner, whose fit has no parts to time, by the fits there were, or by one.
+
+    Raises:
+        TrialError: It cannot be trained.
     """
     train, valid = session.rows.search
     chosen = session.trainer.plan(recipe)

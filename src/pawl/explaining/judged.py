@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pawl.explaining.value import Interval, Value
+from pawl.explaining.value import Interval
+from pawl.report.values import Value
 
 
 class Bin(Value):

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from pawl.explaining.judged import Calibration, Errors, Robustness, Sets, Slices
-from pawl.explaining.value import Check, Interval, Value
+from pawl.explaining.value import Check, Interval
 from pawl.options import KindName
+from pawl.report.values import Document, Value
 
 SCHEMA_FILE = Path(__file__).with_name("explain.schema.json")
 Method = Literal[
@@ -222,7 +223,7 @@ class Against(Value):
     only_there: list[str]
 
 
-class Explanation(Value):
+class Explanation(Document):
     """What a model does on these rows.
 
     Parts that are not there are named in `skipped`, each with the reason in a line.
@@ -255,12 +256,6 @@ class Explanation(Value):
     notes: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     command: str = ""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    def to_json(self) -> str:
-        """Returns it as indented JSON."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
 
 def json_schema() -> str:

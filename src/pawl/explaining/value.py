@@ -1,16 +1,10 @@
-"""What all values of `explain.json` share, and the checks among them."""
+"""What values of `explain.json` are made of: intervals, and checks."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pawl.report.values import Value
 
 Interval = tuple[float, float]
-
-
-class Value(BaseModel):
-    """Base of what `explain.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Check(Value):

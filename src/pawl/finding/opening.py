@@ -50,7 +50,12 @@ def opened(
 
 
 def read(recipe: Any) -> Recipe | None:
-    """Returns a recipe that is one, or the one in a file."""
+    """Returns a recipe that is one, or the one in a file.
+
+    Raises:
+        RecipeError: The file holds none.
+        TaskError: It is neither.
+    """
     if recipe is None or isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, str | Path):

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pawl.campaign import ledger_of
 from pawl.environment import hardware, versions
 from pawl.errors import BudgetError, TaskError, option
 from pawl.evidence.delivering import delivers, likelihood
@@ -29,7 +28,7 @@ from pawl.functions.summary import (
     SettingsArm,
     statement_of,
 )
-from pawl.ledger import TrialRecord
+from pawl.ledger import TrialRecord, ledger_of
 from pawl.options import TuneOptions
 from pawl.report.summary import effect_of
 from pawl.search import Strategy

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pawl.report.summary import Effect
 from pawl.report.text import duration, interval_text, number, p_phrase, percent, places
+from pawl.report.values import Document, Value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SettingsArm(_Part):
+class SettingsArm(Value):
     """An arm over the confirmation's seeds: mean score, its 95% interval, and `n` seeds.
 
     Where nothing was compared, it is the one run of the search; its interval is then unbounded (`None`).
@@ -28,7 +24,7 @@ class SettingsArm(_Part):
     failed: int = 0
 
 
-class ChangeSummary(_Part):
+class ChangeSummary(Value):
     """One setting that differs: final settings against those with the baseline's value, over seeds.
 
     `verdict`: `kept` (shown to help), `rejected` (shown to harm) or `unproven`. `p_value` is corrected
@@ -42,7 +38,7 @@ class ChangeSummary(_Part):
     effect: Effect | None
 
 
-class FunctionSummary(_Part):
+class FunctionSummary(Document):
     """A function's campaign; see the parts for units and meanings.
 
     `delivered` says which settings are in `settings.json`, `proven` whether the candidate was shown to
@@ -79,18 +75,12 @@ class FunctionSummary(_Part):
     command: str
     ledger_digest: str
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
     @property
     def final(self) -> dict[str, Any]:
         """The settings that are delivered."""
         arm = self.baseline if self.delivered == "baseline" else self.candidate
         assert arm is not None
         return arm.settings
-
-    def to_json(self) -> str:
-        """Returns the summary as indented JSON."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
 
 def headline(summary: FunctionSummary) -> str:

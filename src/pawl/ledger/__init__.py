@@ -10,6 +10,7 @@ from pawl.ledger.beside import (
 )
 from pawl.ledger.database import LEDGER_FILE
 from pawl.ledger.folders import new_folder
+from pawl.ledger.opening import ledger_of
 from pawl.ledger.records import TrialRecord, Unit
 from pawl.ledger.store import Ledger
 
@@ -20,6 +21,7 @@ __all__ = [
     "TrialRecord",
     "Unit",
     "ask_to_stop",
+    "ledger_of",
     "new_folder",
     "read_progress",
     "started_of",

@@ -15,6 +15,9 @@ def new_folder(name: str, within: str | Path = "runs") -> Iterator[Path]:
     """Makes the folder where the results on a source go by default; removes it if it stays empty.
 
     Making it is what claims it: campaigns that start in the same second get folders of their own.
+
+    Raises:
+        LedgerError: It cannot be made.
     """
     stem = printable(Path(name.partition(".py:")[0]).name.split(".")[0]) or "campaign"
     parent = Path(within).absolute()

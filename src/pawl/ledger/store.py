@@ -326,7 +326,11 @@ class Ledger:
         return Unit(key, phase, json.loads(payload), trials, seconds, elapsed)
 
     def write_file(self, name: str, data: bytes) -> Path:
-        """Writes a file of the campaign's folder whole or not at all, and records its digest."""
+        """Writes a file of the campaign's folder whole or not at all, and records its digest.
+
+        Raises:
+            LedgerError: It cannot be written.
+        """
         path = self.folder / name
         temporary = path.with_name(path.name + ".new")
         try:

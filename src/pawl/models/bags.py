@@ -7,8 +7,8 @@ latent components.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 _RESERVED = 2  # padding, and what is hidden
@@ -61,19 +61,19 @@ class TokenBag(nn.Module):
             found = TruncatedSVD(max(1, most), random_state=0).fit(self.weighed(ids))
             self.basis = torch.from_numpy(found.components_.T.copy()).float()
 
-    def weighed(self, ids: Tensor) -> sparse.csr_matrix:
+    def weighed(self, ids: Tensor) -> scipy.sparse.csr_matrix:
         """Returns what `forward` does without singular vectors, as a sparse matrix `[R, V]`, float64."""
         counts = self._counts(ids)
         counts.data = 1.0 + np.log(counts.data)
         found = counts.multiply(self.rarity.double().numpy()).tocsr()
         lengths = np.sqrt(np.asarray(found.multiply(found).sum(1)).ravel())
-        return sparse.diags(1.0 / np.where(lengths > 0, lengths, 1.0)).dot(found).tocsr()
+        return scipy.sparse.diags(1.0 / np.where(lengths > 0, lengths, 1.0)).dot(found).tocsr()
 
-    def _counts(self, ids: Tensor) -> sparse.csr_matrix:
+    def _counts(self, ids: Tensor) -> scipy.sparse.csr_matrix:
         count, length = ids.shape
         places = np.repeat(np.arange(count), length), ids.numpy().ravel()
         shape = (count, self.tokens)
-        found = sparse.csr_matrix((np.ones(count * length), places), shape=shape)
+        found = scipy.sparse.csr_matrix((np.ones(count * length), places), shape=shape)
         found.sum_duplicates()
         return found
 

@@ -277,7 +277,11 @@ def trainings_of(ledger: Ledger, recipe: Recipe) -> list[TrialRecord]:
 
 
 def render_folder(folder: Path, summary: Summary) -> Path:
-    """Writes a finished campaign's page anew from its ledger; returns its path."""
+    """Writes a finished campaign's page anew from its ledger; returns its path.
+
+    Raises:
+        LedgerError: What the campaign left is missing or damaged.
+    """
     with Ledger.open(folder) as ledger:
         path = folder / "artifacts" / "kept.json"
         try:

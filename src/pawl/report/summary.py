@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pawl.options import KindName
 from pawl.report.text import UNBOUNDED
+from pawl.report.values import Document, Value
 
 if TYPE_CHECKING:  # it imports torch, which a page that is rendered anew does not need
     from pawl.evidence import Comparison
@@ -21,11 +22,7 @@ if TYPE_CHECKING:  # it imports torch, which a page that is rendered anew does n
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TaskSummary(_Part):
+class TaskSummary(Value):
     """What was optimized. `rows` counts development and test rows.
 
     `left_out` names the columns of a table that are not used; the notes say why.
@@ -45,7 +42,7 @@ class TaskSummary(_Part):
     left_out: list[str] = Field(default_factory=list)
 
 
-class ArmSummary(_Part):
+class ArmSummary(Value):
     """One arm (baseline or final) on the test rows.
 
     `mean` is over the `n` single models that the gain is taken over. `value` is the score of what is
@@ -60,7 +57,7 @@ class ArmSummary(_Part):
     averaged: int
 
 
-class GainSummary(_Part):
+class GainSummary(Value):
     """Final minus baseline on the test rows, in the metric's own units, positive when better.
 
     The interval (95%) covers models and test rows; `n` counts pairs of models, and with one of them
@@ -76,7 +73,7 @@ class GainSummary(_Part):
     statement: str
 
 
-class Effect(_Part):
+class Effect(Value):
     """A paired comparison of the confirmation: positive `value` favors the technique."""
 
     value: float
@@ -101,7 +98,7 @@ def effect_of(comparison: Comparison, p_value: float | None = None) -> Effect:
     )
 
 
-class TechniqueSummary(_Part):
+class TechniqueSummary(Value):
     """The verdict on one change from the baseline.
 
     `change` says what differs from the baseline: `added`, `changed` (same technique, other
@@ -131,7 +128,7 @@ class TechniqueSummary(_Part):
 Standing = Literal["untried", "tried", "left_out", "in_final", "proven"]
 
 
-class Fix(_Part):
+class Fix(Value):
     """What became of a technique that a finding suggests.
 
     `standing`: `untried`, `tried` (by that many `trials` of the search, and not compared), `left_out`
@@ -146,7 +143,7 @@ class Fix(_Part):
     effect: Effect | None = None
 
 
-class FindingSummary(_Part):
+class FindingSummary(Value):
     """A diagnosis: the rule that fired, on what evidence, and what it suggests.
 
     `suggests` are techniques, `advice` is what else may help. `confidence` says whether what was
@@ -165,14 +162,14 @@ class FindingSummary(_Part):
     fixes: list[Fix] = Field(default_factory=list)
 
 
-class Pair(_Part):
+class Pair(Value):
     """A cost of the baseline and of the final model."""
 
     baseline: float
     final: float
 
 
-class CostSummary(_Part):
+class CostSummary(Value):
     """Latency of one row and of a batch in ONNX Runtime (median ms), size in bytes, parameters."""
 
     latency_ms: Pair
@@ -182,7 +179,7 @@ class CostSummary(_Part):
     parameters: Pair
 
 
-class TrialCounts(_Part):
+class TrialCounts(Value):
     """How many of the search's trials ended how; `trained` counts every model trained."""
 
     completed: int
@@ -191,7 +188,7 @@ class TrialCounts(_Part):
     trained: int
 
 
-class ArmTrainings(_Part):
+class ArmTrainings(Value):
     """How many trainings of an arm failed; each counts as the constant predictor's score."""
 
     arm: str
@@ -201,7 +198,7 @@ class ArmTrainings(_Part):
     failed_share: float
 
 
-class EvidenceSummary(_Part):
+class EvidenceSummary(Value):
     """How the verdicts were reached. `deliver` is what the bundle was allowed to hold."""
 
     pairs: int
@@ -215,7 +212,7 @@ class EvidenceSummary(_Part):
     trainings: list[ArmTrainings]
 
 
-class Summary(_Part):
+class Summary(Document):
     """A campaign's result; see the parts for units and meanings.
 
     `delivered` says which recipe the bundle holds, `proven` whether the candidate was shown to beat the
@@ -254,12 +251,6 @@ class Summary(_Part):
         default_factory=dict,
         description="What rooms add, by name, each with its `version`; see `pawl.report.parts`.",
     )
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    def to_json(self) -> str:
-        """Returns the summary as indented JSON."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
 
 def json_schema() -> str:

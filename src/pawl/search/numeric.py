@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import optuna
-from cmaes import CMA
 from optuna.samplers import GPSampler, RandomSampler
 
 from pawl import rng
@@ -137,6 +136,8 @@ def cma_es(
 
     Reference: Hansen, "The CMA Evolution Strategy: A Tutorial", 2016; the package `cmaes`.
     """
+    from cmaes import CMA  # noqa: PLC0415  (slow to import)
+
     if not len(cube):
         while True:
             yield {}

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from pawl.search.costs import Cost
 from pawl.search.protocols import TrialResult
 
-OBJECTIVES = ("score", "latency", "size")
 _SUM_SHARE = 0.05
 
 
@@ -61,7 +60,7 @@ def scalarized(
     table = np.array(
         [values_by(names, history[i].score or 0.0, costs[i]) for i in known]  # type: ignore[arg-type]
     )
-    ranks = np.stack([rankdata(column) for column in table.T], axis=1)
+    ranks = np.stack([scipy.stats.rankdata(column) for column in table.T], axis=1)
     missed = 1.0 - (ranks - 1.0) / max(1, len(known) - 1)
     weights = np.random.default_rng(seed).dirichlet(np.ones(len(names)))
     place = names.index("score")

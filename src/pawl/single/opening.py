@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pawl import pacing
-from pawl.campaign import check_fit
 from pawl.data import LoadedData
-from pawl.data import load as load_data
-from pawl.execution import Listener, Session, Silent, pick_device
-from pawl.fingerprint import code_of
+from pawl.execution import Listener, Session, Silent, pick_device, read_task
 from pawl.ledger import Ledger
 from pawl.options import RunOptions
-from pawl.processes import one_process
 from pawl.recipe import Recipe
 from pawl.task import Task
+from pawl.techniques import check_fit
 from pawl.training.checks import check_task
-from pawl.training.problem import Problem
-from pawl.transfer import print_of
 
 _PLAIN = (str, int, float, tuple)
 
@@ -39,18 +33,13 @@ def open_session(
         PawlError: Wrong input, or a recipe that does not fit the task.
     """
     check_task(task)
-    on = pick_device(call.device)
-    code = {**code_of(task), "weights": print_of(task.weights)}
+    device = pick_device(call.device)
     listener: Listener = getattr(call, "listener", None) or Silent()
-    with one_process():
-        data = load_data(task, seed=call.seed)
-        listener.phase("task", data.headline)
-        problem = Problem.of(task, data, on)
-        data = replace(data, notes=(*data.notes, *problem.notes))
-    facts = problem.facts()
-    check_fit(facts, [t.name for recipe in recipes for t, _ in recipe])
+    read = read_task(task, call.seed, device, listener)
+    data, problem = read.data, read.problem
+    check_fit(problem.facts(), [t.name for recipe in recipes for t, _ in recipe])
     options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
-    known = {"what": what, "fingerprint": data.fingerprint, "code": code, "seed": call.seed,
+    known = {"what": what, "fingerprint": data.fingerprint, "code": read.code, "seed": call.seed,
              "options": {**options, "seed": call.seed},
              "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
     ledger = Ledger.create(folder, known)

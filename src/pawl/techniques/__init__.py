@@ -1,7 +1,7 @@
 """Techniques: one module each, a pure function and its record, found by walking this package."""
 
 from pawl.techniques.record import STAGES, Facts, Phase, Settings, Stage, Technique, number
-from pawl.techniques.refusing import refusal
+from pawl.techniques.refusing import check_fit, refusal
 from pawl.techniques.registry import (
     excludes,
     ordered,
@@ -56,6 +56,7 @@ __all__ = [
     "Technique",
     "UpdateTechnique",
     "WeightsTechnique",
+    "check_fit",
     "excludes",
     "number",
     "ordered",

@@ -47,6 +47,11 @@ def probable(spec: ModelSpec) -> Link:
     return "log" if kind.exclusive else "logit"
 
 
+def fewest_outputs(spec: ModelSpec) -> int:
+    """Returns how many numbers say what is predicted of a row: one of two classes, else one each."""
+    return 1 if spec.kind == "binary" else spec.num_outputs
+
+
 def as_numbers(rows: FitRows, outputs: int) -> NDArray[np.float64]:
     """Returns targets as columns `[R, O]`: of one class of several 0 and 1."""
     targets = rows.targets.numpy()

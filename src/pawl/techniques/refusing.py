@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args, get_origin
 
 import torch
 from annotated_types import Ge
 from torch import nn
 
+from pawl.errors import TaskError
 from pawl.techniques.record import Facts, Settings, Technique
+from pawl.techniques.registry import technique
 from pawl.techniques.stages import ModelTechnique
 
 
@@ -31,6 +33,18 @@ def refusal(technique: Technique, facts: Facts) -> str | None:
             reason = "it changes nothing of this model"
         facts.refusals[technique.name] = reason
     return facts.refusals[technique.name]
+
+
+def check_fit(facts: Facts, names: Iterable[str]) -> None:
+    """Checks that techniques which the user named fit the task.
+
+    Raises:
+        TaskError: One does not; the message has the reason.
+    """
+    for name in names:
+        reason = refusal(technique(name), facts)
+        if reason:
+            raise TaskError(f"technique {name!r} does not fit this task: {reason}; leave it out")
 
 
 def _changes_nothing(technique: ModelTechnique, facts: Facts) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Examples, Inputs
 from pawl.models import Front
-from pawl.training.fitting import FittedSplit
+from pawl.training.fitting import FittedSplit, extended
 from pawl.training.program import Program
 
 _NAME = "features"
@@ -126,8 +126,8 @@ class Features:
         examples, start = self._joined(self.source, blocks)
         missing = (places - len(start)) * len(self.source)
         if missing > 0:
-            inputs = {n: _extended(x, missing) for n, x in examples.inputs.items()}
-            targets = None if examples.targets is None else _extended(examples.targets, missing)
+            inputs = {n: extended(x, missing) for n, x in examples.inputs.items()}
+            targets = None if examples.targets is None else extended(examples.targets, missing)
             examples = Examples(inputs, targets)
         return examples, [fit.rows + start[block] for fit, block in zip(fits, blocks, strict=True)]
 
@@ -168,10 +168,6 @@ class Features:
                 ((got, _),) = _reaching(front, body, self.name, part)[0]
                 found.append(got)
         return torch.cat(found)
-
-
-def _extended(x: Tensor, count: int) -> Tensor:
-    return torch.cat([x, x.new_zeros(count, *x.shape[1:])])
 
 
 def _head(body: nn.Module) -> str | None:

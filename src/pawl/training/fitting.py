@@ -266,11 +266,8 @@ def pool(development: Examples, fits: Sequence[FittedSplit], places: int) -> Poo
     room = 1 << (most - 1).bit_length()
     assert development.targets is not None
     every = Examples(
-        {
-            name: _extended(x, room * max(places, len(own)))
-            for name, x in development.inputs.items()
-        },
-        _extended(development.targets, room * max(places, len(own))),
+        {name: extended(x, room * max(places, len(own))) for name, x in development.inputs.items()},
+        extended(development.targets, room * max(places, len(own))),
     )
     start = {}
     for position, (key, fit) in enumerate(own.items()):
@@ -283,6 +280,6 @@ def pool(development: Examples, fits: Sequence[FittedSplit], places: int) -> Poo
     return Pool(every, [fit.rows + (fit.rows >= count) * start.get(id(fit), 0) for fit in fits])
 
 
-def _extended(tensor: Tensor, count: int) -> Tensor:
+def extended(tensor: Tensor, count: int) -> Tensor:
     """Returns a copy with so many rows of zeros behind it."""
     return torch.cat([tensor, tensor.new_zeros(count, *tensor.shape[1:])])

@@ -6,20 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from pawl.report.figures import Figure, Table
 from pawl.report.summary import Summary
+from pawl.report.values import Value
 
 if TYPE_CHECKING:  # they import torch, which a page that is rendered anew does not need
     from pawl.evidence import CampaignOutcome
     from pawl.execution import Session
 
 
-class Content(BaseModel):
+class Content(Value):
     """Base of what a part keeps in `summary.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 C = TypeVar("C", bound=Content)

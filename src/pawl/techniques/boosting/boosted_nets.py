@@ -17,6 +17,7 @@ from pawl.models import BoostedNets, Encoder, Learned
 from pawl.techniques.architecture.piecewise_linear import bin_edges
 from pawl.techniques.learning import (
     as_numbers,
+    fewest_outputs,
     fits_tables,
     number_columns,
     one_thread,
@@ -51,19 +52,16 @@ class BoostedNetsSettings(Settings):
 def module(spec: ModelSpec, settings: Any) -> Learned:
     """Returns a module without networks: one output for two classes, else one for each."""
     del settings
-    outputs = 1 if spec.kind == "binary" else spec.num_outputs
+    outputs = fewest_outputs(spec)
     numbers = number_columns(spec)
     binned = numbers if 0 < len(numbers) <= _MOST_BINNED else (0,)
     return Learned(Encoder(spec.inputs, one_hot=True), BoostedNets(outputs, binned), "identity")
 
 
+@one_thread()
+@torch.enable_grad()
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
     """Adds networks, each trained on the loss of what those before it say together with it."""
-    with one_thread(), torch.enable_grad():
-        _fit(learned, rows, settings, seed, beat)
-
-
-def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
     core = learned.core
     assert isinstance(core, BoostedNets)
     kind, outputs = KINDS[rows.kind], len(core.base)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import stats
 
 from pawl.data.types import InputSpec
 from pawl.kinds import KINDS
@@ -117,7 +117,7 @@ def best(
     kept = np.argsort(-explained(values, residual), kind="stable")[:_MOST_CANDIDATES]
     pool, values = [pool[each] for each in kept], values[:, kept]
     order = np.argsort(-_explained_beyond(values, residual, single), kind="stable")
-    ranks = stats.rankdata(values, axis=0) if len(x) else values
+    ranks = scipy.stats.rankdata(values, axis=0) if len(x) else values
     ranks = ranks - ranks.mean(0)
     ranks /= np.maximum(np.linalg.norm(ranks, axis=0), 1e-12)
     taken: list[int] = []
@@ -184,7 +184,7 @@ class _Single:
     """
 
     def __init__(self, x: Numbers, codes: list[NDArray[np.int64]]) -> None:
-        ranks = stats.rankdata(x, axis=0) / len(x)
+        ranks = scipy.stats.rankdata(x, axis=0) / len(x)
         bends = np.maximum(ranks[:, :, None] - np.arange(_BINS) / _BINS, 0.0)
         parts = [_scaled(x), bends.reshape(len(x), -1)]
         for block in codes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import optimize
 from torch import Tensor
 
 from pawl.models import Affine, Power
@@ -63,7 +63,7 @@ def best_power(values: NDArray[np.float64]) -> float:
 
     if float(x.var(correction=0)) < _TINY:
         return 1.0
-    found = optimize.minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         unlikely, bounds=(-_STRONGEST, _STRONGEST), method="bounded", options={"xatol": 1e-4}
     )
     return float(found.x)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -84,6 +83,8 @@ def _pairs(split: Split, own: Tensor, more: int, key: Tensor) -> tuple[Tensor, T
         more: How many rows are wanted.
         key: `[]`.
     """
+    from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415  (slow to import)
+
     order = rng.uniform(rng.fold(key, 1), (len(own),)).argsort()
     own = own[order[:_MOST_ROWS]]
     # All come equally often, or once more.

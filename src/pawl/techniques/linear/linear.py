@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from pawl.data.types import ModelSpec
 from pawl.kinds import KINDS
 from pawl.models import Affinity, Encoder, Learned, TokenBag
-from pawl.techniques.learning import fits_tables, some, vectors
+from pawl.techniques.learning import fewest_outputs, fits_tables, some, vectors
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
 from pawl.techniques.values import FitRows
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 _MOST_ROWS = 100_000
 """More say little about so few numbers."""
@@ -33,8 +34,8 @@ class LinearSettings(Settings):
 def module(spec: ModelSpec, settings: Any) -> Learned:
     """Returns a map to zero."""
     del settings
-    outputs = 1 if spec.kind == "binary" else spec.num_outputs
-    return Learned(Encoder(spec.inputs, one_hot=True, latent=False), Affinity(outputs), "identity")
+    encoder = Encoder(spec.inputs, one_hot=True, latent=False)
+    return Learned(encoder, Affinity(fewest_outputs(spec)), "identity")
 
 
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
@@ -53,6 +54,8 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
     targets = rows.targets.numpy()
     slope, base = np.zeros((x.shape[1], outputs)), np.zeros(outputs)
     if not KINDS[rows.kind].has_classes:
+        from sklearn.linear_model import Ridge  # noqa: PLC0415  (slow to import)
+
         ridge = Ridge(alpha=settings.penalty).fit(x, targets, sample_weight=weights)
         slope[:], base[:] = np.reshape(ridge.coef_, (outputs, -1)).T, ridge.intercept_
     elif targets.ndim == 1:
@@ -88,14 +91,17 @@ def _features(encoder: Encoder, rows: FitRows) -> Any:
             parts.append(bag.weighed(rows.inputs[name]))
         else:
             parts += [x.double().numpy() for x in encoder.parts(name, rows.inputs)]
-    return sparse.hstack(parts, format="csr")
+    return scipy.sparse.hstack(parts, format="csr")
 
 
 def _logistic(
     penalty: float, x: Any, targets: NDArray[Any], weights: NDArray[Any] | None
 ) -> LogisticRegression:
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (slow to import)
+
     # Of texts no row has much of any token: slopes of little gradient still have far to go.
-    tolerance = 1e-5 if sparse.issparse(x) else 1e-3
+    tolerance = 1e-5 if scipy.sparse.issparse(x) else 1e-3
     model = LogisticRegression(C=1.0 / penalty, max_iter=300, tol=tolerance)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough

@@ -58,16 +58,13 @@ def module(spec: ModelSpec, settings: Any) -> Learned:
     return Learned(Encoder(spec.inputs, one_hot=True), core, probable(spec))
 
 
+@one_thread()
+@torch.enable_grad()
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
     """Trains the embedding, each batch compared with rows drawn anew; then keeps candidates.
 
     Of the steps it keeps those with the best loss on the rows to stop by, if there are any.
     """
-    with one_thread(), torch.enable_grad():
-        _fit(learned, rows, settings, seed, beat)
-
-
-def _fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
     core = learned.core
     assert isinstance(core, Neighborhood)
     if rows.weights is not None:  # what counts nothing is no neighbor

@@ -6,23 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.ensemble import (
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 
 from pawl.data.types import ModelSpec
 from pawl.models import Encoder, Learned, Tree, Trees
 from pawl.techniques.learning import encoded, probable
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat
+from pawl.techniques.trees._sums import LARGEST_SEED
 from pawl.techniques.values import FitRows
 
 _AT_ONCE, _ROWS_AT_ONCE = 10, 200_000
 """Most trees between two beats, and their rows; the trees do not depend on it."""
-_LARGEST_SEED = 2**31 - 1
 
 
 class ForestSettings(Settings):
@@ -53,20 +47,22 @@ def fit_forest(
         beat: Called every few trees.
         random_splits: Whether thresholds are drawn, and every tree sees every row.
     """
+    from sklearn import ensemble  # noqa: PLC0415  (slow to import)
+
     x, _ = encoded(learned, rows)
     classes = learned.link == "log"
     kinds: dict[tuple[bool, bool], Any] = {
-        (True, True): ExtraTreesClassifier,
-        (True, False): ExtraTreesRegressor,
-        (False, True): RandomForestClassifier,
-        (False, False): RandomForestRegressor,
+        (True, True): ensemble.ExtraTreesClassifier,
+        (True, False): ensemble.ExtraTreesRegressor,
+        (False, True): ensemble.RandomForestClassifier,
+        (False, False): ensemble.RandomForestRegressor,
     }
     forest = kinds[random_splits, classes](
         n_estimators=0,
         min_samples_leaf=settings.leaf_rows,
         max_features=settings.feature_share,
         warm_start=True,
-        random_state=seed % _LARGEST_SEED,
+        random_state=seed % LARGEST_SEED,
         n_jobs=1,
     )
     targets, weights = rows.targets.numpy(), None if rows.weights is None else rows.weights.numpy()

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.types import ModelSpec
-from pawl.models import Encoder, Learned, Tree, Trees
+from pawl.models import Learned, Tree, Trees
 from pawl.techniques.learning import encoded, fits_one_target, vectors
 from pawl.techniques.record import Facts, Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
+from pawl.techniques.trees._sums import LARGEST_SEED, module
 from pawl.techniques.values import FitRows
 
-_LARGEST_SEED = 2**31 - 1
 _NEVER = -30.0
 """The logit of a class without training rows."""
 
@@ -54,13 +53,6 @@ class _Watcher:
         return self.raised is None
 
 
-def module(spec: ModelSpec, settings: Any) -> Learned:
-    """Returns an empty sum of trees: one output for two classes, else one for each."""
-    del settings
-    outputs = 1 if spec.kind == "binary" else spec.num_outputs
-    return Learned(Encoder(spec.inputs, one_hot=False), Trees(outputs), "identity")
-
-
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
     """Boosts, and keeps the rounds with the best loss on the rows to stop by, if there are any."""
     import catboost  # noqa: PLC0415  (slow to import, and optional)
@@ -92,7 +84,7 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
             "random_strength": settings.randomness,
             "bootstrap_type": "Bernoulli",
             "subsample": settings.row_share,
-            "random_seed": seed % _LARGEST_SEED,
+            "random_seed": seed % LARGEST_SEED,
             "thread_count": 1,
             "logging_level": "Silent",
             "allow_writing_files": False,

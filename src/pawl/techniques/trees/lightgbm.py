@@ -10,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pawl.data.types import ModelSpec
 from pawl.errors import TrialError
-from pawl.models import Encoder, Learned, Tree, Trees
+from pawl.models import Learned, Tree, Trees
 from pawl.techniques.learning import encoded, fits_one_target, vectors
 from pawl.techniques.record import Settings, number
 from pawl.techniques.stages import Beat, FitTechnique
+from pawl.techniques.trees._sums import LARGEST_SEED, module
 from pawl.techniques.values import FitRows
-
-_LARGEST_SEED = 2**31 - 1
 
 
 class LightGBMSettings(Settings):
@@ -35,13 +33,6 @@ class LightGBMSettings(Settings):
     )
     l2: float = number(0.0, 0.0, 10.0, "penalty on the leaves' squares (lambda_l2)")
     patience: int = number(50, 5, 500, "rounds without a better loss after which it stops")
-
-
-def module(spec: ModelSpec, settings: Any) -> Learned:
-    """Returns an empty sum of trees: one output for two classes, else one for each."""
-    del settings
-    outputs = 1 if spec.kind == "binary" else spec.num_outputs
-    return Learned(Encoder(spec.inputs, one_hot=False), Trees(outputs), "identity")
 
 
 def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -> None:
@@ -66,7 +57,7 @@ def fit(learned: Learned, rows: FitRows, settings: Any, seed: int, beat: Beat) -
         "feature_fraction": settings.feature_share,
         "extra_trees": settings.splits == "random",
         "lambda_l2": settings.l2,
-        "seed": seed % _LARGEST_SEED,
+        "seed": seed % LARGEST_SEED,
         "num_threads": 1,
         "deterministic": True,
         "force_col_wise": True,
