@@ -10,6 +10,7 @@ from pawl.ensembling.learners import (
     try_learners,
 )
 from pawl.ensembling.out_of_fold import OutOfFold
+from pawl.ensembling.snapshots import snapshots
 from pawl.ensembling.tuning import Tuning, unlike
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "greedy",
     "linear",
     "mean",
+    "snapshots",
     "try_learners",
     "unlike",
 ]
