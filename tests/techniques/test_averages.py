@@ -75,7 +75,9 @@ def test_normalization_has_the_statistics_of_averaged_weights(make: type, recipe
         assert torch.equal(x, before[name]), "training goes on with its own"
     assert population.evaluated()[1] is buffers
     for i, fit in enumerate(population.fits):
-        front, body, _ = given.build(recipe, population.members[i].seed, population.members[i].train)
+        front, body, _ = given.build(
+            recipe, population.members[i].seed, population.members[i].train
+        )
         assign(body, {n: w[i] for n, w in population.layout.views(weights).items()})
         layers = [m for m in body.modules() if isinstance(m, torch.nn.BatchNorm1d)]
         names = [n for n in buffers if n.endswith("running_mean")]
@@ -87,12 +89,14 @@ def test_normalization_has_the_statistics_of_averaged_weights(make: type, recipe
         with torch.no_grad():
             body(front({name: x[fit.rows] for name, x in given.examples.inputs.items()}))
         for name, layer in zip(names, layers, strict=True):
-            assert layer.running_mean is not None and layer.running_var is not None
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
             spread = layer.running_var.sqrt()
             apart = (buffers[name][i] - layer.running_mean) / spread
             assert float(apart.abs().max()) < 0.1
             var = buffers[name.replace("mean", "var")][i] / layer.running_var
-            assert 0.8 < float(var.min()) and float(var.max()) < 1.2
+            assert float(var.min()) > 0.8
+            assert float(var.max()) < 1.2
     kept = population.evaluated()[1]
     population.advance(1)
     assert population.evaluated()[1] is not kept
@@ -105,6 +109,8 @@ def test_layers_that_are_held_keep_their_statistics() -> None:
     assert layers == [body[1]]
     with gathered(layers, 0.5):
         body.eval()
-        assert not body[0].training and body[1].training
+        assert not body[0].training
+        assert body[1].training
     body.eval()
-    assert not body[1].training and body[1].momentum == 0.1
+    assert not body[1].training
+    assert body[1].momentum == 0.1

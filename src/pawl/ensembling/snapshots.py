@@ -13,10 +13,11 @@ _SCHEDULE = "cosine_restarts"
 def snapshots(recipe: Recipe) -> tuple[Recipe, ...]:
     """Returns a network's recipe once for each cycle of its rate, the whole training first.
 
-    Huang et al., Snapshot Ensembles: Train 1, Get M for Free, ICLR 2017: the rate falls along a cosine in
-    cycles of one length, and at each end there is another model. Of one seed and the same rows the
-    trainings agree up to where the shorter one ends, so that they are one training's models; what blends,
-    proves and deploys recipes needs to know nothing of it. It costs steps: of three cycles twice as many.
+    Huang et al., Snapshot Ensembles: Train 1, Get M for Free, ICLR 2017: the rate falls along a cosine
+    in cycles of one length, and at each end there is another model. Of one seed and the same rows the
+    trainings agree up to where the shorter one ends, so that they are one training's models. What
+    blends, proves and deploys recipes needs to know nothing of it. It costs steps: of three cycles twice
+    as many.
 
     Args:
         recipe: Of a network. Cycles that it has are kept. What stops early or averages weights is left

@@ -172,7 +172,10 @@ class Population:
         self.steps_per_epoch = torch.tensor([fit.steps_per_epoch for fit in fits])
         self.total = self.steps_per_epoch * torch.tensor([m.epochs for m in self.members])
         self.ends = torch.tensor(
-            [steps_taken(m.recipe, t) for m, t in zip(self.members, self.total.tolist(), strict=True)]
+            [
+                steps_taken(m.recipe, t)
+                for m, t in zip(self.members, self.total.tolist(), strict=True)
+            ]
         )
         self.seed_key = torch.tensor(
             [rng.derive_seed("noise", m.seed) for m in self.members],

@@ -1,9 +1,9 @@
 """Statistics of batch normalization that belong to averaged weights.
 
 What a layer sees under the mean of weights is not the mean of what it saw under each of them, so that
-statistics which were averaged along, or gathered at other weights, are wrong for it. They are taken anew,
-of rows that train (Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization,
-UAI 2018, section 3.2).
+statistics that were averaged along, or gathered at other weights, are wrong for it. They are taken
+anew, of rows that train (Izmailov et al., Averaging Weights Leads to Wider Optima and Better
+Generalization, UAI 2018, section 3.2).
 """
 
 from __future__ import annotations
