@@ -46,10 +46,10 @@ def ends(settings: Any) -> float:
     """Returns the share of the steps after which the last cycle that is wanted is over.
 
     Example:
-        >>> ends(CosineRestartsSettings(cycles=3, growth=1.0, until=1))
-        0.333...
-        >>> ends(CosineRestartsSettings(cycles=3, growth=2.0, until=2))
-        0.428...
+        >>> round(ends(CosineRestartsSettings(cycles=3, growth=1.0, until=1)), 2)
+        0.33
+        >>> round(ends(CosineRestartsSettings(cycles=3, growth=2.0, until=2)), 2)
+        0.43
     """
     cycles, growth = round(settings.cycles), max(settings.growth, _LEAST_GROWTH)
     if not 0 < settings.until < cycles:
