@@ -349,8 +349,8 @@ def test_columns_that_are_left_out_for_one_reason_have_one_note():
     notes = load(Task(data=frame)).notes
     assert [note for note in notes if "left out" in note] == [
         "column 'c' was left out: it is always 'a'",
-        "each of the columns 'e0', 'e1', 'e2', 'e3', 'e4', 'e5', 'e6', 'e7', 'e8', 'e9', ... (12 in all) "
-        "was left out: every cell is missing",
+        "each of the columns 'e0', 'e1', 'e2', 'e3', 'e4', 'e5', 'e6', 'e7', 'e8', 'e9', ... (12 in all)"
+        " was left out: every cell is missing",
         "each of the columns 'same', 'equal' was left out: it is always 3",
     ]
 
