@@ -59,10 +59,11 @@ def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
         blend = blend_of(found, "linear", size)
         arm = corrected(found, blend)
         return calibrated(found, blend) if arm == blend else arm
+    arms: list[Arm]
     if ensemble == "snapshots":
         mine = [recipe for recipe in found.recipes if recipe in snapshots(recipe)]
-        alone = Single(found.recipes[0])
-        arms = [blend_of(found.only(mine), "greedy", size), alone] if mine else [alone]
+        arms = [blend_of(found.only(mine), "greedy", size)] if mine else []
+        arms.append(Single(found.recipes[0]))
     else:
         names = list(COMBINERS) if ensemble == "auto" else [ensemble]
         arms = [blend_of(found, name, size) for name in names]
