@@ -2,6 +2,7 @@
 
 from pawl.ensembling.blends import candidates
 from pawl.ensembling.combiners import COMBINERS, Combiner, greedy, linear, mean
+from pawl.ensembling.cycles import snapshots
 from pawl.ensembling.learners import (
     NETS,
     check_families,
@@ -10,7 +11,6 @@ from pawl.ensembling.learners import (
     try_learners,
 )
 from pawl.ensembling.out_of_fold import OutOfFold
-from pawl.ensembling.snapshots import snapshots
 from pawl.ensembling.tuning import Tuning, unlike
 
 __all__ = [

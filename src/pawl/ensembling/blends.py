@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from pawl.ensembling.calibrating import calibrated
 from pawl.ensembling.combiners import COMBINERS
+from pawl.ensembling.cycles import snapshots
 from pawl.ensembling.out_of_fold import OutOfFold
-from pawl.ensembling.snapshots import snapshots
 from pawl.ensembling.stacking import corrected
 from pawl.evidence import Arm, Blend, Pairs, Single
 from pawl.options import Ensemble
