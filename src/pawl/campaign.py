@@ -17,6 +17,7 @@ from pawl.ensembling import (
     candidates,
     check_families,
     fitting_learners,
+    snapshots,
     try_learners,
     unlike,
 )
@@ -237,6 +238,9 @@ def _candidates(
         """As many networks as there are places, and as many learners; for one place whatever is best."""
         if count == 1:
             return every[:1]
+        if options.ensemble == "snapshots":
+            best = next((recipe for recipe in every if recipe.learner is None), start)
+            return list(dict.fromkeys((best, *snapshots(best))))
         both = [*contenders(trials, sign, count, good=good), *unlike(tried, sign, count)]
         return sorted(both, key=lambda recipe: standing.get(recipe.structure, len(standing)))
 

@@ -344,6 +344,17 @@ def test_useless_columns_are_left_out_with_a_note(values, reason):
     assert any("'c' was left out" in note and reason in note for note in data.notes)
 
 
+def test_columns_that_are_left_out_for_one_reason_have_one_note():
+    frame = with_column(["a"] * 40).assign(**{f"e{i}": None for i in range(12)}, same=3, equal=3)
+    notes = load(Task(data=frame)).notes
+    assert [note for note in notes if "left out" in note] == [
+        "column 'c' was left out: it is always 'a'",
+        "each of the columns 'e0', 'e1', 'e2', 'e3', 'e4', 'e5', 'e6', 'e7', 'e8', 'e9', ... (12 in all)"
+        " was left out: every cell is missing",
+        "each of the columns 'same', 'equal' was left out: it is always 3",
+    ]
+
+
 def test_a_constant_with_missing_cells_is_kept():
     data = load(Task(data=with_column(["a", ""] * 20)))
     assert column(data, "c").categories == ("a",)

@@ -198,7 +198,7 @@ ROWS = {
         Row("cosine", _each(warmup=_WARMUP)),
         Row(
             "cosine_restarts",
-            _each(warmup=_WARMUP, cycles=(2.0, 3.0, 5.0), growth=(1.0, 1.5, 2.5)),
+            _each(warmup=_WARMUP, cycles=(2.0, 3.0, 5.0), growth=(1.0, 1.5, 2.5), until=(1, 2, 0)),
         ),
         Row("exponential_decay", _each(warmup=_WARMUP, final=(0.001, 0.01, 0.3))),
         Row("flat_cosine", _each(warmup=_WARMUP, flat=(0.1, 0.5, 0.9))),

@@ -57,13 +57,24 @@ class _Found:
     missing: list[bool] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
     decimal_commas: list[str] = field(default_factory=list)
     grouped: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
 
     def leave_out(self, name: str, why: str) -> None:
         self.left_out.append(name)
-        self.notes.append(f"column {name!r} was left out: {why}")
+        self.reasons.setdefault(why, []).append(name)
+
+    def told(self) -> tuple[str, ...]:
+        """Returns the notes, behind them one of each reason why columns were left out."""
+        left_out = [
+            f"column {names[0]!r} was left out: {why}"
+            if len(names) == 1
+            else f"each of the columns {list_names(names)} was left out: {why}"
+            for why, names in self.reasons.items()
+        ]
+        return (*self.notes, *left_out)
 
     def add(self, column: Column, features: Sequence[str] = ()) -> None:
         self.columns.append(column)
@@ -121,7 +132,7 @@ def infer_columns(
                 f"decimal says otherwise"
             )
     if not found.columns:
-        reasons = "; ".join(found.notes) or "the target is the only column"
+        reasons = "; ".join(found.told()) or "the target is the only column"
         raise DataError(
             f"no feature column is left ({reasons}); at least one column that varies is needed; "
             f"add columns or choose another target"
@@ -159,7 +170,7 @@ def infer_columns(
                 tokens=num_ids(column.tokenizer),
             )
         )
-    return Inferred(tuple(found.columns), tuple(inputs), tuple(found.notes), tuple(found.left_out))
+    return Inferred(tuple(found.columns), tuple(inputs), found.told(), tuple(found.left_out))
 
 
 def _infer(name: str, cells: Cells, found: _Found) -> None:

@@ -2,6 +2,7 @@
 
 from pawl.ensembling.blends import candidates
 from pawl.ensembling.combiners import COMBINERS, Combiner, greedy, linear, mean
+from pawl.ensembling.cycles import snapshots
 from pawl.ensembling.learners import (
     NETS,
     check_families,
@@ -25,6 +26,7 @@ __all__ = [
     "greedy",
     "linear",
     "mean",
+    "snapshots",
     "try_learners",
     "unlike",
 ]

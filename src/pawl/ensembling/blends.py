@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from pawl.ensembling.calibrating import calibrated
 from pawl.ensembling.combiners import COMBINERS
+from pawl.ensembling.cycles import snapshots
 from pawl.ensembling.out_of_fold import OutOfFold
 from pawl.ensembling.stacking import corrected
 from pawl.evidence import Arm, Blend, Pairs, Single
@@ -32,7 +33,8 @@ def candidates(
         racing: Where the recipes raced; `None` if they did not.
         recipes: Those that raced, at least one.
         ensemble: Which combiner blends; `auto` is the best of them by out-of-fold score, `none`
-            none; `stacked` is `linear`, corrected by trees where that helps.
+            none; `stacked` is `linear`, corrected by trees where that helps, `snapshots` is `greedy` of
+            those alone that are one training's.
     """
     if racing is None:
         return [Single(recipes[0])]
@@ -57,8 +59,14 @@ def _best(found: OutOfFold, ensemble: str, size: int) -> Arm:
         blend = blend_of(found, "linear", size)
         arm = corrected(found, blend)
         return calibrated(found, blend) if arm == blend else arm
-    names = list(COMBINERS) if ensemble == "auto" else [ensemble]
-    arms = [blend_of(found, name, size) for name in names]
+    arms: list[Arm]
+    if ensemble == "snapshots":
+        mine = [recipe for recipe in found.recipes if recipe in snapshots(recipe)]
+        arms = [blend_of(found.only(mine), "greedy", size)] if mine else []
+        arms.append(Single(found.recipes[0]))
+    else:
+        names = list(COMBINERS) if ensemble == "auto" else [ensemble]
+        arms = [blend_of(found, name, size) for name in names]
     return calibrated(found, max(arms, key=lambda arm: float(found.score(found.of_arm(arm)))))
 
 

@@ -80,6 +80,12 @@ class OutOfFold:
         ordered = tuple(whole.recipes[i] for i in order)
         return replace(whole, recipes=ordered, predictions=predictions[order])
 
+    def only(self, recipes: Sequence[Recipe]) -> OutOfFold:
+        """Returns those of some of the recipes, in their order here."""
+        kept = [at for at, recipe in enumerate(self.recipes) if recipe in recipes]
+        chosen = tuple(self.recipes[at] for at in kept)
+        return replace(self, recipes=chosen, predictions=self.predictions[kept])
+
     def at(self, places: slice) -> OutOfFold:
         """Returns those of some of the rows of each pass."""
         return replace(

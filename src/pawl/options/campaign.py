@@ -140,8 +140,9 @@ class Options(LimitOptions, PlanOptions, SearchOptions):
         default="auto",
         description="How recipes are blended: greedy (each as often as it helps), mean (the best, "
         "equally), linear (the shares of least loss), auto (whichever of these scores best out of "
-        "fold), stacked (linear, corrected by boosted trees where they help out of fold) or none (one "
-        "recipe).",
+        "fold), stacked (linear, corrected by boosted trees where they help out of fold), snapshots (of "
+        "one training of the best network, whose rate falls in cycles, what it has at each end) or none "
+        "(one recipe).",
     )
     average: Whole = Field(
         default=5,

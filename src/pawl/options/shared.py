@@ -15,7 +15,7 @@ from pawl.options.model import OptionsModel, Whole
 ExecutorName = Literal["auto", "inline", "processes"]
 Deliver = Literal["likely", "proven"]
 """What may be delivered: what is likely better, or only what is shown to be."""
-Ensemble = Literal["auto", "greedy", "mean", "linear", "stacked", "none"]
+Ensemble = Literal["auto", "greedy", "mean", "linear", "stacked", "snapshots", "none"]
 """How recipes are blended; `pawl.ensembling` has the combiners."""
 KindName = Literal[
     "binary", "multiclass", "multilabel", "sequence", "dense",

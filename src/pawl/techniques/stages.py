@@ -95,6 +95,13 @@ class WatchedFunction(Protocol):
         """Returns it for one member, by its validation scores, larger is better, and plain settings."""
 
 
+class EndsFunction(Protocol):
+    """Says when training is over."""
+
+    def __call__(self, settings: Any, /) -> float:
+        """Returns after which share of the steps, above 0 and at most 1, by plain settings."""
+
+
 class ChangingFunction(Protocol):
     """Says what a setting of another technique is while a member trains."""
 
@@ -276,11 +283,14 @@ class ScheduleTechnique(Technique):
     Attributes:
         watched: What the rate is multiplied by besides, for what validation scores say; `None` if it
             goes by the step alone.
+        ends: After which share of the steps that it spans training is over, by the settings; `None`
+            for all.
     """
 
     stage: ClassVar[Stage] = Stage.SCHEDULE
     apply: ScheduleFunction
     watched: WatchedFunction | None = None
+    ends: EndsFunction | None = None
     group: str | None = "schedule"
 
 

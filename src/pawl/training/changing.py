@@ -1,4 +1,4 @@
-"""Recipes as they are at a step, where a member's settings change while it trains."""
+"""Recipes as they are at a step, where a member's settings change while it trains, and when it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pawl.recipe import Recipe
-from pawl.techniques import ChangingTechnique
+from pawl.techniques import ChangingTechnique, ScheduleTechnique
 from pawl.techniques.changing import changeable
 
 
@@ -34,6 +34,12 @@ def steps_of_changes(recipe: Recipe, total: int) -> tuple[int, ...]:
         for share, _, _ in settings.changes  # type: ignore[attr-defined]
     }
     return tuple(sorted(found))
+
+
+def steps_taken(recipe: Recipe, total: int) -> int:
+    """Returns how many steps are taken of those that schedules span: all, if none ends sooner."""
+    each = [t.ends(own) for t, own in recipe.of_stage(ScheduleTechnique) if t.ends is not None]
+    return max(1, math.ceil(min([1.0, *each]) * total - 1e-6))
 
 
 def steps_until(changes: Sequence[Sequence[int]], steps: Sequence[int], most: int) -> int:

@@ -21,7 +21,7 @@ from pawl.data.types import Examples
 from pawl.kinds import KINDS
 from pawl.models import Front, Layout, member_layers, predicts_several_times
 from pawl.recipe import Recipe
-from pawl.training.changing import recipe_at, steps_of_changes, steps_until
+from pawl.training.changing import recipe_at, steps_of_changes, steps_taken, steps_until
 from pawl.training.features import Features
 from pawl.training.fitting import FittedSplit, pool
 from pawl.training.problem import Problem
@@ -34,6 +34,7 @@ from pawl.training.state import (
     layer_keys,
     stacked,
 )
+from pawl.training.statistics import with_own_statistics
 from pawl.training.stepper import Stepper
 
 
@@ -69,7 +70,8 @@ class Population:
         fits: What the data stage made of each member's training rows.
         examples: All rows that the members train on.
         step: Steps taken, `[N]`.
-        total: Steps of the whole trial, `[N]`.
+        total: Steps of the whole trial, `[N]`, which schedules span.
+        ends: Steps after which training is over, `[N]`: all, or fewer where a schedule says so.
         steps_per_epoch: Batches per pass over a member's training rows, `[N]`.
         several: Whether a model returns several predictions of each row in training.
         drawing: Names of the layers that draw random numbers; see `MemberLayer`.
@@ -95,6 +97,7 @@ class Population:
         self.layout = Layout.of(self.body)
         self.features = Features.of(problem.examples, self.program, built)
         self._blocks: list[tuple[int, int]] = []
+        self._statistics: Buffers | None = None  # buffers of averaged weights since the last step
         layers = member_layers(self.body) if self.features is None else []
         self.drawing = tuple(name for name, layer in layers if layer.draws)
         self._settings = {f"{name}.{own}" for name, layer in layers for own in layer.settings}
@@ -168,6 +171,12 @@ class Population:
         self.target_std = torch.stack([fit.target_std for fit in fits]).to(self.device)
         self.steps_per_epoch = torch.tensor([fit.steps_per_epoch for fit in fits])
         self.total = self.steps_per_epoch * torch.tensor([m.epochs for m in self.members])
+        self.ends = torch.tensor(
+            [
+                steps_taken(m.recipe, t)
+                for m, t in zip(self.members, self.total.tolist(), strict=True)
+            ]
+        )
         self.seed_key = torch.tensor(
             [rng.derive_seed("noise", m.seed) for m in self.members],
             dtype=torch.int32,
@@ -178,6 +187,7 @@ class Population:
             for m, total in zip(self.members, self.total.tolist(), strict=True)
         ]
         self.values = stack_values(self.program, self.recipes, self.device)
+        self._statistics = None
         self.stepper.rebind(self)
 
     def _settle(self, which: Sequence[int]) -> None:
@@ -204,7 +214,7 @@ class Population:
             Mean training loss of each member over these steps, `[N]`; not finite for those that
             diverged.
         """
-        losses, left = torch.zeros(len(self)), steps
+        losses, left, self._statistics = torch.zeros(len(self)), steps, None
         while left:
             few = min(left, steps_until(self._changes, self.step.tolist(), left))
             places = [self.next_places(i, few) for i in range(len(self))]
@@ -275,12 +285,18 @@ class Population:
         self.state.buffers.update(layer_keys(self.drawing, key))
 
     def evaluated(self) -> tuple[Tensor, Buffers]:
-        """Returns the weights and buffers that evaluations use: averages where there are any."""
+        """Returns the weights and buffers that evaluations use: averages where there are any.
+
+        Averaged weights have statistics of batch normalization of their own; see `statistics`.
+        """
         if name := self.program.update.technique.evaluated:
             return self.state.slots[name], self.state.buffers
-        if self.state.average is not None:
-            return self.state.average, self.state.average_buffers
-        return self.state.weights, self.state.buffers
+        if self.state.average is None:
+            return self.state.weights, self.state.buffers
+        if self._statistics is None:
+            buffers = self.state.average_buffers
+            self._statistics = with_own_statistics(self, self.state.average, buffers)
+        return self.state.average, self._statistics
 
     def predict(
         self,
@@ -361,6 +377,7 @@ class Population:
         for tensor in matrices:
             tensor[target] = tensor[source]
         self.step[target] = self.step[source]
+        self._statistics = None
 
     def inherit(self, source: int, target: int, recipe: Recipe) -> None:
         """Makes a member a copy of another, which goes on by a recipe of the same structure.
@@ -389,5 +406,6 @@ class Population:
         state, step = snapshot
         self.state = state.take(torch.arange(len(self), device=self.device))
         self.step = step.clone()
+        self._statistics = None
         self._settle([i for i, changes in enumerate(self._changes) if changes])
         self.stepper.rebind(self)

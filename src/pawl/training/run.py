@@ -141,7 +141,7 @@ class Run:
             heartbeat()
             few = min(_STEPS_BETWEEN_BEATS, steps - taken)
             self._losses += few * self.instruments.advance(population, few)
-        ended = population.step >= population.total
+        ended = population.step >= population.ends
         due = ((population.step % self.interval == 0) | ended).nonzero().flatten().tolist()
         scores = torch.full((len(population),), -math.inf)
         scores[due] = self.validate(due)
@@ -164,7 +164,7 @@ class Run:
     def until_due(self) -> Tensor:
         """Returns each member's steps to its next evaluation, `[N]`."""
         population = self.population
-        left = population.total - population.step
+        left = population.ends - population.step
         return torch.minimum(self.interval - population.step % self.interval, left)
 
     def validate(self, members: Sequence[int] | None = None) -> Tensor:
@@ -217,7 +217,7 @@ class Run:
             point = curve[-1] if curve else None
             if point and not self._finite(point):
                 done[i] = "diverged"
-            elif int(population.step[i]) >= int(population.total[i]):
+            elif int(population.step[i]) >= int(population.ends[i]):
                 done[i] = "completed"
             elif bool(stop[i]):
                 done[i] = "stopped"

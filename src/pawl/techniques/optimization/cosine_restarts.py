@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pawl.techniques.optimization._warmup import ScheduleSettings, progress, warmed
@@ -20,6 +21,10 @@ class CosineRestartsSettings(ScheduleSettings):
 
     cycles: float = number(3.0, 2.0, 6.0, "number of times that the rate falls (rounded)")
     growth: float = number(2.0, 1.0, 3.0, "length of a cycle relative to the one before")
+    until: int = Field(
+        0, ge=0, le=6, json_schema_extra={"searched": False},
+        description="cycle that training ends with, for the model that it has then; 0 for the last",
+    )  # fmt: skip
 
 
 def cosine_restarts(step: Tensor, total: Tensor, settings: Any) -> Tensor:
@@ -37,11 +42,28 @@ def cosine_restarts(step: Tensor, total: Tensor, settings: Any) -> Tensor:
     return warmed(0.5 * (1.0 + torch.cos(math.pi * behind)), step, total, settings)
 
 
+def ends(settings: Any) -> float:
+    """Returns the share of the steps after which the last cycle that is wanted is over.
+
+    Example:
+        >>> round(ends(CosineRestartsSettings(cycles=3, growth=1.0, until=1)), 2)
+        0.33
+        >>> round(ends(CosineRestartsSettings(cycles=3, growth=2.0, until=2)), 2)
+        0.43
+    """
+    cycles, growth = round(settings.cycles), max(settings.growth, _LEAST_GROWTH)
+    if not 0 < settings.until < cycles:
+        return 1.0
+    share = (growth**settings.until - 1.0) / (growth**cycles - 1.0)
+    return float(settings.warmup + (1.0 - settings.warmup) * share)
+
+
 TECHNIQUE = ScheduleTechnique(
     name="cosine_restarts",
     summary="Let the learning rate fall along a cosine a few times, each time for longer.",
     reference="Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017",
     apply=cosine_restarts,
+    ends=ends,
     settings=CosineRestartsSettings,
-    memberwise=frozenset({"warmup", "cycles", "growth"}),
+    memberwise=frozenset({"warmup", "cycles", "growth", "until"}),
 )

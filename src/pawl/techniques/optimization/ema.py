@@ -21,7 +21,8 @@ def ema(average: Tensor, weights: Tensor, step: Tensor, total: Tensor, settings:
     """Moves the average towards the weights; it takes part in evaluations in their place.
 
     The decay per step is `1 - 1 / horizon`, smaller at the start so that the first weights do not
-    linger (as in timm's ModelEmaV3). Batch-norm statistics are averaged alike.
+    linger (as in timm's ModelEmaV3). Batch-norm statistics are those of the averaged weights
+    (`pawl.training.statistics`).
 
     Args:
         average: `[N, P]`.

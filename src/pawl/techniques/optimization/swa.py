@@ -21,8 +21,8 @@ def swa(average: Tensor, weights: Tensor, step: Tensor, total: Tensor, settings:
     """Returns the mean of the weights over the last `share` of the steps; up to there the weights.
 
     All count alike, where in `ema` older ones count less. The paper takes those at the end of each cycle
-    of the learning rate, and computes the statistics of batch normalization anew; here those of every
-    few steps count, and statistics are averaged like weights.
+    of the learning rate; here those of every few steps count. As there, the statistics of batch
+    normalization are computed anew (`pawl.training.statistics`).
 
     Args:
         average: `[N, P]`.
