@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from terminal import run_here as run
 import pawl
 from pawl.compression import distilling, pruning, trainable
 from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
@@ -25,6 +27,7 @@ from pawl.data import read_like
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
+from pawl.deployment.predictions import unshifted
 from pawl.errors import BundleError, LimitError
 from pawl.kinds import Conformal
 from pawl.ledger import Ledger
@@ -219,13 +222,36 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
     assert float(student.weights.tensors["shift"]) == pytest.approx(0.3)
-    labels = distilling.soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
+    labels = soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
     torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
     only = Candidate("members", "", graph, weights.only([0]))
     (narrower,) = distilling.distilled(work, only)
     for each in (narrow, narrower):
         assert each.detail == "one network of half the width, taught by the 4 models"
         assert len(each.graph) < 0.8 * len(student.graph)
+
+
+def test_rows_without_targets_are_taught_by_the_teacher_alone(
+    ensemble: Path, others: Any, tmp_path: Path
+) -> None:
+    bundle, more = Bundle.open(ensemble), rows(90, 3).drop(columns="target")
+    parts = given_rows(bundle, others, 0).with_unlabeled(bundle, more)
+    assert parts.told.endswith("; 90 rows without targets are learned from, too")
+    graph = (ensemble / "model.onnx").read_bytes()
+    weights = Weights.read(ensemble / "model.safetensors")
+    work, _ = work_on(bundle.schema, parts.work, graph, weights, shift=0.3)
+    known = lessons(work)
+    assert len(known.rows) == len(parts.work)
+    work = replace(work, unlabeled=parts.unlabeled, known={})
+    found = lessons(work)
+    assert lessons(work) is found
+    assert len(found.rows) == len(parts.work) + 90
+    torch.testing.assert_close(found.labels[:-90], known.labels)
+    said = work.teacher(parts.unlabeled)
+    np.testing.assert_allclose(found.said[-90:], said)
+    own = torch.from_numpy(unshifted(said, 0.3)).float()
+    torch.testing.assert_close(found.labels[-90:], own)
+    assert found.rows.known_targets[-90:].tolist() == own.argmax(-1).tolist()
 
 
 def test_values_are_taught_by_the_mean_of_target_and_teacher(tmp_path: Path) -> None:
@@ -310,11 +336,14 @@ def test_wrong_rows_and_bundles_are_one_line(
             "of a newer version of pawl (format 99; this one reads up to",
         ),
         (single, unlabeled, tmp_path / "out", "target"),
+        (single, (good, "--unlabeled", unlike), tmp_path / "out", "size"),
+        (single, (good, "--unlabeled", empty), tmp_path / "out", "no rows"),
         (tmp_path, good, tmp_path / "out", "is not a bundle"),
         (single, good, taken, "is not empty (it has 'mine')"),
     ]
     for bundle, data, out, words in cases:
-        code, text, error = run(capfd, "compress", bundle, data, "--out", out)
+        given = data if isinstance(data, tuple) else (data,)
+        code, text, error = run(capfd, "compress", bundle, *given, "--out", out)
         last = error.strip().splitlines()[-1]
         assert (code, text) == (2, ""), last
         assert last.startswith("pawl: ")

@@ -29,7 +29,7 @@ from pawl.compression.sharing import STEP as SHARED
 from pawl.compression.sharing import shared
 from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
-from pawl.deployment import Latency, latencies, memory
+from pawl.deployment import Latency, disturbed, latencies, memory
 from pawl.deployment.export import predict
 from pawl.errors import PawlError
 
@@ -83,6 +83,7 @@ class Chain:
         errors: What tests may still err.
         at: Which of what was tried is kept so far; -1 for the original.
         tried: All that was tried, in order.
+        disturbed: What is to be said of the machine during the last measurement.
     """
 
     def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
@@ -90,6 +91,7 @@ class Chain:
         self.original, self.errors = original, Errors()
         self.at = -1
         self.tried: list[Tried] = []
+        self.disturbed = ""
 
     @property
     def current(self) -> Candidate:
@@ -205,6 +207,7 @@ class Chain:
         graphs, seconds = {str(at): graph for at, graph in own.items()}, self.work.timing_seconds()
         single = latencies(graphs, self.rows, seconds=seconds)
         several = latencies(graphs, self.rows, batch=batch_rows, seconds=seconds)
+        self.disturbed = disturbed([*single.values()]) or disturbed([*several.values()])
         limits = self.work.limits
 
         def costs(at: int, value: float, *, passed: bool) -> Measured:

@@ -48,6 +48,8 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     objective = _objective(opened, call)
     rows = given_rows(opened, data, call.seed)
+    if call.unlabeled is not None:
+        rows = rows.with_unlabeled(opened, call.unlabeled)
     settings = Settings(call, call.batch, call.seed, call.model, listener, runtimes=call.runtimes)
     pressed = run(opened, objective, rows, settings, folder)
     write(opened, pressed)

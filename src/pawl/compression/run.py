@@ -142,6 +142,7 @@ def run(
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
         changes=moved, lost_at_most=None if earlier is None else earlier + lost,
+        disturbed=chain.disturbed,
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
 
@@ -214,6 +215,7 @@ def _work(
         listener=settings.listener,
         limits=settings.limits,
         left=settings.left,
+        unlabeled=rows.unlabeled,
     )
 
 
