@@ -282,7 +282,14 @@ def test_intervals_are_made_anew_by_the_rows_that_judge(tmp_path: Path) -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "loss 0": ({"max_loss": 0}, "must be above 0, since no number of rows can show"),
     "loss below 0": ({"max_loss": "-1%"}, "must be above 0"),
+    "a share without its sign": (
+        {"max_loss": 5},
+        r"got max_loss='5', an amount of accuracy, .* write 5% for a share",
+    ),
+    "all of it": ({"max_loss": "200%"}, "must be below 100%"),
+    "no time": ({"max_latency": 0}, "must be above zero, such as 2ms"),
     "latency": ({"max_latency": "fast"}, "write it as 2ms or 500us"),
+    "no size": ({"max_size": -1}, "must be above zero, such as 1MB"),
     "size": ({"max_size": "-1MB"}, "must be above zero"),
     "too few": ({"max_loss": "0.01%"}, r"800 rows judge, too few .* give more rows, or a larger"),
     "batch": ({"batch": 0}, "give a whole number from 1 to 65536"),

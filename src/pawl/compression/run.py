@@ -110,6 +110,7 @@ def run(
     work = _work(bundle, objective, rows, original, settings)
     chain, notes = Chain(work, judge, rows.judge, original), list[str]()
     try:
+        judge.check_allowed(settings.options.allowed)
         judge.check(expected, chain.errors.next)
         chain.run()
     except TaskError as error:
