@@ -15,15 +15,17 @@ import torch
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
+from torch import nn
 
 import pawl
+from pawl import Task
 from pawl.compression import distilling, pruning, trainable
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
-from pawl.data import read_like
+from pawl.data import ModelSpec, load, read_like
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
@@ -35,6 +37,7 @@ from pawl.models import members_of, tempered, thinned
 from pawl.options.amounts import MaxLoss
 from pawl.pacing import sizes
 from pawl.recipe import Recipe
+from pawl.training.problem import Problem
 
 TREES = Recipe.of(lightgbm={"rounds": 20})
 
@@ -229,6 +232,21 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     for each in (narrow, narrower):
         assert each.detail == "one network of half the width, taught by the 4 models"
         assert len(each.graph) < 0.8 * len(student.graph)
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [(16, {"factor": 0.5}), (0, None)])
+def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
+    hidden: int, expected: dict[str, float] | None
+) -> None:
+    def model(spec: ModelSpec) -> nn.Module:
+        if not hidden:
+            return nn.Linear(spec.num_features, spec.num_outputs)
+        last = nn.Linear(hidden, spec.num_outputs)
+        return nn.Sequential(nn.Linear(spec.num_features, hidden), nn.ReLU(), last)
+
+    task = Task(data=frame(200), model=model)
+    found = distilling.narrowed(Problem.of(task, load(task)), plain())
+    assert (None if found is None else found.to_dict()["width"]) == expected
 
 
 def test_rows_without_targets_are_taught_by_the_teacher_alone(

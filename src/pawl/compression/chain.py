@@ -27,6 +27,8 @@ from pawl.compression.quantizing import quantized
 from pawl.compression.result import Measured, StepRecord
 from pawl.compression.sharing import STEP as SHARED
 from pawl.compression.sharing import shared
+from pawl.compression.sparse import STEP as SPARSE
+from pawl.compression.sparse import thinned_out
 from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
 from pawl.deployment import Latency, disturbed, latencies, memory
@@ -44,6 +46,7 @@ STEPS: dict[str, Step] = {
     INT8_TRAINING: integers_learned,
     INT8: quantized,
     WEIGHTS: bytes_for_weights,
+    SPARSE: thinned_out,
     SHARED: shared,
     "float16": half,
 }

@@ -24,6 +24,7 @@ from pawl.ledger import Ledger
 from pawl.modalities import modality_of
 from pawl.models import ModelBuilder, Net
 from pawl.recipe import Recipe
+from pawl.techniques import technique
 from pawl.training.problem import Problem, looked_at
 from pawl.training.trained import Trained, blended, from_outcome, untrained
 from pawl.transfer import restarted
@@ -37,8 +38,8 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes single networks that learned what the bundle predicts, the cheapest last.
 
     One is of the recipe with the largest share of the bundle's networks, unless one network is all that
-    is left; one has layers of half that width, where pawl built the network: a pruned network would have
-    to beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
+    is left; one has layers of half that width, where they can have that: a pruned network would have to
+    beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
     target and of what the bundle predicts, or where a row has no target the latter. Values are learned
     from that mean, too.
 
@@ -107,8 +108,12 @@ def leading(original: Weights) -> Recipe | None:
 
 
 def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
-    """Returns the recipe with layers of half the width; `None` if there is no such width."""
-    if not isinstance(problem.builder(0), Net):
+    """Returns the recipe with layers of half the width; `None` if there is no such width.
+
+    A user's own network is narrowed where surgery knows what consumes each layer's outputs.
+    """
+    own = not isinstance(problem.builder(0), Net)
+    if own and (problem.pretrained or technique("width").fits(problem.facts())):
         return None
     present = recipe.to_dict().get("width", {"factor": 1.0})
     factor = float(present["factor"]) / 2

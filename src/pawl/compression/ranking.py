@@ -122,7 +122,7 @@ def _without(
     pruner: Any, network: nn.Module, groups: Sequence[Any], ranks: Any, share: float
 ) -> Iterator[None]:
     """Sets the least units of groups to zero for a while."""
-    kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    kept = [(parameter, parameter.detach().clone()) for parameter in network.parameters()]
     try:
         with torch.no_grad():
             for group in groups:
@@ -136,7 +136,9 @@ def _without(
                     )
         yield
     finally:
-        network.load_state_dict(kept)
+        with torch.no_grad():
+            for parameter, value in kept:
+                parameter.copy_(value)
 
 
 def _zeroed(pruner: Any, group: Any) -> None:
