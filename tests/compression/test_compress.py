@@ -175,13 +175,15 @@ def test_losses_of_compressions_one_after_the_other_add_up_and_are_said(
     assert then.lost_at_most == first.lost_at_most + then.kept[-1].loss_at_most
     (note,) = then.notes
     assert note.startswith(
-        f"the bundle given was compressed before, and may have lost {first.lost_at_most:.3g} of roc_auc"
+        "the bundle given was compressed before, when it may have lost "
+        f"{first.lost_at_most:.3g} of roc_auc"
     )
-    assert f"losses add up: to {then.lost_at_most:.3g} at most" in note
+    assert f"from the first one on, it may have lost {then.lost_at_most:.3g} of roc_auc" in note
     assert note.removesuffix("compress that")[1:] in (then.bundle().folder / "card.md").read_text()
     assert _lost_before(Bundle.open(tmp_path / "then"), "roc_auc") == then.lost_at_most
     assert _lost_before(Bundle.open(tmp_path / "then"), "accuracy") is None
     assert "given was compressed before; what may be lost counts" in _on_top(None, 0.1, "accuracy")
+    assert "when it gained at least 0.03 of accuracy" in _on_top(-0.03, 0.01, "accuracy")
 
 
 def test_where_nothing_helps_the_bundle_is_the_one_given(

@@ -173,7 +173,9 @@ class Chain:
         )  # fmt: skip
         if not judged.passed:
             self.errors.failed()
-        if judged.passed:
+        if judged.passed and judged.at_most < 0:
+            reason = f"gains at least {-judged.at_most:.3g}"
+        elif judged.passed:
             reason = f"loses less than {judged.allowed:.3g}: at most {judged.at_most:.3g}"
         else:
             reason = (

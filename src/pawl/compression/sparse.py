@@ -182,7 +182,7 @@ def _nodes(name: str, whole: np.ndarray) -> tuple[list[onnx.NodeProto], list[Ten
         helper.make_node("CumSum", [own("there"), own("axis")], [own("counted")]),
         helper.make_node("Mul", [own("there"), own("counted")], [own("places")]),
         helper.make_node("Concat", [own("zero"), own("kept")], [own("values")], axis=0),
-        helper.make_node("Gather", [own("values"), own("places")], [own("whole")]),
-        helper.make_node("Reshape", [own("whole"), own("shape")], [name]),
+        helper.make_node("Gather", [own("values"), own("places")], [own("together")]),
+        helper.make_node("Reshape", [own("together"), own("shape")], [name]),
     ]
     return made, [numpy_helper.from_array(v, own(part)) for part, v in parts.items()]
