@@ -122,7 +122,8 @@ def by_nncf(graph: bytes, rows: Any, absent: dict[str, str]) -> Iterator[tuple[s
         return
     model = onnx.load_from_string(graph)
     names = [item.name for item in model.graph.input]
-    sample = [{n: rows.inputs[n][at : at + 1].numpy() for n in names} for at in range(len(rows))]
+    starts = range(0, len(rows), BATCH)  # single rows would have their ranges' mean cut off most
+    sample = [{n: rows.inputs[n][at : at + BATCH].numpy() for n in names} for at in starts]
     try:
         with quietly():
             made = nncf.quantize(model, nncf.Dataset(sample), subset_size=len(sample))

@@ -30,6 +30,7 @@ from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
 from pawl.deployment.predictions import unshifted
+from pawl.deployment.records import measured_of
 from pawl.errors import BundleError, LimitError
 from pawl.kinds import Conformal
 from pawl.ledger import Ledger
@@ -144,6 +145,7 @@ def test_the_command_line_says_what_was_kept_and_why(
 def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     pawl.train(frame(1500), plain(), out=folder, metric="accuracy")
+    assert measured_of(folder / "bundle")["latency_ms"] > 0
     known = given_rows(Bundle.open(folder), frame(1500), 0)
     assert known.own
     assert (len(known.judge), len(known.work)) == (300, 1200)

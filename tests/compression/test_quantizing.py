@@ -241,5 +241,5 @@ def test_outliers_are_moved_in_graphs_with_normalizations() -> None:
     pytest.importorskip("nncf")
     model = onnx.load_from_string(network())
     assert corrections(model) == (CORRECTED,)
-    model.graph.node.append(helper.make_node("Softmax", ["e"], ["f"]))
+    model.graph.node.append(helper.make_node("LayerNormalization", ["e", "axes"], ["f"]))
     assert corrections(model) == (CORRECTED, SMOOTHED)

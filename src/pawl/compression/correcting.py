@@ -18,7 +18,8 @@ from pawl.compression.graphs import quietly
 from pawl.data.types import Examples
 
 CORRECTED, SMOOTHED = "NNCF bias correction", "NNCF SmoothQuant"
-_NORMED = ("LayerNormalization", "Softmax", "SimplifiedLayerNormalization")
+_CHUNK = 64
+_NORMED = ("LayerNormalization", "SimplifiedLayerNormalization")
 
 
 def corrections(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ def corrected(
 
     Args:
         model: A graph of floats.
-        rows: Those whose ranges and means count, each a call of its own.
+        rows: Those whose ranges and means count.
         excluded: Names of nodes that stay as they are.
         smooth: Whether outliers are moved to weights first.
         seven_bits: Whether weights have 7 bits, for processors that add products of 8 up in 16.
@@ -54,10 +55,13 @@ def corrected(
         Exception: Whatever NNCF raises where it cannot.
     """
     nncf = _library()
+    from nncf.quantization import range_estimator  # noqa: PLC0415  (as the library)
+
     names = [item.name for item in model.graph.input]
-    calls = [
-        {name: rows.inputs[name][at : at + 1].numpy() for name in names} for at in range(len(rows))
-    ]
+    starts = range(0, len(rows), _CHUNK)
+    calls = [{n: rows.inputs[n][at : at + _CHUNK].numpy() for n in names} for at in starts]
+    # By default ranges are means over calls, which cut off what is large in few rows.
+    widest = range_estimator.RangeEstimatorParametersSet.MINMAX
     overflow = nncf.OverflowFix.ENABLE if seven_bits else nncf.OverflowFix.DISABLE
     given = onnx.ModelProto()
     given.CopyFrom(model)
@@ -66,7 +70,9 @@ def corrected(
             given, nncf.Dataset(calls), subset_size=len(calls), fast_bias_correction=False,
             model_type=nncf.ModelType.TRANSFORMER if smooth else None,
             ignored_scope=nncf.IgnoredScope(names=list(excluded), validate=False),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=overflow, activations_range_estimator_params=widest
+            ),
         )  # fmt: skip
     return bytes(made.SerializeToString())
 
