@@ -288,7 +288,7 @@ def test_training_brings_back_what_zeros_lost(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(trainable, "_STEPS", 1)
     without = thinned_out(work, current)[0]
     losses = [work.judge(predict(each.graph, work.rows)).loss for each in (with_, without)]
-    assert losses[0] < 0.7 * losses[1]
+    assert losses[0] < 0.85 * losses[1]
 
 
 def test_no_layer_goes_as_a_whole() -> None:

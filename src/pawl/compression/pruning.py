@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 import tempfile
 import time
 import warnings
@@ -65,9 +66,9 @@ class Round:
 def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes a network without its least channels or units, the smallest that seems good enough last.
 
-    Units that depend on each other go together (Fang et al., DepGraph, 2023), in six rounds up to 90%
-    of a layer, in multiples of 8: those that matter least first, by the criterion that moves predictions
-    least on the rows for choices, and fewer of layers that move them more (`ranking`). After each round
+    Units that depend on each other go together (Fang et al., DepGraph, 2023), in rounds up to 90% of a
+    layer, in multiples of 8: those that matter least first, by the criterion that moves predictions
+    least on the rows for choices, and of layers that move them more later (`ranking`). After each round
     the network is fine-tuned, by AdamW with a rate that begins anew and falls to 0 (learning rate
     rewinding; Renda et al., Comparing rewinding and fine-tuning, ICLR 2020), on labels as for a taught
     network.
@@ -151,7 +152,7 @@ def rounds_of(work: Work, current: Candidate, *, ranking: bool = True) -> Iterat
                 pruner = _pruner(member, example, order)
             facts = {} if order is None else order.facts()
             whole = left = sum(p.numel() for p in member.parameters())
-            for number in range(_ROUNDS):
+            for number in range(pruner.iterative_steps):
                 if order is not None and order.criterion == TAYLOR:
                     _gradients(work, member)
                 pruner.step()
@@ -167,15 +168,18 @@ def rounds_of(work: Work, current: Candidate, *, ranking: bool = True) -> Iterat
 
 
 def _pruner(member: Deployed, example: tuple[Tensor, ...], order: Ranking | None = None) -> Any:
+    """Returns what takes units out: of all layers alike, or of those that matter less sooner."""
     import torch_pruning  # noqa: PLC0415  (an extra)
 
     layers = dict(member.named_modules())
     shares = {} if order is None else order.shares
+    rounds = _ROUNDS if order is None else math.ceil(_ROUNDS * order.rounds)
+    whole = _SHARE * rounds / _ROUNDS  # is cut off at the share, which some layers reach sooner
     return torch_pruning.pruner.BasePruner(
         member, example, forward_fn=lambda module, given: module(*given),
         importance=importance(MAGNITUDE if order is None else order.criterion),
-        pruning_ratio=_SHARE, iterative_steps=_ROUNDS, round_to=_ROUND_TO,
-        pruning_ratio_dict={layers[n]: _SHARE * s for n, s in shares.items() if s < 1.0},
+        pruning_ratio=_SHARE, max_pruning_ratio=_SHARE, iterative_steps=rounds, round_to=_ROUND_TO,
+        pruning_ratio_dict={layers[name]: share * whole for name, share in shares.items()},
         ignored_layers=[_last_layer(member, example)],
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 MAGNITUDE, TAYLOR, RANDOM = "magnitude", "taylor", "random"
 _SHARE, _ALONE = 0.35, 0.5
 """Of units that are set to zero: in all groups, by each criterion; and in one group alone."""
-_LEAST = 0.3
+_LEAST = 0.5
 """Of the share that goes where it does little, the least that goes where it does much."""
 
 
@@ -31,13 +31,18 @@ class Ranking:
         moved: Mean squared difference of predictions without 35% of all units, by criterion; `random`
             is a control.
         alone: Likewise without half of one group's units, by the layer that the group begins with.
-        shares: What may go of each group, relative to what may go of the one that matters least.
+        shares: What goes of each group in a round, relative to what goes of those that matter least.
     """
 
     criterion: str
     moved: Mapping[str, float]
     alone: Mapping[str, float]
     shares: Mapping[str, float]
+
+    @property
+    def rounds(self) -> float:
+        """How many times as many rounds it takes until the same share of all groups has gone."""
+        return 1.0 / min(self.shares.values(), default=1.0)
 
     def facts(self) -> dict[str, Any]:
         """Returns what is put on record."""
@@ -90,7 +95,7 @@ def ranked(pruner: Any, network: nn.Module, said: Callable[[], Tensor], seed: in
 
 
 def shares_of(alone: Mapping[str, float]) -> dict[str, float]:
-    """Returns what may go of each group, so that each moves predictions about alike.
+    """Returns what goes of each group in a round, so that each moves predictions about alike.
 
     What units move grows about as the square of their share, so shares go as the inverse root of what
     half of a group moves alone, up to 1 for all below the median.
