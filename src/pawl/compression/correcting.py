@@ -54,27 +54,31 @@ def corrected(
     Raises:
         Exception: Whatever NNCF raises where it cannot.
     """
-    nncf = _library()
-    from nncf.quantization import range_estimator  # noqa: PLC0415  (as the library)
-
     names = [item.name for item in model.graph.input]
     starts = range(0, len(rows), _CHUNK)
     calls = [{n: rows.inputs[n][at : at + _CHUNK].numpy() for n in names} for at in starts]
-    # By default ranges are means over calls, which cut off what is large in few rows.
-    widest = range_estimator.RangeEstimatorParametersSet.MINMAX
-    overflow = nncf.OverflowFix.ENABLE if seven_bits else nncf.OverflowFix.DISABLE
     given = onnx.ModelProto()
     given.CopyFrom(model)
     with quietly():
+        nncf = _library()
+        settings = nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.ENABLE if seven_bits else nncf.OverflowFix.DISABLE,
+            activations_range_estimator_params=_widest(),
+        )
         made = nncf.quantize(
             given, nncf.Dataset(calls), subset_size=len(calls), fast_bias_correction=False,
             model_type=nncf.ModelType.TRANSFORMER if smooth else None,
             ignored_scope=nncf.IgnoredScope(names=list(excluded), validate=False),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                overflow_fix=overflow, activations_range_estimator_params=widest
-            ),
+            advanced_parameters=settings,
         )  # fmt: skip
     return bytes(made.SerializeToString())
+
+
+def _widest() -> Any:
+    """Returns what takes ranges over all calls; by default they are means, which cut off rare values."""
+    from nncf.quantization import range_estimator  # noqa: PLC0415  (an extra)
+
+    return range_estimator.RangeEstimatorParametersSet.MINMAX
 
 
 def _library() -> Any:
