@@ -106,7 +106,8 @@ def masked(values: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     count = int(share * len(every))
     stays = torch.ones(len(every))
     stays[every.argsort(stable=True)[:count]] = 0.0
-    parts = stays.split([score.numel() for score in scores.values()])
+    sizes = [score.numel() for score in scores.values()]
+    parts = torch.split(stays, sizes)
     return {
         name: part.reshape(score.shape)
         for (name, score), part in zip(scores.items(), parts, strict=True)
@@ -168,7 +169,7 @@ def _nodes(name: str, whole: np.ndarray) -> tuple[list[onnx.NodeProto], list[Ten
     flat = whole.reshape(-1)
     there = flat != 0
     odd = np.zeros(int(there.sum()) % 2, dtype=np.int8)  # so that shared values fill whole bytes
-    parts = {
+    parts: dict[str, np.ndarray] = {
         "bits": np.packbits(there, bitorder="little").reshape(-1, 1),
         "powers": 2 ** np.arange(_BITS, dtype=np.int32), "two": np.array(2, dtype=np.int32),
         "flat": np.array([-1]), "axis": np.array(0), "shape": np.array(whole.shape, dtype=np.int64),
