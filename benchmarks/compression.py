@@ -6,7 +6,7 @@
 
 Per case one network is trained as a recipe is (`pawl.train`), on development rows; the test rows judge.
 Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
-min-max, as their documentation has it); NNCF's post-training quantization (where `nncf` is installed);
+min-max, as their documentation has it); NNCF's post-training quantization (`pip install 'pawl[bench]'`);
 torch-pruning alone in four rounds, each with the fine-tuning that pawl's step has; a smaller dense
 network (half the width) trained for as many steps;
 pawl's chain with 0.5% allowed (3% where 1,000 rows judge), with and without a limit of a quarter of the
@@ -14,7 +14,7 @@ size. All graphs are timed together, turn by turn, one thread; eager PyTorch in 
 turns with ONNX Runtime (`pawl.compression.runtimes`). Where others use the machine only ratios tell
 something; what it took is in seconds of the processor. Losses are those of the very models on the test
 rows against the original, with the one-sided 95% bound of `pawl.compression.Judge`, which is not
-corrected here: no choice is made.
+corrected here: no choice is made. `absent` has who could not take part, and why.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def data_of(name: str, folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     return path, None, {"metric": "accuracy"}
 
 
-def quantized(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
-    """Yields what ONNX Runtime's quantizers alone make of a graph; those that fail are left out."""
+def quantized(graph: bytes, rows: Any, absent: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """Yields what ONNX Runtime's quantizers alone make of a graph; `absent` gets those that fail."""
     from onnxruntime.quantization import QuantFormat, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -104,33 +104,37 @@ def quantized(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
                     quantize_static(source, target, sample, quant_format=QuantFormat.QDQ)
                 made = target.read_bytes()
             except Exception as error:
-                print(f"  {how} quantization failed: {str(error)[:200]}", file=sys.stderr)
+                _left_out(absent, f"onnxruntime int8, {how}", error)
                 continue
         yield f"onnxruntime int8, {how}", made
 
 
-def by_nncf(graph: bytes, rows: Any) -> Iterator[tuple[str, bytes]]:
-    """Yields what NNCF's post-training quantization alone makes of a graph, if it is installed."""
+def by_nncf(graph: bytes, rows: Any, absent: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """Yields what NNCF's post-training quantization alone makes of a graph, or puts down why not."""
     from pawl.compression.graphs import quietly
 
+    os.environ.setdefault("NNCF_CI", "1")  # it sends nothing to anyone
     try:
         import nncf
-    except ImportError:
-        print("  nncf is not installed, and left out", file=sys.stderr)
+    except ImportError as error:
+        _left_out(absent, "nncf int8", error)
         return
     model = onnx.load_from_string(graph)
     names = [item.name for item in model.graph.input]
-    sample = [{n: rows.inputs[n][at : at + 1].numpy() for n in names} for at in range(len(rows))]
+    starts = range(0, len(rows), BATCH)  # single rows would have their ranges' mean cut off most
+    sample = [{n: rows.inputs[n][at : at + BATCH].numpy() for n in names} for at in starts]
     try:
         with quietly():
             made = nncf.quantize(model, nncf.Dataset(sample), subset_size=len(sample))
     except Exception as error:
-        print(f"  nncf failed: {str(error)[:200]}", file=sys.stderr)
+        _left_out(absent, "nncf int8", error)
         return
     yield "nncf int8", made.SerializeToString()
 
 
-def pruned(bundle: Any, rows: Any, objective: Any) -> Iterator[tuple[str, bytes]]:
+def pruned(
+    bundle: Any, rows: Any, objective: Any, absent: dict[str, str]
+) -> Iterator[tuple[str, bytes]]:
     """Yields the network after each round of torch-pruning alone, fine-tuned as pawl does."""
     import torch
 
@@ -149,13 +153,20 @@ def pruned(bundle: Any, rows: Any, objective: Any) -> Iterator[tuple[str, bytes]
         original=weights, teacher=lambda examples: predict(graph, examples),
     )  # fmt: skip
     try:
-        for share, trained in pruning._rounds(work, Candidate("", "", graph, weights)):
+        alone = Candidate("", "", graph, weights)
+        for each in pruning.rounds_of(work, alone, ranking=False):
             yield (
-                f"torch-pruning, {share:.0%} of the weights",
-                trained.graph(rows.take(torch.arange(4))),
+                f"torch-pruning, {each.share:.0%} of the weights",
+                each.trained.graph(rows.take(torch.arange(4))),
             )
     except Exception as error:
-        print(f"  torch-pruning failed: {str(error)[:200]}", file=sys.stderr)
+        _left_out(absent, "torch-pruning", error)
+
+
+def _left_out(absent: dict[str, str], name: str, error: Exception) -> None:
+    """Puts down, and says, why a rival is not there."""
+    absent[name] = f"{type(error).__name__}: {str(error)[:300]}"
+    print(f"  {name} is left out: {absent[name]}", file=sys.stderr)
 
 
 def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PLR0915
@@ -184,7 +195,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     bundle = pawl.Bundle.open(scratch / "original")
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
-    graphs, steps = {"onnxruntime fp32": graph}, dict[str, Any]()
+    graphs, steps, absent = {"onnxruntime fp32": graph}, dict[str, Any](), dict[str, str]()
     spent: dict[str, Any] = {"training": round(time.process_time() - began, 1)}
     for factor in (0.5,):
         out = scratch / f"dense-{factor}"
@@ -193,10 +204,11 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
             pawl.train(train, narrow, out=out, **options)
             graphs[f"dense, {factor:g} of the width"] = (out / "bundle" / "model.onnx").read_bytes()
         except PawlError as error:
-            print(f"  no dense network of {factor:g}: {error}", file=sys.stderr)
-    graphs |= dict(quantized(graph, data.development.take(_first(256, data.development))))
-    graphs |= dict(by_nncf(graph, data.development.take(_first(256, data.development))))
-    graphs |= dict(pruned(bundle, data.development, objective))
+            _left_out(absent, f"dense, {factor:g} of the width", error)
+    sample = data.development.take(_first(256, data.development))
+    graphs |= dict(quantized(graph, sample, absent))
+    graphs |= dict(by_nncf(graph, sample, absent))
+    graphs |= dict(pruned(bundle, data.development, objective, absent))
     chains = {"pawl": {}, "pawl, a quarter of the size": {"max_size": int(SIZE_LIMIT * len(graph))}}
     for chain, limits in chains.items():
         out, listener = scratch / chain.replace(" ", "-"), Spent()
@@ -238,6 +250,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     return {
         "case": name, "seed": seed, "allowed": allowed, "development": len(data.development),
         "test": len(rows), "batch": BATCH, "models": models, "runtimes": eager, "steps": steps,
+        "absent": absent,
         "cpu_seconds": spent, "load": os.getloadavg()[0],
         "hardware": hardware(), "cpu_features": list(cpu_features()), "versions": versions(),
     }  # fmt: skip

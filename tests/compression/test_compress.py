@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,22 @@ import torch
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
+from torch import nn
 
 import pawl
+from pawl import Task
 from pawl.compression import distilling, pruning, trainable
 from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
-from pawl.data import read_like
+from pawl.data import ModelSpec, load, read_like
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
+from pawl.deployment.predictions import unshifted
+from pawl.deployment.records import measured_of
 from pawl.errors import BundleError, LimitError
 from pawl.kinds import Conformal
 from pawl.ledger import Ledger
@@ -32,6 +38,7 @@ from pawl.models import members_of, tempered, thinned
 from pawl.options.amounts import MaxLoss
 from pawl.pacing import sizes
 from pawl.recipe import Recipe
+from pawl.training.problem import Problem
 
 TREES = Recipe.of(lightgbm={"rounds": 20})
 
@@ -138,6 +145,7 @@ def test_the_command_line_says_what_was_kept_and_why(
 def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     pawl.train(frame(1500), plain(), out=folder, metric="accuracy")
+    assert measured_of(folder / "bundle")["latency_ms"] > 0
     known = given_rows(Bundle.open(folder), frame(1500), 0)
     assert known.own
     assert (len(known.judge), len(known.work)) == (300, 1200)
@@ -169,13 +177,15 @@ def test_losses_of_compressions_one_after_the_other_add_up_and_are_said(
     assert then.lost_at_most == first.lost_at_most + then.kept[-1].loss_at_most
     (note,) = then.notes
     assert note.startswith(
-        f"the bundle given was compressed before, and may have lost {first.lost_at_most:.3g} of roc_auc"
+        "the bundle given was compressed before, when it may have lost "
+        f"{first.lost_at_most:.3g} of roc_auc"
     )
-    assert f"losses add up: to {then.lost_at_most:.3g} at most" in note
+    assert f"from the first one on, it may have lost {then.lost_at_most:.3g} of roc_auc" in note
     assert note.removesuffix("compress that")[1:] in (then.bundle().folder / "card.md").read_text()
     assert _lost_before(Bundle.open(tmp_path / "then"), "roc_auc") == then.lost_at_most
     assert _lost_before(Bundle.open(tmp_path / "then"), "accuracy") is None
     assert "given was compressed before; what may be lost counts" in _on_top(None, 0.1, "accuracy")
+    assert "when it gained at least 0.03 of accuracy" in _on_top(-0.03, 0.01, "accuracy")
 
 
 def test_where_nothing_helps_the_bundle_is_the_one_given(
@@ -219,13 +229,51 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
     assert float(student.weights.tensors["shift"]) == pytest.approx(0.3)
-    labels = distilling.soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
+    labels = soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
     torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
     only = Candidate("members", "", graph, weights.only([0]))
     (narrower,) = distilling.distilled(work, only)
     for each in (narrow, narrower):
         assert each.detail == "one network of half the width, taught by the 4 models"
         assert len(each.graph) < 0.8 * len(student.graph)
+
+
+@pytest.mark.parametrize(("hidden", "expected"), [(16, {"factor": 0.5}), (0, None)])
+def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
+    hidden: int, expected: dict[str, float] | None
+) -> None:
+    def model(spec: ModelSpec) -> nn.Module:
+        if not hidden:
+            return nn.Linear(spec.num_features, spec.num_outputs)
+        last = nn.Linear(hidden, spec.num_outputs)
+        return nn.Sequential(nn.Linear(spec.num_features, hidden), nn.ReLU(), last)
+
+    task = Task(data=frame(200), model=model)
+    found = distilling.narrowed(Problem.of(task, load(task)), plain())
+    assert (None if found is None else found.to_dict()["width"]) == expected
+
+
+def test_rows_without_targets_are_taught_by_the_teacher_alone(
+    ensemble: Path, others: Any, tmp_path: Path
+) -> None:
+    bundle, more = Bundle.open(ensemble), rows(90, 3).drop(columns="target")
+    parts = given_rows(bundle, others, 0).with_unlabeled(bundle, more)
+    assert parts.told.endswith("; 90 rows without targets are learned from, too")
+    graph = (ensemble / "model.onnx").read_bytes()
+    weights = Weights.read(ensemble / "model.safetensors")
+    work, _ = work_on(bundle.schema, parts.work, graph, weights, shift=0.3)
+    known = lessons(work)
+    assert len(known.rows) == len(parts.work)
+    work = replace(work, unlabeled=parts.unlabeled, known={})
+    found = lessons(work)
+    assert lessons(work) is found
+    assert len(found.rows) == len(parts.work) + 90
+    torch.testing.assert_close(found.labels[:-90], known.labels)
+    said = work.teacher(parts.unlabeled)
+    np.testing.assert_allclose(found.said[-90:], said)
+    own = torch.from_numpy(unshifted(said, 0.3)).float()
+    torch.testing.assert_close(found.labels[-90:], own)
+    assert found.rows.known_targets[-90:].tolist() == own.argmax(-1).tolist()
 
 
 def test_values_are_taught_by_the_mean_of_target_and_teacher(tmp_path: Path) -> None:
@@ -256,7 +304,14 @@ def test_intervals_are_made_anew_by_the_rows_that_judge(tmp_path: Path) -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "loss 0": ({"max_loss": 0}, "must be above 0, since no number of rows can show"),
     "loss below 0": ({"max_loss": "-1%"}, "must be above 0"),
+    "a share without its sign": (
+        {"max_loss": 5},
+        r"got max_loss='5', an amount of accuracy, .* write 5% for a share",
+    ),
+    "all of it": ({"max_loss": "200%"}, "must be below 100%"),
+    "no time": ({"max_latency": 0}, "must be above zero, such as 2ms"),
     "latency": ({"max_latency": "fast"}, "write it as 2ms or 500us"),
+    "no size": ({"max_size": -1}, "must be above zero, such as 1MB"),
     "size": ({"max_size": "-1MB"}, "must be above zero"),
     "too few": ({"max_loss": "0.01%"}, r"800 rows judge, too few .* give more rows, or a larger"),
     "batch": ({"batch": 0}, "give a whole number from 1 to 65536"),
@@ -310,11 +365,14 @@ def test_wrong_rows_and_bundles_are_one_line(
             "of a newer version of pawl (format 99; this one reads up to",
         ),
         (single, unlabeled, tmp_path / "out", "target"),
+        (single, (good, "--unlabeled", unlike), tmp_path / "out", "size"),
+        (single, (good, "--unlabeled", empty), tmp_path / "out", "no rows"),
         (tmp_path, good, tmp_path / "out", "is not a bundle"),
         (single, good, taken, "is not empty (it has 'mine')"),
     ]
     for bundle, data, out, words in cases:
-        code, text, error = run(capfd, "compress", bundle, data, "--out", out)
+        given = data if isinstance(data, tuple) else (data,)
+        code, text, error = run(capfd, "compress", bundle, *given, "--out", out)
         last = error.strip().splitlines()[-1]
         assert (code, text) == (2, ""), last
         assert last.startswith("pawl: ")

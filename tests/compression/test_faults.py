@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from bundles import bundle_of
+from bundles_to_compress import bundle_of as bundle_of_table
 from bundles_to_compress import rows, work_on
 from graphs_to_compress import SCHEMA, examples, network
+from onnx import numpy_helper
 from problems import frame
+from terminal import run_here as run
 from torch import Tensor, nn
 
 from pawl import Task
-from pawl.compression import pruning, quantizing
-from pawl.compression.candidate import Weights
+from pawl.compression import chain, pruning, quantizing
+from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.entrants import Entrant, Field
+from pawl.compression.work import Goals, Work
 from pawl.data import read_like
-from pawl.deployment import Bundle
+from pawl.deployment import Bundle, Latency, disturbed
 from pawl.options.amounts import MaxLoss
 
 
@@ -68,6 +75,7 @@ class Clockwork(Field):
         self.ms, self.slow_first, self.loaded_from = ms, slow_first, loaded_from
         self.calls = dict.fromkeys(ms, 0)
         self.every = 0
+        self.first = {}
         self._noise = np.random.default_rng(0)
 
     def _call(self, entrant: Entrant, times: int) -> float:
@@ -86,6 +94,12 @@ def test_first_calls_that_are_slow_do_not_count() -> None:
     assert (low, speed, high) == (
         pytest.approx(2, rel=0.03), pytest.approx(2, rel=0.03), pytest.approx(2, rel=0.03),
     )  # fmt: skip
+    told = field.slow_start(Entrant("b"), times["b ()"].median)
+    assert told.startswith("its first calls took up to 10")
+    assert told.endswith(" ms, and do not count")
+    steady = Clockwork({"a": 2.0})
+    usual = steady.timed([Entrant("a")], 24)["a ()"].median
+    assert steady.slow_start(Entrant("a"), usual) == ""
 
 
 def test_a_neighbor_that_comes_half_way_hits_all_alike() -> None:
@@ -95,3 +109,49 @@ def test_a_neighbor_that_comes_half_way_hits_all_alike() -> None:
     assert low < 1.0 < high or speed == pytest.approx(1.0, rel=0.02)
     # In a row, the same load would have made one of them look three times as slow.
     assert times["a ()"].times.max() > 2.5 * times["a ()"].times.min()
+    told = disturbed([*times.values()])
+    assert told.startswith("something else took the machine for a part of the timing")
+    assert "up to 3 times" in told or "up to 2.9 times" in told
+    quiet = Clockwork({"a": 2.0, "b": 2.0})
+    assert disturbed([*quiet.timed([Entrant("a"), Entrant("b")], 24).values()]) == ""
+
+
+def test_a_neighbor_is_named_in_what_compressing_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundle_of_table(tmp_path / "c")
+    data = tmp_path / "rows.csv"
+    rows(300, 1).to_csv(data, index=False)
+    size = (bundle.folder / "model.onnx").stat().st_size  # is kept as it is: nothing is tried
+
+    def halfway(graphs: Mapping[str, bytes], *_: Any, **__: Any) -> dict[str, Latency]:
+        return {name: Latency(np.repeat([1.0, 4.0], 20)) for name in graphs}
+
+    monkeypatch.setattr(chain, "latencies", halfway)
+    given = ("--max-loss", "0.3", "--max-size", str(size), "--out", tmp_path / "out")
+    code, text, _ = run(capfd, "compress", bundle.folder, data, *given)
+    assert code == 0
+    assert "something else took the machine for a part of the timing" in " ".join(text.split())
+    record = json.loads((tmp_path / "out" / "compress.json").read_text())
+    assert "up to 4 times as long" in record["disturbed"]
+
+
+def test_a_lossless_step_that_changes_outputs_by_one_percent_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = network()
+    work, current = work_on(SCHEMA, examples(graph, 200), graph, metric="rmse", goals=Goals())
+
+    def tampered(work: Work, current: Candidate) -> list[Candidate] | str:
+        model = onnx.load_from_string(current.graph)
+        (last,) = [each for each in model.graph.initializer if each.name == "w3"]
+        last.CopyFrom(numpy_helper.from_array(1.01 * numpy_helper.to_array(last), "w3"))
+        made = model.SerializeToString()
+        return [replace(current, step="graph", detail="", graph=made, is_lossless=True)]
+
+    monkeypatch.setattr(chain, "STEPS", {"graph": tampered})
+    found = chain.Chain(work, work.judge, work.rows, current)
+    found.run()
+    (tried,) = found.tried
+    assert found.at == -1
+    assert tried.record.reason == "predicts otherwise (by 0.01)"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import plain
+from torch import Tensor, nn
 
-from pawl.compression import pruning
+from pawl.compression import pruning, ranking
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.judging import Judged
 from pawl.compression.work import Work
@@ -45,6 +47,11 @@ def given(bundle: Bundle, allowed: float = 0.2) -> tuple[Work, Candidate]:
     return work_on(bundle.schema, examples, graph, weights, allowed=limit)
 
 
+def places_of(ranges: str) -> list[int]:
+    ends = [[int(end) for end in each.split("-")] for each in ranges.split(",")]
+    return [place for each in ends for place in range(each[0], each[-1] + 1)]
+
+
 def test_units_go_in_multiples_of_eight_and_the_graph_follows(tmp_path: Path) -> None:
     recipe = plain(batch_norm={}, residual={}, depth={"layers": 3})
     work, current = given(bundle_of(tmp_path / "c", (recipe,)))
@@ -59,6 +66,9 @@ def test_units_go_in_multiples_of_eight_and_the_graph_follows(tmp_path: Path) ->
         assert all(units % 8 == 0 and 8 <= units < 128 for units in hidden)
         assert len(set(hidden)) == 1  # shortcuts tie the layers' units
         assert not each.is_exact
+        kept = [len(places_of(told)) for told in each.facts["kept"].values()]
+        assert set(kept) == set(hidden)
+        assert {"magnitude", "taylor", "random"} == set(each.facts["moved"])
         assert work.judge(predict(each.graph, work.choices)).passed
     share = float(found[-1].detail.partition("%")[0]) / 100
     left = sum(t.numel() for n, t in found[-1].weights.tensors.items() if n.endswith("weight"))
@@ -95,3 +105,42 @@ def test_a_network_that_loses_too_much_is_not_proposed(network: Bundle) -> None:
     nothing = Judged(0.0, 1.0, 1.0, 0.2, passed=False)
     refusing = replace(work, judge=lambda _: nothing)
     assert "even the least pruned" in str(pruning.pruned(refusing, current))
+
+
+class Unlike(nn.Module):
+    """Of one layer the output does not read ten units, of the other it reads all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.busy = nn.Linear(4, 16), nn.Linear(4, 16)
+        self.last = nn.Linear(32, 1)
+        with torch.no_grad():
+            self.idle.weight[:10] *= 9.0  # large, and of no use
+            self.last.weight[:, :10] = 0.0
+            self.last.weight[:, 16:] *= 5.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.cat([torch.relu(self.idle(x)), torch.relu(self.busy(x))], 1)
+        return self.last(hidden)
+
+
+def test_units_are_ranked_by_what_they_move_and_layers_by_what_they_stand() -> None:
+    import torch_pruning
+
+    torch.manual_seed(0)
+    network, x = Unlike(), torch.randn(64, 4)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    pruner = torch_pruning.pruner.BasePruner(
+        network, x[:4], importance=ranking.importance("magnitude"), ignored_layers=[network.last]
+    )
+    network(x).square().mean().backward()
+    found = ranking.ranked(pruner, network, lambda: network(x), 0)
+    # Norms would keep what is of no use; gradients see that nothing changes without it.
+    assert found.criterion == "taylor"
+    assert found.moved["taylor"] < found.moved["magnitude"]
+    assert found.moved["taylor"] < found.moved["random"]
+    assert found.alone["idle"] < 1e-12 < found.alone["busy"]
+    assert found.shares == {"idle": 1.0, "busy": ranking._LEAST}
+    assert found.rounds == 2.0
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import onnx
 import pytest
@@ -9,6 +11,7 @@ from bundles_to_compress import work_on
 from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import helper, numpy_helper
 
+from pawl.compression.correcting import CORRECTED, SMOOTHED, corrections
 from pawl.compression.graphs import bytes_for_weights, clean, half, operators
 from pawl.compression.quantizing import Quantizing, Try, has_vnni, integers_in, quantized
 from pawl.compression.sharing import shared
@@ -210,3 +213,34 @@ def test_floats_that_are_left_are_counted() -> None:
     assert integers_in(operators(graph)) == {
         "integer_nodes": 0, "conversions": 0, "float_layers": 3,
     }  # fmt: skip
+
+
+def test_biases_are_corrected_where_rounding_alone_loses_too_much() -> None:
+    pytest.importorskip("nncf")
+    graph = network()
+    rows = examples(graph, 300)
+    work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(0.1, True))
+    quantizing = Quantizing.of(work, current)
+    assert isinstance(quantizing, Quantizing)
+    (found,) = (
+        quantizing.corrected()
+    )  # the graph has no normalization whose outliers could be moved
+    assert found.candidate.detail == "static, NNCF bias correction"
+    assert found.candidate.facts["integer_nodes"] == 3
+    assert len(found.candidate.graph) < 0.5 * len(graph)
+    said, expected = predict(found.candidate.graph, rows), predict(graph, rows)
+    assert np.abs(said - expected).mean() < 0.05 * expected.std()
+    left = quantizing.judged(Try(CORRECTED, ("second",)))
+    assert left is not None
+    floats = left.candidate.facts["float_layers"]
+    assert 1 <= floats < 3
+    assert f"{floats} layer(s) compute with floats" in left.candidate.detail
+    assert os.environ["NNCF_CI"]  # it sends nothing to anyone
+
+
+def test_outliers_are_moved_in_graphs_with_normalizations() -> None:
+    pytest.importorskip("nncf")
+    model = onnx.load_from_string(network())
+    assert corrections(model) == (CORRECTED,)
+    model.graph.node.append(helper.make_node("LayerNormalization", ["e", "axes"], ["f"]))
+    assert corrections(model) == (CORRECTED, SMOOTHED)

@@ -15,7 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from pawl.compression import factoring, learned_integers, quantizing, sharing, trainable
 from pawl.compression.graphs import half, operators, optimized
 from pawl.compression.quantizing import integers_in
+from pawl.compression.sharing import shared
+from pawl.compression.sparse import masked, thinned_out
 from pawl.compression.trainable import Leaf, Trainable, arrays, trained
+from pawl.compression.work import Goals
 from pawl.deployment.export import predict
 from pawl.errors import BundleError
 from pawl.options.amounts import MaxLoss
@@ -244,3 +247,54 @@ def test_values_are_the_means_of_clusters() -> None:
     assert codes.tolist() == [[0] * 3, [1] * 3, [2] * 3]
     table, codes = sharing.clusters(np.zeros((4, 4), dtype=np.int8))
     assert not table[codes].any()
+
+
+def test_weights_of_zero_take_a_bit_and_the_others_may_share_values() -> None:
+    graph = network()
+    rows = examples(graph)
+    work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(5.0, True))
+    found = thinned_out(work, current)
+    assert not isinstance(found, str)
+    assert [each.detail[:8] for each in found] == ["70% of 8", "80% of 8", "90% of 8"]
+    sizes = [len(each.graph) for each in found]
+    assert sizes == sorted(sizes, reverse=True)
+    count = 2 * WIDTH**2
+    ran = operators(graph)
+    # A bit for each weight, and a byte for those that are there.
+    assert -np.diff(sizes) == pytest.approx([0.1 * count] * 2, abs=40)
+    for share, each in zip((0.7, 0.8, 0.9), found, strict=True):
+        assert each.facts["weights"] == count
+        assert sum(each.facts["zero"].values()) / 2 == pytest.approx(share, abs=1e-3)
+        assert operators(each.graph) == ran  # put together once, when it is loaded
+        held = {i.name: numpy_helper.to_array(i) for i in optimized(each.graph).graph.initializer}
+        zeros = sum(
+            int((v == 0).sum()) for v in held.values() if v.ndim == 2 and v.size == WIDTH**2
+        )
+        assert zeros >= share * count - 1
+    (less,) = shared(work, found[0])
+    sizes = [sum(x.nbytes for x in constants(each.graph).values()) for each in (found[0], less)]
+    assert sizes[1] < 0.75 * sizes[0]
+    assert operators(less.graph) == ran
+    short = replace(work, goals=Goals(latency=True, size=False))
+    assert thinned_out(short, current) == shared(short, current)
+
+
+def test_training_brings_back_what_zeros_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network()
+    work, current = work_on(
+        SCHEMA, examples(graph), graph, metric="rmse", allowed=MaxLoss(5.0, True)
+    )
+    with_ = thinned_out(work, current)[0]
+    monkeypatch.setattr(trainable, "_STEPS", 1)
+    without = thinned_out(work, current)[0]
+    losses = [work.judge(predict(each.graph, work.rows)).loss for each in (with_, without)]
+    assert losses[0] < 0.85 * losses[1]
+
+
+def test_no_layer_goes_as_a_whole() -> None:
+    values = {"small": torch.full((8, 8), 1e-6), "large": torch.randn(8, 8)}
+    left = masked(values, 0.9)
+    assert {name: bool(mask.sum() > 0) for name, mask in left.items()} == {
+        "small": True, "large": True,
+    }  # fmt: skip
+    assert sum(float(mask.sum()) for mask in left.values()) == 128 - int(0.9 * 128)

@@ -33,6 +33,8 @@ def show_compressed(result: Any) -> None:
             f"{low:.3g} to {high:.3g}), {result.batch_rows} rows {batch:.3g} ms, "
             f"{measured.size_bytes:,} bytes{memory}"
         )
+    if result.disturbed:
+        show.line(f"timing   {result.disturbed}")
     _runtimes(result.runtime)
     _changes(result.changes)
     show.notes(result.notes)
@@ -70,10 +72,13 @@ def _runtimes(found: dict[str, Any]) -> None:
             show.line(f"runtime  {each['name']}: out, {each['reason']}")
             continue
         low, high = each["speed_interval"]
+        first = each.get("slow_start", "")
         show.line(
             f"runtime  {each['name']}: {each['ms']:.3g} ms of {found['batch']} row(s), "
-            f"{each['speed']:.3g}x (95% {low:.3g} to {high:.3g})"
+            f"{each['speed']:.3g}x (95% {low:.3g} to {high:.3g}){f'; {first}' if first else ''}"
         )
+    if found.get("disturbed"):
+        show.line(f"runtime  {found['disturbed']}")
     used = found["used"]
     told = (
         "ONNX Runtime as it is" if used is None else ", ".join(f"{k} {v}" for k, v in used.items())

@@ -27,9 +27,11 @@ from pawl.compression.quantizing import quantized
 from pawl.compression.result import Measured, StepRecord
 from pawl.compression.sharing import STEP as SHARED
 from pawl.compression.sharing import shared
+from pawl.compression.sparse import STEP as SPARSE
+from pawl.compression.sparse import thinned_out
 from pawl.compression.work import LEAST_GAIN, Work
 from pawl.data.types import Examples
-from pawl.deployment import Latency, latencies, memory
+from pawl.deployment import Latency, disturbed, latencies, memory
 from pawl.deployment.export import predict
 from pawl.errors import PawlError
 
@@ -44,6 +46,7 @@ STEPS: dict[str, Step] = {
     INT8_TRAINING: integers_learned,
     INT8: quantized,
     WEIGHTS: bytes_for_weights,
+    SPARSE: thinned_out,
     SHARED: shared,
     "float16": half,
 }
@@ -83,6 +86,7 @@ class Chain:
         errors: What tests may still err.
         at: Which of what was tried is kept so far; -1 for the original.
         tried: All that was tried, in order.
+        disturbed: What is to be said of the machine during the last measurement.
     """
 
     def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
@@ -90,6 +94,7 @@ class Chain:
         self.original, self.errors = original, Errors()
         self.at = -1
         self.tried: list[Tried] = []
+        self.disturbed = ""
 
     @property
     def current(self) -> Candidate:
@@ -168,7 +173,9 @@ class Chain:
         )  # fmt: skip
         if not judged.passed:
             self.errors.failed()
-        if judged.passed:
+        if judged.passed and judged.at_most < 0:
+            reason = f"gains at least {-judged.at_most:.3g}"
+        elif judged.passed:
             reason = f"loses less than {judged.allowed:.3g}: at most {judged.at_most:.3g}"
         else:
             reason = (
@@ -205,6 +212,7 @@ class Chain:
         graphs, seconds = {str(at): graph for at, graph in own.items()}, self.work.timing_seconds()
         single = latencies(graphs, self.rows, seconds=seconds)
         several = latencies(graphs, self.rows, batch=batch_rows, seconds=seconds)
+        self.disturbed = disturbed([*single.values()]) or disturbed([*several.values()])
         limits = self.work.limits
 
         def costs(at: int, value: float, *, passed: bool) -> Measured:

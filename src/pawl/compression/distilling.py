@@ -6,19 +6,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from pawl import pacing
 from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.lessons import lessons
 from pawl.compression.work import Work
 from pawl.data import split_rows
 from pawl.data.types import Examples
 from pawl.deployment import check_parity
 from pawl.deployment.export import predict
-from pawl.deployment.predictions import unshifted
 from pawl.errors import PawlError
 from pawl.execution import Job, OutOfTime, Session, seconds_per_epoch
 from pawl.execution.rows import STOPPING_SHARE
@@ -27,14 +24,12 @@ from pawl.ledger import Ledger
 from pawl.modalities import modality_of
 from pawl.models import ModelBuilder, Net
 from pawl.recipe import Recipe
+from pawl.techniques import technique
 from pawl.training.problem import Problem, looked_at
 from pawl.training.trained import Trained, blended, from_outcome, untrained
 from pawl.transfer import restarted
 
 STEP = "distill"
-TEACHER_SHARE = 0.5
-"""Of the teacher in what is learned; the rest is the target's: where the teacher was trained on the same
-rows, it says little more than the targets."""
 _TIME_SHARE, _TRAINING_SHARE = 0.5, 0.7
 """Of the seconds left those that teaching may take, and of these those that are planned for."""
 
@@ -43,9 +38,10 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes single networks that learned what the bundle predicts, the cheapest last.
 
     One is of the recipe with the largest share of the bundle's networks, unless one network is all that
-    is left; one has layers of half that width, where pawl built the network: a pruned network would have
-    to beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
-    target and of what the bundle predicts. Values are learned from that mean, too.
+    is left; one has layers of half that width, where they can have that: a pruned network would have to
+    beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
+    target and of what the bundle predicts, or where a row has no target the latter. Values are learned
+    from that mean, too.
 
     Args:
         work: Rows and measures.
@@ -97,7 +93,8 @@ def _candidate(work: Work, trained: Trained, name: str) -> Candidate:
     weights = Weights(trained.tensors(), tuple(trained.described()))
     several = len(work.original.parts)
     taught = f"taught by the {several} models" if several > 1 else "taught by the one given"
-    return Candidate(STEP, f"one network{name}, {taught}", graph, weights, {"rows": len(work.rows)})
+    facts = {"rows": len(lessons(work).rows)}
+    return Candidate(STEP, f"one network{name}, {taught}", graph, weights, facts)
 
 
 def leading(original: Weights) -> Recipe | None:
@@ -111,8 +108,12 @@ def leading(original: Weights) -> Recipe | None:
 
 
 def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
-    """Returns the recipe with layers of half the width; `None` if there is no such width."""
-    if not isinstance(problem.builder(0), Net):
+    """Returns the recipe with layers of half the width; `None` if there is no such width.
+
+    A user's own network is narrowed where surgery knows what consumes each layer's outputs.
+    """
+    own = not isinstance(problem.builder(0), Net)
+    if own and (problem.pretrained or technique("width").fits(problem.facts())):
         return None
     present = recipe.to_dict().get("width", {"factor": 1.0})
     factor = float(present["factor"]) / 2
@@ -122,37 +123,19 @@ def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
         return None
 
 
-def soft_labels(work: Work, targets: Tensor, predicted: np.ndarray) -> Tensor:
-    """Returns the mean of targets and of what the bundle predicts.
-
-    Args:
-        work: Kind, classes and shift.
-        targets: `[R, *S]`.
-        predicted: `[R, *P]`.
-
-    Returns:
-        Probabilities `[R, *P]`, or values `[R, *S]`.
-    """
-    kind = KINDS[work.schema.kind]
-    plain = unshifted(predicted, work.shift) if work.shift else predicted
-    theirs = torch.from_numpy(np.ascontiguousarray(plain)).float()
-    own = F.one_hot(targets, theirs.shape[-1]).float() if kind.exclusive else targets.float()
-    return (1.0 - TEACHER_SHARE) * own + TEACHER_SHARE * theirs
-
-
 def _taught(work: Work) -> Problem:
     """Returns the bundle's task with the teacher's labels."""
-    schema, rows = work.schema, work.rows
+    schema, taught = work.schema, lessons(work)
+    rows = taught.rows
     modality = modality_of(schema)
     plain = ModelBuilder(schema, work.model, modality.net, one_vector=modality.one_vector)
     started = work.start is not None
     builder = restarted(work.start, plain, schema, looked_at(schema, rows)) if work.start else plain
-    labels = soft_labels(work, rows.known_targets, work.taught)
     soft = None
     if KINDS[schema.kind].has_classes:
-        soft = labels
+        soft = taught.labels
     else:
-        rows = Examples(rows.inputs, labels, blocks=rows.blocks)
+        rows = Examples(rows.inputs, taught.labels, blocks=rows.blocks)
     return Problem(
         schema=schema, examples=rows, objective=work.objective, builder=builder,
         own_model=work.model is not None or started, soft=soft,

@@ -23,6 +23,8 @@ from pawl.deployment.records import apart
 _WARM, _CHECKED = 6, 256
 _LEAST_MS, _MOST_CALLS = 0.5, 50
 _SAME = 1e-3
+_SLOW_START = 5.0
+"""How many times as long as later ones the first calls may take before it is said."""
 KEPT = ("onnxruntime", "openvino")
 """Families that `pawl predict` can use: they read the bundle's graph."""
 
@@ -52,6 +54,7 @@ class Field:
 
     Attributes:
         out: Entrants that are out, with family and reason.
+        first: Milliseconds of the slowest of an entrant's first calls, which do not count.
     """
 
     def __init__(self, folder: Path, graph: bytes, rows: Examples, batch: int) -> None:
@@ -71,6 +74,7 @@ class Field:
         self._stack = contextlib.ExitStack()
         self._open: set[str] = set()
         self.out: dict[str, tuple[str, str]] = {}
+        self.first: dict[str, float] = {}
 
     def enter(self, stack: contextlib.ExitStack) -> None:
         """Ends the processes with a stack."""
@@ -85,6 +89,7 @@ class Field:
             if entrant.family in KEPT:
                 given["model"] = str(self._graph)
             answer = self._ask(entrant.family, {"open": name, "with": given, "to": str(to)})
+            self.first[name] = float(answer.get("first_ms", 0.0))
             why = answer.get("error") or self._unlike(to)
             if why:
                 self.out[name] = entrant.family, why
@@ -117,7 +122,9 @@ class Field:
         """Times entrants turn by turn; the first calls, which also warm up, are left out."""
         calls = {}
         for each in entrants:
-            fastest = min(self._call(each, 1) for _ in range(_WARM))
+            warm = [self._call(each, 1) for _ in range(_WARM)]
+            fastest = min(warm)
+            self.first[each.name] = max(*warm, self.first.get(each.name, 0.0))
             calls[each.name] = max(1, min(_MOST_CALLS, math.ceil(_LEAST_MS / max(fastest, 1e-6))))
         times = np.empty((len(entrants), rounds))
         for turn in range(rounds):
@@ -125,6 +132,13 @@ class Field:
                 index = (place + turn) % len(entrants)
                 times[index, turn] = self._call(entrants[index], calls[entrants[index].name])
         return {each.name: Latency(times[at]) for at, each in enumerate(entrants)}
+
+    def slow_start(self, entrant: Entrant, usual: float) -> str:
+        """Says that an entrant's first calls took much longer than the usual one; empty if not."""
+        first = self.first.get(entrant.name, 0.0)
+        if first < _SLOW_START * usual:
+            return ""
+        return f"its first calls took up to {first:.3g} ms, and do not count"
 
     def _call(self, entrant: Entrant, times: int) -> float:
         answer = self._ask(entrant.family, {"call": entrant.name, "times": times})

@@ -135,6 +135,19 @@ class Judge:
                 "is nothing; give an amount in the metric's units"
             )
 
+    def check_allowed(self, allowed: MaxLoss) -> None:
+        """Refuses an amount as large as all that the original scores, where more is better.
+
+        Raises:
+            TaskError: It is.
+        """
+        value = self._original.value
+        if self.objective.sign > 0 and not allowed.relative and 0 < value <= self.margin:
+            raise TaskError(
+                f"got {option('max_loss', allowed)}, an amount of {self.objective.metric}, of which the "
+                f"bundle has {value:.3g}: all of it could be lost; write {allowed}% for a share"
+            )
+
     def check(self, original: np.ndarray, error: float = ALPHA) -> None:
         """Refuses rows that are too few, whatever a candidate predicts.
 

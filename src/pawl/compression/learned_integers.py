@@ -55,7 +55,7 @@ def integers_learned(work: Work, current: Candidate) -> list[Candidate] | str:
     tried = quantizing.static()
     if not tried:
         return quantizing.refusal(tried)
-    if any(one.passed for one in tried):
+    if any(one.passed for one in tried) or any(one.passed for one in quantizing.corrected()):
         return "integers seem good enough without training"
     best = min(tried, key=lambda one: one.loss)
     held = quantizing.prepared.graph.initializer

@@ -21,6 +21,7 @@ from onnxruntime.quantization import (
 )
 
 from pawl.compression.candidate import Candidate
+from pawl.compression.correcting import CORRECTED, SMOOTHED, corrected, corrections
 from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, operators, optimized, quietly
 from pawl.compression.work import Work
 from pawl.data.types import Examples
@@ -80,8 +81,9 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
 
     Layers (convolutions, matrix products) whose weights are constants are quantized, each channel on its
     own: statically, with the ranges of rows to learn from by three methods, and dynamically, matrix
-    products alone. If none of the static ones seems good enough on the rows for choices, the kinds of
-    layers that matter most alone are left out, as few as do. Trees compare numbers, and stay.
+    products alone. If none of the static ones seems good enough on the rows for choices, NNCF is asked
+    (where it is installed), which corrects biases and outliers; if that does not do, the kinds of layers
+    that matter most alone are left out, as few as do. Trees compare numbers, and stay.
 
     Args:
         work: Rows and measures.
@@ -96,7 +98,8 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     static, dynamic = quantizing.static(), quantizing.judged(Try(None))
     found = [*static, *([] if dynamic is None else [dynamic])]
     if not any(one.passed for one in static):
-        found += quantizing.mixed(static)
+        better = quantizing.corrected()
+        found += better if any(one.passed for one in better) else quantizing.mixed(static)
     good = [one for one in found if one.passed]
     if not good:
         return quantizing.refusal(found)
@@ -165,6 +168,11 @@ class Quantizing:
         """Returns what each way of calibrating makes of all layers."""
         return [found for how in STATIC if (found := self.judged(how))]
 
+    def corrected(self) -> list[Quantized]:
+        """Returns what NNCF makes of all layers, where it is installed."""
+        ways = corrections(self.prepared)
+        return [found for way in ways if (found := self.judged(Try(way)))]
+
     def judged(self, how: Try) -> Quantized | None:
         """Quantizes and judges; `None` if it cannot be done, or nothing of it computes with integers."""
         if how not in self._known:
@@ -184,8 +192,9 @@ class Quantizing:
             self.failed.append(f"{how.detail}: ONNX Runtime computes all of it with floats")
             return None
         facts["excluded"] = list(how.excluded)
-        trees = ran["TreeEnsembleRegressor"]
-        stay = f"; {trees} model(s) of trees stay" if trees else ""
+        trees, floats = ran["TreeEnsembleRegressor"], facts["float_layers"]
+        stay = f"; {floats} layer(s) compute with floats" if floats else ""
+        stay += f"; {trees} model(s) of trees stay" if trees else ""
         candidate = replace(
             self._current, step=STEP, detail=how.detail + stay, graph=graph, facts=facts, is_exact=False,
             is_lossless=False,
@@ -224,6 +233,11 @@ class Quantizing:
 
     def _made(self, how: Try, excluded: Collection[str]) -> bytes:
         left_out = [*excluded, *self._never]
+        if how.method in (CORRECTED, SMOOTHED):
+            smooth, narrow = how.method == SMOOTHED, not has_vnni()
+            return corrected(
+                self.prepared, self._sample, left_out, smooth=smooth, seven_bits=narrow
+            )
         common: dict[str, Any] = {
             "weight_type": QuantType.QInt8, "per_channel": True, "nodes_to_exclude": left_out,
             "reduce_range": not has_vnni(),

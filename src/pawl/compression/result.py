@@ -105,6 +105,7 @@ class Compressed:
         changes: What the model that was left does otherwise; `None` where it is the one given.
         lost_at_most: What the model that was left may lose against the first bundle, by the bounds of
             all compressions since, each at 95%; `None` where one of them has left no bound.
+        disturbed: What is to be said of the machine while models were timed; empty if it was quiet.
     """
 
     folder: Path
@@ -124,6 +125,7 @@ class Compressed:
     runtime: dict[str, Any] = field(default_factory=dict)
     changes: Changes | None = None
     lost_at_most: float | None = None
+    disturbed: str = ""
 
     @property
     def kept(self) -> tuple[StepRecord, ...]:

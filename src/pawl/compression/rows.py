@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pawl.compression.result import RECORD
 from pawl.data import load, read_like, resolve_task, split_rows
 from pawl.data.types import Examples
 from pawl.deployment import Bundle
-from pawl.errors import DataError, PawlError
+from pawl.errors import DataError, PawlError, option
 from pawl.ledger import Ledger
 from pawl.ledger.database import LEDGER_FILE
 from pawl.options import RunOptions
@@ -37,6 +37,7 @@ class GivenRows:
         told: Where they are from, and what that assumes.
         own: Whether they are the campaign's own data, its test rows judging.
         campaign: The folder of the campaign that the bundle is from, if it is known.
+        unlabeled: Rows without targets that may be learned from, too.
     """
 
     work: Examples
@@ -44,6 +45,22 @@ class GivenRows:
     told: str
     own: bool
     campaign: Path | None = None
+    unlabeled: Examples | None = None
+
+    def with_unlabeled(self, bundle: Bundle, source: Any) -> GivenRows:
+        """Returns them with rows without targets; what they have of targets is not read.
+
+        Raises:
+            DataError: They cannot be read by the bundle's schema, or rows belong together.
+        """
+        if self.work.blocks is not None:
+            raise DataError(
+                f"rows of the bundle's task belong together (by {self.work.blocks.column!r}), and which "
+                f"ones is not known of others; leave {option('unlabeled')} out"
+            )
+        more = read_like(bundle.schema, source)
+        told = f"{self.told}; {len(more):,} rows without targets are learned from, too"
+        return replace(self, unlabeled=more, told=told)
 
     def choices(self, seed: int) -> Examples:
         """Returns rows for choices: all to learn from, or a few thousand of many, by a row's length."""

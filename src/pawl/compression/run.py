@@ -110,6 +110,7 @@ def run(
     work = _work(bundle, objective, rows, original, settings)
     chain, notes = Chain(work, judge, rows.judge, original), list[str]()
     try:
+        judge.check_allowed(settings.options.allowed)
         judge.check(expected, chain.errors.next)
         chain.run()
     except TaskError as error:
@@ -142,6 +143,7 @@ def run(
         runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
         changes=moved, lost_at_most=None if earlier is None else earlier + lost,
+        disturbed=chain.disturbed,
     )  # fmt: skip
     return Pressed(found, chain.current, conformal)
 
@@ -157,11 +159,19 @@ def _lost_before(bundle: Bundle, metric: str) -> float | None:
 def _on_top(earlier: float | None, lost: float, metric: str) -> str:
     told = "the bundle given was compressed before"
     if earlier is not None:
-        told += f", and may have lost {earlier:.3g} of {metric} then"
+        told += f", when it {_bound(earlier, metric)}"
     told += "; what may be lost counts from the bundle given, so that losses add up"
     if earlier is not None:
-        told += f": to {earlier + lost:.3g} at most, each bound at 95%"
+        told += f": from the first one on, it {_bound(earlier + lost, metric)}, each bound at 95%"
     return f"{told}; to count from the first one, compress that"
+
+
+def _bound(lost: float, metric: str) -> str:
+    return (
+        f"may have lost {lost:.3g} of {metric}"
+        if lost >= 0
+        else f"gained at least {-lost:.3g} of {metric}"
+    )
 
 
 def _runtimes(
@@ -214,6 +224,7 @@ def _work(
         listener=settings.listener,
         limits=settings.limits,
         left=settings.left,
+        unlabeled=rows.unlabeled,
     )
 
 

@@ -16,7 +16,7 @@ import math
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 
 from pawl.compression.entrants import KEPT, Entrant, Field
 from pawl.data.types import Examples
-from pawl.deployment import Latency
+from pawl.deployment import Latency, disturbed
 from pawl.environment import cpu_features, versions
 from pawl.errors import first_line
 from pawl.models import Pipeline, Trees
@@ -47,6 +47,7 @@ class Timed:
         speed: How many times as fast as ONNX Runtime with its defaults and one thread.
         speed_interval: Its 95% interval.
         reason: Why it is out; empty where it is not.
+        slow_start: What is to be said of its first calls, which do not count.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Timed:
     speed: float | None = None
     speed_interval: tuple[float, float] | None = None
     reason: str = ""
+    slow_start: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,20 @@ class BakeOff:
         batch: Rows of a call.
         timed: All entrants, the fastest first.
         kept: What `pawl predict` uses; `None` for the default.
+        disturbed: What is to be said of the machine meanwhile; empty if it was quiet.
     """
 
     batch: int
     timed: tuple[Timed, ...]
     kept: Entrant | None
+    disturbed: str = ""
 
     def record(self) -> dict[str, Any]:
         """Returns what a bundle keeps of it, JSON-ready."""
         used = None if self.kept is None else {"family": self.kept.family, **self.kept.options}
         return {
             "batch": self.batch, "used": used, "timed": [asdict(each) for each in self.timed],
-            "cpu_features": list(cpu_features()), "versions": versions(),
+            "disturbed": self.disturbed, "cpu_features": list(cpu_features()), "versions": versions(),
         }  # fmt: skip
 
 
@@ -117,13 +121,20 @@ def bake_off(
             entered = [each for each in every.values() if field.opened(each)]
             times = field.timed(entered, _ROUNDS)
             base = times.get(default.name)
-            timed = [] if base is None else [_timed(e, times[e.name], base) for e in entered]
+            timed = [
+                replace(
+                    _timed(e, times[e.name], base),
+                    slow_start=field.slow_start(e, times[e.name].median),
+                )
+                for e in entered
+                if base is not None
+            ]
             timed += [Timed(n, f, reason=why) for n, (f, why) in field.out.items()]
         if reason:
             timed.append(Timed("torch", "torch", reason=reason))
     order = sorted(timed, key=lambda each: math.inf if each.ms is None else each.ms)
     kept = _kept(order, {each.name: each for each in entered}, default)
-    return BakeOff(batch, tuple(order), kept)
+    return BakeOff(batch, tuple(order), kept, disturbed([*times.values()]))
 
 
 def _with(entrant: Entrant, **options: Any) -> Entrant:

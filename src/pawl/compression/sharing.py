@@ -6,7 +6,8 @@ loaded, and computes as before (Han et al., Deep Compression, ICLR 2016).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -23,6 +24,7 @@ from pawl.compression.work import Work
 from pawl.deployment.export import predict
 
 STEP = "shared weights"
+SIZE_ALONE = "it gains size alone, which does not count here"
 _RATE = 0.15
 """In steps of the 8 bits, so that all layers move alike."""
 _VALUES = 16
@@ -45,6 +47,8 @@ def shared(work: Work, current: Candidate) -> list[Candidate] | str:
     Returns:
         One candidate, which gains size alone, or why there is none.
     """
+    if not work.goals.size:
+        return SIZE_ALONE
     whole, _ = in_bytes(current.graph)
     model = onnx.load_from_string(whole)
     tables = {each.name: _Table(each) for each in model.graph.initializer if _Table.fits(each)}
@@ -169,6 +173,62 @@ def _written(model: onnx.ModelProto, tables: dict[str, _Table]) -> bytes:
     return bytes(made.SerializeToString())
 
 
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """A weight that is kept as whole numbers of 8 bits.
+
+    Attributes:
+        name: Of the tensor that the graph computes with: the whole numbers times their scale.
+        constant: Of the whole numbers.
+        start: What it was before it was rounded, where that is known.
+        scale: What is multiplied by, in a shape that broadcasts.
+    """
+
+    name: str
+    constant: str
+    start: Tensor
+    scale: Tensor
+
+
+def whole_weights(
+    model: onnx.ModelProto, names: Collection[str], before: onnx.ModelProto
+) -> Iterator[Whole]:
+    """Yields those of a graph's constants of whole numbers that are multiplied by a scale.
+
+    Args:
+        model: The graph.
+        names: Of the constants.
+        before: The graph in which they were no whole numbers yet, or the same.
+    """
+    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    floats = {
+        each.name: numpy_helper.to_array(each)
+        for each in before.graph.initializer
+        if each.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
+    }
+    casts = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "Cast" and node.input[0] in names
+    }
+    for node in model.graph.node:
+        first = node.input[0] if node.input else ""
+        if node.op_type == "DequantizeLinear" and first in names:
+            constant, shape = first, [1] * held[first].ndim
+            scale = torch.from_numpy(held[node.input[1]].copy())
+            if scale.numel() > 1:
+                shape[int(attributes(node).get("axis", 1))] = -1
+            scale = scale.reshape(shape)
+        elif node.op_type == "Mul" and first in casts:
+            constant, scale = casts[first], torch.from_numpy(held[node.input[1]].copy())
+        else:
+            continue
+        name = node.output[0]
+        whole = torch.from_numpy(held[constant].copy()) * scale
+        start = torch.from_numpy(floats[name].copy()) if name in floats else whole
+        yield Whole(name, constant, start, scale)
+
+
 def _learned(
     work: Work, model: onnx.ModelProto, tables: dict[str, _Table], before: onnx.ModelProto
 ) -> int:
@@ -177,35 +237,12 @@ def _learned(
     Raises:
         BundleError: The graph cannot be trained.
     """
-    held = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    floats = {
-        each.name: numpy_helper.to_array(each)
-        for each in before.graph.initializer
-        if each.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
-    }
     leaves, owners = dict[str, Leaf](), dict[str, _Table]()
-    casts = {
-        node.output[0]: tables[node.input[0]]
-        for node in model.graph.node
-        if node.op_type == "Cast" and node.input[0] in tables
-    }
-    for node in model.graph.node:
-        first = node.input[0] if node.input else ""
-        if node.op_type == "DequantizeLinear" and first in tables:
-            table, shape = tables[first], [1] * len(tables[first].dims)
-            scale = torch.from_numpy(held[node.input[1]].copy())
-            if scale.numel() > 1:
-                shape[int(attributes(node).get("axis", 1))] = -1
-            scale = scale.reshape(shape)
-        elif node.op_type == "Mul" and first in casts:
-            table, scale = casts[first], torch.from_numpy(held[node.input[1]].copy())
-        else:
-            continue
-        name = node.output[0]
-        owners[name] = table
-        whole = torch.from_numpy(held[table.name].copy()) * scale
-        start = torch.from_numpy(floats[name].copy()) if name in floats else whole
-        leaves[name] = table.leaf(start, scale)
+    for each in whole_weights(model, set(tables), before):
+        table = owners[each.name] = tables[each.constant]
+        leaves[each.name] = table.leaf(each.start, each.scale)
+    if not leaves:  # of weights that are put together of others
+        return 0
     module = Trainable(model, leaves)
     steps = trained(work, module, _RATE)
     for name, value in module.values().items():

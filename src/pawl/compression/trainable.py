@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from pawl.compression.lessons import lessons
 from pawl.compression.operations import OPERATIONS, UntrainableError, attributes
 from pawl.compression.work import Work
 from pawl.data.types import Examples
@@ -160,7 +161,8 @@ def trained(work: Work, graph: Trainable, rate: float, steps: int | None = None)
     Raises:
         BundleError: It cannot be computed or trained.
     """
-    rows, wanted = work.rows, torch.from_numpy(np.ascontiguousarray(work.taught)).float()
+    taught = lessons(work)
+    rows, wanted = taught.rows, torch.from_numpy(np.ascontiguousarray(taught.said)).float()
     variance, size = float(wanted.var().clamp_min(1e-12)), min(_BATCH, len(rows))
     kind, left = KINDS[work.schema.kind], work.left()
     total = steps or _STEPS

@@ -82,6 +82,7 @@ class Work:
         listener: Told how it goes on.
         limits: What is to be kept within, if anything is.
         left: Returns the seconds that are left; `None` where nothing limits them.
+        unlabeled: Rows without targets that may be learned from, too, if there are any.
         known: What a step keeps for the next ones.
     """
 
@@ -100,6 +101,7 @@ class Work:
     listener: Listener = field(default_factory=Silent)
     limits: Limits | None = None
     left: Callable[[], float | None] = _unlimited
+    unlabeled: Examples | None = None
     known: dict[Any, Any] = field(default_factory=dict)
 
     @functools.cached_property

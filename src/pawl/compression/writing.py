@@ -117,7 +117,8 @@ def _section(found: Compressed) -> str:
 
 
 def _told(found: Compressed) -> str:
-    notes = "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in found.notes)
+    said = [*found.notes, *([found.disturbed] if found.disturbed else [])]
+    notes = "".join(f"\n{note[:1].upper()}{note[1:]}.\n" for note in said)
     if found.changes is None:
         return notes
     told = f"\n{found.changes.statement}."

@@ -6,7 +6,7 @@ from pawl.deployment.export import check_parity, predict
 from pawl.deployment.memory import Memory, memory
 from pawl.deployment.predictions import prediction_arrays, prediction_columns, prediction_frame
 from pawl.deployment.records import Costs
-from pawl.deployment.timing import ROUNDS, Latency, latencies
+from pawl.deployment.timing import ROUNDS, Latency, disturbed, latencies
 from pawl.deployment.writing import write_predictions
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Latency",
     "Memory",
     "check_parity",
+    "disturbed",
     "latencies",
     "measure",
     "memory",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +27,8 @@ _LEAST_MS = 0.5
 """Clocks' steps and interrupts are small against such a time; faster graphs are called again."""
 _MOST_CALLS = 50
 _FEWEST_ROUNDS = 12
+_UNREST = 1.5
+"""How many times as slow as the fastest one a stretch of rounds may be before it is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,13 @@ class Latency:
         """95th percentile of the calls."""
         return float(np.quantile(self.times if self.calls is None else self.calls, 0.95))
 
+    @property
+    def stretches(self) -> np.ndarray:
+        """How many times as slow as in the fastest one each stretch of rounds was, `[stretches]`."""
+        count = len(self.times) // _BLOCK
+        medians = np.median(self.times[: count * _BLOCK].reshape(count, _BLOCK), axis=1)
+        return np.asarray(medians / medians.min()) if count else np.ones(1)
+
     def gain_over(self, other: Latency) -> tuple[float, tuple[float, float]]:
         """Returns how many times as fast it is as another of the same rounds, and the 95% interval.
 
@@ -64,6 +73,33 @@ class Latency:
         drawn = _resampled(len(self.times))
         mine, theirs = (np.median(each.times[drawn], axis=1) for each in (self, other))
         return other.median / self.median, _between(theirs / mine)
+
+
+def disturbed(found: Sequence[Latency]) -> str:
+    """Says that something else took the machine while models were timed; empty if nothing did.
+
+    Models are called turn by turn, so what takes the machine for a while slows all of them: what counts
+    of a stretch of rounds is the model that it slowed least.
+
+    Args:
+        found: Latencies of the same rounds.
+
+    Example:
+        >>> times = np.repeat([1.0, 3.0], 20)
+        >>> disturbed([Latency(times), Latency(np.ones(40))])
+        ''
+        >>> disturbed([Latency(times), Latency(2 * times)])[:47]
+        'something else took the machine for a part of t'
+    """
+    if not found:
+        return ""
+    times = float(np.min([each.stretches for each in found], axis=0).max())
+    if times < _UNREST:
+        return ""
+    return (
+        "something else took the machine for a part of the timing, when all that was timed took up to "
+        f"{times:.2g} times as long; they took turns, so that ratios hold; milliseconds may be too many"
+    )
 
 
 def _resampled(rounds: int) -> np.ndarray:

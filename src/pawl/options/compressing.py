@@ -27,6 +27,11 @@ class CompressCall(LimitOptions, SeedOptions):
         "PyTorch, turn by turn, on calls of as many rows as batch says; the fastest is what the new "
         "bundle predicts with on processors like this one.",
     )
+    unlabeled: Any = Field(
+        default=None,
+        description="Rows in the form of the training data, without targets: what is trained also "
+        "learns what the bundle predicts of them.",
+    )
     metric: Any = Field(
         default=None,
         description="What is measured, where that was a function of your own.",

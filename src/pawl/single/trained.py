@@ -9,7 +9,7 @@ from typing import Any
 
 from pawl.data import notes_on_copies, resolve_task
 from pawl.delivery import export_graph, rehearse, scores_of
-from pawl.deployment import predict, write_bundle
+from pawl.deployment import BATCH_ROWS, Costs, measure, predict, write_bundle
 from pawl.errors import BundleError
 from pawl.evidence import final_test
 from pawl.execution import deterministic, driving
@@ -82,6 +82,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
             f"# {data.name}\n\n{objective.metric} {value:.6g} on {len(data.test):,} test rows.\n\n"
             f"```toml\n{recipe.to_toml()}```\n"
         )
+        cost, several = measure({"": graph}, data.test)[""], min(BATCH_ROWS, len(data.test))
         write_bundle(
             ledger,
             schema=data.schema,
@@ -90,6 +91,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
             recipe=recipe.to_toml(),
             task=task_json,
             card=card,
+            measured=Costs(cost.latency_ms, cost.batch_latency_ms, several).here(),
         )
         ledger.write_file("recipe.toml", recipe.to_toml().encode())
         reason = trained.nothing_learned.get("final")
