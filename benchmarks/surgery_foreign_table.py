@@ -6,11 +6,11 @@ an expert would edit by hand, in the source or by a setting of the network's.
 
 from __future__ import annotations
 
-_ATTENDING = "vit dinov2 swin pvt levit mobilevit bert distilbert albert deberta_v2 gpt2 llama t5 xlnet"
-_TEXTS = "bert distilbert albert deberta_v2 gpt2 llama t5 fnet xlnet mamba"
-_IMAGES = (
-    "vit dinov2 swin pvt levit mobilevit poolformer convnext convnextv2 resnet mobilenet_v2 efficientnet"
+_ATTENDING = (
+    "vit dinov2 swin pvt levit mobilevit bert distilbert albert deberta_v2 gpt2 llama t5 xlnet"
 )
+_TEXTS = "bert distilbert albert deberta_v2 gpt2 llama t5 fnet xlnet mamba"
+_IMAGES = "vit dinov2 swin pvt levit mobilevit poolformer convnext convnextv2 resnet mobilenet_v2 efficientnet"
 _EVERY = f"{_IMAGES} {_TEXTS} patchtst"
 _CAUSAL = "gpt2 llama mamba"
 _PATCHES = "vit dinov2 swin pvt convnext convnextv2"
