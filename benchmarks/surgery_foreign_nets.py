@@ -105,7 +105,7 @@ IMAGES: dict[str, Factory] = {
     ),
     "efficientnet": _net(
         hf.EfficientNetForImageClassification, hf.EfficientNetConfig,
-        image_size=32, width_coefficient=0.25, depth_coefficient=0.3, hidden_dim=320,
+        image_size=32, width_coefficient=0.25, depth_coefficient=1.0, hidden_dim=320,
         in_channels=[32, 16, 24], out_channels=[16, 24, 40], kernel_sizes=[3, 3, 5], strides=[1, 2, 2],
         num_block_repeats=[1, 2, 2], expand_ratios=[1, 2, 2], depthwise_padding=[],
     ),

@@ -10,14 +10,15 @@ _ATTENDING = (
     "vit dinov2 swin pvt levit mobilevit bert distilbert albert deberta_v2 gpt2 llama t5 xlnet"
 )
 _TEXTS = "bert distilbert albert deberta_v2 gpt2 llama t5 fnet xlnet mamba"
-_IMAGES = "vit dinov2 swin pvt levit mobilevit poolformer convnext convnextv2 resnet mobilenet_v2 efficientnet"
+_CONVOLUTIONS = "poolformer convnext convnextv2 resnet mobilenet_v2 efficientnet"
+_IMAGES = f"vit dinov2 swin pvt levit mobilevit {_CONVOLUTIONS}"
 _EVERY = f"{_IMAGES} {_TEXTS} patchtst"
 _CAUSAL = "gpt2 llama mamba"
 _PATCHES = "vit dinov2 swin pvt convnext convnextv2"
 
 STYLES = {
     "images, attention": "vit dinov2 swin pvt levit mobilevit",
-    "images, convolutions": "poolformer convnext convnextv2 resnet mobilenet_v2 efficientnet",
+    "images, convolutions": _CONVOLUTIONS,
     "tokens, both ways": "bert distilbert albert deberta_v2 t5 fnet xlnet",
     "tokens, causal": _CAUSAL,
     "series": "patchtst",

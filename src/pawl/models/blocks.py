@@ -238,7 +238,7 @@ def _is_residual(trace: Trace, first: Span, last: Span) -> bool:
 
 
 def _signature(modules: list[nn.Module]) -> str:
-    """Says of what kinds layers are, those with weights in full; rates may differ from block to block."""
+    """Says of what kinds layers are, those with weights in full: rates may differ between blocks."""
     shapes = [[(n, tuple(x.shape)) for n, x in each.state_dict().items()] for each in modules]
     layers = [
         (name, repr(layer) if is_layer(layer) and layer._parameters else type(layer))
