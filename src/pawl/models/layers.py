@@ -40,7 +40,8 @@ def first_of(returned: Any) -> Tensor:
 class Around(nn.Module):
     """Base of what is put around a part, `inner`: what it has not itself is asked of the part.
 
-    The network around it may look at the part's attributes (`block.attention_type`).
+    The network around it may look at the part's attributes (`block.attention_type`). What it has itself
+    is set before the part is: it may have the name of something of the part's.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -159,8 +160,8 @@ class Skip(Around):
 
     def __init__(self, inner: nn.Module, *, gated: bool) -> None:
         super().__init__()
-        self.inner = inner
         self.gate = nn.Parameter(torch.zeros(())) if gated else None
+        self.inner = inner
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Adds."""
@@ -237,8 +238,8 @@ class LayerScale(Around):
 
     def __init__(self, inner: nn.Module, shape: tuple[int, ...], start: float) -> None:
         super().__init__()
-        self.inner = inner
         self.scale = nn.Parameter(torch.full(shape, start))
+        self.inner = inner
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Scales."""

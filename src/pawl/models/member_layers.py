@@ -99,9 +99,10 @@ class StochasticDepth(MemberLayer, Around):
 
     def __init__(self, inner: nn.Module, share: float, *, scaled: bool) -> None:
         super().__init__()
-        self.inner, self.share, self.scaled = inner, share, scaled
+        self.share, self.scaled = share, scaled
         self.register_buffer("rate", torch.tensor(0.0))
         self.register_buffer("key", torch.zeros((), dtype=torch.int32))
+        self.inner = inner
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Leaves out in training."""
