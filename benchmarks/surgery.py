@@ -211,6 +211,8 @@ def _same(problem: Any, recipe: Any, without: Any) -> bool:
     """Tells whether a network predicts the same with an edit as without, in double precision."""
     from problems import ALL_ROWS
 
+    from pawl.models import predicting
+
     found = []
     for each in (recipe, without):
         front, body, _ = problem.build(each, 0, ALL_ROWS)
@@ -218,7 +220,7 @@ def _same(problem: Any, recipe: Any, without: Any) -> bool:
             given = front(problem.examples.take(ALL_ROWS[:8]).inputs)
             given = {n: x.double() if x.is_floating_point() else x for n, x in given.items()}
             raw = body.double().eval()(given)
-        found.append(raw[0] if isinstance(raw, tuple) else raw)
+        found.append(predicting(raw))
     scale = float(found[1].abs().max())
     return bool(torch.allclose(*found, rtol=1e-5, atol=1e-5 * scale))
 

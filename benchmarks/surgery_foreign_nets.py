@@ -163,20 +163,19 @@ NETS: dict[str, Factory] = {**IMAGES, **TEXTS, **SERIES}
 
 def data_of(net: str) -> Any:
     """Returns inputs by the names that the network's forward has, and targets in three classes."""
-    rows = 96 if net in IMAGES else ROWS
     generator = np.random.default_rng(11)
-    targets = generator.integers(0, 3, rows)
-    marks = np.arange(rows)
+    targets = generator.integers(0, 3, ROWS)
+    marks = np.arange(ROWS)
     if net in SERIES:
-        series = generator.normal(size=(rows, 20, 2)).astype(np.float32)
+        series = generator.normal(size=(ROWS, 20, 2)).astype(np.float32)
         series[marks, 5 * targets, 0] += 4.0
         return {"past_values": series}, targets
     if net in TEXTS:
-        tokens = generator.integers(4, TOKENS, (rows, STEPS))
-        tokens[marks, generator.integers(0, STEPS, rows)] = 1 + targets
+        tokens = generator.integers(4, TOKENS, (ROWS, STEPS))
+        tokens[marks, generator.integers(0, STEPS, ROWS)] = 1 + targets
         return {"input_ids": tokens}, targets
     size = 64 if net == "levit" else 32
-    pixels = generator.integers(0, 120, (rows, 3, size, size))
+    pixels = generator.integers(0, 120, (ROWS, 3, size, size))
     for row, target in enumerate(targets):
         pixels[row, target, : size // 2] += 120
     return {"pixel_values": pixels.astype(np.uint8)}, targets
