@@ -77,8 +77,9 @@ def main() -> None:
     torch.set_num_threads(1)
     nets.hf.logging.set_verbosity_error()
     names = given.techniques.split(",") if given.techniques else list(NOT_BY_HAND)
+    chosen = given.only.split(",") if given.only else list(nets.NETS)
     records = []
-    for net in given.only.split(",") if given.only else nets.NETS:
+    for net in chosen:
         for record in records_of(net, names, given.out, quick=given.quick):
             records.append(record)
             whole = "whole" if record["refused"] is None and surgery.succeeded(record) else "NOT"
@@ -90,6 +91,7 @@ def main() -> None:
         "hardware": hardware(torch.device("cpu")),
         "versions": {**versions(), "transformers": nets.hf.__version__},
         "quick": given.quick,
+        "not_run": [net for net in nets.NETS if net not in chosen],
         **surgery.summary(records, NOT_BY_HAND, STYLES),
         "refusals_that_an_expert_would_not_make": reasons(records),
     }
