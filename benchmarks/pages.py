@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 HERE = Path(__file__).resolve().parent
 
 
-def page(name: str, *, trim_blocks: bool = False, **filters: Callable[..., str]) -> str:
+def page(
+    name: str,
+    *,
+    beside: Mapping[str, str] | None = None,
+    trim_blocks: bool = False,
+    **filters: Callable[..., str],
+) -> str:
     """Returns a benchmark's page, in Markdown.
 
     Args:
         name: The benchmark's.
+        beside: Other benchmarks' names, by what the template calls what they have printed.
         trim_blocks: Whether the line's end behind a block of the template goes with it.
         filters: What the template uses, by name.
     """
-    found = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    found = _printed(name)
+    found |= {called: _printed(other) for called, other in (beside or {}).items()}
     ready = Environment(
         loader=FileSystemLoader(HERE),
         undefined=StrictUndefined,
@@ -43,3 +51,9 @@ def picture(chart: Callable[[Any], Any]) -> None:
     source, target = map(Path, sys.argv[1:3])
     drawn = chart(json.loads(source.read_text(encoding="utf-8")))
     target.write_text(vl_convert.vegalite_to_svg(drawn.to_dict()), encoding="utf-8")
+
+
+def _printed(name: str) -> dict[str, Any]:
+    text = (HERE / "results" / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found

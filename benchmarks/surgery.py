@@ -22,7 +22,7 @@ import math
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,34 +117,52 @@ def facts_of(net: str) -> Any:
     return problem_of(net, learned=False).facts()
 
 
-def tried(net: str, name: str) -> running.Record:
-    """Makes one edit, and tries what it made."""
+def tried(
+    net: str,
+    name: str,
+    *,
+    problem: Any = None,
+    facts: Any = None,
+    by_hand: Callable[[str, str], str | None] = not_by_hand,
+    quick: bool = False,
+) -> running.Record:
+    """Makes one edit, and tries what it made.
+
+    Args:
+        net: The network's name.
+        name: The technique's.
+        problem: The network's task; the one of `nets()` with that name by default.
+        facts: What techniques may know of the network; alike.
+        by_hand: Says why an expert would not make the edit.
+        quick: Whether to leave out what costs most: training fused, exports, weights that are loaded
+            again, and networks with weights.
+    """
     from problems import plain
 
     from pawl.errors import PawlError
     from pawl.techniques import refusal, technique
 
-    expert = not_by_hand(net, name)
+    expert = by_hand(net, name)
     record: running.Record = {"net": net, "technique": name, "expert": expert is None}
     if expert is not None:
         record["by_hand"] = expert
-    problem = problem_of(net, learned=False)
-    record["refused"] = refusal(technique(name), facts_of(net))
+    given = problem or problem_of(net, learned=False)
+    record["refused"] = refusal(technique(name), facts or facts_of(net))
     if record["refused"] is not None:
         return record
     recipe = plain().with_(name, **_SETTINGS.get(name, {}))
     if net not in ("tabular",):
         recipe = recipe.without("standardize")
     try:
-        record |= _checked(problem, recipe, name)
-        if name in KEEPING:
+        record |= _checked(given, recipe, name, quick=quick)
+        if name in KEEPING and problem is None:
             record["kept"] = _kept(net, recipe, name)
     except (PawlError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         record["broken"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
     return record
 
 
-def _checked(problem: Any, recipe: Any, name: str) -> running.Record:
+def _checked(problem: Any, recipe: Any, name: str, *, quick: bool) -> running.Record:
     """Returns what became of an edited network."""
     from problems import ALL_ROWS, member
 
@@ -160,8 +178,10 @@ def _checked(problem: Any, recipe: Any, name: str) -> running.Record:
         record["kept"] = _same(problem, recipe, recipe.without(name))
     members = [member(recipe, seed) for seed in (0, 1)]
     serial = Population(problem, members, SerialStepper())
-    alone = serial.advance(3)
+    alone = serial.advance(1 if quick else 3)
     record["finite"] = bool(alone.isfinite().all())
+    if quick:
+        return record
     try:
         together = Population(problem, members, FusedStepper()).advance(3)
         record["fused"] = bool(torch.allclose(alone, together, rtol=1e-3, atol=1e-4))
@@ -191,6 +211,8 @@ def _same(problem: Any, recipe: Any, without: Any) -> bool:
     """Tells whether a network predicts the same with an edit as without, in double precision."""
     from problems import ALL_ROWS
 
+    from pawl.models import predicting
+
     found = []
     for each in (recipe, without):
         front, body, _ = problem.build(each, 0, ALL_ROWS)
@@ -198,7 +220,7 @@ def _same(problem: Any, recipe: Any, without: Any) -> bool:
             given = front(problem.examples.take(ALL_ROWS[:8]).inputs)
             given = {n: x.double() if x.is_floating_point() else x for n, x in given.items()}
             raw = body.double().eval()(given)
-        found.append(raw[0] if isinstance(raw, tuple) else raw)
+        found.append(predicting(raw))
     scale = float(found[1].abs().max())
     return bool(torch.allclose(*found, rtol=1e-5, atol=1e-5 * scale))
 
@@ -220,8 +242,8 @@ def succeeded(record: running.Record) -> bool:
         and record["left"] == 0
         and record["finite"]
         and record.get("fused", True)
-        and record["parity"] < 1e-4
-        and record["loaded"]
+        and record.get("parity", 0.0) < 1e-4
+        and record.get("loaded", True)
         and record.get("kept", True) is True
     )
 
@@ -251,8 +273,12 @@ def shares(records: list[running.Record]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summary(records: list[running.Record]) -> dict[str, Any]:
-    """Returns what all pairs come to."""
+def summary(
+    records: list[running.Record],
+    techniques: Iterable[str] = NOT_BY_HAND,
+    styles: Mapping[str, str] = STYLES,
+) -> dict[str, Any]:
+    """Returns what all pairs come to, by technique and style."""
     made = [each for each in records if each["refused"] is None]
     return {
         "networks": len({each["net"] for each in records}),
@@ -274,14 +300,16 @@ def summary(records: list[running.Record]) -> dict[str, Any]:
         "not_fused": dict(Counter(e["not_fused"] for e in made if "not_fused" in e)),
         "kept_of": sum(isinstance(each.get("kept"), bool) for each in made),
         "kept": sum(each.get("kept") is True for each in made),
-        "largest_difference_of_the_export": max(each.get("parity", 0.0) for each in made),
+        "largest_difference_of_the_export": max(
+            (each.get("parity", 0.0) for each in made), default=0.0
+        ),
         "by_technique": {
             name: shares([each for each in records if each["technique"] == name])
-            for name in NOT_BY_HAND
+            for name in techniques
         },
         "by_style": {
             style: shares([each for each in records if each["net"] in members.split()])
-            for style, members in STYLES.items()
+            for style, members in styles.items()
         },
         "not_made": [
             {
@@ -292,16 +320,6 @@ def summary(records: list[running.Record]) -> dict[str, Any]:
             if each["expert"] and not succeeded(each)
         ],
     }  # fmt: skip
-
-
-def foreign() -> dict[str, str]:
-    """Says which packages of models import here; their models are built from configurations if so."""
-    import importlib.util
-
-    return {
-        name: "is here" if importlib.util.find_spec(name) else "is not installed here: skipped"
-        for name in ("transformers", "timm")
-    }
 
 
 def _pairs(only: list[str] | None, techniques: list[str] | None) -> Iterator[tuple[str, str]]:
@@ -338,7 +356,6 @@ def main() -> None:
 
     found: dict[str, Any] = {
         "hardware": hardware(torch.device("cpu")), "versions": versions(), **summary(records),
-        "packages": foreign(),
     }  # fmt: skip
     if given.only is None and given.techniques is None:
         for what, key, compute in (

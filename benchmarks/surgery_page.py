@@ -1,4 +1,4 @@
-"""Writes the page on surgery from what `surgery.py` has printed.
+"""Writes the page on surgery from what `surgery.py` and `surgery_foreign.py` have printed.
 
 python benchmarks/surgery_page.py > docs/surgery.md
 """
@@ -8,4 +8,5 @@ from __future__ import annotations
 from pages import page
 
 if __name__ == "__main__":
-    print(page("surgery", percent=lambda share: f"{100 * share:.0f}%"), end="")
+    beside = {"foreign": "surgery_foreign"}
+    print(page("surgery", beside=beside, percent=lambda share: f"{100 * share:.0f}%"), end="")

@@ -271,3 +271,106 @@ def test_what_has_no_such_parts_is_refused_with_the_reason() -> None:
     facts = problem.facts()
     assert refusal(technique("blocks"), facts) == "it changes nothing of this model"
     assert refusal(technique("residual"), facts) is None  # indices stay
+
+
+class Unit(nn.Module):
+    """Two layers of convolution; keeps the shape, and adds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(x))
+
+
+class Told(nn.Module):
+    """A residual block of such units that returns a tuple, and says something of itself."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.kind, self.rest = "told", 0.5
+        self.layer, self.drop = nn.Sequential(Unit(), Unit()), nn.Dropout(rate)
+
+    def forward(self, x: Tensor, factor: float) -> tuple[Tensor, Tensor, None]:
+        y = x + self.drop(self.layer(x)) * factor
+        return y, y.mean((1, 2, 3)), None
+
+
+class Telling(nn.Module):
+    """Looks at its blocks' attributes, and takes the first of what they return."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 4, 1), nn.Linear(4, 3)
+        self.blocks = nn.ModuleList(Told(rate) for rate in (0.0, 0.1, 0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            assert block.kind == "told"
+            x = block(x, factor=block.rest)[0]
+        return self.head(x.mean((2, 3)))
+
+
+def test_blocks_that_return_tuples_and_are_looked_at() -> None:
+    facts = of(Telling).facts()
+    found = [part.name for part in parts(facts.module, facts.sample)]
+    assert found == ["module.blocks.0", "module.blocks.1", "module.blocks.2"]
+    names = ("layer_scale", "stochastic_depth", "blocks", "shared_blocks")
+    assert [refusal(technique(name), facts) for name in names] == [None] * 4
+    problem = learned(Telling)
+    before = outputs(problem, BARE)
+    recipe = BARE.with_("layer_scale").with_("stochastic_depth").with_("blocks")
+    torch.testing.assert_close(outputs(problem, recipe), before)
+    body = of(Telling).build(recipe, 0, ALL_ROWS)[1]
+    assert len(body.module.blocks) == 4  # one more of a kind: rates make no other kind
+    assert sum(isinstance(m, StochasticDepth) for m in body.modules()) == 4
+
+
+class Half(nn.Module):
+    """Adds its input; there are two kinds, one behind the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class OtherHalf(Half):
+    pass
+
+
+class Indexed(nn.Module):
+    """A block whose layers are in a list, called by their places from either end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([Half(), OtherHalf()])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return self.layer[-1](self.layer[0](x)), None
+
+
+class ByPlaces(nn.Module):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(64, 8), nn.Linear(8, 3)
+        self.block = nn.ModuleList([Indexed(), Indexed()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1))
+        for block in self.block:
+            x = block(x)[0]
+        return self.head(x)
+
+
+def test_a_list_of_unlike_layers_is_one_block() -> None:
+    problem = of(ByPlaces)
+    facts = problem.facts()
+    found = [part.name for part in parts(facts.module, facts.sample)]
+    assert found == ["module.block.0", "module.block.1"]
+    body = problem.build(BARE.with_("blocks"), 0, ALL_ROWS)[1]
+    assert [len(body.module.block), len(body.module.block[0].layer)] == [3, 2]

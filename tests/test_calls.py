@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import torch
 from problems import ALL_ROWS, frame, member, plain, problem_of
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from pawl.data import ModelSpec
 from pawl.deployment.export import check_parity
 from pawl.models import Adapter, KeyedDropout, dropouts, revealed
+from pawl.models.keyed_calls import KeyedDraw, KeyedScores, keyed
 from pawl.models.surgery import activations
 from pawl.recipe import Recipe
 from pawl.task import Task
@@ -264,6 +267,104 @@ def test_functional_dropout_is_dropout() -> None:
             both.predict(problem.examples, ALL_ROWS)[1],
             alone.predict(problem.examples, ALL_ROWS)[0],
         )
+
+
+class Passing(Body):
+    """Hands its layer's rate on to attention, and leaves rows out by numbers that it draws."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.drop = nn.Dropout(0.3)
+
+    def forward(self, x: Tensor) -> dict[str, object]:
+        x = self.first(x)
+        heads = x.view(-1, 1, 4, 4)
+        rate = self.drop.p if self.training and not self.drop.inplace else 0.0
+        x = x + F.scaled_dot_product_attention(heads, heads, heads, dropout_p=rate).flatten(1)
+        if self.training:
+            kept = torch.rand((x.shape[0], 1), dtype=x.dtype, device=x.device).add(0.8).floor()
+            x = x * kept + torch.empty_like(x).bernoulli_(0.5)
+        logits = self.last(self.drop(F.relu(self.second(x))))
+        return {"logits": logits, "cache": Held()}
+
+
+class Held:
+    """What a network keeps for later, and what equals nothing."""
+
+    def __eq__(self, _: object) -> bool:
+        raise RuntimeError("it cannot be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_draws_in_training_draws_by_keys() -> None:
+    problem = task(Passing)
+    facts = problem.facts()
+    assert [type(each) for each in dropouts(facts.module)] == [KeyedDropout, KeyedScores]
+    draws = [m for m in facts.module.modules() if isinstance(m, KeyedDraw)]
+    assert [each.name for each in draws] == ["rand", "bernoulli_"]
+    recipe = plain(dropout={"rate": 0.5})
+    assert [float(m.rate) for m in dropouts(built(problem, recipe))] == [0.5, 0.5]
+    members = [member(recipe, seed) for seed in (0, 1)]
+    losses = [Population(problem, members, s()).advance(3) for s in (FusedStepper, SerialStepper)]
+    torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"is_causal": True, "scale": 0.7},
+        {"attn_mask": torch.tensor([[True, False, True], [False, True, True]])},
+        {"attn_mask": torch.tensor([[0.5, -1.0, 0.0], [2.0, 0.0, -3.0]]), "dropout_p": 0.2},
+        {"enable_gqa": True},
+    ],
+    ids=str,
+)
+def test_scores_that_are_not_dropped_are_those_of_pytorch(given: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 4, 2, 5), torch.randn(2, 4, 3, 5), torch.randn(2, 4, 3, 6)
+    if "enable_gqa" in given:
+        key, value = key[:, :2], value[:, :2]
+    expected = F.scaled_dot_product_attention(query, key, value, **{**given, "dropout_p": 0.0})  # type: ignore[arg-type]
+    for training in (True, False):
+        layer = KeyedScores(0.0).train(training)
+        torch.testing.assert_close(layer(query, key, value, **given), expected)
+
+
+def test_scores_are_dropped_at_their_rate() -> None:
+    layer, eye = KeyedScores(0.25), torch.eye(40).expand(1, 20, 40, 40)
+    seen = layer(torch.zeros(1, 20, 40, 3), torch.zeros(1, 20, 40, 3), eye)  # all look at all alike
+    assert torch.allclose(seen[seen > 0], torch.tensor(1 / 40 / 0.75))
+    assert 0.23 < float((seen == 0).float().mean()) < 0.27  # of 32,000: 8 deviations
+
+
+@pytest.mark.parametrize(
+    ("call", "mean"),
+    [
+        (lambda: torch.rand(50, 80), 0.5),
+        (lambda: torch.rand((50, 80), dtype=torch.float64), 0.5),
+        (lambda: torch.rand_like(torch.zeros(50, 80)), 0.5),
+        (lambda: torch.randn(50, 80) + 1.0, 1.0),
+        (lambda: torch.randn_like(torch.zeros(50, 80)) + 1.0, 1.0),
+        (lambda: torch.bernoulli(torch.full((50, 80), 0.2)), 0.2),
+        (lambda: torch.zeros(50, 80).bernoulli(0.7), 0.7),
+        (lambda: torch.zeros(50, 80).bernoulli_(0.7), 0.7),
+    ],
+)
+def test_drawn_numbers_are_as_pytorch_draws_them(call: Callable[[], Tensor], mean: float) -> None:
+    expected = call()
+
+    class ByKey(TorchFunctionMode):
+        def __torch_function__(self, f: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            layer = keyed(f, kwargs or {})
+            return (layer or f)(*args, **(kwargs or {}))
+
+    with ByKey():
+        drawn, again = call(), call()
+    assert (drawn.shape, drawn.dtype) == (expected.shape, expected.dtype)
+    assert abs(float(drawn.mean()) - mean) < 0.07  # 4,000 numbers: at least 4 deviations
+    assert torch.equal(drawn, again)
 
 
 def test_the_baseline_is_left_as_it_is() -> None:

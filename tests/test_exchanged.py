@@ -13,6 +13,8 @@ from user_nets import NETS, VGG
 
 from pawl.data import ModelSpec
 from pawl.models import (
+    AlongChannels,
+    AlongLast,
     BlurPool2d,
     ChannelRMSNorm,
     KeyedDropout,
@@ -30,6 +32,17 @@ from pawl.training.problem import Problem
 
 BARE = plain().without("standardize")
 MAPS = torch.randn(2, 3, 7, 9, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_takes_the_place_of_a_layer_returns_what_can_be_viewed(apart: bool) -> None:
+    """As the layer did: a network may view it as another shape."""
+    x = torch.randn(2, 5, 4)
+    along = AlongLast(nn.BatchNorm1d(4), apart=apart)(x)
+    assert along.view(-1, 4).shape == (10, 4)
+    expected = nn.BatchNorm1d(4)(x.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(along, expected)
+    assert AlongChannels(nn.LayerNorm(5))(x).view(2, -1).shape == (2, 20)
 
 
 @pytest.mark.parametrize("ceil", [False, True])

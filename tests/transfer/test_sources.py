@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pawl.errors import TaskError
+from pawl.errors import BundleError, TaskError
 from pawl.transfer import print_of, read_weights
 
 WEIGHTS = {"fc.weight": torch.arange(6.0).view(2, 3), "fc.bias": torch.zeros(2)}
@@ -38,6 +38,16 @@ def same(found: dict[str, torch.Tensor]) -> bool:
 def test_safetensors_are_read_whatever_the_file_is_called(tmp_path: Path) -> None:
     save_file(WEIGHTS, tmp_path / "weights.bin")
     assert same(read_weights(tmp_path / "weights.bin").tensors)
+
+
+def test_the_folder_that_a_package_saved_a_model_to_is_read(tmp_path: Path) -> None:
+    save_file(WEIGHTS, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    assert same(read_weights(tmp_path).tensors)
+    assert print_of(tmp_path) == print_of(WEIGHTS)
+    (tmp_path / "task.json").write_text("{}")  # a bundle whose manifest is gone is damaged
+    with pytest.raises(BundleError, match="is not a bundle"):
+        read_weights(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from pawl.models.exchanged import (
 from pawl.models.front import Affine, Front, SmoothClip, base_layers
 from pawl.models.graphs import OUTPUT, to_onnx
 from pawl.models.held import hold, hold_all_but, normalizing_by_batch
+from pawl.models.keyed_calls import dropouts
 from pawl.models.layers import (
     ByMode,
     Chain,
@@ -57,7 +58,6 @@ from pawl.models.member_layers import (
     KeyedDropout,
     MemberLayer,
     StochasticDepth,
-    dropouts,
     freeze,
     frozen,
     member_layers,

@@ -20,6 +20,7 @@ from pawl.data.types import Inputs
 from pawl.models.build import Adapter, remembered
 from pawl.models.chains import chained
 from pawl.models.edits import rows_of
+from pawl.models.keyed_calls import KeyedScores
 from pawl.models.layers import Chain
 from pawl.models.nets import Net
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
@@ -138,6 +139,11 @@ def _outermost(module: nn.Module, found: list[Part]) -> list[Part]:
         return one is not other and f"{one.home}.".startswith(f"{other.name}.")
 
     listed = [p for p in found if _is_list(module.get_submodule(p.home))]
+    listed = [p for p in listed if not _is_inner(module, p, [q for q in listed if within(p, q)])]
+    residual = [p for p in listed if p.residual]
+    # What adds its input is the block, and not what is inside of it; a stage adds it in its blocks.
+    whole = [q for q in residual if not any(within(r, q) for r in residual)]
+    listed = [p for p in listed if p.residual or not any(within(p, q) for q in whole)]
     blocks = {p.name for p in listed if not is_layer(module.get_submodule(p.name))}
     inner = [p for p in listed if p.name in blocks]
     kept = [p for p in listed if p.name not in blocks or not any(within(q, p) for q in inner)]
@@ -146,6 +152,19 @@ def _outermost(module: nn.Module, found: list[Part]) -> list[Part]:
     apart = [p for p in apart if not any(within(p, q) or within(q, p) for q in kept)]
     apart = [p for p in apart if not any(within(p, q) for q in apart)]
     return [p for p in found if p in kept or p in apart]
+
+
+def _is_inner(module: nn.Module, part: Part, around: list[Part]) -> bool:
+    """Tells whether a part of a list is one of several unlike ones that a block consists of."""
+    kinds = [type(each) for each in module.get_submodule(part.home).children()]
+    if len(kinds) < 2 or len(set(kinds)) < len(kinds):
+        return False
+    for each in around:
+        home = module.get_submodule(each.home)
+        own = type(home.get_submodule(each.children[0]))
+        if sum(type(child) is own for child in home.children()) > 1:
+            return True
+    return False
 
 
 def _is_repeated(module: nn.Module, part: Part) -> bool:
@@ -191,8 +210,8 @@ def _reason(trace: Trace, spans: list[list[Span]], rows: int) -> str:
     if any(len(each) != 1 for each in spans):
         return "is not called once in a forward"
     first, last = spans[0][0], spans[-1][0]
-    if not first.inputs or len(last.outputs) != 1:
-        return "does not map one tensor to one"
+    if not first.inputs or not last.outputs:
+        return "does not map a tensor to one"
     got, gave = trace.shapes[first.inputs[0]], trace.shapes[last.outputs[0]]
     if got != gave:
         return f"returns {list(gave[1:])} of {list(got[1:])}, each row"
@@ -206,7 +225,7 @@ def _reason(trace: Trace, spans: list[list[Span]], rows: int) -> str:
 def _bends(op: Operation) -> bool:
     """Tells whether an operation is no linear one, as far as that is known."""
     if op.layer is not None:
-        return isinstance(op.layer, (*ACTIVATION_TYPES, nn.MultiheadAttention))
+        return isinstance(op.layer, (*ACTIVATION_TYPES, nn.MultiheadAttention, KeyedScores))
     return op.name in {
         "relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "silu", "mish", "hardswish", "gelu",
         "softplus", "tanh", "sigmoid", "softmax", "scaled_dot_product_attention", "hardtanh", "clamp",
@@ -219,8 +238,14 @@ def _is_residual(trace: Trace, first: Span, last: Span) -> bool:
 
 
 def _signature(modules: list[nn.Module]) -> str:
+    """Says of what kinds layers are, those with weights in full: rates may differ between blocks."""
     shapes = [[(n, tuple(x.shape)) for n, x in each.state_dict().items()] for each in modules]
-    return f"{modules} {shapes}"
+    layers = [
+        (name, repr(layer) if is_layer(layer) and layer._parameters else type(layer))
+        for each in modules
+        for name, layer in each.named_modules()
+    ]
+    return f"{layers} {shapes}"
 
 
 def place(module: nn.Module, part: Part, make: Callable[[nn.Module], nn.Module]) -> None:

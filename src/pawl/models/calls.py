@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from pawl.models.keyed_calls import DRAWING, KeyedScores, keyed
 from pawl.models.layers import ByMode, OwnActivation
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.operations import NAMES, Address, Frames, Operation, Trace, traced
@@ -58,6 +59,8 @@ Sigmoid and hyperbolic tangent are none of them: called as functions they are mo
 layer takes what they return.
 """
 _DROPOUT = {F.dropout: ("dropout", False), F.dropout2d: ("dropout2d", True)}
+_SCORES = F.scaled_dot_product_attention
+_RATE_OF_SCORES = 4  # where it stands among their arguments
 _PRODUCTS: tuple[Any, ...] = (torch.mul, torch.Tensor.mul, torch.Tensor.__mul__)
 _SIGMOIDS: tuple[Any, ...] = (F.sigmoid, torch.sigmoid, torch.Tensor.sigmoid)
 _TANHS: tuple[Any, ...] = (F.tanh, torch.tanh, torch.Tensor.tanh)
@@ -69,7 +72,8 @@ NAMES.update({function: name for function, (name, _) in _DROPOUT.items()})
 NAMES.update(dict.fromkeys(_PRODUCTS, "mul"))
 NAMES.update(dict.fromkeys(_SIGMOIDS, "sigmoid"))
 NAMES.update(dict.fromkeys(_TANHS, "tanh"))
-_EXCHANGED = frozenset([*_KNOWN, *_DROPOUT, *_PRODUCTS, *_SIGMOIDS, *_TANHS])
+NAMES.update(DRAWING)
+_EXCHANGED = frozenset([*_KNOWN, *_DROPOUT, *_PRODUCTS, *_SIGMOIDS, *_TANHS, *DRAWING, _SCORES])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +83,12 @@ class Call:
     Attributes:
         module: What does the same.
         in_place: Whether the call changes its argument.
-        argument: The place of the argument that the module gets.
+        argument: The place of the argument that the module gets; `None` if it gets them all.
     """
 
     module: nn.Module
     in_place: bool = False
-    argument: int = 0
+    argument: int | None = 0
 
 
 class Swapped(Frames):
@@ -106,12 +110,14 @@ class Swapped(Frames):
         given = kwargs or {}
         if func not in _EXCHANGED:
             return func(*args, **given)
-        address = self.address(NAMES[func])
+        address = self.address(NAMES.get(func, func.__name__))
         call = self._calls.get(address) if address is not None else None
         if call is None or address is None:
             return func(*args, **given)
-        x: Tensor = args[call.argument] if args else given["input"]
         module = self._modules_by_address[address]
+        if call.argument is None:
+            return module(*args, **given)
+        x: Tensor = args[call.argument] if args else given["input"]
         if not call.in_place:
             return module(x)
         # What follows may look at the argument, and not at what was returned. The module gets a copy:
@@ -143,7 +149,20 @@ def calls_of(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[Address
         other = drops[1].get(address, (rate, channels, False, in_place))
         if training and other == (rate, channels, False, in_place) and rate < 1.0:
             seen[address] = Call(KeyedDropout(rate, channels=channels), in_place)
+    quiet = {op.address for op in evaluated.operations if _drawing(op) is not None}
+    for op in trained.operations:
+        if op.address not in quiet and (drawing := _drawing(op)) is not None:
+            seen[op.address] = Call(drawing, argument=None)
     return seen
+
+
+def _drawing(op: Operation) -> nn.Module | None:
+    """Returns what draws by a key in the place of a call; `None` of one that does not draw."""
+    if op.function is not _SCORES:
+        return keyed(op.function, op.kwargs)
+    given = op.args[_RATE_OF_SCORES] if len(op.args) > _RATE_OF_SCORES else 0.0
+    rate = float(op.kwargs.get("dropout_p", given))
+    return KeyedScores(rate) if 0.0 < rate < 1.0 else None
 
 
 def _seen(trace: Trace) -> dict[Address, Call]:

@@ -187,7 +187,7 @@ class AlongChannels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Acts."""
         y: Tensor = self.inner(x.movedim(1, -1))
-        return y.movedim(-1, 1)
+        return y.movedim(-1, 1).contiguous()  # as what it takes the place of
 
 
 class AlongLast(nn.Module):
@@ -212,7 +212,7 @@ class AlongLast(nn.Module):
             y: Tensor = self.inner(x.reshape(-1, x.shape[-1]))
         else:
             y = self.inner(x.flatten(1, -2).transpose(1, 2)).transpose(1, 2)
-        return y.reshape(x.shape)
+        return y.reshape(x.shape).contiguous()  # others may view what the layer before returned
 
 
 def separable(layer: nn.Conv1d | nn.Conv2d) -> nn.Sequential:

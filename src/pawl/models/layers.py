@@ -9,11 +9,50 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils import _pytree as pytree
 
 
 def flat(x: Tensor) -> Tensor:
     """Returns rows of any shape, or single numbers `[B]`, as vectors `[B, F]`."""
     return x.unsqueeze(1) if x.dim() == 1 else x.flatten(1)
+
+
+def changed(returned: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Returns what a part of a network returned, its first tensor changed.
+
+    Parts return a tensor, or a tuple, a dict or the like of one and what else is of use.
+
+    Example:
+        >>> changed((torch.ones(2), None), lambda x: 2 * x)
+        (tensor([2., 2.]), None)
+    """
+    leaves, structure = pytree.tree_flatten(returned)
+    place = next(at for at, each in enumerate(leaves) if isinstance(each, Tensor))
+    leaves[place] = change(leaves[place])
+    return pytree.tree_unflatten(leaves, structure)
+
+
+def first_of(returned: Any) -> Tensor:
+    """Returns the first tensor of what a part of a network returned."""
+    return next(x for x in pytree.tree_leaves(returned) if isinstance(x, Tensor))
+
+
+class Around(nn.Module):
+    """Base of what is put around a part, `inner`: what it has not itself is asked of the part.
+
+    The network around it may look at the part's attributes (`block.attention_type`). What it has itself
+    is set before the part is: it may have the name of something of the part's.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns the part's attribute; those of PyTorch's and of pawl's own stay the part's."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            inner = self.__dict__.get("_modules", {}).get("inner")
+            if inner is None or name.startswith("_"):
+                raise
+            return getattr(inner, name)
 
 
 class PiecewiseLinear(nn.Module):
@@ -110,24 +149,25 @@ class SqueezeExcite(nn.Module):
         return x * gates
 
 
-class Skip(nn.Module):
+class Skip(Around):
     """Adds what a part gets to what it returns: `f(x) + g x`.
 
     Args:
-        inner: `f`, which keeps the shape.
+        inner: `f`, which keeps the shape; of several tensors that it returns, the first is meant.
         gated: Whether `g` is learned, from 0 on, so that the function that was learned stays; else it
             is 1.
     """
 
     def __init__(self, inner: nn.Module, *, gated: bool) -> None:
         super().__init__()
-        self.inner = inner
         self.gate = nn.Parameter(torch.zeros(())) if gated else None
+        self.inner = inner
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Adds."""
-        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
-        return y + x if self.gate is None else y + self.gate * x
+        returned = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        added = x if self.gate is None else self.gate * x
+        return changed(returned, lambda y: y + added)
 
 
 class Parametric(nn.Module):
@@ -186,42 +226,44 @@ class ByMode(nn.Module):
         return y
 
 
-class LayerScale(nn.Module):
+class LayerScale(Around):
     """Scales what each channel of a residual block adds: `x + s (f(x) - x)`.
 
     Args:
-        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`.
+        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`; of several tensors that it
+            returns, the first is meant.
         shape: Of `s`, against what it scales.
         start: Of `s`.
     """
 
     def __init__(self, inner: nn.Module, shape: tuple[int, ...], start: float) -> None:
         super().__init__()
-        self.inner = inner
         self.scale = nn.Parameter(torch.full(shape, start))
+        self.inner = inner
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Scales."""
-        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
-        return x + self.scale * (y - x)
+        returned = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        return changed(returned, lambda y: x + self.scale * (y - x))
 
 
 class Chain(nn.Module):
     """Parts one after the other; what the first gets beside its input all get.
 
     Args:
-        parts: Each maps `[B, ...]` to `[B, ...]`.
+        parts: Each maps `[B, ...]` to `[B, ...]`, the first of the tensors that it returns.
     """
 
     def __init__(self, *parts: nn.Module) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Runs them; of none returns what it gets."""
+        returned: Any = x
         for part in self.parts:
-            x = part(x, *args, **kwargs)
-        return x
+            returned = part(first_of(returned), *args, **kwargs)
+        return returned
 
 
 class Scaled(nn.Module):

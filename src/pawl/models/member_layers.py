@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pawl import rng
+from pawl.models.layers import Around, changed
 
 _FROZEN = "_frozen_by_pawl"
 
@@ -43,7 +44,13 @@ class KeyedDropout(MemberLayer):
     Args:
         rate: Share of units that is set to zero in training, in `[0, 1)`.
         channels: Drop whole channels (axis 1), as in `nn.Dropout2d`.
+
+    Attributes:
+        p: The rate that it was made with; networks read it of `nn.Dropout`, to pass it on.
+        inplace: Alike.
     """
+
+    inplace = False
 
     settings = ("rate",)
     draws = True
@@ -53,7 +60,7 @@ class KeyedDropout(MemberLayer):
 
     def __init__(self, rate: float, *, channels: bool = False) -> None:
         super().__init__()
-        self.channels = channels
+        self.p, self.channels = float(rate), channels
         self.register_buffer("rate", torch.tensor(float(rate)))
         self.register_buffer("key", torch.zeros((), dtype=torch.int32))
 
@@ -70,7 +77,7 @@ class KeyedDropout(MemberLayer):
         return f"rate={float(self.rate):g}" if self.rate.dim() == 0 else "rate=[N]"
 
 
-class StochasticDepth(MemberLayer):
+class StochasticDepth(MemberLayer, Around):
     """Leaves a residual block out for some rows in training.
 
     `x + k (f(x) - x)` with `k` 0 at the given rate and else 1; in evaluation `k` is its mean. What was
@@ -78,7 +85,8 @@ class StochasticDepth(MemberLayer):
     Reference: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016.
 
     Args:
-        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`.
+        inner: `f`, with its own addition: maps `[B, ...]` to `[B, ...]`; of several tensors that it
+            returns, the first is meant.
         share: Of the rate that the recipe names.
         scaled: Whether what is kept is scaled.
     """
@@ -91,13 +99,17 @@ class StochasticDepth(MemberLayer):
 
     def __init__(self, inner: nn.Module, share: float, *, scaled: bool) -> None:
         super().__init__()
-        self.inner, self.share, self.scaled = inner, share, scaled
+        self.share, self.scaled = share, scaled
         self.register_buffer("rate", torch.tensor(0.0))
         self.register_buffer("key", torch.zeros((), dtype=torch.int32))
+        self.inner = inner
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Leaves out in training."""
-        y: Tensor = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        returned = self.inner(x.clone(), *args, **kwargs)  # it may change its argument
+        return changed(returned, lambda y: self._left(x, y))
+
+    def _left(self, x: Tensor, y: Tensor) -> Tensor:
         kept = 1.0 - self.rate
         if not self.training:
             return y if self.scaled else x + kept * (y - x)
@@ -221,12 +233,6 @@ class KeyedAttention(MemberLayer, nn.MultiheadAttention):
 def member_layers(module: nn.Module) -> list[tuple[str, MemberLayer]]:
     """Returns the member layers of a module with their names, in a fixed order."""
     return [(name, m) for name, m in module.named_modules() if isinstance(m, MemberLayer)]
-
-
-def dropouts(module: nn.Module) -> list[KeyedDropout | KeyedAttention]:
-    """Returns the layers of a module that drop units, in a fixed order."""
-    kinds = (KeyedDropout, KeyedAttention)
-    return [layer for _, layer in member_layers(module) if isinstance(layer, kinds)]
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -154,11 +154,11 @@ def check_share(found: Match, name: str, *, allow_partial: bool) -> None:
     only = "only its last layer is known: " if alone else ""
     what = "; ".join(found.lines()[1:])
     asked = option("allow_partial", True)
-    partly = f", or start from what fits all the same with {asked}" if found.share else ""
+    partly = f", start from what fits all the same with {asked}" if found.share else ""
     raise TaskError(
         f"the weights in {name} are not those of this model: {only}{found.share:.1%} of its body match "
         f"by name and shape, and at least {LEAST_SHARE:.0%} must ({what}); give the model that they are "
-        f"of{partly}"
+        f"of{partly}, or let the model's own package load them where it is built"
     )
 
 

@@ -28,6 +28,9 @@ _CONTAINERS = (
 _PICKLED = (b"PK\x03\x04", b"\x80")
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _HOW = "keep tensors alone, by torch.save(model.state_dict(), path) or as safetensors"
+_SAVED = "model.safetensors"
+"""What is in a folder that a package of models saved one to."""
+_OF_BUNDLES = ("manifest.json", "task.json", "bundle")
 ALLOWED = (
     "give a .safetensors file, a PyTorch file of a state dict, a bundle or a campaign's folder, or a "
     "mapping of names to tensors"
@@ -55,7 +58,9 @@ def read_weights(given: Any) -> Weights:
     """Reads weights.
 
     Args:
-        given: A path, or a mapping of names to tensors or arrays.
+        given: A path, of a file or a folder (one that has a `model.safetensors` and is no bundle, as
+            packages of models save theirs, is read as that file), or a mapping of names to tensors or
+            arrays.
 
     Raises:
         TaskError: It is neither, cannot be read, holds more than tensors, or values that are not finite.
@@ -65,6 +70,8 @@ def read_weights(given: Any) -> Weights:
         found = _of_mapping(given, "the weights given")
     elif not isinstance(given, str | Path):
         raise TaskError(f"got weights of type {type(given).__name__}; {ALLOWED}")
+    elif (saved := Path(given) / _SAVED).is_file() and not _is_bundle(Path(given)):
+        found = _of_file(saved)
     elif Path(given).is_dir():
         bundle = read_bundle(Path(given))
         found = Weights(repr(str(given)), bundle.tensors, bundle.notes, bundle.start)
@@ -97,6 +104,11 @@ def print_of(given: Any) -> str | None:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Tells whether a folder is a bundle, or has one, complete or not."""
+    return any((folder / name).exists() for name in _OF_BUNDLES)
 
 
 def _of_file(path: Path) -> Weights:

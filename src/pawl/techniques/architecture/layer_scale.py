@@ -54,7 +54,7 @@ def _shapes(module: nn.Module, found: Sequence[Part], sample: Inputs) -> list[tu
     shapes: list[tuple[int, ...]] = []
     for part in found:
         home = f"{part.home}." if part.home else ""
-        (number,) = trace.calls_of(f"{home}{part.children[-1]}")[0].outputs
+        number = trace.calls_of(f"{home}{part.children[-1]}")[0].outputs[0]
         axis, shape = channel_axis(trace, number), trace.shapes[number]
         shapes.append(() if axis is None else (shape[axis], *[1] * (len(shape[axis:]) - 1)))
     return shapes

@@ -19,7 +19,7 @@ from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 _MAPS, _FEWEST, _MOST = 4, 4, 1024
-_ATTENDING = frozenset({"softmax", "Softmax", "scaled_dot_product_attention"})
+_ATTENDING = frozenset({"softmax", "Softmax", "scaled_dot_product_attention", "KeyedScores"})
 
 
 class SelfAttentionSettings(Settings):
