@@ -157,6 +157,55 @@ def test_nothing_normalizes_any_more() -> None:
     assert [m for m in body.modules() if isinstance(m, Scaling)]
 
 
+def test_scales_without_normalization_start_by_what_layers_see() -> None:
+    """One by one: behind the first everything sees what that says now."""
+    given = of(NETS["resnet"])
+    body = given.build(BARE.with_("normalization_free"), 0, ALL_ROWS)[1].eval()
+    said: list[Tensor] = []
+    for each in body.modules():
+        if isinstance(each, Scaling):
+            each.register_forward_hook(lambda _, args, y: said.append(y))
+    with torch.no_grad():
+        body(given.examples.take(ALL_ROWS).inputs)
+    assert len(said) == 10
+    for y in said:  # of other rows than those that were looked at
+        torch.testing.assert_close(y.mean(), torch.tensor(0.0), rtol=0, atol=0.2)
+        torch.testing.assert_close(y.std(), torch.tensor(1.0), rtol=0, atol=0.2)
+
+
+class Repeated(nn.Module):
+    """One block, called three times."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 8)
+        self.block = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+        self.out = nn.Linear(8, spec.num_outputs)
+        self.added = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.flatten(1).float())
+        for _ in range(3):
+            x = x + self.block(x) if self.added else self.block(x)
+        return self.out(x)
+
+
+def test_a_block_that_is_called_again_is_one_part_in_all_calls() -> None:
+    given = of(Repeated)
+    for name in ("blocks", "residual", "shared_blocks"):
+        assert (technique(name).fits(given.facts()) is None) == (name != "shared_blocks")
+    body = given.build(BARE, 3, ALL_ROWS)[1].eval()
+    for each in body.modules():
+        if isinstance(each, Repeated):
+            each.added = True
+    with torch.no_grad():
+        by_hand = body(given.facts().sample)
+    torch.testing.assert_close(outputs(given, residual={}), by_hand)
+    members = [member(BARE.with_("blocks"), seed) for seed in (0, 1)]
+    losses = [Population(given, members, s).advance(2) for s in (FusedStepper(), SerialStepper())]
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("rows_first", [False, True])
