@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -159,18 +160,17 @@ def test_nothing_normalizes_any_more() -> None:
 
 def test_scales_without_normalization_start_by_what_layers_see() -> None:
     """One by one: behind the first everything sees what that says now."""
-    given = of(NETS["resnet"])
-    body = given.build(BARE.with_("normalization_free"), 0, ALL_ROWS)[1].eval()
+    facts, one = of(NETS["resnet"]).facts(), technique("normalization_free")
+    body = one.apply(copy.deepcopy(facts.module), one.settings(), facts.sample).eval()
     said: list[Tensor] = []
     for each in body.modules():
         if isinstance(each, Scaling):
-            each.register_forward_hook(lambda _, args, y: said.append(y))
-    with torch.no_grad():
-        body(given.examples.take(ALL_ROWS).inputs)
+            each.register_forward_hook(lambda _, args, y: said.append(y.detach()))
+    body(facts.sample)
     assert len(said) == 10
-    for y in said:  # of other rows than those that were looked at
-        torch.testing.assert_close(y.mean(), torch.tensor(0.0), rtol=0, atol=0.2)
-        torch.testing.assert_close(y.std(), torch.tensor(1.0), rtol=0, atol=0.2)
+    for y in said:
+        torch.testing.assert_close(y.mean(), torch.tensor(0.0), rtol=0, atol=1e-4)
+        torch.testing.assert_close(y.std(correction=0), torch.tensor(1.0), rtol=1e-4, atol=0)
 
 
 class Repeated(nn.Module):
