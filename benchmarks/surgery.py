@@ -119,6 +119,7 @@ def facts_of(net: str) -> Any:
 
 def tried(net: str, name: str) -> running.Record:
     """Makes one edit, and tries what it made."""
+    import user_nets_of_sequences as sequences
     from problems import plain
 
     from pawl.errors import PawlError
@@ -133,7 +134,7 @@ def tried(net: str, name: str) -> running.Record:
     if record["refused"] is not None:
         return record
     recipe = plain().with_(name, **_SETTINGS.get(name, {}))
-    if net not in ("tabular",):
+    if net in sequences.TOKENS:
         recipe = recipe.without("standardize")
     try:
         record |= _checked(problem, recipe, name)
