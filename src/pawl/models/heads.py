@@ -256,10 +256,10 @@ def _numbers(home: nn.Module) -> Iterator[tuple[str, float]]:
 
 
 def _meaning(name: str, value: float, found: Attention) -> Meaning | None:
-    if type(value) is int:
-        if value == found.heads == found.width:
-            return "heads" if _speaks(name, "heads") else "width"
-        return {found.heads: "heads", found.width: "width"}.get(value)  # type: ignore[return-value]
+    if isinstance(value, int):
+        if value == found.heads and (value != found.width or _speaks(name, "heads")):
+            return "heads"
+        return "width" if value == found.width else None
     if any(part in name.lower() for part in _SCALES):
         if math.isclose(value, found.width**-0.5, rel_tol=1e-5):
             return "scale"

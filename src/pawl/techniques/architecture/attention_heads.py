@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -35,7 +36,7 @@ def attention_heads(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modu
     Raises:
         TrialError: No attention can have so many.
     """
-    plan = exchange(module, sample, lambda found: nearest(found, settings.factor))
+    plan = exchange(module, sample, partial(nearest, factor=settings.factor))
     if not plan.ways:
         raise TrialError(f"attention_heads of factor {settings.factor:g}: {plan.reasons[0]}")
     return module
@@ -46,7 +47,7 @@ def _fits(facts: Facts) -> str | None:
         return "nothing in the model attends with heads, as far as is known"
     reasons: list[str] = []
     for factor in _FACTORS:
-        plan = planned(facts.module, facts.sample, lambda found, by=factor: nearest(found, by))
+        plan = planned(facts.module, facts.sample, partial(nearest, factor=factor))
         if plan.ways:
             return None
         reasons += plan.reasons
