@@ -165,7 +165,7 @@ def test_scales_without_normalization_start_by_what_layers_see() -> None:
     said: list[Tensor] = []
     for each in body.modules():
         if isinstance(each, Scaling):
-            each.register_forward_hook(lambda _, args, y: said.append(y.detach()))
+            each.register_forward_hook(lambda _, args, y: said.append(y.detach().clone()))
     body(facts.sample)
     assert len(said) == 10
     for y in said:
