@@ -90,6 +90,22 @@ class Steps(nn.Module):
         return self.fc(self.lstm(x)[0][:, -1])
 
 
+class Attending(nn.Module):
+    """What a small encoder of attention says of a row of steps, on the mean."""
+
+    def __init__(self, steps: int, numbers: int, outputs: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(numbers, 32)
+        self.places = nn.Parameter(0.02 * torch.randn(1, steps, 32))
+        layer = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.fc = nn.Linear(32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps steps to logits or values."""
+        return self.fc(self.encoder(self.embed(x) + self.places).mean(1))
+
+
 @dataclass(frozen=True)
 class Own:
     """What `Task` takes, and how many passes a training has."""
@@ -174,6 +190,25 @@ def _steps(numbers: int, spec: Any) -> nn.Module:
     return Steps(numbers, spec.num_outputs)
 
 
+def air_by_attention(images: Path) -> Own:
+    """The same air, by an encoder of one's own."""
+    return _by_attention(air(images))
+
+
+def digits_by_attention(images: Path) -> Own:
+    """The same rows of digits, by such an encoder."""
+    return _by_attention(rows_of_digits(images))
+
+
+def _by_attention(own: Own) -> Own:
+    steps, numbers = own.task["data"][0].shape[1:]
+    return Own({**own.task, "model": partial(_attending, steps, numbers)}, own.epochs)
+
+
+def _attending(steps: int, numbers: int, spec: Any) -> nn.Module:
+    return Attending(steps, numbers, spec.num_outputs)
+
+
 def digits_by_blocks(_: Path) -> Own:
     """All ten digits, by a residual network of one's own that has learned nothing yet."""
     from sklearn.datasets import load_digits
@@ -249,4 +284,6 @@ OWN = {
     "cifar10 by blocks": cifar10_by_blocks,
     "air by lstm": air_by_lstm,
     "digits by lstm": digits_by_lstm,
+    "air by attention": air_by_attention,
+    "digits by attention": digits_by_attention,
 }

@@ -137,6 +137,7 @@ def tried(
         quick: Whether to leave out what costs most: training fused, exports, weights that are loaded
             again, and networks with weights.
     """
+    import user_nets_of_sequences as sequences
     from problems import plain
 
     from pawl.errors import PawlError
@@ -151,7 +152,7 @@ def tried(
     if record["refused"] is not None:
         return record
     recipe = plain().with_(name, **_SETTINGS.get(name, {}))
-    if net not in ("tabular",):
+    if problem is not None or net in sequences.TOKENS:
         recipe = recipe.without("standardize")
     try:
         record |= _checked(given, recipe, name, quick=quick)

@@ -49,6 +49,11 @@ _ROWS = (
     "lstm gpt llama char_rnn text_cnn gru_attention cell_by_cell annotated stock_encoder tabular"
 )
 _PLAIN = "vgg squeezenet unet mlp lstm lenet shufflenet attributes googlenet recursive gated_convs"
+_IMAGES = (
+    "resnet vgg mobilenet squeezenet densenet convnext unet mixer tcn mlp lenet "
+    "lambda_resnet shufflenet efficientnet wide_resnet attributes googlenet senet resnext recursive "
+    "gated_convs own_norms resmlp highway dict_mlp"
+)
 
 NOT_BY_HAND: dict[str, dict[str, str]] = {
     "activation": {"its gates are the layer's own": "char_rnn"},
@@ -130,6 +135,35 @@ NOT_BY_HAND: dict[str, dict[str, str]] = {
             "gru_attention cell_by_cell annotated stock_encoder tabular"
         ),
         _ALREADY: "gpt",
+    },
+    "hidden_head": {
+        _ALREADY: "vgg mlp lstm lenet gated_convs highway dict_mlp cell_by_cell tabular",
+        "its head is its embedding": "gpt",
+    },
+    "shared_blocks": {
+        "it has no two blocks alike, one behind the other": (
+            "vgg squeezenet densenet unet lstm lenet wide_resnet googlenet gated_convs dict_mlp "
+            "gru_attention cell_by_cell normed_tcn tabular char_rnn text_cnn"
+        ),
+        _ALREADY: "recursive",
+    },
+    "normalization_free": {
+        "it normalizes no activations": (
+            "squeezenet lstm tcn mlp lenet recursive gated_convs highway dict_mlp char_rnn text_cnn "
+            "gru_attention cell_by_cell normed_tcn"
+        ),
+        _ALREADY: "resmlp",
+    },
+    "recurrent_attention": {
+        "nothing in it is recurrent": (
+            f"{_IMAGES} vit stock_vit annotated stock_encoder normed_tcn tabular gpt llama text_cnn"
+        )
+    },
+    "attention_heads": {
+        "nothing in it attends": (
+            f"{_IMAGES} lstm cell_by_cell normed_tcn tabular char_rnn text_cnn"
+        ),
+        "its attention has no heads": "gru_attention",
     },
 }
 """By technique and reason, the networks that an expert would not edit."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from user_nets import VGG, LSTMClassifier
+from user_nets_of_sequences import AnnotatedEncoder
 
 from pawl.data import ModelSpec, load
 from pawl.recipe import Recipe
@@ -204,6 +205,7 @@ def _tasks() -> dict[str, Callable[[], Task]]:
         "own_images": lambda: Task(data=images(), model=VGG),
         "any_size": lambda: Task(data=images(), model=any_size),
         "words": lambda: Task(data=words(), model=Words),
+        "attending": lambda: Task(data=images(), model=AnnotatedEncoder),
         "recurrent": lambda: Task(data=images(), model=LSTMClassifier),
         "bare": lambda: Task(data=frame(), model=bare),
         "functional": lambda: Task(data=frame(), model=Functional),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -155,6 +156,54 @@ def test_nothing_normalizes_any_more() -> None:
     body = of(VGG).build(BARE.with_("normalization_free"), 0, ALL_ROWS)[1]
     assert not [m for m in body.modules() if isinstance(m, nn.BatchNorm2d)]
     assert [m for m in body.modules() if isinstance(m, Scaling)]
+
+
+def test_scales_without_normalization_start_by_what_layers_see() -> None:
+    """One by one: behind the first everything sees what that says now."""
+    facts, one = of(NETS["resnet"]).facts(), technique("normalization_free")
+    body = one.apply(copy.deepcopy(facts.module), one.settings(), facts.sample).eval()
+    said: list[Tensor] = []
+    for each in body.modules():
+        if isinstance(each, Scaling):
+            each.register_forward_hook(lambda _, args, y: said.append(y.detach().clone()))
+    body(facts.sample)
+    assert len(said) == 10
+    for y in said:
+        torch.testing.assert_close(y.mean(), torch.tensor(0.0), rtol=0, atol=1e-4)
+        torch.testing.assert_close(y.std(correction=0), torch.tensor(1.0), rtol=1e-4, atol=0)
+
+
+class Repeated(nn.Module):
+    """One block, called three times."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first = nn.Linear(64, 8)
+        self.block = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
+        self.out = nn.Linear(8, spec.num_outputs)
+        self.added = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.flatten(1).float())
+        for _ in range(3):
+            x = x + self.block(x) if self.added else self.block(x)
+        return self.out(x)
+
+
+def test_a_block_that_is_called_again_is_one_part_in_all_calls() -> None:
+    given = of(Repeated)
+    for name in ("blocks", "residual", "shared_blocks"):
+        assert (technique(name).fits(given.facts()) is None) == (name != "shared_blocks")
+    body = given.build(BARE, 3, ALL_ROWS)[1].eval()
+    for each in body.modules():
+        if isinstance(each, Repeated):
+            each.added = True
+    with torch.no_grad():
+        by_hand = body(given.facts().sample)
+    torch.testing.assert_close(outputs(given, residual={}), by_hand)
+    members = [member(BARE.with_("blocks"), seed) for seed in (0, 1)]
+    losses = [Population(given, members, s).advance(2) for s in (FusedStepper(), SerialStepper())]
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])

@@ -24,6 +24,7 @@ BARE = plain().without("standardize")
 EVERY = " ".join(NETS)
 ACCEPTED = {
     "activation": EVERY,
+    "attention_heads": "vit stock_vit",
     "averaged_views": EVERY,
     "batch_norm": "squeezenet convnext vit stock_vit unet mixer lstm tcn mlp",
     "blocks": "resnet vgg mobilenet squeezenet densenet convnext vit stock_vit mixer lstm tcn mlp",

@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from techniques.table import ROWS
 from torch import nn
 from user_nets import LSTMClassifier
+from user_nets_of_sequences import AnnotatedEncoder
 
 from pawl.data import load
 from pawl.deployment import Bundle, write_bundle
@@ -120,6 +121,7 @@ def test_weights_without_what_made_them_are_refused(tmp_path: Path) -> None:
 
 
 FACTORIES = {
+    "attending": AnnotatedEncoder,
     "own_images": VGG,
     "pretrained": pretrained,
     "pretrained_images": pretrained_images,

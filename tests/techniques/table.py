@@ -66,6 +66,7 @@ ROWS = {
         Row("target_encoding", _each(smoothing=(1.0, 10.0, 100.0)), rejects="own_model"),
         # model
         Row("activation", _same(function="prelu"), rejects="bare"),
+        Row("attention_heads", _same(factor=4.0), accepts="attending", rejects="table"),
         Row("averaged_views", _same(views="both"), accepts="images", rejects="table"),
         Row("batch_ensemble", _same(members=2), rejects="own_model"),
         Row("batch_norm", _NONE, rejects="bare"),

@@ -1,14 +1,15 @@
 """Parts of a user's network that return what has the shape of what they got: found, and changed.
 
 Such a part is a submodule that is more than one layer, or in a `Sequential` a layer with what follows
-it (`Conv2d, BatchNorm2d, ReLU`). It is called once in a forward. Children of a `Sequential` or a
-`ModuleList` go before what is an attribute: a block of a list is one, and not the layers that it has.
+it (`Conv2d, BatchNorm2d, ReLU`). What is called again and again in a forward is one part in all calls.
+Children of a `Sequential` or a `ModuleList` go before what is an attribute: a block of a list is one,
+and not the layers that it has.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,10 +207,16 @@ def _candidates(home: nn.Module) -> Iterator[tuple[str, ...]]:
 
 
 def _reason(trace: Trace, spans: list[list[Span]], rows: int) -> str:
-    """Says why something is not such a part; empty if it is one."""
-    if any(len(each) != 1 for each in spans):
-        return "is not called once in a forward"
-    first, last = spans[0][0], spans[-1][0]
+    """Says why something is not such a part; empty if it is one, in each of its calls."""
+    if not all(spans) or len({len(each) for each in spans}) > 1:
+        return "is not called in each forward, or not all of it as often"
+    return next(
+        filter(None, (_reason_of(trace, call, rows) for call in zip(*spans, strict=True))), ""
+    )
+
+
+def _reason_of(trace: Trace, call: Sequence[Span], rows: int) -> str:
+    first, last = call[0], call[-1]
     if not first.inputs or not last.outputs:
         return "does not map a tensor to one"
     got, gave = trace.shapes[first.inputs[0]], trace.shapes[last.outputs[0]]

@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pawl.models.axes import moved
 from pawl.models.channel_groups import Groups, Segments
+from pawl.models.computed import resizable
 from pawl.models.member_layers import KeyedDropout
 from pawl.models.operations import Operation, Trace
 from pawl.models.surgery import ACTIVATION_TYPES
@@ -229,7 +230,7 @@ class Channels:
     def _unshared(self, layer: nn.Module, segments: Segments | None, where: str) -> None:
         """Fixes what a layer has to do with whose weights others have too, or that has no weights."""
         weights = list(layer.parameters(recurse=False))
-        if "parametrizations" in layer._modules:
+        if not resizable(layer):
             self.groups.fix(segments, f"the weights of {where} are computed")
         if "weight" in layer._buffers or "bias" in layer._buffers:
             self.groups.fix(segments, f"{where} has weights that are not trained")

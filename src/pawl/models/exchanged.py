@@ -6,10 +6,14 @@ Shape legend: `B` rows, `C` channels, `H`, `W` the map, `L = H * W` its places.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from pawl.models.computed import likewise
 
 
 class BlurPool2d(nn.Module):
@@ -218,15 +222,17 @@ class AlongLast(nn.Module):
 def separable(layer: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
     """Returns a convolution of each channel by itself and one of all channels at each place.
 
+    Where weights are computed, as by weight normalization, theirs are computed likewise.
     Reference: Howard et al., "MobileNets", 2017.
     """
-    kind = type(layer)
+    kind: Any = type_before_parametrizations(layer)
     kept = {
         name: getattr(layer, name)
         for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
     }
     inputs = layer.in_channels
-    return nn.Sequential(
+    both = (
         kind(inputs, inputs, groups=inputs, bias=False, **kept),
         kind(inputs, layer.out_channels, 1, bias=layer.bias is not None),
     )
+    return nn.Sequential(*(likewise(layer, each) for each in both))

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_LEAST = 1e-4
+"""Of a deviation; what sees the same everywhere is left."""
+
 
 class Scaling(nn.Module):
     """A scale and a shift that are learned: `x * weight + bias`, `[B, ...]` to `[B, ...]`.
@@ -28,6 +31,27 @@ class Scaling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scales."""
         return x * self.weight + self.bias
+
+
+def learned_statistics(layer: nn.Module) -> bool:
+    """Tells whether a layer is batch normalization that has seen something to normalize by."""
+    if not isinstance(layer, _BatchNorm) or layer.running_mean is None:
+        return False
+    assert layer.running_var is not None
+    return bool((layer.running_mean != 0.0).any() or (layer.running_var != 1.0).any())
+
+
+def normalized_at_first(layer: Scaling, x: Tensor, _: Tensor) -> Tensor | None:
+    """Lets what a layer sees now have mean 0 and deviation 1 in front of its scale and its shift.
+
+    One mean and one deviation of all numbers, so that no channel that is silent now becomes loud.
+    """
+    mean, deviation = x.mean(), x.std(correction=0)
+    if not deviation > _LEAST:
+        return None
+    layer.weight.data.div_(deviation)
+    layer.bias.data.sub_(layer.weight.data * mean)
+    return x * layer.weight + layer.bias
 
 
 def without_normalizing(layer: Any, dimensions: int) -> Scaling:

@@ -81,15 +81,14 @@ def replace(module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None
     for name, child in list(module.named_modules(remove_duplicate=False)):
         if not name:
             continue
-        parent_name, _, attribute = name.rpartition(".")
-        parent = module.get_submodule(parent_name)
         if id(child) not in replaced:
             new = make(name, child)
             if new is None:
                 continue
             originals.append(child)
             replaced[id(child)] = new
-        setattr(parent, attribute, replaced[id(child)])
+        parent, _, attribute = name.rpartition(".")
+        setattr(module.get_submodule(parent), attribute, replaced[id(child)])
     return len(replaced)
 
 

@@ -20,6 +20,7 @@ from pawl.data.types import Inputs
 from pawl.models.build import remembered
 from pawl.models.channel_groups import Segments
 from pawl.models.channels import Channels, Weighted
+from pawl.models.computed import put
 from pawl.models.operations import traced
 
 _FEW_ROWS = 4
@@ -159,7 +160,7 @@ def _resize(
             chosen = plan.chosen(segments)
             if chosen is not None:
                 weight = module.get_parameter(name).detach()
-                _put(module.get_submodule(home), own, weight.index_select(axis, chosen))
+                put(module.get_submodule(home), own, weight.index_select(axis, chosen))
 
 
 class _Plan:
@@ -228,13 +229,13 @@ def _recur(layer: nn.RNNBase, out: Tensor | None, into: Tensor | None, *, preser
             columns = None
         if preserve:
             kept = weight[rows]
-            _put(layer, name, kept if columns is None else _taken(kept, columns))
+            put(layer, name, kept if columns is None else _taken(kept, columns))
             continue
         shape = [len(rows), *weight.shape[1:]]
         if columns is not None:
             shape[1] = len(columns)
         wider = len(units) / size if weight.dim() == 1 else math.prod(shape[1:]) / weight.shape[1]
-        _put(layer, name, _drawn(weight, shape, wider**-0.5))
+        put(layer, name, _drawn(weight, shape, wider**-0.5))
 
 
 def _to_front(weight: Tensor, layer: nn.Module) -> Tensor:
@@ -254,7 +255,7 @@ def _rebuild(layer: Any, channels: Weighted, plan: _Plan, *, preserve: bool) -> 
     elif out is not None:
         _take(layer, out)
         if isinstance(layer, _ConvNd) and not preserve:
-            _put(layer, "weight", _drawn(layer.weight.detach(), layer.weight.shape, 1.0))
+            put(layer, "weight", _drawn(layer.weight.detach(), layer.weight.shape, 1.0))
     _tell(layer, channels, out, into)
 
 
@@ -282,14 +283,10 @@ def _tell(layer: Any, channels: Weighted, out: Tensor | None, into: Tensor | Non
 def _take(layer: nn.Module, chosen: Tensor) -> None:
     """Takes entries of all weights and buffers along channels."""
     for name, weight in list(layer.named_parameters(recurse=False)):
-        _put(layer, name, weight.detach()[chosen])
+        put(layer, name, weight.detach()[chosen])
     for name, buffer in list(layer.named_buffers(recurse=False)):
         if buffer.dim():
             layer._buffers[name] = buffer[chosen]
-
-
-def _put(layer: nn.Module, name: str, value: Tensor) -> None:
-    setattr(layer, name, nn.Parameter(value.clone()))
 
 
 def _taken(weight: Tensor, chosen: Tensor) -> Tensor:
@@ -312,10 +309,10 @@ def _copy(layer: Any, out: Tensor | None, into: Tensor | None) -> None:
     if out is not None:
         weight = weight[out]
         if layer.bias is not None:
-            _put(layer, "bias", layer.bias.detach()[out])
+            put(layer, "bias", layer.bias.detach()[out])
     if into is not None:
         weight = _taken(weight, into)
-    _put(layer, "weight", _to_front(weight, layer).contiguous())
+    put(layer, "weight", _to_front(weight, layer).contiguous())
 
 
 def _draw_anew(layer: Any, out: Tensor | None, into: Tensor | None) -> None:
@@ -325,9 +322,9 @@ def _draw_anew(layer: Any, out: Tensor | None, into: Tensor | None) -> None:
     shape[0] = shape[0] if out is None else len(out)
     shape[1] = shape[1] if into is None else len(into)
     scale = math.sqrt(math.prod(weight.shape[1:]) / math.prod(shape[1:]))
-    _put(layer, "weight", _to_front(_drawn(weight, shape, scale), layer).contiguous())
+    put(layer, "weight", _to_front(_drawn(weight, shape, scale), layer).contiguous())
     if layer.bias is not None:
-        _put(layer, "bias", _drawn(layer.bias.detach(), shape[:1], scale))
+        put(layer, "bias", _drawn(layer.bias.detach(), shape[:1], scale))
 
 
 def _drawn(values: Tensor, shape: Sequence[int], scale: float) -> Tensor:

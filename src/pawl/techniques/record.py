@@ -40,9 +40,9 @@ class Phase(IntEnum):
 
     Data: rows, then what they weigh, then inputs that are added, then what is fitted on all. Model: its
     blocks, their size, what is in front of and around them, what goes behind each layer, first weights,
-    then in which digits. Batch: where things are, what they are, then what mixes rows. Loss and
-    gradient: what takes its place, the thing itself, then limits, then what is added. Weights: the thing
-    itself, then limits.
+    then how the whole is called and in which digits (its layers and weights stay). Batch: where things
+    are, what they are, then what mixes rows. Loss and gradient: what takes its place, the thing itself,
+    then limits, then what is added. Weights: the thing itself, then limits.
     """
 
     ROWS = 10

@@ -84,7 +84,7 @@ def _same(technique: ModelTechnique, settings: Settings, facts: Facts) -> bool:
 
 
 def _functions(module: nn.Module) -> list[object]:
-    """Returns what modules do in calls, where a technique wraps or hooks them."""
+    """Returns what modules do in calls, where a technique wraps or hooks them, or sets numbers."""
     return [
         (
             type(each),
@@ -92,6 +92,7 @@ def _functions(module: nn.Module) -> list[object]:
             "train" in each.__dict__,  # held in evaluation
             len(each._forward_hooks),
             len(each._forward_pre_hooks),
+            {n: x for n, x in vars(each).items() if type(x) in (int, float)},
         )
         for each in module.modules()
     ]

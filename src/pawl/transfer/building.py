@@ -24,10 +24,10 @@ from pawl.models import (
 )
 from pawl.recipe import Recipe
 from pawl.techniques import ModelTechnique
+from pawl.transfer.bundles import wraps
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _FEW_ROWS = 4
-_IN_TRAINING = ("mixed_precision",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,8 @@ class Structured:
     def _shaped(self, body: nn.Module, recipe: Recipe) -> Adapter:
         known: list[Calls] = []
         for technique, settings in recipe.of_stage(ModelTechnique):
-            # What only says how to train leaves no trace in what was trained.
-            if technique.family != "transfer" and technique.name not in _IN_TRAINING:
+            # What only says how to train or to predict leaves no trace in what was trained.
+            if technique.family != "transfer" and not wraps(technique):
                 body = technique.apply(revealed(body, self.sample, known), settings, self.sample)
         body = revealed(body, self.sample, known)
         if isinstance(body, Adapter):

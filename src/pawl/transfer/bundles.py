@@ -15,10 +15,10 @@ from pawl.data.types import Schema
 from pawl.errors import BundleError, first_line
 from pawl.models import merged_tensors
 from pawl.recipe import Recipe
-from pawl.techniques import DataTechnique
+from pawl.techniques import DataTechnique, ModelTechnique, Phase
 
 ADAPTED = "module."
-"""In front of the names of what an `Adapter` calls."""
+"""In front of the names of what an `Adapter`, or what wraps a whole model, calls."""
 _READ = ("model.safetensors", "task.json")
 
 
@@ -44,6 +44,11 @@ class ReadBundle:
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
     start: BundleStart
+
+
+def wraps(technique: ModelTechnique) -> bool:
+    """Tells whether a technique only wraps the whole model, whose layers and weights stay."""
+    return technique.phase == Phase.PRECISION
 
 
 def read_bundle(folder: Path) -> ReadBundle:
@@ -87,6 +92,7 @@ def read_bundle(folder: Path) -> ReadBundle:
         )
     several = any(name.startswith("members.") for name in tensors)
     prefix = f"members.{chosen}.body." if several else "body."
+    prefix += ADAPTED * sum(wraps(technique) for technique, _ in recipe.of_stage(ModelTechnique))
     own = {n.removeprefix(prefix): x for n, x in tensors.items() if n.startswith(prefix)}
     notes = (f"network {chosen + 1} of {len(recipes)}",) if several else ()
     adapted = any(name.startswith(ADAPTED) for name in own)

@@ -12,7 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from pawl.data.types import Inputs
 from pawl.models import frozen
-from pawl.models.hooked import run_hooked
+from pawl.models.computed import put, settable
+from pawl.models.hooked import at_first
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
@@ -52,34 +53,24 @@ def initialization(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modul
         weight = torch.empty_like(layer.weight)
         draw(weight)
         if is_parametrized(layer, "weight"):
-            layer.weight = weight  # what it is computed of is set so that it is this
+            put(layer, "weight", weight)
         else:
             layer.weight.data.copy_(weight)
         if layer.bias is not None:
             layer.bias.data.zero_()
     if settings.method == "data_dependent":
         plain = [each for each in found if isinstance(each, _PLAIN) and not is_parametrized(each)]
-        _scaled_by(module, plain, sample)
+        at_first(module, plain, _scaled, sample)
     return module
 
 
-def _scaled_by(module: nn.Module, layers: list[Any], sample: Inputs) -> None:
-    """Divides each layer's weights so that its first outputs of the sample deviate by 1.
-
-    In one forward: behind a layer everything sees what it says with the weights that it then has.
-    """
-    waiting = {id(layer) for layer in layers}
-
-    def scaled(layer: Any, _: object, y: Tensor) -> Tensor | None:
-        deviation = y.std(correction=0)
-        if id(layer) not in waiting or not deviation > _LEAST:
-            return None
-        waiting.discard(id(layer))
-        layer.weight.data.div_(deviation)
-        return y / deviation
-
-    hooks = [layer.register_forward_hook(scaled) for layer in layers]
-    run_hooked(module, hooks, lambda m: m(sample))
+def _scaled(layer: Any, _: Tensor, y: Tensor) -> Tensor | None:
+    """Divides a layer's weights so that its first outputs deviate by 1."""
+    deviation = y.std(correction=0)
+    if not deviation > _LEAST:
+        return None
+    layer.weight.data.div_(deviation)
+    return y / deviation
 
 
 def _draw_recurrent(layer: nn.RNNBase, draw: Callable[[Tensor], Any]) -> None:
@@ -96,19 +87,9 @@ def _drawn_anew(module: nn.Module) -> list[Any]:
     layers = [
         (name, each)
         for name, each in module.named_modules()
-        if isinstance(each, _LAYERS) and name not in held and _settable(each)
+        if isinstance(each, _LAYERS) and name not in held and settable(each)
     ]
     return [each for _, each in layers[:-1]]
-
-
-def _settable(layer: nn.Module) -> bool:
-    """Tells whether a layer's weights can be set: those that are computed may have no way back."""
-    if not is_parametrized(layer):
-        return True
-    if isinstance(layer, nn.RNNBase) or is_parametrized(layer, "bias"):
-        return False
-    computed: Any = layer.parametrizations
-    return all(hasattr(each, "right_inverse") for each in computed["weight"])
 
 
 def _fits(facts: Facts) -> str | None:

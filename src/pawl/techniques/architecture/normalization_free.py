@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pawl.data.types import Inputs
+from pawl.models.hooked import at_first
 from pawl.models.normalizing import normalizations
-from pawl.models.scaling import without_normalizing
+from pawl.models.scaling import learned_statistics, normalized_at_first, without_normalizing
 from pawl.models.surgery import observe, replace
 from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
@@ -17,14 +18,22 @@ def normalization_free(module: nn.Module, settings: Settings, sample: Inputs) ->
     """Takes normalizations out; the scale and the shift of each stay, and are learned on.
 
     Of learned batch normalization what it computes in evaluation stays, so that the model predicts the
-    same.
+    same. What has learned nothing yet starts with the scale and the shift that normalize what it sees
+    of some rows, one of each for all of its numbers: nothing grows from layer to layer at first.
     """
     seen = observe(module, normalizations(module), sample)
+    fresh: list[nn.Module] = []
 
     def make(name: str, old: nn.Module) -> nn.Module | None:
-        return without_normalizing(old, len(seen[name][0])) if seen.get(name) else None
+        if not seen.get(name):
+            return None
+        new = without_normalizing(old, len(seen[name][0]))
+        if not learned_statistics(old):
+            fresh.append(new)
+        return new
 
     replace(module, make)
+    at_first(module, fresh, normalized_at_first, sample)
     return module
 
 
@@ -49,7 +58,8 @@ TECHNIQUE = ModelTechnique(
     name="normalization_free",
     summary="Take normalizations out of the model; scales and shifts stay.",
     reference="Brock, De and Smith, Characterizing Signal Propagation to Close the Performance Gap in "
-    "Unnormalized ResNets, ICLR 2021 (without their scaled weights)",
+    "Unnormalized ResNets, ICLR 2021 (without their scaled weights); Salimans and Kingma, Weight "
+    "Normalization, NIPS 2016, section 3 (first scales by data)",
     apply=normalization_free,
     phase=Phase.NORMALIZATION,
     group="normalization",

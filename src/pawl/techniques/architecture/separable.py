@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from pawl.data.types import Inputs
 from pawl.models import separable as in_two_parts
+from pawl.models.computed import resizable
 from pawl.models.edits import edited
 from pawl.models.surgery import replace
 from pawl.techniques.record import Facts, Phase, Settings
@@ -37,12 +39,13 @@ def _standard(module: nn.Module) -> list[str]:
     return [
         name
         for name, each in module.named_modules()
-        if type(each) in (nn.Conv1d, nn.Conv2d)
+        if type_before_parametrizations(each) in (nn.Conv1d, nn.Conv2d)
         and isinstance(each, nn.Conv1d | nn.Conv2d)
         and each.groups == 1
         and min(each.in_channels, each.out_channels) >= _FEWEST
         and min(each.kernel_size) > 1
-        and isinstance(each.weight, nn.Parameter)
+        and (isinstance(each.weight, nn.Parameter) or is_parametrized(each, "weight"))
+        and resizable(each)
     ]
 
 
