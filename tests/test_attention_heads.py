@@ -203,6 +203,38 @@ def test_what_has_a_table_of_one_heads_size_is_refused() -> None:
 def test_without_attention_it_is_refused() -> None:
     assert "nothing in the model attends" in str(why(frame(), None))
     assert "nothing in the model attends" in str(why(images(), NETS["resnet"]))
+    problem = problem_of(Task(data=images(), model=NETS["resnet"]))
+    with pytest.raises(TrialError, match="nothing in the model attends"):
+        problem.build(plain().with_("attention_heads"), 0, ALL_ROWS)
+
+
+class Dropping(nn.Module):
+    """Attends by PyTorch's function, and drops weights in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.qkv, self.head = nn.Linear(8, 48), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = self.qkv(x.float().flatten(1).unfold(1, 8, 8))
+        q, k, v = steps.unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)
+        rate = 0.1 if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=rate)
+        head: Tensor = self.head(attended.transpose(1, 2).flatten(2).mean(1))
+        return head
+
+
+@pytest.mark.parametrize("others", [(), ("dropout",), ("activation",)])
+def test_attention_that_draws_is_seen_where_the_call_is_a_layer(others: tuple[str, ...]) -> None:
+    problem = problem_of(Task(data=images(), model=Dropping))
+    assert refusal(technique("attention_heads"), problem.facts()) is None
+    recipe = plain().with_("attention_heads")
+    for name in others:
+        recipe = recipe.with_(name)
+    body = problem.build(recipe, 0, ALL_ROWS)[1]
+    (net,) = (each for each in body.modules() if isinstance(each, Dropping))
+    assert net.heads == 8
 
 
 def test_too_few_heads_are_said() -> None:

@@ -23,6 +23,7 @@ from pawl.data.types import Inputs
 from pawl.errors import first_line
 from pawl.models.build import remembered
 from pawl.models.edits import rows_of, runs_whole
+from pawl.models.keyed_calls import KeyedScores
 from pawl.models.operations import Operation, Trace, traced
 
 Meaning = Literal["heads", "width", "scale", "root"]
@@ -191,7 +192,8 @@ def _attending(trace: Trace) -> dict[str, Attention]:
                 (heads, op.layer.embed_dim // heads)
             )
             continue
-        query = op.inputs[0] if op.name == "scaled_dot_product_attention" else None
+        scored = op.name == "scaled_dot_product_attention" or isinstance(op.layer, KeyedScores)
+        query = op.inputs[0] if scored else None
         if op.name in ("softmax", "Softmax") and op.inputs:
             query = _query(trace, makers, op.inputs[0])
         if query is None or len(trace.shapes[query]) != _SCORED:
@@ -216,9 +218,12 @@ def _query(trace: Trace, makers: Mapping[int, Operation], scores: int) -> int | 
 
 def _home(op: Operation) -> str:
     """Returns the submodule whose forward makes a call, or has a layer."""
-    if op.layer is not None:
-        return op.address.partition("#")[0].rpartition(".")[0]
-    return op.address.partition(":")[0].replace("/", ".")
+    where = op.address.partition("#")[0]
+    if op.layer is not None and ":" not in where:
+        return where.rpartition(".")[0]
+    if op.layer is not None:  # it has the place of a call
+        where = where.rpartition("calls.")[2]
+    return where.partition(":")[0].replace("/", ".")
 
 
 def _ways(module: nn.Module, found: Attention) -> Iterator[Way]:

@@ -15,6 +15,7 @@ from pawl.techniques.record import Facts, Phase, Settings
 from pawl.techniques.stages import ModelTechnique
 
 _FACTORS = (0.25, 0.5, 2.0, 4.0)
+_NOTHING = "nothing in the model attends with heads, as far as is known"
 
 
 class AttentionHeadsSettings(Settings):
@@ -38,13 +39,14 @@ def attention_heads(module: nn.Module, settings: Any, sample: Inputs) -> nn.Modu
     """
     plan = exchange(module, sample, partial(nearest, factor=settings.factor))
     if not plan.ways:
-        raise TrialError(f"attention_heads of factor {settings.factor:g}: {plan.reasons[0]}")
+        why = next(iter(plan.reasons), _NOTHING)
+        raise TrialError(f"attention_heads of factor {settings.factor:g}: {why}")
     return module
 
 
 def _fits(facts: Facts) -> str | None:
     if not attentions(facts.module, facts.sample):
-        return "nothing in the model attends with heads, as far as is known"
+        return _NOTHING
     reasons: list[str] = []
     for factor in _FACTORS:
         plan = planned(facts.module, facts.sample, partial(nearest, factor=factor))
