@@ -43,4 +43,4 @@ def test_listings_say_it_where_there_is_something_to_say() -> None:
 
 def test_all_but_a_few_fit_a_made_up_task() -> None:
     every = {t.name for t in techniques() if all(needs(t).values())}
-    assert every == {"weight_tying", "recurrent_attention"}
+    assert every == {"weight_tying", "recurrent_attention", "attention_heads"}
