@@ -28,7 +28,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of ten classes, in the place of those that are extracted."""
     drawn = np.random.default_rng(0)
     with tarfile.open(tmp_path / "images.tar", "w") as images:
-        for place in range(60):
+        for place in range(120):
             file = tmp_path / f"{place}.png"
             Image.fromarray(drawn.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
             images.add(file, f"train/{place % 10}/{place}.png")
