@@ -65,7 +65,7 @@ def files_of(net: str, name: str, folder: Path) -> tuple[Path, Path, Path]:
     module, recipe = folder / "module.py", folder / "recipe.toml"
     data = "words" if net in TOKENS else "frame" if net in TABLES else "images"
     module.write_text(MODULE.format(data=data, net=net))
-    made = plain() if net in TABLES else plain().without("standardize")
+    made = plain().without("standardize") if net in TOKENS else plain()
     recipe.write_text(made.with_(name, **SETTINGS.get(name, {})).to_toml())
     if net in TABLES:
         rows = folder / "rows.csv"
