@@ -46,9 +46,14 @@ def test_trainings_get_longer_until_one_look_at_pairs_is_left(make: Make) -> Non
     assert lengths == sorted(lengths)
     assert lengths[0] == EPOCHS  # not even one look: as short as the search's
     assert EPOCHS < lengths[1] < lengths[2]
-    assert lengths[-1] == natural_epochs(session)  # never longer than trainings are
-    session.longest = EPOCHS + 1
-    assert lengthened(session, pace(1.0), start, candidate) == EPOCHS + 1  # nor than was asked for
+    assert lengths[-1] == 30 < natural_epochs(session)  # more pairs are worth more than that
+    session.longest = 2 * EPOCHS
+    assert (
+        lengthened(session, pace(1.0), start, candidate) == 2 * EPOCHS
+    )  # nor longer than asked for
+    long = replace(pace(1.0), epochs=30)
+    session.longest = None
+    assert lengthened(session, long, start, candidate) == 30  # it is long enough
 
 
 def test_what_is_no_network_alone_or_not_timed_keeps_its_length(make: Make) -> None:

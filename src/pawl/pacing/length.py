@@ -8,7 +8,7 @@ from pawl.evidence import LOOKS, Arm
 from pawl.execution import Session
 from pawl.pacing.end import RESPLIT_ROWS, copies, ending
 from pawl.pacing.proof import seconds_of_model
-from pawl.pacing.sizes import LONGER, Pace, natural_epochs
+from pawl.pacing.sizes import LONGER, Pace, is_short, long_enough
 from pawl.recipe import Recipe
 
 _PAIRS = 1.2 * LOOKS[0]
@@ -20,7 +20,7 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
 
     A search wants many trainings, so where a pass takes long they are short. What is delivered should
     be trained to its end, and a baseline that is cut short is weak: both then train for longer, as long
-    as one look at pairs of them fits, and no longer than trainings ever are. By times, not by results.
+    as one look at pairs of them fits, up to 30 passes. By times, not by results.
 
     What has trees, neighbors or lines in it is not lengthened: these do not train in passes.
 
@@ -32,6 +32,8 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
     """
     parts = len(candidate.trainings)
     fixed = [each.recipe for each in candidate.trainings if each.recipe.learner]
+    if not is_short(session, pace_):
+        return pace_.epochs
     if pace_.seconds_per_trial is None or session.clock.stopped or fixed or baseline.learner:
         return pace_.epochs
     if pace_.rows is not None or candidate.trainings[0].recipe == baseline:
@@ -40,9 +42,7 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
     left = session.clock.left - ending(session, copies(pace_.seeds, parts), parts)
     pair = RESPLIT_ROWS * pace_.seconds_per_trial + seconds_of_model(session, candidate)
     times = left / ((_PAIRS + pace_.fresh / RESPLIT_ROWS) * pair)
-    return (
-        min(natural_epochs(session), int(pace_.epochs * times)) if times > LONGER else pace_.epochs
-    )
+    return min(long_enough(session), int(pace_.epochs * times)) if times > LONGER else pace_.epochs
 
 
 def of_length(pace_: Pace, epochs: int) -> Pace:

@@ -76,9 +76,14 @@ def natural_epochs(session: Session) -> int:
     return epochs
 
 
+def long_enough(session: Session) -> int:
+    """Returns the passes beyond which more pairs, and verdicts, are worth more than longer trainings."""
+    return min(natural_epochs(session), _TRAININGS[0][1])
+
+
 def is_short(session: Session, pace_: Pace) -> bool:
     """Tells whether a budget's trainings are shorter than trainings of these rows should be."""
-    return LONGER * pace_.epochs < natural_epochs(session)
+    return LONGER * pace_.epochs < long_enough(session)
 
 
 def pace(
