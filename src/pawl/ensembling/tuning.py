@@ -72,9 +72,8 @@ class Tuning:
         left = count
         while not self.over and (left > 0 or deadline is not None):
             key = f"learners/tuned/{self._rounds}"
-            self._rounds += (
-                1  # one that nothing is left for counts, too: later there may be time again
-            )
+            # One that nothing is left for counts, too: later there may be time again.
+            self._rounds += 1
             window = self._session.ledger.decide(f"{key}/time", partial(self._left, deadline))
             chosen = self._proposals(
                 window, _AT_ONCE if deadline is not None else min(left, _AT_ONCE)

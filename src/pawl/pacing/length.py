@@ -32,11 +32,10 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
     """
     parts = len(candidate.trainings)
     fixed = [each.recipe for each in candidate.trainings if each.recipe.learner]
-    if not is_short(session, pace_):
+    kept = session.clock.stopped or fixed or baseline.learner or pace_.rows is not None
+    if pace_.seconds_per_trial is None or kept or not is_short(session, pace_):
         return pace_.epochs
-    if pace_.seconds_per_trial is None or session.clock.stopped or fixed or baseline.learner:
-        return pace_.epochs
-    if pace_.rows is not None or candidate.trainings[0].recipe == baseline:
+    if candidate.trainings[0].recipe == baseline:  # nothing to compare
         return pace_.epochs
     assert session.clock.left is not None
     left = session.clock.left - ending(session, copies(pace_.seeds, parts), parts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,6 @@ from pawl.training.state import (
     EvaluationState,
     State,
     layer_keys,
-    stacked,
 )
 from pawl.training.statistics import with_own_statistics
 from pawl.training.stepper import Stepper
@@ -125,28 +125,11 @@ class Population:
             self._blocks += blocks
             if not self.members:
                 self.front, self.body, _ = built[0]
-        with torch.no_grad():
-            weights = torch.stack(
-                [
-                    torch.cat([p.detach().flatten() for p in body.parameters()])
-                    for _, body, _ in built
-                ]
-            )
-        buffers = stacked(
-            [
-                {k: v for k, v in body.named_buffers() if k not in self.shared}
-                for _, body, _ in built
-            ]
-        )
-        average = weights.clone() if self.program.average else None
-        new = State(
-            weights,
-            self.program.init(weights, self.layout),
-            buffers,
-            average,
-            {k: v.clone() for k, v in buffers.items()} if self.program.average else {},
-            stacked([dict(front.named_buffers()) for front, _, _ in built]),
-            torch.ones(len(members), device=self.device),
+        new = State.of(
+            [(front, body) for front, body, _ in built],
+            partial(self.program.init, layout=self.layout),
+            self.shared,
+            averaged=bool(self.program.average),
         )
         self.state = new if not self.members else self.state.join(new)
         self.members += members
@@ -171,21 +154,14 @@ class Population:
         self.target_std = torch.stack([fit.target_std for fit in fits]).to(self.device)
         self.steps_per_epoch = torch.tensor([fit.steps_per_epoch for fit in fits])
         self.total = self.steps_per_epoch * torch.tensor([m.epochs for m in self.members])
-        self.ends = torch.tensor(
-            [
-                steps_taken(m.recipe, t)
-                for m, t in zip(self.members, self.total.tolist(), strict=True)
-            ]
-        )
+        spans = [(m.recipe, t) for m, t in zip(self.members, self.total.tolist(), strict=True)]
+        self.ends = torch.tensor([steps_taken(recipe, total) for recipe, total in spans])
         self.seed_key = torch.tensor(
             [rng.derive_seed("noise", m.seed) for m in self.members],
             dtype=torch.int32,
             device=self.device,
         )
-        self._changes = [
-            steps_of_changes(m.recipe, total)
-            for m, total in zip(self.members, self.total.tolist(), strict=True)
-        ]
+        self._changes = [steps_of_changes(recipe, total) for recipe, total in spans]
         self.values = stack_values(self.program, self.recipes, self.device)
         self._statistics = None
         self.stepper.rebind(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,40 @@ class State:
     average_buffers: Buffers
     front: Buffers
     pace: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        models: Sequence[tuple[nn.Module, nn.Module]],
+        init: Callable[[Tensor], dict[str, Tensor]],
+        shared: Collection[str],
+        *,
+        averaged: bool,
+    ) -> State:
+        """Returns the state of members that begin.
+
+        Args:
+            models: Front and body of each.
+            init: Makes an optimizer's slots for weights, `[N, P]`.
+            shared: Names of buffers that are no member's own.
+            averaged: Whether an average of the weights goes along.
+        """
+        with torch.no_grad():
+            weights = torch.stack(
+                [torch.cat([p.detach().flatten() for p in body.parameters()]) for _, body in models]
+            )
+        buffers = stacked(
+            [{k: v for k, v in body.named_buffers() if k not in shared} for _, body in models]
+        )
+        return cls(
+            weights,
+            init(weights),
+            buffers,
+            weights.clone() if averaged else None,
+            {k: v.clone() for k, v in buffers.items()} if averaged else {},
+            stacked([dict(front.named_buffers()) for front, _ in models]),
+            torch.ones(len(models), device=weights.device),
+        )
 
     def take(self, index: Tensor) -> State:
         """Returns the state of these members (`[N']` int64), copied."""
