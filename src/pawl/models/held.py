@@ -55,20 +55,22 @@ def gathering(module: nn.Module) -> list[_BatchNorm]:
 def gathered(layers: Sequence[_BatchNorm], share: float) -> Iterator[None]:
     """Lets layers normalize by batches, and take them into their statistics, in evaluation mode too.
 
+    Afterwards they are in the mode that they were found in.
+
     Args:
         layers: Whose.
         share: Of a new batch in the statistics; `1 / k` in the `k`-th makes them the mean of all.
     """
-    shares = [layer.momentum for layer in layers]
+    found = [(layer.training, layer.momentum) for layer in layers]
     for layer in layers:
         layer.train = types.MethodType(_training, layer)  # type: ignore[method-assign]
         layer.training, layer.momentum = True, share
     try:
         yield
     finally:
-        for layer, before in zip(layers, shares, strict=True):
+        for layer, before in zip(layers, found, strict=True):
             del layer.train
-            layer.momentum = before
+            layer.training, layer.momentum = before
 
 
 def _training(self: nn.Module, mode: bool = True) -> nn.Module:
