@@ -28,6 +28,7 @@ from pawl.evidence import (
     ConfirmationEffort,
     Coverage,
     Single,
+    behind,
     confirm,
     final_test,
     limits_of,
@@ -157,7 +158,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
     trials, tried = searched(session, start, pace, options, tried, findings)
-    arms = _candidates(session, start, pace, (trials, tried), options)
+    arms, worse = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
     session.epochs = session.ledger.decide(
         "length", lambda: pacing.lengthened(session, pace, baseline, arms[0])
@@ -166,7 +167,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
     def deepest() -> tuple[int, dict[str, Any]]:
         place, depth = pacing.comparable(
-            session, pace, baseline, arms, searched=bool(trials or tried)
+            session, pace, baseline, arms, behind=worse, searched=bool(trials or tried)
         )
         return place, asdict(depth)
 
@@ -211,8 +212,10 @@ def _candidates(
     pace: pacing.Pace,
     found: tuple[list[TrialRecord], list[TrialRecord]],
     options: Options,
-) -> list[Arm]:
+) -> tuple[list[Arm], set[str]]:
     """Lets the best recipes race; returns what may be confirmed, best first, at least one.
+
+    And the identifiers of those that are probably worse than another, or did not race beside it.
 
     Args:
         session: The campaign's.
@@ -253,7 +256,10 @@ def _candidates(
 
     race_ = pacing.RacePlan(**session.ledger.decide("race", planned))
     recipes = [r for r in entrants(race_.places) if r.id not in race_.without] or [start]
-    arms = candidates(race(session, recipes, race_.pairs), recipes, options.ensemble)
-    if trials or tried:
-        arms += [Single(recipe) for recipe in (*recipes, *good)]
-    return list({arm.id: arm for arm in arms}.values())
+    racing = race(session, recipes, race_.pairs)
+    arms = candidates(racing, recipes, options.ensemble)
+    others = [Single(recipe) for recipe in (*recipes, *good)] if trials or tried else []
+    worse = set[str]()
+    if racing is not None:
+        worse = behind(racing, recipes) | {each.id for each in others} - {arm.id for arm in arms}
+    return list({arm.id: arm for arm in (*arms, *others)}.values()), worse

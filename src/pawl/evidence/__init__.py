@@ -30,7 +30,7 @@ from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.looks import sequential_p, spending
 from pawl.evidence.outcome import CampaignOutcome
 from pawl.evidence.pairs import Pairs
-from pawl.evidence.selection import race
+from pawl.evidence.selection import behind, race
 from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import (
     ALPHA,
@@ -61,6 +61,7 @@ __all__ = [
     "Training",
     "Verdict",
     "arm_of",
+    "behind",
     "confirm",
     "crossed",
     "delivers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
@@ -144,19 +144,22 @@ def comparable(
     baseline: Recipe,
     arms: Sequence[Arm],
     *,
+    behind: Collection[str] = (),
     searched: bool = True,
 ) -> tuple[int, ConfirmationPlan]:
     """Returns the first of these arms that there is time to compare with the baseline, and how deep.
 
     A good one can train too long for what is left of a short budget; one that is not quite as good
     and can be compared is then worth more. So is a smaller blend that can be compared on more pairs,
-    and where few rows prove whatever has a pair for each fold. Goes by times, not by results.
+    and where few rows prove whatever has a pair for each fold; but one that is behind only where there
+    is time for nothing else. Goes by times and by the race, never by rows that prove.
 
     Args:
         session: The campaign's.
         pace_: The campaign's sizes.
         baseline: What is compared with.
         arms: The candidate, and what else to compare, in this order.
+        behind: Identifiers of those that are probably worse than another of them.
         searched: Whether anything was found that could be better.
 
     Returns:
@@ -179,15 +182,15 @@ def comparable(
 
     few = len(session.rows.parts[1]) < _FEW_ROWS
     places = range(len(arms))[:_MOST_TIMED]
-    blends = [place for place in places if len(arms[place].trainings) > 1]
+    first = [place for place in places if arms[place].id not in behind]
+    blends = [place for place in first if len(arms[place].trainings) > 1]
+    least = LOOKS[0] if few else 1
     try:
         possible = [
             (p for p in blends if plan(p).effort.looks and plan(p).pairs >= enough(arms[p])),
-            (
-                p
-                for p in places
-                if plan(p).effort.looks and plan(p).pairs >= (LOOKS[0] if few else 1)
-            ),
+            (p for p in first if plan(p).effort.looks and plan(p).pairs >= least),
+            (p for p in first if plan(p).effort.looks),
+            (p for p in places if plan(p).effort.looks and plan(p).pairs >= least),
             (p for p in places if plan(p).effort.looks),
         ]
         place = next(itertools.chain(*possible), 0)
