@@ -12,7 +12,7 @@ from problems import problem
 from pawl.evidence import LOOKS, Blend, Single, arm_of
 from pawl.execution import Session
 from pawl.ledger import Ledger
-from pawl.pacing import Pace, lengthened, natural_epochs, of_length
+from pawl.pacing import Pace, extension, lengthened, natural_epochs, of_length
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, starts
 
@@ -75,3 +75,24 @@ def test_a_trial_takes_as_many_times_the_seconds() -> None:
     assert (longer.epochs, longer.seconds_per_trial) == (5 * EPOCHS, 15.0)
     assert of_length(pace(None), 5).seconds_per_trial is None
     assert of_length(pace(3.0), EPOCHS) == pace(3.0)
+
+
+def test_a_search_by_short_trainings_goes_on_until_one_look_at_long_ones_is_left(
+    make: Make,
+) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    candidate = starts(start, session.facts)[0]
+    deadlines = [
+        extension(session, pace(BUDGET / trainings), start, candidate)
+        for trainings in (60, 300, 900, 3000)
+    ]
+    assert deadlines[0] is None  # a look at trainings of 30 passes takes 15 times the search's
+    ends = [each for each in deadlines[1:] if each is not None]
+    assert len(ends) == 3
+    assert ends == sorted(ends)
+    assert all(each < BUDGET for each in ends)
+    # The same trainings, were they long enough, would leave time for twenty pairs alone.
+    long = replace(pace(BUDGET / 300), epochs=30)
+    assert extension(session, long, start, candidate) != deadlines[1]
+    assert extension(make(None), pace(None), start, candidate) is None

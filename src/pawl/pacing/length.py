@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pawl.evidence import LOOKS, Arm
+from pawl.evidence import Arm
 from pawl.execution import Session
 from pawl.pacing.end import RESPLIT_ROWS, copies, ending
 from pawl.pacing.proof import seconds_of_model
-from pawl.pacing.sizes import LONGER, Pace, is_short, long_enough
+from pawl.pacing.sizes import LONGER, PAIRS_OF_LONGER, Pace, is_short, long_enough
 from pawl.recipe import Recipe
-
-_PAIRS = 1.2 * LOOKS[0]
-"""Pairs of a look, and a little room; on a machine that turns busy a look has fewer."""
 
 
 def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) -> int:
@@ -40,7 +37,7 @@ def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) 
     assert session.clock.left is not None
     left = session.clock.left - ending(session, copies(pace_.seeds, parts), parts)
     pair = RESPLIT_ROWS * pace_.seconds_per_trial + seconds_of_model(session, candidate)
-    times = left / ((_PAIRS + pace_.fresh / RESPLIT_ROWS) * pair)
+    times = left / ((PAIRS_OF_LONGER + pace_.fresh / RESPLIT_ROWS) * pair)
     return min(long_enough(session), int(pace_.epochs * times)) if times > LONGER else pace_.epochs
 
 

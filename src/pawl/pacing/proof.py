@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
 from pawl.execution import Session, seconds_per_epoch
-from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
     FEW_MODELS,
     RESPLIT_ROWS,
@@ -18,20 +17,10 @@ from pawl.pacing.end import (
     ending,
     scoring,
 )
-from pawl.pacing.racing import (
-    RACE_SHARE,
-    for_evidence,
-    seconds_of_blend,
-    seconds_of_recipes,
-)
+from pawl.pacing.racing import seconds_of_recipes
 from pawl.pacing.sizes import FEW_TRIALS, PAIRS, Pace
 from pawl.recipe import Recipe
 
-_RACE_TRAININGS = (
-    35  # that a longer search leaves time for: six recipes and the baseline, five pairs
-)
-_WORTHWHILE = 0.08
-_SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
 _STOPPED_ROOM = 1.5  # for candidates that train longer than planned for
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
@@ -197,41 +186,6 @@ def comparable(
         return place, plan(place)
     finally:
         session.clock.floor = floor_
-
-
-def extension(
-    session: Session,
-    pace_: Pace,
-    baseline: Recipe,
-    candidate: Recipe,
-    trials: Sequence[TrialRecord] = (),
-) -> float | None:
-    """Returns a later deadline for the search if all looks at a candidate would leave time over.
-
-    What is best at the end of the search may train longer than what is best now.
-
-    Args:
-        session: The campaign's.
-        pace_: Its sizes.
-        baseline: What networks are searched from.
-        candidate: What is best now. A learner is planned for as the blend that it would be part of.
-        trials: All so far.
-    """
-    if pace_.seconds_per_trial is None or not pace_.search.deadline:  # not timed, or no search
-        return None
-    base = pace_.seconds_per_trial
-    if candidate.learner:
-        mine, changes = seconds_of_blend(session, trials), 0
-    else:
-        mine = session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
-        changes = len(candidate.changes(baseline))
-    mine = max(mine, _SLOWEST_FINAL * base)
-    evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine
-    left = for_evidence(session, pace_, mine)
-    race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, RACE_SHARE / (1 - RACE_SHARE) * evidence)
-    spare = left - evidence - race_
-    assert session.clock.budget is not None
-    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.clock.budget else None
 
 
 def seeds(

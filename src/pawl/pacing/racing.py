@@ -20,7 +20,7 @@ from pawl.search import ranked
 
 RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
-_SHORT_RACE_SHARE = 0.15
+SHORT_RACE_SHARE = 0.15
 """Where trainings are cut short: which of two is best is worth less than trainings that are longer."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
@@ -94,7 +94,7 @@ def finalists(
         if len(each) <= _FEW_RACERS:
             share = _SMALL_RACE_SHARE
         if short:
-            share = _SHORT_RACE_SHARE
+            share = SHORT_RACE_SHARE
         return pairs * sum(each) < min(share * left, left - proving)
 
     for count, pairs in _RACES:
