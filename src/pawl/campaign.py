@@ -261,5 +261,6 @@ def _candidates(
     others = [Single(recipe) for recipe in (*recipes, *good)] if trials or tried else []
     worse = set[str]()
     if racing is not None:
-        worse = behind(racing, recipes) | {each.id for each in others} - {arm.id for arm in arms}
+        raced = {arm.id for arm in arms}
+        worse = behind(racing, recipes) | ({each.id for each in others} - raced)
     return list({arm.id: arm for arm in (*arms, *others)}.values()), worse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -169,20 +168,18 @@ def comparable(
             return _PAIRS_OF_NETWORKS
         return _PAIRS_OF_FEW if few else _PAIRS_OF_MANY
 
+    def fits(place: int, pairs: int) -> bool:
+        return bool(plan(place).effort.looks) and plan(place).pairs >= pairs
+
     few = len(session.rows.parts[1]) < _FEW_ROWS
+    least = LOOKS[0] if few else 1
     places = range(len(arms))[:_MOST_TIMED]
     first = [place for place in places if arms[place].id not in behind]
     blends = [place for place in first if len(arms[place].trainings) > 1]
-    least = LOOKS[0] if few else 1
+    wanted = [(place, enough(arms[place])) for place in blends]
+    wanted += [(place, pairs) for some in (first, places) for pairs in (least, 0) for place in some]
     try:
-        possible = [
-            (p for p in blends if plan(p).effort.looks and plan(p).pairs >= enough(arms[p])),
-            (p for p in first if plan(p).effort.looks and plan(p).pairs >= least),
-            (p for p in first if plan(p).effort.looks),
-            (p for p in places if plan(p).effort.looks and plan(p).pairs >= least),
-            (p for p in places if plan(p).effort.looks),
-        ]
-        place = next(itertools.chain(*possible), 0)
+        place = next((place for place, pairs in wanted if fits(place, pairs)), 0)
         return place, plan(place)
     finally:
         session.clock.floor = floor_
