@@ -22,6 +22,7 @@ from pawl.evidence.delivering import (
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.looks import sequential_p, spending
+from pawl.evidence.members import best_alone
 from pawl.evidence.outcome import CampaignOutcome
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.selection import race
@@ -56,6 +57,7 @@ __all__ = [
     "Training",
     "Verdict",
     "arm_of",
+    "best_alone",
     "confirm",
     "crossed",
     "delivers",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pawl.evidence.arms import Arm, Single, arm_of, lead
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.dropping import without_harm
-from pawl.evidence.members import calibration, members
+from pawl.evidence.members import Part, calibration, parts_of
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
@@ -68,8 +68,8 @@ class Confirmation:
         correlation: Between the headline's arms over pairs.
         retuned: Whether the ablations' learning rates were re-tuned.
         pairs: The trainings; the first ones' models are kept.
-        members: Of a blend: what each of its recipes adds, the blend with it against the blend without.
-            Not corrected for their number: they describe, and claim nothing.
+        members: Of a blend: what each of its recipes adds, and the blend to it. Not corrected for their
+            number: they describe, and claim nothing.
         calibration: Of a blend that is tempered or shifted: it against itself without; described
             likewise.
     """
@@ -87,7 +87,7 @@ class Confirmation:
     likelihood: float | None = None
     to_settle: float | None = None
     pairs: Pairs | None = None
-    members: tuple[tuple[Recipe, Comparison], ...] = ()
+    members: tuple[Part, ...] = ()
     calibration: Comparison | None = None
 
 
@@ -176,7 +176,7 @@ def confirm(
         likelihood=likelihood(headline),
         to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
         pairs=pairs,
-        members=members(pairs, arm),
+        members=parts_of(pairs, arm),
         calibration=calibration(pairs, arm),
     )
 

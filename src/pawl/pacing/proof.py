@@ -128,14 +128,30 @@ def plan_confirmation(
     return ConfirmationPlan(effort, bare, few)
 
 
-def seconds_of_model(session: Session, arm: Arm) -> float:
-    """Returns the seconds of a model of an arm in a pair: as its recipes took in the race, or timed."""
+def seconds_of_each(session: Session, recipes: Sequence[Recipe]) -> list[float]:
+    """Returns the seconds of each recipe's training in a pair: as it took in the race, or timed."""
     known = seconds_of_recipes(session, session.ledger.trials("race"))
-    return sum(
-        known(each.recipe)
-        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, each.recipe, width=PAIRS)
-        for each in arm.trainings
-    )
+    return [
+        known(recipe)
+        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, recipe, width=PAIRS)
+        for recipe in recipes
+    ]
+
+
+def seconds_of_model(session: Session, arm: Arm) -> float:
+    """Returns the seconds of a model of an arm in a pair."""
+    return sum(seconds_of_each(session, [each.recipe for each in arm.trainings]))
+
+
+def pairs_of_blend(session: Session, blend: Arm) -> int:
+    """Returns the pairs that a blend must have time for, to be preferred to what trains in less."""
+    if not any(each.recipe.learner for each in blend.trainings):
+        return _PAIRS_OF_NETWORKS
+    return _PAIRS_OF_FEW if _few_prove(session) else _PAIRS_OF_MANY
+
+
+def _few_prove(session: Session) -> bool:
+    return len(session.rows.parts[1]) < _FEW_ROWS
 
 
 def comparable(
@@ -172,17 +188,16 @@ def comparable(
             )
         return plans[place]
 
-    def enough(blend: Arm) -> int:
-        if not any(each.recipe.learner for each in blend.trainings):
-            return _PAIRS_OF_NETWORKS
-        return _PAIRS_OF_FEW if few else _PAIRS_OF_MANY
-
-    few = len(session.rows.parts[1]) < _FEW_ROWS
+    few = _few_prove(session)
     places = range(len(arms))[:_MOST_TIMED]
     blends = [place for place in places if len(arms[place].trainings) > 1]
     try:
         possible = [
-            (p for p in blends if plan(p).effort.looks and plan(p).pairs >= enough(arms[p])),
+            (
+                p
+                for p in blends
+                if plan(p).effort.looks and plan(p).pairs >= pairs_of_blend(session, arms[p])
+            ),
             (
                 p
                 for p in places
