@@ -183,7 +183,7 @@ def test_one_model_stands_beside_those_that_are_averaged(make: Callable[..., Rep
     cost = plain.cost.model_dump() | {"single": single}
     text = Page(render(make(cost=cost))).text
     assert "One model: extra trees" in text
-    assert "0.020 ms" in text
+    assert "0.0200 ms" in text
     assert "in place of the 12 whose mean is delivered" in text
     assert "--average 1 delivers one" in text
     effect = {"value": 0.0123, "interval": (0.004, 0.02), "p_value": 0.01, "n": 10}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pawl.report import charts
@@ -13,6 +14,7 @@ from pawl.report.text import DASH, clean, humanize, metric_name, number, percent
 if TYPE_CHECKING:
     from pawl.evidence import CampaignOutcome
     from pawl.execution import Session
+    from pawl.recipe import Recipe
 
 _CHOSEN = {
     "greedy": "Models were added as long as the blend's score rose, each as often as it helped",
@@ -68,13 +70,14 @@ def gather(session: Session, outcome: CampaignOutcome) -> Ensemble | None:
     if not isinstance(blend, Blend | Stacked):
         return None
     known = {part.recipe.id: part for part in confirmation.members}
+    times = Counter(map(name_of, blend.recipes))
     members = []
     for recipe, share in zip(blend.recipes, blend.shares, strict=True):
         part = known.get(recipe.id)
         there = part is not None and part.adds.n > 0
         members.append(
             MemberSummary(
-                name=name_of(recipe),
+                name=_told(recipe, times),
                 recipe=recipe.describe(outcome.baseline),
                 share=share,
                 effect=effect_of(part.adds) if part and there else None,
@@ -93,6 +96,12 @@ def gather(session: Session, outcome: CampaignOutcome) -> Ensemble | None:
         calibration=effect_of(worth) if worth is not None and worth.n else None,
         combiner=str(session.ledger.identity.get("options", {}).get("ensemble") or ""),
     )
+
+
+def _told(recipe: Recipe, times: Counter[str]) -> str:
+    """Returns a member's name, with a part of its id where others have the same."""
+    name = name_of(recipe)
+    return f"{name} {recipe.id[:4]}" if times[name] > 1 else name
 
 
 def _adjusted(content: Ensemble, classes: list[str], metric: str) -> str:
