@@ -74,7 +74,7 @@ def test_errors_that_nearly_cancel_in_the_mean_are_blended() -> None:
     weights = linear(predictions, score, loss, 5).double()
     equal = float(loss(predictions.mean(0)))
     assert float(loss(torch.tensordot(weights, predictions, dims=1))) <= 1.01 * equal
-    assert equal < 0.1 * float(loss(predictions[0]))
+    assert equal < 0.2 * float(loss(predictions[0]))
 
 
 def test_a_model_that_predicts_nonsense_gets_no_weight() -> None:
