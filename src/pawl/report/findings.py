@@ -123,7 +123,7 @@ def _one_by_one(why: str) -> FindingSummary:
     return FindingSummary(
         rule="one_by_one",
         severity="info",
-        evidence=f"networks trained one by one, not many as one population: {why}",
+        evidence=f"the networks that are compared trained one by one, not as one population: {why}",
         suggests=[],
     )
 
