@@ -11,7 +11,7 @@ from pawl.compression.writing import write
 from pawl.deployment import Bundle
 from pawl.errors import LimitError, TaskError, option
 from pawl.execution import Silent, driving
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import CompressCall, of_bundle
 from pawl.task import Objective
 from pawl.training.metrics import METRICS, make_objective
@@ -43,7 +43,7 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
             written all the same.
         PawlError: Any wrong input, in one line.
     """
-    folder = Ledger.place(call.out)
+    folder = place_of(call.out)
     listener = call.listener or Silent()
     listener.phase("read", "bundle and rows")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)

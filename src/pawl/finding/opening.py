@@ -13,7 +13,7 @@ import torch
 from pawl.data import resolve_task
 from pawl.errors import TaskError, option
 from pawl.execution import Session, deterministic
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options.finding import FindOptions
 from pawl.recipe import Recipe
 from pawl.search import baseline
@@ -35,7 +35,7 @@ def opened(
     check_place(call.picture)
     given = read(call.recipe)
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng(devices=[]):
-        folder = Ledger.place(Path(scratch) / "find")
+        folder = place_of(Path(scratch) / "find")
         task = resolve_task(source if targets is None else (source, targets), **call.of_task())
         recipes = () if given is None else (given,)
         session, _ = open_session(task, recipes, folder, call, what, epochs)

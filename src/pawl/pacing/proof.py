@@ -116,14 +116,30 @@ def plan_confirmation(
     return ConfirmationPlan(effort, bare, few)
 
 
-def seconds_of_model(session: Session, arm: Arm) -> float:
-    """Returns the seconds of a model of an arm in a pair: as its recipes took in the race, or timed."""
+def seconds_of_each(session: Session, recipes: Sequence[Recipe]) -> list[float]:
+    """Returns the seconds of each recipe's training in a pair: as it took in the race, or timed."""
     known = seconds_of_recipes(session, session.ledger.trials("race"))
-    return sum(
-        known(each.recipe)
-        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, each.recipe, width=PAIRS)
-        for each in arm.trainings
-    )
+    return [
+        known(recipe)
+        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, recipe, width=PAIRS)
+        for recipe in recipes
+    ]
+
+
+def seconds_of_model(session: Session, arm: Arm) -> float:
+    """Returns the seconds of a model of an arm in a pair."""
+    return sum(seconds_of_each(session, [each.recipe for each in arm.trainings]))
+
+
+def pairs_of_blend(session: Session, blend: Arm) -> int:
+    """Returns the pairs that a blend must have time for, to be preferred to what trains in less."""
+    if not any(each.recipe.learner for each in blend.trainings):
+        return _PAIRS_OF_NETWORKS
+    return _PAIRS_OF_FEW if _few_prove(session) else _PAIRS_OF_MANY
+
+
+def _few_prove(session: Session) -> bool:
+    return len(session.rows.parts[1]) < _FEW_ROWS
 
 
 def comparable(
@@ -163,20 +179,14 @@ def comparable(
             )
         return plans[place]
 
-    def enough(blend: Arm) -> int:
-        if not any(each.recipe.learner for each in blend.trainings):
-            return _PAIRS_OF_NETWORKS
-        return _PAIRS_OF_FEW if few else _PAIRS_OF_MANY
-
     def fits(place: int, pairs: int) -> bool:
         return bool(plan(place).effort.looks) and plan(place).pairs >= pairs
 
-    few = len(session.rows.parts[1]) < _FEW_ROWS
-    least = LOOKS[0] if few else 1
+    least = LOOKS[0] if _few_prove(session) else 1
     places = range(len(arms))[:_MOST_TIMED]
     first = [place for place in places if arms[place].id not in behind]
     blends = [place for place in first if len(arms[place].trainings) > 1]
-    wanted = [(place, enough(arms[place])) for place in blends]
+    wanted = [(place, pairs_of_blend(session, arms[place])) for place in blends]
     wanted += [(place, pairs) for some in (first, places) for pairs in (least, 0) for place in some]
     try:
         place = next((place for place, pairs in wanted if fits(place, pairs)), 0)

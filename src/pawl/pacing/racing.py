@@ -135,7 +135,8 @@ def seconds_of_recipes(
     """Returns what tells the seconds of a recipe's training in a pair, by trials that are over.
 
     By seconds per row: of the recipe's trials, else of trials of its structure; `None` if neither is
-    there. A trial's seconds are its share of its population's.
+    there. A trial's seconds are its share of its population's. A learner takes what it takes, however
+    many passes networks train for.
     """
     rates: defaultdict[str, list[float]] = defaultdict(list)
     for trial in trials:
@@ -143,6 +144,8 @@ def seconds_of_recipes(
             recipe = Recipe.from_dict(trial.recipe)
             batch = min(recipe.batch_size, len(session.problem.targets))
             rate = trial.seconds / (trial.steps * batch)
+            if recipe.learner:
+                rate *= trial.epochs
             if trial.phase == "learners" and recipe.learner and recipe.learner.refit:
                 rate *= _REFITTED
             rates[recipe.id].append(rate)
@@ -155,7 +158,7 @@ def seconds_of_recipes(
         if not seen:
             return None
         member = session.rows.member(recipe, 0, split.train, split.valid, session.epochs)
-        return fmean(seen) * len(member.train) * member.epochs
+        return fmean(seen) * len(member.train) * (1 if recipe.learner else member.epochs)
 
     return seconds
 

@@ -35,8 +35,10 @@ _TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 240, 3, 2000
 """Where not even the fewest trainings of all rows fit: so many, with passes over as many rows as do."""
 LONGER = 1.25
 """So much longer than the search's must trainings be that compare, to be worth it."""
-PAIRS_OF_LONGER = 1.2 * PAIRS
-"""Pairs of a look, and a little room; on a machine that turns busy a look has fewer."""
+ROOM = 1.2
+"""Times the pairs that are wanted; on a machine that turns busy there are fewer."""
+PAIRS_OF_LONGER = ROOM * PAIRS
+"""Pairs of a look, and a little room."""
 MODELS_OF_MORE = 2
 """Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room

@@ -13,7 +13,7 @@ from pawl.deployment import BATCH_ROWS, Costs, measure, predict, write_bundle
 from pawl.errors import BundleError
 from pawl.evidence import final_test
 from pawl.execution import deterministic, driving
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import TrainCall, training
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
@@ -58,7 +58,7 @@ def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    folder = Ledger.place(call.out)
+    folder = place_of(call.out)
     task = resolve_task(source, **found_from_anywhere(call.of_task()))
     session, data = open_session(task, (recipe,), folder, call, "train", call.epochs)
     with deterministic(call.deterministic), session.ledger as ledger:
