@@ -75,6 +75,7 @@ NOT_BY_HAND: dict[str, dict[str, str]] = {
     },
     "normalization_free": {},
     "recurrent_attention": {"it has no recurrent layer": _EVERY},
+    "attention_heads": {"nothing in it attends": f"{_CONVOLUTIONS} fnet mamba"},
 }
 """By technique and reason, the networks that an expert would not edit."""
 
