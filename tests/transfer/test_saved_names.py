@@ -23,12 +23,12 @@ class Body(nn.Module):
         super().__init__()
         self.entry = nn.Conv2d(channels, 8, 3, stride=2)
         self.before, self.after = nn.Linear(8, 8), nn.Linear(8, 8)
-        self.fused = nn.Linear(8, 8, bias=False)
+        self.fused, self.dropout = nn.Linear(8, 8, bias=False), nn.Dropout(0.1)
         self.register_buffer("scale", torch.ones(1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.entry(x)).mean((2, 3))
-        return self.fused(F.relu(self.after(F.relu(self.before(x))))) * self.scale
+        return self.dropout(self.fused(F.relu(self.after(F.relu(self.before(x)))))) * self.scale
 
     def save_pretrained(self, folder: str) -> None:
         print("saving")
@@ -37,8 +37,9 @@ class Body(nn.Module):
     def renamed(self) -> dict[str, Tensor]:
         old = {"entry": "z_entry", "before": "layer_2", "after": "layer_1", "fused": "fused"}
         return {
-            ".".join((old[name.split(".")[0]], name.split(".")[1])): x.detach().clone()
+            ".".join((old.get(layer, layer), own)): x.detach().clone()
             for name, x in self.state_dict().items()
+            for layer, own in [name.split(".")]
         }
 
 
@@ -101,6 +102,7 @@ def test_weights_of_a_saved_body_start_a_network(whole: bool, tmp_path: Path) ->
     save_file(source, tmp_path / "model.safetensors")
     problem = problem_of(Task(data=images(), model=Net, weights=tmp_path))
     assert "read by the names that the model saves itself under" in problem.notes[0]
+    assert "not in it" not in problem.notes[0]  # what is pawl's own, or is never saved
     one = member(plain(), 0)
     body = dict(problem.build(plain(), 0, one.train)[1].named_parameters())
     assert torch.equal(body["module.body.before.weight"], learned.before.weight)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pawl.errors import TaskError, option
-from pawl.models import for_channels
+from pawl.models import MemberLayer, for_channels
 from pawl.transfer.columns import Moved
 
 LEAST_SHARE = 0.9
@@ -248,13 +248,20 @@ def _leads(names: Collection[str]) -> list[str]:
     return [lead for lead, count in counts.items() if 2 * count >= len(names)]
 
 
-def as_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+def as_tensors(module: torch.nn.Module, *, rates: bool) -> dict[str, Tensor]:
     """Returns a module's weights and buffers by name, those that are in several places once.
 
     Whole numbers, but those that count batches, say where things are, and are the model's own matter.
     So are buffers that it never saves.
+
+    Args:
+        module: Pawl's, or the user's.
+        rates: Whether settings of pawl's own layers, which are buffers, may have been saved, too.
     """
     kept = {id(x) for x in module.state_dict(keep_vars=True).values()}
+    if not rates:
+        own = [each for each in module.modules() if isinstance(each, MemberLayer)]
+        kept -= {id(getattr(each, name)) for each in own for name in each.settings}
     buffers = [(name, x) for name, x in module.named_buffers() if id(x) in kept]
     return {
         name: tensor.detach()

@@ -152,9 +152,10 @@ def _loaded(
 ) -> Begun:
     """Returns what builds models with weights in place."""
     body = started(0)
-    names = {_plain(name): name for name in as_tensors(body)}
-    model = {_plain(name): x for name, x in as_tensors(body).items()}
     bundle = weights.bundle
+    tensors = as_tensors(body, rates=bundle is not None)
+    names = {_plain(name): name for name in tensors}
+    model = {_plain(name): x for name, x in tensors.items()}
     head = started.head or head_of(body, started.order)
     relocated: dict[str, Moved] = {}
     new_meaning = False
