@@ -7,8 +7,11 @@ lack. They are declared here, without anything that computes them, which no netw
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,16 +19,24 @@ from torch import nn
 
 from pawl.data import ModelSpec
 
-_DETECTING = ("nms", "qnms")
-_LACKING = [name for name in _DETECTING if not hasattr(torch.ops.torchvision, name)]
+
+
+def _torchvision() -> ModuleType:
+    """Imports `torchvision`, if need be with operators that lack only declared."""
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError:  # an operator does not exist
+        for name in [each for each in sys.modules if each.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for name in ("nms", "qnms"):
+            _LIBRARY.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return importlib.import_module("torchvision")
+
+
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-for _name in _LACKING:
-    _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-import timm  # noqa: E402
-import torchvision  # noqa: E402
-from torchvision import models  # noqa: E402
-
+torchvision: Any = _torchvision()
+timm: Any = importlib.import_module("timm")
+models: Any = importlib.import_module("torchvision.models")
 Factory = Callable[[ModelSpec], nn.Module]
 VERSIONS = {"timm": timm.__version__, "torchvision": torchvision.__version__}
 
@@ -34,7 +45,7 @@ def _timm(name: str, **settings: Any) -> Factory:
     return lambda spec: timm.create_model(name, num_classes=spec.num_outputs, **settings)
 
 
-def _vision(make: Callable[..., nn.Module]) -> Factory:
+def _made(make: Callable[..., nn.Module]) -> Factory:
     return lambda spec: make(num_classes=spec.num_outputs)
 
 
@@ -42,26 +53,28 @@ NETS: dict[str, Factory] = {
     "timm_vit": _timm(
         "test_vit", img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2
     ),
-    "timm_mixer": _timm("mixer_s32_224", img_size=32, patch_size=8, embed_dim=16, num_blocks=2),
+    "timm_mixer": _made(
+        partial(timm.models.MlpMixer, img_size=32, patch_size=8, embed_dim=16, num_blocks=2)
+    ),
     "timm_resnet": _timm("test_resnet"),
     "timm_nfnet": _timm("test_nfnet"),
     "timm_efficientnet": _timm("test_efficientnet"),
     "timm_mambaout": _timm("test_mambaout"),
-    "vision_swin": _vision(
+    "vision_swin": _made(
         partial(
             models.SwinTransformer, patch_size=[4, 4], embed_dim=8, depths=[2, 2], num_heads=[2, 2],
             window_size=[4, 4],
         )
     ),
-    "vision_densenet": _vision(
+    "vision_densenet": _made(
         partial(models.DenseNet, growth_rate=4, block_config=(2, 2), num_init_features=8)
     ),
-    "vision_shufflenet": _vision(
+    "vision_shufflenet": _made(
         partial(
             models.ShuffleNetV2, stages_repeats=[2, 2, 2],
             stages_out_channels=[8, 16, 24, 32, 48],
         )
     ),
-    "vision_squeezenet": _vision(partial(models.SqueezeNet, version="1_1")),
+    "vision_squeezenet": _made(partial(models.SqueezeNet, version="1_1")),
 }  # fmt: skip
 """Of images of 32 by 32 in color."""
