@@ -2,7 +2,8 @@
 
     python benchmarks/surgery_foreign.py --quick --out runs/foreign.jsonl \
         > benchmarks/results/surgery_foreign.json
-    python benchmarks/surgery_foreign.py --out runs/foreign.jsonl --only vit,bert
+    python benchmarks/surgery_foreign.py --out runs/foreign.jsonl --only distilbert,timm_vit \
+        > benchmarks/results/surgery_foreign_whole.json
 
 As `surgery.py`, with networks from other hands (`surgery_foreign_nets.py`, `surgery_foreign_images.py`)
 and a table of their own (`surgery_foreign_table.py`). With `--quick` an edit succeeds if it is made, is whole (nothing runs of
@@ -99,6 +100,7 @@ def main() -> None:
         "hardware": hardware(torch.device("cpu")),
         "versions": {**versions(), "transformers": nets.hf.__version__, **images.VERSIONS},
         "quick": given.quick,
+        "ran": chosen,
         "not_run": [net for net in NETS if net not in chosen],
         **surgery.summary(records, NOT_BY_HAND, STYLES),
         "refusals_that_an_expert_would_not_make": reasons(records),

@@ -20,7 +20,6 @@ from torch import nn
 from pawl.data import ModelSpec
 
 
-
 def _torchvision() -> ModuleType:
     """Imports `torchvision`, if need be with operators that lack only declared."""
     try:

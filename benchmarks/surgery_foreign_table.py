@@ -85,7 +85,8 @@ NOT_BY_HAND: dict[str, dict[str, str]] = {
     "initialization": {},
     "weight_tying": {"it has no embedding of its outputs' shape": _EVERY},
     "hidden_head": {
-        _ALREADY: "timm_mambaout", "its head is a convolution": "vision_squeezenet",
+        _ALREADY: "timm_mambaout",
+        "its head is a convolution": "vision_squeezenet",
     },
     "shared_blocks": {
         _ALREADY: "albert",
@@ -96,7 +97,9 @@ NOT_BY_HAND: dict[str, dict[str, str]] = {
     },
     "normalization_free": {"it normalizes no activations": "timm_nfnet vision_squeezenet"},
     "recurrent_attention": {"it has no recurrent layer": _EVERY},
-    "attention_heads": {"nothing in it attends": f"{_CONVOLUTIONS} fnet mamba timm_mixer {_OTHERS}"},
+    "attention_heads": {
+        "nothing in it attends": f"{_CONVOLUTIONS} fnet mamba timm_mixer {_OTHERS}"
+    },
 }
 """By technique and reason, the networks that an expert would not edit."""
 

@@ -111,6 +111,8 @@ def test_weights_of_a_saved_body_start_a_network(whole: bool, tmp_path: Path) ->
 
 def test_a_file_in_another_form_is_refused_by_its_share(tmp_path: Path) -> None:
     source = {f"gone.{name}": x for name, x in Body().renamed().items()}
-    save_file({**source, "gone.layer_2.weight": torch.zeros(3, 3)}, tmp_path / "weights.safetensors")
+    save_file(
+        {**source, "gone.layer_2.weight": torch.zeros(3, 3)}, tmp_path / "weights.safetensors"
+    )
     with pytest.raises(TaskError, match="are not those of this model"):
         problem_of(Task(data=images(), model=Net, weights=tmp_path / "weights.safetensors"))
