@@ -59,7 +59,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {"activation": {"function": "mish"}}
 class Counted(TorchDispatchMode):
     """Counts what runs on rows, by names of PyTorch's operators.
 
-    What has a first axis of one and as many numbers as a weight is one: weights may be standardized, too.
+    What has a first axis of one and as many numbers as a weight is a weight, which some networks
+    standardize by the same operators.
 
     Args:
         module: What runs.

@@ -6,10 +6,10 @@
         > benchmarks/results/surgery_foreign_whole.json
 
 As `surgery.py`, with networks from other hands (`surgery_foreign_nets.py`, `surgery_foreign_images.py`)
-and a table of their own (`surgery_foreign_table.py`). With `--quick` an edit succeeds if it is made, is whole (nothing runs of
-what was to go), keeps the function at the start where it claims to, and members take a step of training
-with finite losses; without, members must train all at once as one by one, and graphs and weights
-predict the same, too. Needs `pip install transformers`, and for images of the others
+and a table of their own (`surgery_foreign_table.py`). With `--quick` an edit succeeds if it is made, is
+whole (nothing runs of what was to go), keeps the function at the start where it claims to, and members
+take a step of training with finite losses; without, members must train all at once as one by one, and
+graphs and weights predict the same, too. Needs `pip install transformers`, and for images of the others
 `pip install --no-deps timm torchvision`.
 """
 

@@ -1,4 +1,4 @@
-"""Names that models save themselves under: found by values, in every form but the model's own refused."""
+"""Names that models save themselves under: found by values, and never where the form is another."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def _renamed(
     off, on = max(
         ((off, on) for off in _leads(names.values()) for on in _leads(saved or model)),
         key=lambda pair: (
-            _fitting(model, source, _moved(names, *pair, saved)),
+            _fitting(model, source, _moved(names, pair[0], pair[1], saved)),
             -len(pair[0]) - len(pair[1]),
         ),
     )
@@ -204,10 +204,10 @@ def _renamed(
     found: dict[str, Tensor] = {}
     for name, now in names.items():
         own = _in_other_words(now)
-        if own in model and own not in given and now not in model:
+        renamed = own in model and own not in given and now not in model
+        if renamed:
             said.append(f"{_last(now)!r} read as {_last(own)!r}")
-            now = own
-        found.setdefault(now, source[name])
+        found.setdefault(own if renamed else now, source[name])
     return found, ", ".join(dict.fromkeys(said))
 
 
