@@ -338,13 +338,13 @@ def timings(found: dict[str, Any]) -> None:
 
 def anatomy(found: dict[str, Any]) -> None:
     """Shows what is seen of a model, and what each technique could do with it."""
-    table = columns_of("activation", "called", "is", "sees")
+    table = _whole("activation", "called", "is", "sees")
     for each in found["activations"]:
         table.add_row(each["name"], each["called"], each["is"], ", ".join(each["shapes"]))
     line(f"{found['model']}: {len(found['activations'])} activation(s)")
     if found["activations"]:
         out.print(table)
-    table = columns_of("operation", "is", "takes", "gives", "when")
+    table = _whole("operation", "is", "takes", "gives", "when")
     for each in found["operations"]:
         shapes = (", ".join(each["takes"]), ", ".join(each["gives"]))
         table.add_row(each["address"], each["is"], *shapes, each["when"])
@@ -353,3 +353,11 @@ def anatomy(found: dict[str, Any]) -> None:
     for each in found["techniques"]:
         table.add_row(each["name"], "yes" if each["reason"] is None else f"no: {each['reason']}")
     out.print(table)
+
+
+def _whole(*columns: str) -> Table:
+    """Returns a table whose cells are never cut: half an address is of no use."""
+    table = columns_of(*columns)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
