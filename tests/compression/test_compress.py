@@ -19,7 +19,7 @@ from torch import nn
 
 import pawl
 from pawl import Task
-from pawl.compression import distilling, pruning, trainable
+from pawl.compression import distilling, students, trainable, tuning, units
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
@@ -59,8 +59,8 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
-    monkeypatch.setattr(pruning, "_STEPS", 10)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 10)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 10)
 
 
@@ -217,14 +217,19 @@ def test_a_limit_that_cannot_be_kept_is_one_line_with_the_nearest(
 def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     bundle = Bundle.open(ensemble)
     weights = Weights.read(ensemble / "model.safetensors")
-    assert distilling.leading(weights) == plain()
-    assert distilling.leading(weights.only([2, 3])) is None
+    assert students.leading(weights) == plain()
+    assert students.leading(weights.only([2, 3])) is None
     parts = given_rows(bundle, others, 0)
     graph = (ensemble / "model.onnx").read_bytes()
     work, original = work_on(
         bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
     )
-    student, narrow = distilling.distilled(work, original)
+    every = distilling.distilled(work, original)
+    assert [len(each.graph) for each in every] == sorted(
+        (len(each.graph) for each in every), reverse=True
+    )
+    student = every[0]
+    assert student.detail == "one network, taught by the 4 models"
     assert len(student.weights.parts) == 1
     assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
@@ -232,15 +237,19 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     labels = soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
     torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
     only = Candidate("members", "", graph, weights.only([0]))
-    (narrower,) = distilling.distilled(work, only)
-    for each in (narrow, narrower):
-        assert each.detail == "one network of half the width, taught by the 4 models"
-        assert len(each.graph) < 0.8 * len(student.graph)
+    again = distilling.distilled(work, only)
+    assert [each.detail for each in again] == [each.detail for each in every[1:]]
+    details = [each.detail for each in again]
+    for words in ("half the width", "1 hidden layer(s)"):
+        assert f"one network of {words}, taught by the 4 models" in details
+    least = details[-1]
+    assert ("quarter" in least) or ("half the width and 1 hidden" in least)
+    assert len(again[-1].graph) < 0.4 * len(student.graph)
 
 
-@pytest.mark.parametrize(("hidden", "expected"), [(16, {"factor": 0.5}), (0, None)])
-def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
-    hidden: int, expected: dict[str, float] | None
+@pytest.mark.parametrize(("hidden", "expected"), [(16, [" of half the width"]), (0, [])])
+def test_a_users_own_network_is_made_smaller_where_it_can_be(
+    hidden: int, expected: list[str]
 ) -> None:
     def model(spec: ModelSpec) -> nn.Module:
         if not hidden:
@@ -249,8 +258,28 @@ def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
         return nn.Sequential(nn.Linear(spec.num_features, hidden), nn.ReLU(), last)
 
     task = Task(data=frame(200), model=model)
-    found = distilling.narrowed(Problem.of(task, load(task)), plain())
-    assert (None if found is None else found.to_dict()["width"]) == expected
+    problem = Problem.of(task, load(task))
+    found = students.smaller(problem, plain())
+    assert [students.told(each, plain()) for each in found] == expected
+    for each in found:
+        (quarter,) = students.smaller(problem, each)
+        assert students.told(quarter, plain()) == " of a quarter of the width"
+        assert students.smaller(problem, quarter) == []
+
+
+def test_a_student_that_loses_too_much_learns_what_layers_say(ensemble: Path, others: Any) -> None:
+    bundle = Bundle.open(ensemble)
+    graph = (ensemble / "model.onnx").read_bytes()
+    weights = Weights.read(ensemble / "model.safetensors")
+    parts = given_rows(bundle, others, 0)
+    work, original = work_on(
+        bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
+    )
+    judge, asked = work.judge, iter([False, True, *[False] * 40])
+    refusing = replace(work, judge=lambda said: replace(judge(said), passed=next(asked)))
+    (student,) = distilling.distilled(refusing, original)
+    assert student.detail == "one network, taught by the 4 models, and by what its layers say"
+    assert student.facts["features"]
 
 
 def test_rows_without_targets_are_taught_by_the_teacher_alone(

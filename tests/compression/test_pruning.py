@@ -13,7 +13,7 @@ from bundles_to_compress import bundle_of, rows, work_on
 from problems import plain
 from torch import Tensor, nn
 
-from pawl.compression import pruning, ranking
+from pawl.compression import pruning, ranking, tuning, units
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.judging import Judged
 from pawl.compression.work import Work
@@ -29,8 +29,8 @@ TREES = Recipe.of(lightgbm={"rounds": 20})
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "_STEPS", 60)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 60)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(pruning, "_MOST_TRIED", 2)
 
 
@@ -81,7 +81,7 @@ def test_fine_tuning_brings_back_what_pruning_lost(
 ) -> None:
     work, current = given(network, allowed=1.0)
     *_, with_ = pruning.pruned(work, current)
-    monkeypatch.setattr(pruning, "_fine_tuned", lambda *_: None)
+    monkeypatch.setattr(pruning, "tuned", lambda *_: None)
     *_, without = pruning.pruned(work, current)
     said = work.teacher(work.choices)
     apart = [np.abs(predict(each.graph, work.choices) - said).mean() for each in (with_, without)]
