@@ -97,33 +97,41 @@ def _cheapest(work: Work, good: Mapping[Recipe, Candidate]) -> Recipe:
 def _taught_rung(
     work: Work, problem: Problem, given: Recipe, students: Sequence[Recipe]
 ) -> tuple[dict[Recipe, Candidate], list[str]]:
-    """Trains students; returns those that seem good enough, and why the others do not."""
+    """Trains students, each once; returns those that seem good enough, and why the others do not."""
+    known: dict[Recipe, Candidate | str] = work.known.setdefault(STEP, {})
+    new = [each for each in students if each not in known]
     try:
-        trained = _trained(work, problem, students)
+        trained = _trained(work, problem, new) if new else []
     except PawlError as error:
         return {}, [f"no network could be taught ({error})"]
     except OutOfTime:
         return {}, ["the time that was left was not enough to teach a network"]
-    good, reasons = dict[Recipe, Candidate](), list[str]()
-    for recipe, student in zip(students, trained, strict=True):
-        if isinstance(student, str):
-            reasons.append(f"no network could be taught ({student})")
-            continue
-        for features in (False, True):
-            if features and not _taught_features(work, student):
-                break
-            candidate = _candidate(work, student, told(recipe, given), features=features)
-            judged = work.judge(predict(candidate.graph, work.choices))
-            if judged.passed:
-                good[recipe] = candidate
-                break
-            lost = (
-                f"on the rows for choices one network{told(recipe, given)} loses {judged.loss:.3g}, at "
-                f"most {judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
-            )
-        if recipe not in good:
-            reasons.append(lost)
-    return good, reasons
+    for recipe, student in zip(new, trained, strict=True):
+        known[recipe] = (
+            f"no network could be taught ({student})"
+            if isinstance(student, str)
+            else _judged(work, student, told(recipe, given))
+        )
+    outcomes = {each: known[each] for each in students}
+    good = {n: each for n, each in outcomes.items() if isinstance(each, Candidate)}
+    return good, [each for each in outcomes.values() if isinstance(each, str)]
+
+
+def _judged(work: Work, student: Trained, name: str) -> Candidate | str:
+    """Returns a student, trained on if need be; or why it is not good enough on the rows for choices."""
+    lost = ""
+    for features in (False, True):
+        if features and not _taught_features(work, student):
+            break
+        candidate = _candidate(work, student, name, features=features)
+        judged = work.judge(predict(candidate.graph, work.choices))
+        if judged.passed:
+            return candidate
+        lost = (
+            f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
+            f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+        )
+    return lost
 
 
 def _taught_features(work: Work, student: Trained) -> bool:

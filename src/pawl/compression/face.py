@@ -30,6 +30,9 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     that had no part in it: one-sided, with a joint error of 5% over all steps, its loss against the
     original must be below `max_loss`. If no step is kept, the new bundle is the one given.
 
+    Then other orders of steps are tried (units taken out before a network is taught, integers before
+    thin layers, shared values before zeros), as far as they could differ; one is kept by the same rule.
+
     With limits only what these are about counts, and steps are taken until they are kept, those that
     train nothing first: little is lost for more than was asked.
 
@@ -51,7 +54,15 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
     rows = given_rows(opened, data, call.seed)
     if call.unlabeled is not None:
         rows = rows.with_unlabeled(opened, call.unlabeled)
-    settings = Settings(call, call.batch, call.seed, call.model, listener, runtimes=call.runtimes)
+    settings = Settings(
+        call,
+        call.batch,
+        call.seed,
+        call.model,
+        listener,
+        runtimes=call.runtimes,
+        orders=call.orders,
+    )
     pressed = run(opened, objective, rows, settings, folder)
     write(opened, pressed)
     found = pressed.found

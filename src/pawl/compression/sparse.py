@@ -153,7 +153,7 @@ def patterned(
         whole = rows.shape[-1] - rows.shape[-1] % among
         stays = torch.ones_like(rows)
         if whole:
-            groups = rows[..., :whole].unflatten(-1, (-1, among))
+            groups = rows[..., :whole].reshape(*rows.shape[:-1], -1, among)
             chosen = torch.zeros_like(groups).scatter(-1, groups.topk(kept).indices, 1.0)
             stays[..., :whole] = chosen.flatten(-2)
         masks[name] = stays.movedim(-1, axes[name])
