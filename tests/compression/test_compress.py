@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bundles import bundle_of as bundle_of_task
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
@@ -25,7 +26,7 @@ from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
-from pawl.data import ModelSpec, load, read_like
+from pawl.data import ModelSpec, load, read_like, resolve_task
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
@@ -100,7 +101,8 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     assert levels[0] == pytest.approx(1 - 0.05 / 3)
     assert levels == sorted(levels)
     assert sum(1 - level for level in set(levels)) < 0.05
-    assert [step.step for step in found.steps][-2:] == ["shared weights", "float16"]
+    usual = [step.step for step in found.steps if not step.order]
+    assert usual[-2:] == ["shared weights", "float16"]
     made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
     graph = (made.folder / "model.onnx").read_bytes()
@@ -408,3 +410,40 @@ def test_wrong_rows_and_bundles_are_one_line(
         assert words in last
     assert not (tmp_path / "out").exists()
     assert (taken / "mine").read_text() == "kept"
+
+
+OWN = """
+import pandas as pd
+from torch import nn
+import pawl
+
+def model(spec):
+    last = nn.Linear(16, spec.num_outputs)
+    return nn.Sequential(nn.Linear(spec.num_features, 16), nn.ReLU(), last)
+
+def hits(targets, predictions):
+    return float((predictions.argmax(1) == targets).mean())
+
+task = pawl.Task(data=pd.read_csv({data!r}), model=model, metric=hits, direction="maximize")
+"""
+
+
+def test_a_module_brings_the_model_and_the_metric_of_your_own(
+    others: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, module = tmp_path / "rows.csv", tmp_path / "own_net.py"
+    others.to_csv(data, index=False)
+    module.write_text(OWN.format(data=str(data)))
+    task = resolve_task(str(module))
+    own = Task(data=rows(300), model=task.model)
+    campaign = bundle_of_task(own, tmp_path / "c", "hits", epochs=2)
+    code, _, error = run(capfd, "compress", campaign, data, "--out", tmp_path / "none")
+    assert code == 2
+    assert "'hits' is a function of your own; give the module.py" in error
+    given = ("--max-loss", "0.3", "--orders", "2", "--out", tmp_path / "out")
+    code, text, error = run(capfd, "compress", campaign, module, *given)
+    assert code == 0, error
+    assert "hits" in text
+    steps = json.loads((tmp_path / "out" / "compress.json").read_text())["steps"]
+    details = " ".join(each["detail"] for each in steps if each["step"] == "distill")
+    assert "one network of half the width, taught by the one given" in details

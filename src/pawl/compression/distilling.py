@@ -68,7 +68,10 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
         return "it is for targets of a row, and here they lie on places of it"
     taught = _taught(work)
     if not _is_same_network(work, taught, recipe):
-        return "the bundle's network is a model of your own; give it in Python, as model="
+        return (
+            "the bundle's network is a model of your own; give the module.py of its campaign "
+            "in place of the rows, or in Python model="
+        )
     one_left = len(current.weights.parts) == 1 and current.weights.recipes[0].learner is None
     students = [*([] if one_left else [recipe]), *smaller(taught, recipe)]
     if not students:
