@@ -76,7 +76,7 @@ def compress(bundle: Any, data: Any, call: CompressCall) -> Compressed:
 def _objective(bundle: Bundle, task: Task, given: Any) -> Objective:
     """Returns the metric that was given, else the bundle's, which may be a function of the task's."""
     kind, known = bundle.schema.kind, bundle.task.get("metric")
-    direction = bundle.task.get("direction")
+    direction = bundle.task.get("direction") or task.direction
     own = given if given is not None or known in METRICS else task.metric
     if own is not None:
         return make_objective(own, None if isinstance(own, str) else direction, kind)
