@@ -16,7 +16,7 @@ from bundles import bundle_of as bundle_of_task
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
-from torch import nn
+from torch import Tensor, nn
 
 import pawl
 from pawl import Task
@@ -269,6 +269,27 @@ def test_a_users_own_network_is_made_smaller_where_it_can_be(
         assert students.smaller(problem, quarter) == []
 
 
+class Cells(nn.Module):
+    """May have more layers, by the technique of blocks, and no fewer."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.cells = nn.GRU(spec.num_features, 8, batch_first=True)
+        self.last = nn.Linear(8, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.cells(x.unsqueeze(1))[0][:, -1])
+
+
+def test_a_student_with_as_many_weights_as_before_is_none() -> None:
+    task = Task(data=frame(200), model=Cells)
+    problem = Problem.of(task, load(task))
+    given = Recipe.from_dict({**plain().to_dict(), "blocks": {"change": 1}})
+    for recipe in (plain(), given):
+        told = [students.told(each, recipe) for each in students.smaller(problem, recipe)]
+        assert told == [" of half the width"]
+
+
 def test_a_student_that_loses_too_much_learns_what_layers_say(ensemble: Path, others: Any) -> None:
     bundle = Bundle.open(ensemble)
     graph = (ensemble / "model.onnx").read_bytes()
@@ -414,7 +435,7 @@ def test_wrong_rows_and_bundles_are_one_line(
 
 OWN = """
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 import pawl
 
 def model(spec):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
+
+import torch
 
 from pawl.compression.candidate import Weights
 from pawl.errors import PawlError
@@ -11,7 +14,10 @@ from pawl.models import Net
 from pawl.recipe import Recipe
 from pawl.techniques import technique
 from pawl.training.problem import Problem
+from pawl.training.trained import untrained
 
+_FEW = 256
+"""Rows that a network's front is fitted on, to count its weights."""
 _WIDTHS = {0.5: "half the width", 0.25: "a quarter of the width"}
 
 
@@ -29,7 +35,8 @@ def smaller(problem: Problem, recipe: Recipe) -> list[Recipe]:
     """Returns recipes of networks that are smaller in one way each.
 
     Layers of half the width; of a network that pawl builds a hidden layer fewer, of a user's a block
-    fewer. A user's own is made smaller where surgery knows what that takes.
+    fewer. A user's own is made smaller where surgery knows what that takes. What has as many weights
+    as before is none.
 
     Args:
         problem: The task.
@@ -53,7 +60,17 @@ def smaller(problem: Problem, recipe: Recipe) -> list[Recipe]:
         with contextlib.suppress(PawlError):  # none so small, or the recipe has what excludes it
             plain = settings == {"factor": 1.0}
             found.append(recipe.without(name) if plain else recipe.with_(name, **settings))
-    return found
+    whole = _weights(problem, recipe)
+    return [each for each in found if _weights(problem, each) < whole]
+
+
+def _weights(problem: Problem, recipe: Recipe) -> float:
+    """Returns how many weights a recipe's network has; infinitely many where it cannot be built."""
+    rows = torch.arange(min(_FEW, len(problem.targets)))
+    try:
+        return float(untrained(problem, recipe, 0, rows).num_parameters)
+    except Exception:  # of a user's model, and of techniques that do not fit it
+        return math.inf
 
 
 def told(recipe: Recipe, given: Recipe) -> str:
