@@ -249,7 +249,7 @@ class Recipe:
             shown = [
                 _told(key, value)
                 for key, value in self.settings(change.name).model_dump().items()
-                if before.get(key) != value
+                if before.get(key, ()) != value
             ]
             parts.append(change.name + (f" ({', '.join(shown)})" if shown else ""))
         return "; ".join(parts) or "as the baseline"
