@@ -24,7 +24,7 @@ STEPS, BATCH, RATE = 600, 64, 3e-3
 _FEW, _MORE = 40, 150
 """Images of each class that a task has, of digits and of CIFAR-10."""
 _LENGTH, _ROWS = 12, 2500
-_HOURS, _WINDOWS = 24, 1500
+_HOURS, _WINDOWS, _HOURLY = 24, 1500, 2500
 _REVIEWS = 800
 
 
@@ -132,6 +132,14 @@ def air(_: Path) -> Own:
     windows = np.stack([values[i : i + _HOURS] for i in starts])
     aims = values[starts + _HOURS, list(frame.columns).index("pm2.5")]
     return Own({"data": (windows, aims.astype(np.float32)), "kind": "regression"}, 20)
+
+
+def air_by_hour(_: Path) -> Own:
+    """The air of an hour by its weather, the wind's direction among it: a table with categories."""
+    frame = pd.read_csv(running.FILES / "beijing-pm25.csv").dropna(subset=["pm2.5"])
+    frame = frame.drop(columns=["No", "year"]).sample(_HOURLY, random_state=0)
+    frame["pm2.5"] = np.log1p(frame["pm2.5"])
+    return Own({"data": frame.reset_index(drop=True), "target": "pm2.5"}, 20)
 
 
 def rows_of_digits(_: Path) -> Own:
@@ -274,6 +282,7 @@ def learned(images: Any, targets: Any) -> dict[str, Tensor]:
 
 OWN = {
     "reviews": reviews,
+    "air by hour": air_by_hour,
     "air": air,
     "rows of digits": rows_of_digits,
     "digits anew": digits_anew,
