@@ -157,7 +157,7 @@ def letters(_: Path) -> Own:
 
 def words(_: Path) -> Own:
     """The next word of a review, if it is a frequent one."""
-    return _next(_text().split(), 60)
+    return _next(_text().split(), 20)
 
 
 def _text() -> str:

@@ -35,6 +35,8 @@ PAIRS = 10
 OUT = Path(__file__).resolve().parents[1] / "src" / "pawl" / "techniques" / "effects.json"
 
 
+TRIED: dict[str, dict[str, Any]] = {"encoder": {"kind": "recurrent"}}
+"""Settings of techniques whose defaults are what the baseline's network has."""
 ENOUGH = 2
 """Data sets for each technique."""
 SETS = {
@@ -147,7 +149,7 @@ def compared(start: Any, name: str) -> tuple[Any, Any]:
         kept.pop("batch_size", None)
         return Recipe.from_dict({**kept, name: {}}), start
     try:
-        return start.with_(name), start
+        return start.with_(name, **TRIED.get(name, {})), start
     except RecipeError:  # what AdamW has of its own
         return start.with_("adam").with_(name), start.with_("adam")
 

@@ -14,6 +14,7 @@ from pawl.needs import needs
 from pawl.techniques import (
     STAGES,
     BatchTechnique,
+    ChangingTechnique,
     ScheduleTechnique,
     Stage,
     Technique,
@@ -69,6 +70,9 @@ def describe(t: Technique) -> dict[str, Any]:
             for key, field in t.settings.model_fields.items()
         ],
         "effects": [{**one._asdict(), "gain": one.gain} for one in effects().get(t.name, ())],
+        "unmeasured": "nothing: at its defaults it changes nothing"
+        if isinstance(t, ChangingTechnique)
+        else "not yet",
     }
 
 
@@ -116,7 +120,7 @@ def markdown() -> str:
         "techniques that do nothing one leaves zero out. *Cost* is a training's time over that of the",
         "baseline, by the clock of a machine that had other work. What the baseline has is compared",
         "with the baseline without it (AdamW with plain SGD, its batches with all rows in one step), and",
-        "what AdamW excludes with Adam. *Needs* is what a technique says of small made-up tasks.",
+        "what AdamW excludes with Adam; `encoder` as a recurrence, as its default is built anyway. *Needs* is what a technique says of small made-up tasks.",
         "",
         "Schedules and what augmentations do, as their own functions draw them (`scripts/draw.py`):",
         "",
@@ -142,7 +146,7 @@ def markdown() -> str:
                 star = "\\*" if s["memberwise"] else ""
                 name, default = s["name"] + star, shown(s["default"])
                 lines.append(f"| {name} | {default} | {s['range']} | {s['description']} |")
-            measured = "; ".join(map(_told, effects().get(t.name, ()))) or "not yet"
+            measured = "; ".join(map(_told, effects().get(t.name, ()))) or record["unmeasured"]
             lines += ["", f"*Measured*: {measured}."]
     return "\n".join(lines) + "\n"
 

@@ -290,7 +290,7 @@ def technique(record: dict[str, Any]) -> None:
             f"{one['pairs']} pairs"
         )
     if not record["effects"]:
-        line("not measured yet")
+        line(f"measured: {record['unmeasured']}")
     if not record["settings"]:
         return
     table = columns_of("setting", "default", "range", "what it is", "per member")
