@@ -130,7 +130,7 @@ def measured(name: str, techniques: list[str], images: Path, report: Any) -> Non
 
 
 def compared(start: Any, name: str) -> tuple[Any, Any]:
-    """Returns a recipe with a technique, and what it is compared with: the baseline, as far as it can be.
+    """Returns a recipe with a technique, and what it is compared with: the baseline, if it can be.
 
     Raises:
         RecipeError: What is in the baseline excludes it.

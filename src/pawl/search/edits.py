@@ -37,8 +37,9 @@ class EditSampler:
     up to three more; half of those are borrowed from another of the five. An edit brings a technique in,
     takes one out or changes one, with equal chances where there are such, and which one by the space's
     weights. What comes in has the settings of the start, or of the recipe that it is borrowed from: those
-    that a point carries for what is out were never judged. Structures that were tried come again only where no other is found. Of a generation's
-    members, half are near its first point, the others are TPE's. With nothing to edit, points are TPE's.
+    that a point carries for what is out were never judged. Structures that were tried come again only
+    where no other is found. Of a generation's members, half are near its first point, the others are
+    TPE's. With nothing to edit, points are TPE's.
 
     Args:
         space: What to sample from.
@@ -169,7 +170,9 @@ class EditSampler:
 
     def _settings(self, name: str, value: object, source: Params) -> Params:
         """Returns the settings of what a parameter's value brings in, from another point."""
-        return {key: source[key] for key, of in self.space.conditions.items() if of == (name, value)}
+        return {
+            key: source[key] for key, of in self.space.conditions.items() if of == (name, value)
+        }
 
     def _one_of(self, names: Sequence[str]) -> str:
         return names[int(self._random.integers(len(names)))]

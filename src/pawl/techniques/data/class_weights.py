@@ -24,7 +24,9 @@ _SHOWN = 6
 class ClassWeightsSettings(Settings):
     """Settings of `class_weights`."""
 
-    exponent: float = number(1.0, 0.1, 1.0, "how far: at 1 all classes count alike, or as `weights` say")
+    exponent: float = number(
+        1.0, 0.1, 1.0, "how far: at 1 all classes count alike, or as `weights` say"
+    )
     weights: tuple[tuple[str, float], ...] = Field(
         (),
         description="classes' own weights, as in {yes = 3.0}; a class that is not named weighs 1",
