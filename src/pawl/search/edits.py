@@ -36,10 +36,10 @@ class EditSampler:
     structures, the k-th with a chance in proportion to `1 / k`, with one edit, and with chance 1/2 each
     up to three more; half of those are borrowed from another of the five. An edit brings a technique in,
     takes one out or changes one, with equal chances where there are such, and which one by the space's
-    weights. What comes in has the settings of the start, or of the recipe that it is borrowed from: those
-    that a point carries for what is out were never judged. Structures that were tried come again only
-    where no other is found. Of a generation's members, half are near its first point, the others are
-    TPE's. With nothing to edit, points are TPE's.
+    weights. What comes in has the settings of the start, or of the recipe that it is borrowed from:
+    those that a point carries for what is out were never judged. Structures that were tried come again
+    only where no other is found. Of a generation's members, half are near its first point, the others
+    are TPE's. With nothing to edit, points are TPE's.
 
     Args:
         space: What to sample from.
