@@ -86,6 +86,10 @@ def test_weights_of_a_class_that_is_not_there_are_refused_before_training() -> N
         check_recipe(facts, recipe)
     known = plain().with_("class_weights", weights={facts.schema.classes[0]: 2.0})
     check_recipe(facts, known)
+    first = problem("table").targets == 0
+    fitted = problem("table").fit(known, torch.arange(len(first)), 0).weights
+    assert fitted is not None
+    torch.testing.assert_close(fitted[first], 2 * fitted[~first].mean().expand(int(first.sum())))
     assert fitting(recipe, facts) == plain()
     assert Recipe.from_toml(known.to_toml()) == known
 
