@@ -57,7 +57,7 @@ from pawl.search.costs import check_size, cost_of, too_large
 from pawl.search.warm import task_record
 from pawl.searching import searched, strategy_of, warm_of
 from pawl.task import Task
-from pawl.techniques import Facts, check_fit
+from pawl.techniques import Facts, check_fit, check_recipe
 
 
 @driving()
@@ -142,7 +142,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         PawlError: The recipe to start from does not fit, or the budget is too short.
     """
     baseline = options.baseline or default_baseline(session.facts)
-    check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
+    check_recipe(session.facts, baseline)
+    check_fit(session.facts, options.only or ())
     learners = fitting_learners(session.facts, options.families)
     session.longest, session.test_rows = options.epochs, len(data.test)
     session.epochs = pacing.natural_epochs(session)

@@ -268,6 +268,8 @@ def techniques(chosen: Sequence[Technique]) -> None:
 
 def technique(record: dict[str, Any]) -> None:
     """Shows a technique with its settings."""
+    from pawl.listing import needed, shown  # noqa: PLC0415
+
     out.print(record["name"], style="bold")
     out.print(f"{record['summary']}\n{record['reference']}")
     out.print(
@@ -276,8 +278,6 @@ def technique(record: dict[str, Any]) -> None:
     if record["excludes"]:
         line(f"not with {', '.join(record['excludes'])}")
     if record["needs"]:
-        from pawl.listing import needed  # noqa: PLC0415
-
         line(needed(record))
     if not record["searched"]:
         line("not searched: a baseline of yours may have it")
@@ -290,14 +290,14 @@ def technique(record: dict[str, Any]) -> None:
             f"{one['pairs']} pairs"
         )
     if not record["effects"]:
-        line("not measured yet")
+        line(f"measured: {record['unmeasured']}")
     if not record["settings"]:
         return
     table = columns_of("setting", "default", "range", "what it is", "per member")
     for setting in record["settings"]:
         table.add_row(
             setting["name"],
-            str(setting["default"]),
+            shown(setting["default"]),
             setting["range"],
             setting["description"],
             "yes" if setting["memberwise"] else "no",

@@ -65,17 +65,20 @@ class Compared:
 
 @comparing(CompareCall)
 @driving()
-def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Compared:
+def compare(
+    source: Any, first: Recipe | str | Path, second: Recipe | str | Path, call: CompareCall
+) -> Compared:
     """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
     Args:
         source: As in `optimize`. Its test rows are not touched.
-        first: A recipe.
-        second: The recipe that a positive effect favors.
+        first: A `Recipe`, or a TOML file with one.
+        second: The recipe that a positive effect favors, alike.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
+    first, second = Recipe.given(first), Recipe.given(second)
     looks = [n for n in LOOKS if n < call.pairs] + [call.pairs]
     with tempfile.TemporaryDirectory() as scratch:
         folder = place_of(Path(scratch) / "compare" if call.out is None else call.out)

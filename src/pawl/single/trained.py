@@ -48,16 +48,17 @@ class TrainedResult:
 
 @training(TrainCall)
 @driving()
-def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
+def train(source: Any, recipe: Recipe | str | Path, call: TrainCall) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
 
     Args:
         source: As in `optimize`.
-        recipe: What to train.
+        recipe: What to train: a `Recipe`, or a TOML file with one.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
+    recipe = Recipe.given(recipe)
     folder = place_of(call.out)
     task = resolve_task(source, **found_from_anywhere(call.of_task()))
     session, data = open_session(task, (recipe,), folder, call, "train", call.epochs)
