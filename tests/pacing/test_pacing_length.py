@@ -14,6 +14,7 @@ from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
 from pawl.pacing import Pace, extension, lengthened, natural_epochs, of_length
 from pawl.pacing.proof import pairs_of_blend, seconds_of_each
+from pawl.pacing.sizes import is_few
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, starts
 
@@ -127,3 +128,20 @@ def test_a_search_by_short_trainings_goes_on_until_one_look_at_long_ones_is_left
     long = replace(pace(BUDGET / 300), epochs=30)
     assert extension(session, long, start, candidate) != deadlines[1]
     assert extension(make(None), pace(None), start, candidate) is None
+
+
+def test_where_trainings_are_few_and_long_enough_one_look_is_left_as_well(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    candidate = starts(start, session.facts)[0]
+    per_trial = {trainings: BUDGET / trainings for trainings in (200, 260)}
+    left = {}
+    for trainings, seconds in per_trial.items():
+        long = replace(pace(seconds), epochs=30)
+        assert is_few(session, long) == (trainings == 200)
+        deadline = extension(session, long, start, candidate)
+        assert deadline is not None
+        left[trainings] = (BUDGET - deadline) / seconds
+    # In trainings of the baseline: six pairs and a short race, or twenty pairs and one of many.
+    assert LOOKS[0] * (1 + 1.6) < left[200] < 25
+    assert left[260] > LOOKS[-1] * (1 + 2.0)

@@ -88,7 +88,7 @@ def test_the_more_trainings_the_time_left_holds_the_more_recipes_race(make: Make
 def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> None:
     session = make(BUDGET)
     session.longest = 2  # trainings are as long as they should be
-    per_trial = BUDGET / 200
+    per_trial = BUDGET / 300  # and many
     rows = 2 * int(0.92 * len(session.problem.targets))  # of two passes over a pair's training rows
     races = {}
     for slower in (1.0, 1.6, 3.0, 30.0):
@@ -104,7 +104,7 @@ def test_a_race_is_planned_by_what_the_racers_took_in_the_search(make: Make) -> 
 
 def test_where_trainings_are_cut_short_fewer_race(make: Make) -> None:
     session = make(BUDGET)
-    for trainings in (400, 200, 100):
+    for trainings in (400, 300, 260):
         short = finalists(session, pace(BUDGET / trainings), [], entrants)
         session.longest = 2
         whole = finalists(session, pace(BUDGET / trainings), [], entrants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from problems import problem
@@ -9,7 +10,7 @@ from problems import problem
 from pawl.execution import Session
 from pawl.ledger import Ledger
 from pawl.recipe import Recipe
-from pawl.search import SearchPlan, baseline, search
+from pawl.search import SearchPlan, baseline, search, starts
 
 
 def test_behind_the_known_recipes_structures_are_new(tmp_path: Path) -> None:
@@ -24,3 +25,17 @@ def test_behind_the_known_recipes_structures_are_new(tmp_path: Path) -> None:
     assert len(proposed) >= 4
     for index in proposed:
         assert structures[index] not in structures[:index]
+
+
+def test_known_recipes_get_fewer_settings_where_that_is_wanted(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, epochs=1)
+        start = baseline(session.facts)
+        known = dict.fromkeys((start, *starts(start, session.facts)))
+        plan = SearchPlan(width=2, quota=3, trials=2 * len(known) + 3, deadline=None, known=2)
+        trials = search(session, start, plan)
+    counts = Counter((trial.extra["generation"], trial.extra["source"]) for trial in trials)
+    assert counts == {
+        **{(number, "known recipe"): 2 for number in range(len(known))},
+        (len(known), "sampler"): 3,
+    }

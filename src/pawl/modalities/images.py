@@ -43,7 +43,7 @@ class Images(Modality):
 
     def starts(self, start: Recipe, facts: Facts) -> Sequence[Recipe]:
         """Returns known recipes, shifted images first."""
-        makers = (_shifted_images, stopped, _mirrored_images, _wide_images, averaged)
+        makers = (_shifted_images, stopped, _mirrored_images, _wide_images, _deep_images, averaged)
         return [make(start) for make in makers]
 
 
@@ -65,3 +65,11 @@ def _mirrored_images(start: Recipe) -> Recipe:
 def _wide_images(start: Recipe) -> Recipe:
     """The same with twice the channels."""
     return add(_shifted_images(start), width={"factor": 2.0})
+
+
+def _deep_images(start: Recipe) -> Recipe:
+    """The same with a block more of each kind, and a gate for each channel.
+
+    Both start from the function that was there. Bello et al., Revisiting ResNets, NeurIPS 2021.
+    """
+    return add(_shifted_images(start), blocks={}, squeeze_excite={})

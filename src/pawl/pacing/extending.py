@@ -9,7 +9,7 @@ from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import SLOWER_FINAL
 from pawl.pacing.racing import RACE_SHARE, SHORT_RACE_SHARE, for_evidence, seconds_of_blend
-from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, Pace, is_short, long_enough
+from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, Pace, is_few, long_enough
 from pawl.recipe import Recipe
 
 _RACE_TRAININGS = 35
@@ -29,7 +29,7 @@ def extension(
     """Returns a later deadline for the search if all looks at a candidate would leave time over.
 
     What is best at the end of the search may train longer than what is best now. Where trainings are
-    short, those behind the search are longer, and one look is planned for (see `lengthened`).
+    few, one look is planned for, of longer ones if the search's are short (see `lengthened`).
 
     Args:
         session: The campaign's.
@@ -46,8 +46,8 @@ def extension(
     else:
         mine = session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
         changes = len(candidate.changes(baseline))
-    if is_short(session, pace_) and not candidate.learner and pace_.rows is None:
-        longer = long_enough(session) / pace_.epochs
+    if is_few(session, pace_) and not candidate.learner:
+        longer = max(1.0, long_enough(session) / pace_.epochs)
         mine = max(mine, SLOWER_FINAL * base)  # one that is slower yet gets shorter trainings
         evidence, share, race = PAIRS_OF_LONGER * longer * (mine + base), SHORT_RACE_SHARE, 0.0
     else:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending, scoring
-from pawl.pacing.sizes import FEW_TRIALS, Pace, is_short
+from pawl.pacing.sizes import FEW_TRIALS, Pace, is_few
 from pawl.recipe import Recipe
 from pawl.search import ranked
 
 RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
 SHORT_RACE_SHARE = 0.15
-"""Where trainings are cut short: which of two is best is worth less than trainings that are longer."""
+"""Where trainings are few: which of two is best is worth less than more search, or longer trainings."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
 BLENDED, _BLENDED_RECIPES = 0.4, 6
@@ -79,7 +79,7 @@ def finalists(
         few = (pace_.search.trials or 0) < FEW_TRIALS or session.clock.stopped
         return RacePlan(2, 2) if few else RacePlan(3, 3)
     base, known = pace_.seconds_per_trial, seconds_of_recipes(session, trials)
-    predicting, short = scoring(session), is_short(session, pace_) and not blended
+    predicting, short = scoring(session), is_few(session, pace_) and not blended
 
     def cost(recipe: Recipe) -> float:
         return known(recipe) or base * SLOWER_FINAL

@@ -29,6 +29,8 @@ _TRIALS_OF_TUNED = 4
 """Trials for each of a learner's settings, in a campaign that is counted in trials."""
 _GENERATIONS, _GENERATIONS_OF_FEW = 6, 12
 """Structures that a search should try: more where trainings are few, since settings are tried beside."""
+_KNOWN_OF_FEW = 2
+"""Settings of a recipe that is known to be good, where trainings are few: its own, and one near them."""
 _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 240, 3, 2000
@@ -84,6 +86,17 @@ def natural_epochs(session: Session) -> int:
 def long_enough(session: Session) -> int:
     """Returns the passes beyond which more pairs, and verdicts, are worth more than longer trainings."""
     return min(natural_epochs(session), _TRAININGS[0][1])
+
+
+def is_few(session: Session, pace_: Pace) -> bool:
+    """Tells whether a budget holds so few trainings that more search is worth more than many pairs.
+
+    Of trainings that are as long as they should be. Not where these take a part of the rows.
+    """
+    if pace_.seconds_per_trial is None or session.clock.budget is None or pace_.rows is not None:
+        return False
+    longer = max(1.0, long_enough(session) / pace_.epochs)
+    return session.clock.budget < _TRAININGS[0][0] * longer * pace_.seconds_per_trial
 
 
 def is_short(session: Session, pace_: Pace) -> bool:
@@ -193,6 +206,7 @@ def _timed_pace(session: Session, baseline: Recipe, average: int, folds: int) ->
         quota=quota,
         trials=None,
         deadline=session.ledger.elapsed + searching,
+        known=quota if many else _KNOWN_OF_FEW,
     )
     seeds = max(_SEEDS, average) if rows is None else MODELS_OF_MORE
     return asdict(Pace(epochs, per_trial, plan, seeds, fresh, rows))

@@ -31,12 +31,14 @@ class SearchPlan:
         quota: Configurations of a generation; those beyond the width refill places.
         trials: Configurations in all, or `None` when a deadline ends the search.
         deadline: Campaign seconds at which it ends, or `None`.
+        known: Configurations of a generation that begins with a known recipe; as of others if `None`.
     """
 
     width: int
     quota: int
     trials: int | None
     deadline: float | None
+    known: int | None = None
 
 
 _DEFAULT = Strategy()
@@ -65,7 +67,8 @@ def search(
     known = tuple(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
-        count = plan.quota
+        first = known[generation] if generation < len(known) else None
+        count = plan.quota if first is None or plan.known is None else plan.known
         if plan.trials is not None:
             count = min(count, plan.trials - len(trials))
         if count <= 0:
@@ -76,7 +79,6 @@ def search(
         if not done:
             session.listener.phase("search", f"generation {generation + 1}")
         asked = Asked(generation, count, plan.width, plan.deadline)
-        first = known[generation] if generation < len(known) else None
         work = functools.partial(run_asked, session, space, asked, strategy, tuple(trials), first)
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
         if unit.payload["source"] == EXHAUSTED:
