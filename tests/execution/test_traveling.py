@@ -126,8 +126,8 @@ def test_what_trains_nothing_travels(tmp_path: Path, spawned: Spawned) -> None:
     piece = partial(_predicted, Single(plain()), [kept], rows, torch.device("cpu"), quiet)
     torch.testing.assert_close(spawned(piece), piece())
     data = load(Task(data=frame()))
-    graph = spawned(partial(_exported, fresh, data, quiet))
-    assert graph == _exported(fresh, data, quiet)
+    graph = spawned(partial(_exported, {"final": fresh}, data, quiet))
+    assert graph == _exported({"final": fresh}, data, quiet)
     timed = partial(_time_epoch, one, [member(plain(), 0)], PLAN, quiet)
     assert spawned(timed) > 0
     task = FunctionTask(
