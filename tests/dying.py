@@ -1,5 +1,4 @@
-"""A campaign in a process that is killed at a given write to its folder, or from outside.
-"""
+"""A campaign in a process that is killed at a given write to its folder, or from outside."""
 
 from __future__ import annotations
 

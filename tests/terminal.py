@@ -10,7 +10,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import pytest
@@ -49,7 +49,7 @@ class Forked:
         self._process.start()
         out.close()
         errors.close()
-        self.stdout, self.stderr = (open(c.fileno(), closefd=False) for c in (self._out, self._errors))
+        self.stdout, self.stderr = map(_text, (self._out, self._errors))
 
     @property
     def returncode(self) -> int | None:
@@ -82,6 +82,10 @@ class Forked:
         self._process.kill()
 
 
+def _text(pipe: Connection) -> TextIO:
+    return os.fdopen(pipe.fileno(), closefd=False)
+
+
 def _command(
     arguments: list[str], first: str, folder: str, environment: dict[str, str],
     out: Connection, errors: Connection,
@@ -97,22 +101,22 @@ def _command(
     os.environ.update(environment)
     torch.set_num_threads(1)
     sys.argv = arguments
-    from pawl import pacing
     from pawl.cli import main
 
-    pacing.sizes._STEPS = STEPS
     exec(first, {})
     main()
 
 
-def start(*arguments: object, quick: bool = True, first: str = "") -> Any:
-    """Starts `pawl` with arguments; with `quick`, its trainings are short and all is imported.
+def start(*arguments: object, quick: bool = True, real: bool = False, first: str = "") -> Any:
+    """Starts `pawl` with arguments; with `quick`, its trainings are short.
 
-    Code in `first` runs before that.
+    Code in `first` runs before that, with everything imported. What is `real` is started as from a
+    shell: nothing is imported before, and trainings are as long as they are.
     """
     given = [str(each) for each in arguments]
-    if quick:
-        return Forked(given, first)
+    if not real:
+        short = f"from pawl import pacing; pacing.sizes._STEPS = {STEPS}\n" if quick else ""
+        return Forked(given, short + first)
     return subprocess.Popen(
         [sys.executable, "-m", "pawl.cli", *given],
         stdout=subprocess.PIPE,
@@ -122,9 +126,9 @@ def start(*arguments: object, quick: bool = True, first: str = "") -> Any:
     )
 
 
-def pawl(*arguments: object, quick: bool = True) -> subprocess.CompletedProcess[str]:
+def pawl(*arguments: object, real: bool = False) -> subprocess.CompletedProcess[str]:
     """Runs `pawl` with arguments to its end."""
-    process = start(*arguments, quick=quick)
+    process = start(*arguments, real=real)
     out, error = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
