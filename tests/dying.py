@@ -1,11 +1,7 @@
-"""A campaign in a process that is killed at a given write to its folder, or from outside.
-
-Processes come from a server that has imported everything, so that a test can afford dozens of them.
-"""
+"""A campaign in a process that is killed at a given write to its folder, or from outside."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -14,23 +10,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from terminal import STEPS
+from terminal import STEPS, processes
 
 from pawl.ledger.beside import PROGRESS_FILE
-
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    [
-        "pawl.campaign",
-        "torch.onnx",
-        "onnxscript",
-        "altair",
-        "vl_convert",
-        "sklearn.metrics",
-        "dying",
-    ]
-)
-
 
 _connect = sqlite3.connect
 
@@ -121,8 +103,8 @@ def run(
         die_after: It is killed after so many seconds.
         options: Others, of one that is started.
     """
-    hears, told = _processes.Pipe(duplex=False)
-    process = _processes.Process(
+    hears, told = processes.Pipe(duplex=False)
+    process = processes.Process(
         target=_campaign,
         args=(str(files[0]), str(files[1]), str(out), trials, seed, die_at, options or {}, told),
     )

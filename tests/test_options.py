@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from terminal import pawl as typed
+from terminal import run_here
 
 import pawl
 from pawl.errors import PawlError, TaskError, command_line_words
@@ -80,8 +80,11 @@ def test_a_function_takes_its_models_fields_and_tells_of_each(name: str) -> None
         ("doctor", PlanOptions),
     ],
 )
-def test_a_command_has_an_option_for_each_field(command: str, model: type[OptionsModel]) -> None:
-    told = typed(command, "-h").stdout
+def test_a_command_has_an_option_for_each_field(
+    command: str, model: type[OptionsModel], capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, told, _ = run_here(capfd, command, "-h")
+    assert code == 0
     assert set(in_order(model)) == set(model.model_fields)
     for name in set(in_order(model)) - {"listener", "started", "model"}:
         assert f"--{name.replace('_', '-')} " in told

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from onnx import ModelProto
 
 from pawl.compression import CLAIM, keep_within
 from pawl.data import LoadedData
@@ -53,10 +55,13 @@ def deliver(
     models = {"final": test.final}
     if confirmation.delivered != Single(baseline):
         models["baseline"] = test.baseline
+    # What is one of the final model's, too, needs no trace of its own.
+    together = [{name: each} for name, each in models.items()]
     if len(test.final.parts) > 1:
         models["single"] = test.final.alone(best_alone(session, confirmation.delivered))
-    exported = session.trainer.spread([partial(_exported, each, data) for each in models.values()])
-    graphs = dict(zip(models, exported, strict=True))
+        together[0]["single"] = models["single"]
+    exported = session.trainer.spread([partial(_exported, each, data) for each in together])
+    graphs = {name: graph for each in exported for name, graph in each.items()}
     graphs.setdefault("baseline", graphs["final"])
     costs = measure(graphs, data.test)
     predicted = {name: predict(graphs[name], data.test) for name in ("baseline", "final")}
@@ -103,13 +108,18 @@ def rehearse(session: Session, data: LoadedData, baseline: Recipe) -> float:
 
 def export_graph(predictor: Predictor, data: LoadedData) -> bytes:
     """Returns what predicts as an ONNX graph, its predictions checked on test rows."""
-    graph = predictor.graph(data.development.take(torch.arange(4)))
-    check_parity(predictor, graph, data.test)
-    return graph
+    return _exported({"": predictor}, data)[""]
 
 
-def _exported(predictor: Predictor, data: LoadedData, _: Heartbeat) -> bytes:
-    return export_graph(predictor, data)
+def _exported(
+    predictors: Mapping[str, Predictor], data: LoadedData, _: Heartbeat | None = None
+) -> dict[str, bytes]:
+    """Returns graphs by name; models that differ in their tensors alone are traced once."""
+    graphs, traced = {}, dict[str, ModelProto]()
+    for name, predictor in predictors.items():
+        graphs[name] = predictor.graph(data.development.take(torch.arange(4)), traced)
+        check_parity(predictor, graphs[name], data.test)
+    return graphs
 
 
 def scores_of(

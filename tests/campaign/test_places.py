@@ -120,7 +120,7 @@ def test_by_command(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pacing.sizes, "_STEPS", 150)
+    monkeypatch.setattr(pacing.sizes, "_STEPS", 60)
     np.savez(tmp_path / "rows.npz", **rows(what))
     np.savez(tmp_path / "test.npz", **rows(what, TEST, 1))
     more = f"metric={metric!r}" if what == "tags" else ""

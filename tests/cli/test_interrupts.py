@@ -39,7 +39,8 @@ def test_what_swallows_an_interrupt_is_left_behind(
 ) -> None:
     module, out = tmp_path / "stubborn.py", tmp_path / "out"
     module.write_text(STUBBORN)
-    process = start("optimize", module, "--trials", 2, "--out", out)
+    soon = "import pawl.supervisor as s; s._GRACE_SECONDS = 1.0"
+    process = start("optimize", module, "--trials", 2, "--out", out, first=soon)
     while process.poll() is None and not (tmp_path / "here").is_file():
         time.sleep(0.01)
     for number in signals:

@@ -162,7 +162,7 @@ def test_a_module_that_forks_runs_one_campaign(text: str) -> None:
 
 def test_ctrl_c_again_and_again_ends_with_130() -> None:
     Path("module.py").write_text(f"{HERE}import time\nwhile True: time.sleep(60)\n")
-    process = start("optimize", "module.py", "--trials", 1, "--out", "out")
+    process = start("optimize", "module.py", "--trials", 1, "--out", "out", real=True)
     while process.poll() is None and not Path("here").exists():
         time.sleep(0.01)
     while process.poll() is None:

@@ -23,7 +23,7 @@ from user_nets_of_sequences import ROWS, TABLES, TOKENS
 from pawl import load_safetensors
 from pawl.deployment import Bundle
 from pawl.task import Task
-from pawl.techniques import ModelTechnique, refusal, technique, techniques
+from pawl.techniques import Facts, ModelTechnique, refusal, technique, techniques
 
 EVERY = {**NETS, **MORE_NETS, **ROWS, **TOKENS, **TABLES}
 SHOWN = ("vgg", "lambda_resnet", "own_norms", "stock_vit", "tcn", "gru_attention", "gpt", "tabular")
@@ -55,9 +55,8 @@ def data_of(net: str) -> Any:
 
 
 @functools.cache
-def reasons(net: str) -> dict[str, str | None]:
-    facts = problem_of(Task(data=data_of(net), model=EVERY[net])).facts()
-    return {name: refusal(technique(name), facts) for name in TECHNIQUES}
+def facts_of(net: str) -> Facts:
+    return problem_of(Task(data=data_of(net), model=EVERY[net])).facts()
 
 
 def files_of(net: str, name: str, folder: Path) -> tuple[Path, Path, Path]:
@@ -81,7 +80,7 @@ def files_of(net: str, name: str, folder: Path) -> tuple[Path, Path, Path]:
 def test_an_edited_network_goes_the_whole_way(
     net: str, name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    reason = reasons(net)[name]
+    reason = refusal(technique(name), facts_of(net))
     module, recipe, rows = files_of(net, name, tmp_path)
     out, file, exported = (tmp_path / each for each in ("out", "predictions.csv", "exported"))
     given = ("train", module, "--recipe", recipe, "--epochs", 1, "--out", out, "--json")

@@ -17,6 +17,7 @@ from pawl.data.types import Examples, LoadedData
 from pawl.deployment import BATCH_ROWS, check_parity, measure, predict
 from pawl.errors import BundleError
 from pawl.execution import Job, Plan, TrainingWay, train_all
+from pawl.models import graphs
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.training.problem import Problem
@@ -272,3 +273,22 @@ def test_costs_are_positive_and_per_graph(table: Exported) -> None:
     few = measure({"one": table.graph}, table.data.test.take(torch.arange(3)))
     assert few["one"].latency_ms > 0
     assert BATCH_ROWS > 3
+
+
+def test_what_was_traced_for_others_serves_models_of_the_same_structure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = load(Task(data=frame()))
+    problem = Problem.of(Task(data=frame()), data)
+    rows = torch.arange(len(problem.examples))
+    first, second = (untrained(problem, plain(), seed, rows) for seed in (0, 1))
+    other = untrained(problem, plain(layer_norm={}), 0, rows)
+    sample, traced = data.development.take(torch.arange(4)), dict[str, onnx.ModelProto]()
+    blended([first, second]).graph(sample, traced)
+    assert len(traced) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "_traced", None)
+        graph = second.graph(sample, traced)
+    assert check_parity(second, graph, data.test) < 1e-5
+    assert check_parity(other, other.graph(sample, traced), data.test) < 1e-5
+    assert len(traced) == 2

@@ -71,7 +71,10 @@ def test_its_error_is_alpha_and_not_much_less(rows: float, models: float) -> Non
     means = np.sqrt(rows) * generator.normal(size=(runs, 1)) + steps.cumsum(1) / pairs
     z = means / np.sqrt(rows + models / pairs)
     raw = 2 * stats.norm.sf(np.abs(z))
-    false = np.mean([sequential_p(list(each), LOOKS, SHARES) <= ALPHA for each in raw])
+    # It is never below the smallest p (see above), so most runs need no integrals.
+    near = raw[raw.min(1) <= 1.01 * ALPHA]
+    claims = [sequential_p(list(each), LOOKS, SHARES) <= ALPHA for each in near]
+    false = np.sum(claims) / runs
     slack = 3 * np.sqrt(ALPHA * (1 - ALPHA) / runs)
     assert 0.04 - slack <= false <= ALPHA + slack
     # Bonferroni's would be about 0.04 at best, and less where looks agree.

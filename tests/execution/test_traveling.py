@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,28 +33,36 @@ from pawl.training.trained import KeptModel, save_models, untrained
 
 PLAN = Plan(TrainingWay("fused", 4), "for the test")
 NO_END = Ending(Path("nowhere"), None)
+Spawned = Callable[[Callable[[], Any]], Any]
 
 
 def quiet() -> None:
     """Nobody is told."""
 
 
-def elsewhere(sent: bytes, pipe: Any) -> None:
-    """The life of a process that was sent a piece of work."""
+def elsewhere(pipe: Any) -> None:
+    """The life of a process that is sent pieces of work."""
     torch.set_num_threads(1)
-    pipe.send_bytes(pickle.dumps(pickle.loads(sent)()))
+    while sent := pipe.recv_bytes():
+        pipe.send_bytes(pickle.dumps(pickle.loads(sent)()))
 
 
-def spawned(piece: Callable[[], Any]) -> Any:
-    """Runs a piece in a fresh process that inherits nothing."""
+@pytest.fixture(scope="module")
+def spawned() -> Iterator[Spawned]:
+    """Runs a piece in a process that has inherited nothing."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=elsewhere, args=(pickle.dumps(piece), theirs))
+    process = context.Process(target=elsewhere, args=(theirs,))
     process.start()
     theirs.close()
-    found = pickle.loads(ours.recv_bytes())
+
+    def run(piece: Callable[[], Any]) -> Any:
+        ours.send_bytes(pickle.dumps(piece))
+        return pickle.loads(ours.recv_bytes())
+
+    yield run
+    ours.send_bytes(b"")
     process.join()
-    return found
 
 
 def given(sent: Any) -> Any:
@@ -77,7 +85,7 @@ def searched(problem: Problem, make: Making) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", ["table", "images", "functional"])
-def test_trainings_travel(kind: str) -> None:
+def test_trainings_travel(kind: str, spawned: Spawned) -> None:
     one = (
         problem_of(Task(data=frame(), model=Functional)) if kind == "functional" else problem(kind)
     )
@@ -91,7 +99,7 @@ def test_trainings_travel(kind: str) -> None:
         torch.testing.assert_close(theirs.predictions, mine.predictions, rtol=1e-4, atol=1e-5)
 
 
-def test_a_share_of_a_generation_travels() -> None:
+def test_a_share_of_a_generation_travels(spawned: Spawned) -> None:
     one = problem("table")
     facts = one.facts()
     space = Space(baseline(facts), facts)
@@ -108,7 +116,7 @@ def train(settings: dict[str, float], seed: int) -> dict[str, float]:
     return {"loss": settings["x"] ** 2 + seed}
 
 
-def test_what_trains_nothing_travels(tmp_path: Path) -> None:
+def test_what_trains_nothing_travels(tmp_path: Path, spawned: Spawned) -> None:
     one = problem("table")
     fresh = untrained(one, plain(), 0, torch.arange(64))
     rows = one.examples.take(torch.arange(8))
@@ -118,8 +126,8 @@ def test_what_trains_nothing_travels(tmp_path: Path) -> None:
     piece = partial(_predicted, Single(plain()), [kept], rows, torch.device("cpu"), quiet)
     torch.testing.assert_close(spawned(piece), piece())
     data = load(Task(data=frame()))
-    graph = spawned(partial(_exported, fresh, data, quiet))
-    assert graph == _exported(fresh, data, quiet)
+    graph = spawned(partial(_exported, {"final": fresh}, data, quiet))
+    assert graph == _exported({"final": fresh}, data, quiet)
     timed = partial(_time_epoch, one, [member(plain(), 0)], PLAN, quiet)
     assert spawned(timed) > 0
     task = FunctionTask(

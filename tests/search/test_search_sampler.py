@@ -162,7 +162,7 @@ def test_a_campaign_takes_a_sampler_of_ones_own(tmp_path: Path) -> None:
     try:
         result = pawl.optimize(
             frame(), target="target", trials=40, epochs=1, search="noted,none", out=tmp_path / "out",
-            executor="inline",
+            executor="inline", families=["nets"],
         )  # fmt: skip
     finally:
         unregister_sampler("noted")

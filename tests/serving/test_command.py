@@ -19,7 +19,7 @@ from pawl.task import Task
 
 def test_it_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     folder = bundle_of(Task(data=frame()), tmp_path / "campaign", epochs=1)
-    with start("serve", "--predict", folder, "--port", 0, quick=False) as process:
+    with start("serve", "--predict", folder, "--port", 0, real=True) as process:
         assert process.stdout is not None
         found = re.fullmatch(
             r"predictions of .*bundle at (http://127\.0\.0\.1:\d+/) until Ctrl-C\n",

@@ -247,7 +247,7 @@ def test_axes_and_long_lines() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     with ledger(tmp_path / "a", 3):
-        process = start("serve", tmp_path, "--port", 0, quick=False)
+        process = start("serve", tmp_path, "--port", 0)
         try:
             assert process.stdout is not None
             address = process.stdout.readline().split()[-1]

@@ -324,10 +324,15 @@ def meeting(first: Technique, second: Technique) -> str | None:
     """Returns the kind of problem that a pair is tried on; `None` if each is for something else."""
     special = {_row(t.name).accepts for t in (first, second)} - {"table"}
     kind = min(special, default="table")
-    if first.fits(facts_of(kind)) or second.fits(facts_of(kind)):
+    if _refused(first, kind) or _refused(second, kind):
         assert special, f"{first.name} or {second.name} does not fit {kind}"
         return None
     return kind
+
+
+@functools.cache
+def _refused(technique: Technique, kind: str) -> str | None:
+    return technique.fits(facts_of(kind))
 
 
 def _row(name: str) -> Row:
@@ -379,12 +384,13 @@ def _together(open_pairs: set[frozenset[str]]) -> list[str]:
     """Returns techniques that go together, with many of the open pairs among them."""
     gains = Counter(name for pair in open_pairs for name in pair)
     free, together = {name: named(name) for name in gains}, list[str]()
+    found = dict.fromkeys(free, 0)
     while gains:
         best = max(gains, key=lambda name: (gains[name], name))
         chosen = free.pop(best)
         free = {name: t for name, t in free.items() if not excludes(t, chosen)}
         together.append(best)
-        found = {n: sum(frozenset((n, other)) in open_pairs for other in together) for n in free}
+        found = {n: found[n] + (frozenset((n, best)) in open_pairs) for n in free}
         gains = Counter({name: gain for name, gain in found.items() if gain})
     return together
 

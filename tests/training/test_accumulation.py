@@ -33,7 +33,12 @@ def trained(kind: str, recipe: Recipe, stepper: Stepper) -> Population:
     [
         ("table", {}, 2),
         ("table", {"adamw": {}, "class_weights": {}, "layer_norm": {}, "cosine": {}}, 5),
-        ("regression", {"mixup": {}, "l1": {}, "sharpness_aware": {}}, 32),
+        # Parts of one row each.
+        (
+            "regression",
+            {"mixup": {}, "l1": {}, "sharpness_aware": {}, "batch_size": {"size": 4}},
+            4,
+        ),
         ("images", {"cutmix": {}, "label_smoothing": {}}, 3),
     ],
 )

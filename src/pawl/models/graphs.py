@@ -29,30 +29,37 @@ OUTPUT = "prediction"
 """The name of a graph's output."""
 
 
-def to_onnx(model: Pipeline, sample: Examples) -> bytes:
+def to_onnx(
+    model: Pipeline, sample: Examples, traced: dict[str, onnx.ModelProto] | None = None
+) -> bytes:
     """Returns the model as an ONNX graph with a free batch axis.
 
-    Of several pipelines each structure is traced once, for all that differ in their tensors alone.
+    Each structure is traced once, for all pipelines that differ in their tensors alone.
 
     Args:
         model: On the CPU.
         sample: At least two rows to trace with.
+        traced: Graphs by structure, of models that are still there and this sample; those of other
+            structures are added.
 
     Raises:
         BundleError: The exporter cannot take the model.
     """
-    model = merged(model)
-    if not isinstance(model, Averaged):
-        (graph,) = _traced([model], sample)
-        return _written(graph)
-    members = [member for member in model.members if isinstance(member, Deployed)]
+    given, model = model, merged(model)
+    each = model.members if isinstance(model, Averaged) else [model]
+    members = [member for member in each if isinstance(member, Deployed)]
     keys = [structure(member) for member in members]
-    distinct = dict(zip(keys, members, strict=True))
-    graphs = dict(zip(distinct, _traced(list(distinct.values()), sample), strict=True))
+    # What was made for this alone is gone afterwards, and what is like it by its place in memory is not.
+    graphs = {} if traced is None or model is not given else traced
+    new = {k: m for k, m in zip(keys, members, strict=True) if k not in graphs}
+    if new:
+        graphs |= zip(new, _traced(list(new.values()), sample), strict=True)
     parts = [
         with_tensors(graphs[key], member.state_dict())
         for key, member in zip(keys, members, strict=True)
     ]
+    if not isinstance(model, Averaged):
+        return _written(parts[0])
     if model.corrected is not None:
         whole = corrected_graph(parts, model.groups, model.corrected, OUTPUT)
         return bytes(with_trees(whole).SerializeToString())

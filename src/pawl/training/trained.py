@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from onnx import ModelProto
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -61,11 +62,12 @@ class Predictor(Protocol):
     def predict(self, examples: Examples, device: torch.device) -> Tensor:
         """Returns predictions of all rows, `[R, *P]` (`pawl.kinds`), on the CPU."""
 
-    def graph(self, sample: Examples) -> bytes:
+    def graph(self, sample: Examples, traced: dict[str, ModelProto] | None = None) -> bytes:
         """Returns it as an ONNX graph from raw inputs to predictions, with a free batch axis.
 
         Args:
             sample: At least two rows to trace with.
+            traced: What was traced before for others with this sample; see `pawl.models.to_onnx`.
 
         Raises:
             BundleError: It cannot be exported.
@@ -120,9 +122,9 @@ class Trained:
         model.cpu()
         return torch.cat(found)
 
-    def graph(self, sample: Examples) -> bytes:
+    def graph(self, sample: Examples, traced: dict[str, ModelProto] | None = None) -> bytes:
         """Returns it as an ONNX graph."""
-        return to_onnx(self.model, sample)
+        return to_onnx(self.model, sample, traced)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns copies of all weights and buffers by name."""
