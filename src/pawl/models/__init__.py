@@ -7,11 +7,9 @@ from pawl.models.build import (
     Adapter,
     Builder,
     Calls,
-    Memory,
     ModelBuilder,
     concealed,
     is_pretrained,
-    remembered,
     revealed,
 )
 from pawl.models.codes import known_codes, unknown_code
@@ -63,6 +61,7 @@ from pawl.models.member_layers import (
     member_layers,
 )
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
+from pawl.models.memory import Memory, remembered
 from pawl.models.memory_format import ChannelsLast
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet

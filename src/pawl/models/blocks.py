@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from pawl.data.types import Inputs
-from pawl.models.build import Adapter, remembered
+from pawl.models.build import Adapter
 from pawl.models.chains import chained
 from pawl.models.edits import rows_of
 from pawl.models.keyed_calls import KeyedScores
 from pawl.models.layers import Chain
+from pawl.models.memory import remembered
 from pawl.models.nets import Net
 from pawl.models.operations import Operation, Span, Trace, is_layer, traced
 from pawl.models.surgery import ACTIVATION_TYPES

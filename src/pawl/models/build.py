@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,13 @@ from pawl.errors import TaskError, first_line
 from pawl.models.calls import Call, Swapped, calls_of
 from pawl.models.duplicates import rebound
 from pawl.models.member_layers import freeze
+from pawl.models.memory import Memory, remembered
 from pawl.models.nets import Net
 from pawl.models.operations import Address, forget_paths, listen
 from pawl.models.surgery import key_dropout
 from pawl.models.written import Written, put, written
 from pawl.task import ModelFactory
 
-T = TypeVar("T")
 _FEW_ROWS = 4
 Calls = Mapping[Address, Call]
 """Layers that a module calls as functions."""
@@ -31,19 +31,6 @@ Builder = Callable[[int], nn.Module]
 
 NetFactory = Callable[[ModelSpec], nn.Module]
 """Returns a fresh network for inputs and outputs of such sizes."""
-
-
-class Memory:
-    """What was found out about a task's model, for all that are built like it; it does not travel."""
-
-    def __init__(self) -> None:
-        self.found: dict[Any, Any] = {}
-
-    def __deepcopy__(self, _: Any) -> Memory:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Memory, ()
 
 
 class Adapter(nn.Module):
@@ -220,22 +207,6 @@ def revealed(module: nn.Module, sample: Inputs, known: list[Calls]) -> nn.Module
         if isinstance(each, Adapter):
             each.reveal(sample, known)
     return module
-
-
-def remembered(module: nn.Module, what: Any, find: Callable[[], T]) -> T:
-    """Returns what was found out about modules that look like this one, or finds it out.
-
-    What is found must not depend on weights: modules of other seeds look alike.
-    """
-    for each in module.modules():
-        if isinstance(each, Adapter):
-            key = what, str(module), tuple(tuple(x.shape) for x in module.parameters())
-            if key not in each.memory.found:
-                with torch.random.fork_rng(devices=[]):  # who finds it out draws as the others do
-                    each.memory.found[key] = find()
-            found: T = each.memory.found[key]
-            return found
-    return find()
 
 
 def is_pretrained(module: nn.Module) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pawl.data.types import Inputs
-from pawl.models.build import remembered
+from pawl.models.memory import remembered
 from pawl.models.operations import is_layer, traced
 
 _ROWS = 3

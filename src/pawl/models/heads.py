@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.errors import first_line
-from pawl.models.build import remembered
 from pawl.models.edits import rows_of, runs_whole
 from pawl.models.keyed_calls import KeyedScores
+from pawl.models.memory import remembered
 from pawl.models.operations import Operation, Trace, traced
 
 Meaning = Literal["heads", "width", "scale", "root"]

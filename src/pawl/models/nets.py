@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pawl.data.ragged import MASK
 from pawl.data.types import Inputs, InputSpec, ModelSpec
 from pawl.models.layers import flat
+from pawl.models.memory import Memory
 from pawl.models.readers import EncoderKind, Reader
 from pawl.models.unit import Block
 
@@ -43,16 +44,25 @@ class Shape:
 
 
 class Net(nn.Module):
-    """A network that pawl built and can rebuild."""
+    """A network that pawl built and can rebuild.
+
+    Attributes:
+        spec: Sizes of inputs and outputs.
+        shape: What it is built by.
+        memory: See `remembered`; who builds it gives the same to all.
+    """
 
     def __init__(self, spec: ModelSpec, shape: Shape) -> None:
         super().__init__()
         self.spec = spec
         self.shape = shape
+        self.memory: Memory | None = None
 
     def rebuilt(self, **changes: Any) -> Net:
         """Returns a fresh network of the same kind with a changed shape."""
-        return type(self)(self.spec, dataclasses.replace(self.shape, **changes))
+        fresh = type(self)(self.spec, dataclasses.replace(self.shape, **changes))
+        fresh.memory = self.memory
+        return fresh
 
 
 class TabularNet(Net):

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pawl.data.types import Inputs
-from pawl.models.build import remembered
 from pawl.models.channel_groups import Segments
 from pawl.models.channels import Channels, Weighted
 from pawl.models.computed import put
+from pawl.models.memory import remembered
 from pawl.models.operations import traced
 
 _FEW_ROWS = 4

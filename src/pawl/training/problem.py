@@ -234,11 +234,15 @@ class Problem:
         return self.came_with_weights or isinstance(self.builder, Started)
 
     def _tell(self, body: nn.Module, *, loaded: bool = True) -> nn.Module:
-        """Lets a module of the user's know whether it came with weights; `loaded`: those beside it."""
+        """Lets a module know what is known of it; one of the user's whether it came with weights, too.
+
+        With `loaded`, those beside it.
+        """
         beside = isinstance(self.builder, Started) and bool(self.builder.tensors)
         for each in body.modules():
             if isinstance(each, Adapter):
                 each.pretrained = self.pretrained and (loaded or not beside)
+            if isinstance(each, Adapter | Net):
                 each.memory = self._memory
         return body
 
