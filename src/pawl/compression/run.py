@@ -34,6 +34,9 @@ from pawl.kinds import KINDS, Conformal
 from pawl.options import LimitOptions
 from pawl.task import ModelFactory, Objective
 
+_DOUBT = 2.0
+"""How many times what is allowed a trained network may lose on a campaign's rows for choices."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -232,6 +235,7 @@ def _work(
         limits=settings.limits,
         left=settings.left,
         unlabeled=rows.unlabeled,
+        doubt=_DOUBT if rows.own else 1.0,
     )
 
 
