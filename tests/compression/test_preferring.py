@@ -240,7 +240,7 @@ def test_few_chains_leave_a_model_that_loses_the_margin_though_it_is_the_fastest
     }
     monkeypatch.setattr(chain, "STEPS", steps)
     monkeypatch.setattr(chain, "MOVES", ((("b",), "a"), (("c",), "b")))
-    original, chains, erred = model(0, 10.0, 50_000), 200, 0
+    original, chains, erred = model(0, 10.0, 50_000), 120, 0
     for seed in range(chains):
         rows = drawn(600, (ok, ok, bad, bad, bad, bad, bad), seed)
         trial, start = trial_of(rows, original)
@@ -248,4 +248,4 @@ def test_few_chains_leave_a_model_that_loses_the_margin_though_it_is_the_fastest
         found.run()
         erred += found.tree.at != ORIGINAL and ms_of(found.tree.current.graph) < 9.0
     # 5%, and three standard errors more; each of the five at a level of 5% would be some 20%.
-    assert erred / chains < 0.1
+    assert erred / chains < 0.11

@@ -90,10 +90,12 @@ class Chain:
         tree = self.tree
         best, order, tried = tree.at, self._order, 1
         for several, one in MOVES:
+            if best == ORIGINAL or tried == self._most or self._is_late(seconds):
+                break
             steps, first, back = self._orders[order], several, (one,)
             if steps.index(several[0]) < steps.index(one):
                 first, back = back, first
-            if self._is_late(seconds) or tried == self._most or not tree.steps(best) & {*back}:
+            if not tree.steps(best).intersection(back):
                 continue
             tried += 1
             tree.at, self._order = ORIGINAL, self._moved(order, first, back[0])

@@ -196,7 +196,8 @@ class Work:
         learned from them, so that it is better there than elsewhere. So it is tried if it may lose less
         than twice what is allowed: a test that it fails costs a third of the error that is left.
         """
-        return judged.passed or judged.at_most < self.doubt * judged.allowed
+        doubted = self.doubt > 1.0 and judged.at_most < self.doubt * judged.allowed
+        return judged.passed or doubted
 
 
 def gained(mine: Latency, theirs: Latency, size: int, other: int) -> Gain:
