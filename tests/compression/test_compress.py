@@ -23,7 +23,7 @@ from pawl import Task
 from pawl.compression import distilling, students, trainable, tuning, units
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.lessons import lessons, soft_labels
-from pawl.compression.rows import given_rows
+from pawl.compression.rows import GivenRows, given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
 from pawl.data import ModelSpec, load, read_like, resolve_task
@@ -160,6 +160,30 @@ def test_a_campaigns_own_rows_are_known_and_the_look_is_on_record(tmp_path: Path
     other = given_rows(Bundle.open(folder), frame(1490), 0)
     assert not other.own
     assert "not the data of its campaign" in other.told
+
+
+def test_a_fifth_of_many_test_rows_is_for_choices_the_same_each_time_and_judges_nothing(
+    tmp_path: Path,
+) -> None:
+    many, few = (
+        GivenRows.of_campaign(load(Task(data=frame(1500), test=rows(count, 1))), tmp_path)
+        for count in (1000, 999)
+    )
+    assert few.chosen is None
+    assert (len(few.judge), len(few.choices(0))) == (999, 1500)
+    assert many.chosen is not None
+    assert (len(many.judge), len(many.chosen), len(many.work)) == (800, 200, 1500)
+    (name,) = (name for name, x in many.judge.inputs.items() if x.is_floating_point())
+    judging, chosen = (each.inputs[name].nan_to_num() for each in (many.judge, many.chosen))
+    assert not {tuple(x) for x in judging.tolist()} & {tuple(x) for x in chosen.tolist()}
+    # Else rows that choose for one seed would judge for another.
+    assert all(many.choices(seed) is many.chosen for seed in (0, 1))
+    again = GivenRows.of_campaign(
+        load(Task(data=frame(1500), test=rows(1000, 1)), seed=3), tmp_path
+    )
+    torch.testing.assert_close(again.judge.inputs[name].nan_to_num(), judging, rtol=0, atol=0)
+    assert "800 test rows judge" in many.told
+    assert "200 others are for choices" in many.told
 
 
 def test_losses_of_compressions_one_after_the_other_add_up_and_are_said(

@@ -22,9 +22,10 @@ from terminal import run_here as run
 from torch import Tensor, nn
 
 from pawl import Task
-from pawl.compression import chain, pruning, quantizing
+from pawl.compression import chain, pruning, quantizing, settling
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.entrants import Entrant, Field
+from pawl.compression.trying import Trial
 from pawl.compression.work import Goals, Work
 from pawl.data import read_like
 from pawl.deployment import Bundle, Latency, disturbed
@@ -127,7 +128,7 @@ def test_a_neighbor_is_named_in_what_compressing_found(
     def halfway(graphs: Mapping[str, bytes], *_: Any, **__: Any) -> dict[str, Latency]:
         return {name: Latency(np.repeat([1.0, 4.0], 20)) for name in graphs}
 
-    monkeypatch.setattr(chain, "latencies", halfway)
+    monkeypatch.setattr(settling, "latencies", halfway)
     given = ("--max-loss", "0.3", "--max-size", str(size), "--out", tmp_path / "out")
     code, text, _ = run(capfd, "compress", bundle.folder, data, *given)
     assert code == 0
@@ -150,8 +151,8 @@ def test_a_lossless_step_that_changes_outputs_by_one_percent_is_caught(
         return [replace(current, step="graph", detail="", graph=made, is_lossless=True)]
 
     monkeypatch.setattr(chain, "STEPS", {"graph": tampered})
-    found = chain.Chain(work, work.judge, work.rows, current)
+    found = chain.Chain(Trial(work, work.judge, work.rows), current)
     found.run()
-    (tried,) = found.tried
-    assert found.at == -1
+    (tried,) = found.tree.tried
+    assert found.tree.at == -1
     assert tried.record.reason == "predicts otherwise (by 0.01)"

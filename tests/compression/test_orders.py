@@ -12,6 +12,10 @@ from graphs_to_compress import SCHEMA, examples, network
 
 from pawl.compression import chain
 from pawl.compression.candidate import Candidate
+from pawl.compression.settling import measure, settle
+from pawl.compression.steps import Step
+from pawl.compression.tree import Tree
+from pawl.compression.trying import Trial
 from pawl.compression.work import Work
 
 WHOLE, MILD, STRONG = 60_000, 40_000, 10_000
@@ -30,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Two steps, of which the first one keeps the second from doing more than it did."""
     counted: Counter[str] = Counter()
 
-    def cut(name: str, length: int, *, needs: int) -> chain.Step:
+    def cut(name: str, length: int, *, needs: int) -> Step:
         def step(work: Work, current: Candidate) -> list[Candidate] | str:
             counted[name] += 1
             made, before = notes(current.graph, length)
@@ -50,28 +54,28 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def ran(orders: int) -> chain.Chain:
+def ran(orders: int) -> tuple[Tree, Work]:
     graph, _ = notes(network(), WHOLE)
     work, current = work_on(SCHEMA, examples(graph, 200), graph, metric="rmse")
-    found = chain.Chain(work, work.judge, work.rows, current, orders)
+    found = chain.Chain(Trial(work, work.judge, work.rows), current, orders)
     found.run()
-    return found
+    return found.tree, work
 
 
 def test_an_order_that_leaves_a_smaller_model_is_kept(calls: Counter[str]) -> None:
-    usual = ran(1)
+    usual, _ = ran(1)
     assert usual.tried[usual.at].record.step == "mild"
     assert calls == {"same": 1, "mild": 1, "strong": 1}
     calls.clear()
-    other = ran(4)
+    other, work = ran(4)
     last = other.tried[other.at]
     assert (last.record.step, last.record.order) == ("strong", "strong before mild")
     # What starts from a model for the second time is known: `same` in the second order, from the
     # original. The third order has `strong` first, behind which the others have nothing to do.
     assert calls["same"] <= 2
     assert {t.record.order for t in other.tried} >= {"", "strong before mild"}
-    original = other.measure(64)
-    other.settle(original)
+    original, _ = measure(other, work, work.judge, work.rows, 64)
+    settle(other, work, original)
     assert [t.record.step for t in other.tried if t.record.accepted] == ["same", "strong"]
     given_up = [t.record for t in other.tried if t.record.step == "mild" and not t.record.order]
     assert given_up[0].reason.endswith("another model is left")
@@ -80,17 +84,20 @@ def test_an_order_that_leaves_a_smaller_model_is_kept(calls: Counter[str]) -> No
 def test_orders_that_could_not_differ_are_not_tried(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # `strong` is not kept behind `mild`, so that `same` in front of it would do what it did.
-    monkeypatch.setattr(chain, "MOVES", ((("same",), "strong"),))
-    found = ran(4)
-    assert calls == {"same": 1, "mild": 1, "strong": 1}
+    # `mild` does nothing, so that `strong` in front of it would do what it did.
+    monkeypatch.setattr(chain, "STEPS", {**chain.STEPS, "mild": lambda *_: "nothing to do"})
+    monkeypatch.setattr(chain, "MOVES", ((("strong",), "mild"),))
+    found, _ = ran(4)
+    assert calls["same"] == 1
     assert {t.record.order for t in found.tried} == {""}
+    assert [t.record.step for t in found.tried] == ["same", "mild", "strong"]
 
 
 def test_an_order_that_is_no_better_is_on_record_alone(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain, "MOVES", ((("mild",), "same"),))
-    found = ran(4)
-    assert found.tried[found.at].record.order == ""
+    found, _ = ran(4)
+    # It began with what seemed smaller; the usual order came to the same size.
+    assert found.tried[found.at].record.order == "mild before same"
     assert {t.record.order for t in found.tried} == {"", "mild before same"}

@@ -122,6 +122,7 @@ def _taught_rung(
 
 def _judged(work: Work, student: Trained, name: str) -> Candidate | str:
     """Returns a student, trained on if need be; or why it is not good enough on the rows for choices."""
+    best: tuple[float, Candidate] | None = None
     lost = ""
     for features in (False, True):
         if features and not _taught_features(work, student):
@@ -130,11 +131,13 @@ def _judged(work: Work, student: Trained, name: str) -> Candidate | str:
         judged = work.judge(predict(candidate.graph, work.choices))
         if judged.passed:
             return candidate
+        if work.is_hopeful(judged) and (best is None or judged.at_most < best[0]):
+            best = judged.at_most, candidate
         lost = (
             f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
             f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
         )
-    return lost
+    return lost if best is None else best[1]
 
 
 def _taught_features(work: Work, student: Trained) -> bool:

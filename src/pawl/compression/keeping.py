@@ -32,7 +32,7 @@ def keep_within(
     Then `bundle` holds that, and `uncompressed` what it was. If none does, `bundle` stays as it is, and
     `nearest` has the model that comes nearest. `compress.json` has all that was tried.
 
-    The development rows are learned from, the test rows judge: a further look at them, which
+    The development rows are learned from, test rows choose and judge: a further look at them, which
     `Ledger.touch_test` has on record. Only time may be short: a step that is then left out says so.
 
     Args:
@@ -51,11 +51,7 @@ def keep_within(
         return None if clock.left is None else clock.left - behind
 
     clock.aside = 0.0
-    told = (
-        f"the campaign's {len(data.test):,} test rows judge (on record as a further look at them), its "
-        f"{len(data.development):,} development rows are learned from"
-    )
-    rows = GivenRows(data.development, data.test, told, own=True, campaign=ledger.folder)
+    rows = GivenRows.of_campaign(data, ledger.folder)
     settings = Settings(
         options, seed=session.rows.derive("limits"), model=model, listener=session.listener,
         left=left, patient=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.features import LAYERS, Features, Pair
@@ -26,7 +28,7 @@ from pawl.compression.units import (
     rewound,
     unbreakable,
 )
-from pawl.compression.work import Work
+from pawl.compression.work import Work, undominated
 from pawl.data.types import Examples
 from pawl.deployment import check_parity
 from pawl.errors import BundleError, first_line
@@ -35,7 +37,7 @@ from pawl.models import Deployed, predicts_several_times
 from pawl.training.trained import Part, Trained
 
 STEP = "prune"
-_MOST_FAILED, _MOST_TRIED = 2, 3
+_MOST_FAILED, _MOST_TRIED = 2, 6
 """Rounds in a row that do not seem good enough, behind which there are no more; and candidates."""
 _SEEN = 512
 """Rows by which it is measured which units matter."""
@@ -46,6 +48,8 @@ WAYS = (PLAIN, FEATURES, REWOUND)
 """Of training what a round leaves, in the order in which they are tried."""
 _MOST_TIMES = 3
 """How many times as long as usual what was rewound is trained at most."""
+_RANKED, _ALIKE = (True, WAYS), (False, (PLAIN,))
+"""Whether it is measured which units go, and the ways of training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +58,22 @@ class Round:
 
     Attributes:
         share: Of its weights that are left.
+        products: Likewise, of its multiplications.
         trained: What predicts; one object for all rounds.
         facts: By what units were ranked, which of each layer are left, and how it was trained.
-        good: Whether it seems good enough on the rows for choices.
+        at_most: What it may lose on the rows for choices; infinite where that does not seem good enough.
     """
 
     share: float
+    products: float
     trained: Trained
     facts: dict[str, Any]
-    good: bool
+    at_most: float
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be good enough."""
+        return self.at_most < math.inf
 
     def copied(self) -> Round:
         """Returns it as it is, for when the rounds go on."""
@@ -86,37 +97,51 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
     fine-tuning, ICLR 2020), for as long as all rounds so far, or three. The first way that will do
     counts.
 
+    Then the same is done as others do it: as much of each layer, by the norms of units, and weights that
+    go on alone. No measurement of what matters is sure to be better than none, so what that gives is
+    proposed, too, where it seems to lose less or costs less.
+
     Args:
         work: Rows and measures.
         current: What it starts from: one network, whose modules can be built anew.
 
     Returns:
-        At most three candidates, or why there are none.
+        At most six candidates, or why there are none.
     """
     if refused := _unfit(work, current):
         return refused
-    found: list[Round] = []
-    rounds, failed, started = 0, 0, time.monotonic()
-    least = _TIME_KEPT * (work.left() or 0.0)
-    try:
-        for each_round in rounds_of(work, current):
-            rounds += 1
-            left, each = work.left(), (time.monotonic() - started) / rounds
-            failed += 1
-            if each_round.good:
-                found.append(each_round.copied())
-                failed = 0
-            if failed == _MOST_FAILED or (left is not None and left - each < least):
-                break
-    except BundleError as error:
-        if not found:
-            return str(error)
+    found, reasons, rounds = list[Round](), list[str](), 0
+    started, least = time.monotonic(), _TIME_KEPT * (work.left() or 0.0)
+    for ranking, ways in (_RANKED, _ALIKE):
+        failed = 0
+        try:
+            for each in rounds_of(work, current, ranking=ranking, ways=ways):
+                rounds += 1
+                failed = 0 if each.good else failed + 1
+                found += [each.copied()] if each.good else []
+                if failed == _MOST_FAILED or _is_late(work, started, rounds, least):
+                    break
+        except BundleError as error:
+            reasons.append(str(error))
+        if _is_late(work, started, rounds, least):
+            break
+    if reasons and not found:
+        return reasons[0]
     if not rounds:
         return f"its layers are too narrow: units are left in multiples of {ROUND_TO}"
     if not found:
         return "on the rows for choices even the least pruned network loses too much"
-    tried = found[:: -max(1, round(len(found) / _MOST_TRIED))][:_MOST_TRIED]
-    return [_candidate(work, current, each) for each in reversed(tried)]
+    costs = np.array([(each.share, each.products) for each in found]).T
+    counts = [work.goals.size, work.goals.latency]
+    order = undominated(costs[counts], [each.at_most for each in found])
+    tried = order[:: -max(1, round(len(order) / _MOST_TRIED))][:_MOST_TRIED]
+    return [_candidate(work, current, found[at]) for at in reversed(tried)]
+
+
+def _is_late(work: Work, started: float, rounds: int, least: float) -> bool:
+    """Tells whether another round, as long as the others were, would leave too little time."""
+    left = work.left()
+    return left is not None and left - (time.monotonic() - started) / max(1, rounds) < least
 
 
 def _unfit(work: Work, current: Candidate) -> str | None:
@@ -168,7 +193,8 @@ def rounds_of(
                 pruner = pruner_of(member, example, whole, order)
             facts = {} if order is None else order.facts()
             facts |= {"left whole": whole} if whole else {}
-            every = left = sum(p.numel() for p in member.parameters())
+            every = left = _weights(member)
+            whole_products = _products(member, example)
             trained = Trained((_part(current),), pipeline)
             for number in range(pruner.iterative_steps):
                 if order is not None and order.criterion == TAYLOR:
@@ -176,24 +202,26 @@ def rounds_of(
                 pruner.step()
                 if member(*example).shape != shape:
                     raise ValueError("its outputs would change")
-                before, left = left, sum(p.numel() for p in member.parameters())
+                before, left = left, _weights(member)
                 if left < before:
-                    how = _brought_back(work, trained, first, pruner, number, ways)
+                    how, most = _brought_back(work, trained, first, pruner, number, ways)
                     told = {**facts, "kept": kept(pruner), "trained": how}
-                    yield Round(left / every, trained, told, good=bool(how))
+                    products = _products(member, example) / whole_products
+                    yield Round(left / every, products, trained, told, most)
         except Exception as error:  # whatever a network does that the pruner does not follow
             raise BundleError(f"the network cannot be pruned ({first_line(error)})") from error
 
 
 def _brought_back(
     work: Work, trained: Trained, first: Deployed, pruner: Any, number: int, ways: Sequence[str]
-) -> str:
-    """Trains what a round has left; returns the way that will do, or nothing.
+) -> tuple[str, float]:
+    """Trains what a round has left; returns the first way that will do, and what may be lost then.
 
-    In that case it is left as the first way has trained it.
+    If none is sure to, it is the best of those that may; without any it is left as the first way has it.
     """
     member = network_of(trained.model)
     start = copy.deepcopy(member.state_dict())
+    best, most, left = "", math.inf, start
     for way in ways:
         features, times = None, 1
         if way != PLAIN:
@@ -210,12 +238,27 @@ def _brought_back(
             member.load_state_dict(rewound(first, _inputs(member, work.rows, 4), pruner))
             times = min(number + 1, _MOST_TIMES)
         tuned(work, member, number, features, times)
-        if work.judge(trained.predict(work.choices, torch.device("cpu")).numpy()).passed:
-            return way
-        if way == PLAIN:
+        judged = work.judge(trained.predict(work.choices, torch.device("cpu")).numpy())
+        if judged.passed:
+            return way, judged.at_most
+        better = work.is_hopeful(judged) and judged.at_most < most
+        if better or way == PLAIN:
             left = copy.deepcopy(member.state_dict())
+        if better:
+            best, most = way, judged.at_most
     member.load_state_dict(left)
-    return ""
+    return best, most
+
+
+def _weights(member: Deployed) -> int:
+    return sum(p.numel() for p in member.parameters())
+
+
+def _products(member: Deployed, example: tuple[Tensor, ...]) -> int:
+    """Returns the multiplications of a call, at least 1."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        member(*example)
+    return max(1, int(counter.get_total_flops()))
 
 
 def _inputs(member: Deployed, rows: Examples, count: int) -> tuple[Tensor, ...]:
@@ -241,4 +284,5 @@ def _candidate(work: Work, current: Candidate, found: Round) -> Candidate:
     ]
     facts, how = {**found.facts, "units": widths}, found.facts["trained"]
     detail = f"{found.share:.0%} of the weights left" + (f"; {how}" if how != PLAIN else "")
+    detail += "" if "criterion" in facts else "; all layers alike"
     return Candidate(STEP, detail, graph, weights, facts, is_exact=False)

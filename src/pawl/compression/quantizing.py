@@ -23,7 +23,7 @@ from onnxruntime.quantization import (
 from pawl.compression.candidate import Candidate
 from pawl.compression.correcting import CORRECTED, SMOOTHED, corrected, corrections
 from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, operators, optimized, quietly
-from pawl.compression.work import Work
+from pawl.compression.work import Work, undominated
 from pawl.data.types import Examples
 from pawl.deployment.export import predict
 from pawl.errors import first_line
@@ -48,8 +48,6 @@ _METHODS = {
 }
 _MEMBER = re.compile(r"^m\d+_")
 _MOST_KINDS = 16
-_GRAIN = 0.05
-"""Costs that differ by less, as clocks have it, are equal."""
 _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 
 
@@ -104,13 +102,7 @@ def quantized(work: Work, current: Candidate) -> list[Candidate] | str:
     if not good:
         return quantizing.refusal(found)
     costs = work.parts_of_costs({str(at): one.candidate.graph for at, one in enumerate(good)})
-    grains = np.rint(costs / _GRAIN)
-    order = sorted(range(len(good)), key=lambda at: (good[at].loss, grains[:, at].sum()))
-    return [
-        good[at].candidate
-        for place, at in enumerate(order)
-        if all((grains[:, at] < grains[:, other]).any() for other in order[:place])
-    ]
+    return [good[at].candidate for at in undominated(costs, [one.loss for one in good])]
 
 
 @dataclass(frozen=True, eq=False)

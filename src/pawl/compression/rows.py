@@ -1,4 +1,4 @@
-"""Rows to compress with: those that may be learned from, and those that judge."""
+"""Rows to compress with: those that may be learned from, those for choices, and those that judge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pawl.compression.result import RECORD
-from pawl.data import load, read_like, resolve_task, split_rows
+from pawl.data import LoadedData, load, read_like, resolve_task, split_rows
 from pawl.data.types import Examples
 from pawl.deployment import Bundle
 from pawl.errors import DataError, PawlError, option
@@ -25,6 +25,8 @@ JUDGING_SHARE = 0.5
 _CHOICE_ROWS, _MOST_CHOICE_ROWS, _CHOICE_NUMBERS = 4000, 20_000, 4_000_000
 """Rows for choices: as many as have so many numbers, but no fewer and no more."""
 _LEAST_ROWS = 8
+CHOOSING_SHARE, _LEAST_TEST_ROWS = 0.2, 1000
+"""Of a campaign's test rows those for choices, and how many there must be for that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,13 @@ class GivenRows:
     """Rows in their parts.
 
     Attributes:
-        work: May be learned from, and choices are judged on some of them.
+        work: May be learned from; choices are judged on some of them where `chosen` has none.
         judge: Had no part in anything.
         told: Where they are from, and what that assumes.
         own: Whether they are the campaign's own data, its test rows judging.
         campaign: The folder of the campaign that the bundle is from, if it is known.
         unlabeled: Rows without targets that may be learned from, too.
+        chosen: Rows for choices, of which nothing is learned.
     """
 
     work: Examples
@@ -46,6 +49,32 @@ class GivenRows:
     own: bool
     campaign: Path | None = None
     unlabeled: Examples | None = None
+    chosen: Examples | None = None
+
+    @classmethod
+    def of_campaign(cls, data: LoadedData, folder: Path, told: str = "the campaign's") -> GivenRows:
+        """Returns a campaign's own rows in parts: its development rows are learned from.
+
+        Test rows judge. A fifth of them is for choices where there are enough, the same ones each time:
+        on rows that the original learned from it is better than elsewhere, so that every network that
+        was trained otherwise seems to lose there.
+
+        Args:
+            data: The campaign's.
+            folder: Where it lies.
+            told: How the rows are called.
+        """
+        test, chosen = data.test, None
+        if len(test) >= _LEAST_TEST_ROWS:
+            own, rest = split_rows(
+                test.known_targets, data.schema.kind, 1.0 - CHOOSING_SHARE, derive_seed(0, "choices"),
+                blocks=test.blocks,
+            )  # fmt: skip
+            test, chosen = test.take(rest), test.take(own)
+        said = f"{told} {len(test):,} test rows judge (on record as a further look at them), "
+        said += "" if chosen is None else f"{len(chosen):,} others are for choices, "
+        said += f"its {len(data.development):,} development rows are learned from"
+        return cls(data.development, test, said, own=True, campaign=folder, chosen=chosen)
 
     def with_unlabeled(self, bundle: Bundle, source: Any) -> GivenRows:
         """Returns them with rows without targets; what they have of targets is not read.
@@ -63,7 +92,9 @@ class GivenRows:
         return replace(self, unlabeled=more, told=told)
 
     def choices(self, seed: int) -> Examples:
-        """Returns rows for choices: all to learn from, or a few thousand of many, by a row's length."""
+        """Returns rows for choices: all there are, or a few thousand of many, by a row's length."""
+        if self.chosen is not None:
+            return self.chosen
         generator = torch.Generator().manual_seed(derive_seed(seed, "choices"))
         numbers = sum(each[0].numel() for each in self.work.inputs.values())
         count = min(_MOST_CHOICE_ROWS, max(_CHOICE_ROWS, _CHOICE_NUMBERS // max(1, numbers)))
@@ -76,8 +107,8 @@ def given_rows(bundle: Bundle, source: Any, seed: int) -> GivenRows:
 
     Where the bundle lies in its campaign's folder, or was made of one that does, and this is the
     campaign's own data (told by its fingerprint), its development rows are learned from and its test
-    rows judge. Other rows are split in halves by the seed; that they are others than the bundle learned
-    from is then assumed.
+    rows choose and judge (`GivenRows.of_campaign`). Other rows are split in halves by the seed; that
+    they are others than the bundle learned from is then assumed.
 
     Args:
         bundle: The bundle.
@@ -146,11 +177,7 @@ def _campaigns(folder: Path, bundle: Bundle, source: Any) -> GivenRows | None:
         if data.fingerprint != known.get("fingerprint") or data.schema != bundle.schema:
             return None
         ledger.touch_test(f"compress/{_digest(bundle)}")
-    told = (
-        f"the campaign's own data: its {len(data.test):,} test rows judge (on record as a further look "
-        f"at them), its {len(data.development):,} development rows are learned from"
-    )
-    return GivenRows(data.development, data.test, told, own=True, campaign=folder)
+    return GivenRows.of_campaign(data, folder, "the campaign's own data: its")
 
 
 def _digest(bundle: Bundle) -> str:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from pawl.compression.candidate import Candidate, Weights
-from pawl.compression.chain import MOST_ORDERS, Chain
+from pawl.compression.chain import Chain
 from pawl.compression.changes import changes
 from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
 from pawl.compression.result import Compressed, Measured
 from pawl.compression.rows import GivenRows
 from pawl.compression.runtimes import bake_off
+from pawl.compression.settling import front, measure, settle
+from pawl.compression.steps import MOST_ORDERS
+from pawl.compression.trying import Trial
 from pawl.compression.work import Goals, Work
 from pawl.cores import cores
 from pawl.data.types import Examples
@@ -30,6 +33,9 @@ from pawl.execution import Listener, Silent
 from pawl.kinds import KINDS, Conformal
 from pawl.options import LimitOptions
 from pawl.task import ModelFactory, Objective
+
+_DOUBT = 2.0
+"""How many times what is allowed a trained network may lose on a campaign's rows for choices."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,11 @@ def run(
     expected = bundle.predict_raw(rows.judge)
     judge = Judge(objective, rows.judge, expected, settings.options.allowed)
     work = _work(bundle, objective, rows, original, settings)
-    chain, notes = Chain(work, judge, rows.judge, original, settings.orders), list[str]()
+    trial, notes = Trial(work, judge, rows.judge), list[str]()
+    chain = Chain(trial, original, settings.orders)
     try:
         judge.check_allowed(settings.options.allowed)
-        judge.check(expected, chain.errors.next)
+        judge.check(expected, trial.errors.next)
         chain.run()
     except TaskError as error:
         if not settings.patient:
@@ -121,33 +128,34 @@ def run(
         notes.append(str(error))
     settings.listener.phase("measure", "all candidates side by side")
     batch_rows = settings.batch if settings.batch > 1 else BATCH_ROWS
-    before = chain.measure(batch_rows)
-    chain.settle(before)
-    front = chain.front(before, batch_rows)
-    after = before if chain.at < 0 else chain.tried[chain.at].record.measured
+    tree = chain.tree
+    before, busy = measure(tree, work, judge, rows.judge, batch_rows)
+    settle(tree, work, before)
+    best = front(tree, work, judge, before, batch_rows)
+    final, changed = tree.current, tree.at >= 0
+    after = tree.tried[tree.at].record.measured if changed else before
     assert after is not None
-    conformal = bundle.conformal
-    lost = 0.0 if chain.at < 0 else chain.tried[chain.at].record.loss_at_most or 0.0
+    conformal, lost = bundle.conformal, tree.lost_at_most or 0.0
     earlier = _lost_before(bundle, objective.metric)
     if "compressed" in bundle.task:
         notes.append(_on_top(earlier, lost, objective.metric))
-    if chain.at >= 0 and conformal is not None:
-        conformal, note = _calibrated(bundle, chain.current, rows.judge, conformal.coverage)
+    if changed and conformal is not None:
+        conformal, note = _calibrated(bundle, final, rows.judge, conformal.coverage)
         notes.append(note)
     moved = None
-    if chain.at >= 0:
-        said = predict(chain.current.graph, rows.judge)
+    if changed:
+        said = predict(final.graph, rows.judge)
         moved = changes(bundle.schema, rows.judge, expected, said, settings.seed)
     found = Compressed(
         folder=folder, metric=objective.metric, allowed=judge.margin, rows=len(rows.judge),
         told=rows.told, original=before, final=after, batch_rows=batch_rows,
-        steps=tuple(each.record for each in chain.tried), notes=tuple(notes), front=tuple(front),
-        runtime=_runtimes(bundle, chain.current, rows, settings) if settings.runtimes else {},
+        steps=tuple(each.record for each in tree.tried), notes=tuple(notes), front=best,
+        runtime=_runtimes(bundle, final, rows, settings) if settings.runtimes else {},
         campaign=rows.campaign, limited=limits is not None, missed=_missed(limits, after, graph, rows),
         changes=moved, lost_at_most=None if earlier is None else earlier + lost,
-        disturbed=chain.disturbed,
+        disturbed=busy,
     )  # fmt: skip
-    return Pressed(found, chain.current, conformal)
+    return Pressed(found, final, conformal)
 
 
 def _lost_before(bundle: Bundle, metric: str) -> float | None:
@@ -227,6 +235,7 @@ def _work(
         limits=settings.limits,
         left=settings.left,
         unlabeled=rows.unlabeled,
+        doubt=_DOUBT if rows.own else 1.0,
     )
 
 

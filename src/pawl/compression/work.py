@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pawl.compression.candidate import Weights
-from pawl.compression.judging import Judge
+from pawl.compression.judging import Judge, Judged
 from pawl.compression.limits import Limits
 from pawl.compression.result import Measured
 from pawl.data.types import Examples, Schema
@@ -22,7 +22,9 @@ from pawl.task import ModelFactory, Objective
 
 LEAST_GAIN = 1.02
 """How many times as fast or as small a step must make a model to be kept."""
-_FEW_ROUNDS = 16
+_FEW_ROUNDS, _MOST_TIMINGS = 16, 4
+_GRAIN = 0.05
+"""Costs that differ by less, as clocks have it, are equal."""
 _TIMING_SHARE, _LEAST_TIMING = 0.04, 0.2
 """Of the seconds left those that timing graphs once may take, and the least."""
 
@@ -48,17 +50,29 @@ class Gain:
     interval: tuple[float, float]
     size: float
 
+    @property
+    def is_faster(self) -> bool:
+        """Tells whether it is faster by enough, beyond noise."""
+        return self.speed >= LEAST_GAIN and self.interval[0] > 1.0
+
+    @property
+    def is_slower(self) -> bool:
+        """Tells whether it is slower by as much, beyond noise."""
+        return self.speed <= 1.0 / LEAST_GAIN and self.interval[1] < 1.0
+
+    def is_open(self, goals: Goals) -> bool:
+        """Tells whether a closer measurement could say otherwise: noise may hide that it is slower."""
+        return goals.latency and self.interval[0] < 1.0 / LEAST_GAIN and self.interval[1] >= 1.0
+
     def is_worth(self, goals: Goals) -> bool:
         """Tells whether one of the goals gains enough, beyond noise, and none of them loses.
 
-        The speed must be gained at the lower end of its interval, too; it counts as lost where the whole
-        interval is below `1 / LEAST_GAIN`.
+        Speed is gained or lost where it is by a factor of `LEAST_GAIN`, and the whole interval on the
+        same side of 1.
         """
-        faster = self.speed >= LEAST_GAIN and self.interval[0] > 1.0
-        slower = self.interval[1] < 1.0 / LEAST_GAIN
         smaller, larger = self.size >= LEAST_GAIN, self.size < 1.0 / LEAST_GAIN
-        gains = (goals.latency and faster) or (goals.size and smaller)
-        return gains and not (goals.latency and slower) and not (goals.size and larger)
+        gains = (goals.latency and self.is_faster) or (goals.size and smaller)
+        return gains and not (goals.latency and self.is_slower) and not (goals.size and larger)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +83,7 @@ class Work:
         schema: The bundle's.
         objective: The metric.
         rows: All rows that may be learned from.
-        choices: Of these, those that choices are judged on.
+        choices: Those that choices are judged on; they may be of these.
         judge: Judges predictions of the rows for choices, as the rows that judge would if these showed
             the same; what it lets pass is tried, no more.
         original: The original's weights and parts.
@@ -83,6 +97,8 @@ class Work:
         limits: What is to be kept within, if anything is.
         left: Returns the seconds that are left; `None` where nothing limits them.
         unlabeled: Rows without targets that may be learned from, too, if there are any.
+        doubt: How many times what is allowed a network that was trained may lose on the rows for choices
+            and still be tried.
         known: What a step keeps for the next ones.
     """
 
@@ -102,6 +118,7 @@ class Work:
     limits: Limits | None = None
     left: Callable[[], float | None] = _unlimited
     unlabeled: Examples | None = None
+    doubt: float = 1.0
     known: dict[Any, Any] = field(default_factory=dict)
 
     @functools.cached_property
@@ -159,7 +176,54 @@ class Work:
         return np.stack([part / part.mean() for part in parts])
 
     def gain(self, candidate: bytes, current: bytes) -> Gain:
-        """Measures a candidate against what there is."""
-        found = self.timed({"current": current, "candidate": candidate}, ROUNDS)
-        speed, interval = found["candidate"].gain_over(found["current"])
-        return Gain(speed, interval, len(current) / len(candidate))
+        """Measures a candidate against what there is; four times as long while noise may hide a loss."""
+        graphs, rounds = {"current": current, "candidate": candidate}, list[dict[str, Latency]]()
+        while True:
+            rounds.append(self.timed(graphs, ROUNDS))
+            mine, theirs = (
+                Latency(np.concatenate([each[name].times for each in rounds]))
+                for name in ("candidate", "current")
+            )
+            found = gained(mine, theirs, len(candidate), len(current))
+            enough = len(rounds) == _MOST_TIMINGS or self.left() is not None
+            if enough or not (found.is_worth(self.goals) and found.is_open(self.goals)):
+                return found
+
+    def is_hopeful(self, judged: Judged) -> bool:
+        """Tells whether a network that was trained may pass, by what it lost on the rows for choices.
+
+        Of a campaign's own rows, those for choices are fewer than those that judge, or the original
+        learned from them, so that it is better there than elsewhere. So it is tried if it may lose less
+        than twice what is allowed: a test that it fails costs a third of the error that is left.
+        """
+        doubted = self.doubt > 1.0 and judged.at_most < self.doubt * judged.allowed
+        return judged.passed or doubted
+
+
+def gained(mine: Latency, theirs: Latency, size: int, other: int) -> Gain:
+    """Returns what a model gains over another: by latencies of the same rounds, and bytes."""
+    speed, interval = mine.gain_over(theirs)
+    return Gain(speed, interval, other / size)
+
+
+def undominated(costs: np.ndarray, losses: Sequence[float]) -> list[int]:
+    """Returns which candidates are worth a try, from the one that should lose least to the cheapest.
+
+    Those of which none that should lose less costs as little in every part, where costs that differ by
+    less than 5% of their mean are equal.
+
+    Args:
+        costs: Parts that count, `[C, G]`.
+        losses: What each should lose, by the rows for choices, `[G]`.
+
+    Example:
+        >>> undominated(np.array([[3.0, 2.0, 1.0, 2.5]]), [0.1, 0.0, 0.2, 0.3])
+        [1, 2]
+    """
+    grains = np.rint(costs / costs.mean(axis=1, keepdims=True) / _GRAIN)
+    order = sorted(range(len(losses)), key=lambda at: (losses[at], grains[:, at].sum()))
+    return [
+        at
+        for place, at in enumerate(order)
+        if all((grains[:, at] < grains[:, other]).any() for other in order[:place])
+    ]
