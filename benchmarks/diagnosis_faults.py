@@ -333,7 +333,9 @@ FAULTS: dict[str, Fault] = {
     "batch of all rows": Fault(_full, ("batch_too_large", "not_converged", _LOW)),
     "2 epochs": Fault(_short, ("not_converged", _LOW), "tables"),
     "130 rows, trained long": Fault(_few, ("overfitting", "trained_too_long"), "labeled"),
-    "one hidden unit": Fault(_plain(width=1, depth=1, act=torch.tanh), ("underfitting",), "tables"),
+    "one hidden unit": Fault(
+        _plain(width=1, depth=1, act=torch.tanh), ("model_too_small", "underfitting"), "tables"
+    ),
     "batch statistics kept too slowly": Fault(
         _slow_statistics, ("normalization_disagrees",), "normed"
     ),

@@ -12,11 +12,14 @@ from pawl.diagnosing import rules
 from pawl.diagnosing.facts import ClearRows, ColumnFacts, DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import (
+    Gain,
     Reading,
     Rival,
     Scale,
+    Statistics,
     Times,
     Training,
+    Trial,
     UnitReading,
     WeightReading,
 )
@@ -77,6 +80,17 @@ def each(**more: Any) -> tuple[Reading, ...]:
 
 def flat(loss: float) -> tuple[Reading, ...]:
     return tuple(reading(step, loss) for step in STEPS)
+
+
+def trial(change: Any, mean: float, value: float = 32, **more: Any) -> Trial:
+    """Of 100 rows, with a standard error of 0.02."""
+    gain = Gain(mean=mean, error=0.02, rows=100)
+    known = {"step": 100, "train_loss": 0.2, "valid_loss": 0.3}
+    return Trial(change=change, value=value, gain=gain, **{**known, **more})
+
+
+def statistics(values: int = 64, behind: float = 0.9, mean: float = 0.1) -> Statistics:
+    return Statistics(values=values, behind=behind, gain=Gain(mean=mean, error=0.02, rows=100))
 
 
 def column(name: str = "size", **more: Any) -> ColumnFacts:
@@ -143,6 +157,9 @@ FAULTY: dict[str, Training | DataFacts] = {
     "overfitting": healthy(readings=each(valid_loss=1.1)),
     "trained_too_long": healthy(readings=(*healthy().readings[:-1], reading(400, 0.2, valid_loss=0.9))),
     "underfitting": healthy(readings=flat(0.8), rivals=()),
+    "model_too_small": healthy(
+        readings=each(units=(unit(units=1),)), trials=(trial("width", 0.2, 8.0),)
+    ),
     "weak_signal": healthy(readings=flat(0.95), rivals=()),
     "model_too_large": healthy(parameters=900_000, readings=each(valid_loss=1.1)),
 }  # fmt: skip
@@ -196,6 +213,15 @@ def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None
         averaged_loss=factor * made.averaged_loss,
         losses=tuple((step, factor * loss) for step, loss in made.losses),
         rivals=tuple(dataclasses.replace(r, train_loss=factor * r.train_loss) for r in made.rivals),
+        trials=tuple(
+            dataclasses.replace(
+                t, train_loss=factor * t.train_loss, valid_loss=factor * t.valid_loss,
+                gain=dataclasses.replace(
+                    t.gain, mean=factor * t.gain.mean, error=factor * t.gain.error
+                ),
+            )
+            for t in made.trials
+        ),
         readings=tuple(
             dataclasses.replace(
                 r, train_loss=factor * r.train_loss, valid_loss=factor * r.valid_loss,
@@ -255,6 +281,86 @@ def test_a_loss_that_falls_from_above_a_constant_is_not_at_its_end_even_if_it_st
     }
     assert "not_converged" in told
     assert "plateau" not in told
+
+
+def told_of(made: Training) -> set[str]:
+    return {each.rule for each in found(made)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "made"),
+    [
+        ("batch_too_small", "batch", healthy(batch=4)),
+        ("batch_too_large", "batch", healthy(batch=500)),
+        ("model_too_small", "width", healthy(readings=each(units=(unit(units=2),)))),
+    ],
+)
+def test_a_suspicion_is_told_where_its_trial_gains_more_than_chance(
+    rule: str, change: Any, made: Training
+) -> None:
+    def told(mean: float) -> set[str]:
+        return told_of(dataclasses.replace(made, trials=(trial(change, mean),)))
+
+    assert rule not in told_of(made)
+    assert rule in told(0.04)
+    assert rule not in told(0.03)  # less than 1.645 standard errors of 0.02
+    assert rule not in told(-0.2)
+    unknown = Trial(
+        change=change, value=32, step=9, train_loss=0.1, valid_loss=0.1,
+        gain=Gain(mean=0.5, error=math.nan, rows=100),
+    )  # fmt: skip
+    assert rule not in told_of(dataclasses.replace(made, trials=(unknown,)))
+
+
+def test_a_gain_that_is_sure_must_matter_too() -> None:
+    sure = dataclasses.replace(trial("width", 0.01), gain=Gain(mean=0.01, error=1e-3, rows=9000))
+    assert "model_too_small" not in told_of(healthy(trials=(sure,)))
+
+
+def test_a_trial_says_the_interval_and_the_size_to_try() -> None:
+    (finding,) = [
+        each
+        for each in found(healthy(batch=2, trials=(trial("batch", 0.1),)))
+        if each.rule == "batch_too_small"
+    ]
+    assert (
+        "100 steps of 32 rows lose 10% of what a constant loses less (6% to 14%" in finding.evidence
+    )
+    assert finding.tries == {"size": 32}
+
+
+def test_a_loss_that_falls_late_must_fall_further_where_longer_was_tried() -> None:
+    made = healthy(readings=SLOW, rivals=())
+    assert "not_converged" in told_of(made)
+    assert "not_converged" in told_of(dataclasses.replace(made, trials=(trial("passes", 0.3, 2),)))
+    assert "not_converged" not in told_of(
+        dataclasses.replace(made, trials=(trial("passes", 0.0, 2),))
+    )
+
+
+def test_few_values_for_a_deviation_are_too_few_whatever_else_is_seen() -> None:
+    assert "batch_too_small" in told_of(healthy(batch=2, statistics=statistics(values=2)))
+    assert "batch_too_small" not in told_of(healthy(batch=2, statistics=statistics(values=128)))
+    assert "batch_too_small" not in told_of(healthy(statistics=statistics(behind=0.0)))
+
+
+@pytest.mark.parametrize(
+    ("behind", "mean", "told"), [(0.9, 0.1, True), (0.9, 0.01, False), (0.2, 0.1, False)]
+)
+def test_kept_statistics_must_lag_and_cost(behind: float, mean: float, told: bool) -> None:
+    made = healthy(statistics=statistics(behind=behind, mean=mean))
+    assert ("normalization_disagrees" in told_of(made)) == told
+
+
+@pytest.mark.parametrize("error", [0.001, 0.2])
+def test_what_few_rows_say_by_chance_is_neither_overfitting_nor_underfitting(error: float) -> None:
+    tight = error < 0.1
+    over = healthy(readings=each(valid_loss=0.9, valid_error=error))
+    assert ("overfitting" in told_of(over)) == tight
+    under = healthy(
+        readings=each(train_loss=0.7, valid_loss=0.7, batch_loss=0.7, valid_error=error), rivals=()
+    )
+    assert ("underfitting" in told_of(under)) == tight
 
 
 def test_of_a_training_that_failed_nothing_is_told() -> None:

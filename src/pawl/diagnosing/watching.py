@@ -1,4 +1,4 @@
-"""A training that is watched: readings between its steps, and the same at other learning rates.
+"""A training that is watched: readings between its steps, the same at other rates, what is suspected.
 
 The steps themselves are those of any training: what watches stands around the stepper, whichever that
 is, looks at the losses that it returns, and takes a reading between two calls.
@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from pawl.data.types import Examples
+from pawl.diagnosing.gains import statistics_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Rival, Training
+from pawl.diagnosing.rules.learning import NOTHING
+from pawl.diagnosing.trials import trials
 from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
@@ -130,13 +133,14 @@ def watch(
     seconds: float | None = None,
     stepper: Stepper | None = None,
 ) -> Training:
-    """Trains a member with instruments, and for a third as long at other rates.
+    """Trains a member with instruments, at other rates, and with what is suspected changed.
 
     Args:
         problem: The task.
         member: The training.
         heartbeat: Called every few steps; what it raises is passed on.
-        seconds: How long it may take, rivals included; what it has then comes back as `running`.
+        seconds: How long it may take, rivals and trials included; what it has then comes back, as
+            `running` if the training itself is not at its end.
         stepper: How steps are computed; one after the other by default.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -157,11 +161,13 @@ def watch(
     )
     with torch.random.fork_rng(devices=[]):
         try:
-            found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
-            rivals = [
+            watched = Watched(stepper or SerialStepper())
+            found, losses = _watched(problem, member, found, beat, watched)
+            rivals = tuple(
                 each for way in RIVALS for each in _one_way(problem, member, way, found, beat)
-            ]
-            return dataclasses.replace(found, rivals=tuple(rivals))
+            )
+            found = dataclasses.replace(found, rivals=rivals)
+            return dataclasses.replace(found, trials=trials(problem, member, found, losses, beat))
         except (PawlError, OutOfTime):
             raise
         except (
@@ -172,9 +178,11 @@ def watch(
 
 def _watched(
     problem: Problem, member: Member, known: Training, beat: Heartbeat, watched: Watched
-) -> Training:
+) -> tuple[Training, Tensor]:
+    """Returns what was seen, and losses of validation rows by the weights that count, `[R]`."""
     population = Population(problem, [member], watched)
     watched.probe = Probe(population)
+    first = {name: buffer.clone() for name, buffer in population.state.buffers.items()}
     run = Run(population, instruments=0.0)
     status = "running"
     try:
@@ -184,7 +192,7 @@ def _watched(
     except StopIteration:
         pass
     watched.read()
-    return dataclasses.replace(
+    seen = dataclasses.replace(
         known,
         batch=population.fits[0].batch_size,
         total=int(population.total[0]),
@@ -198,7 +206,9 @@ def _watched(
         readings=tuple(watched.readings),
         averaged_loss=watched.averaged_loss(),
         scales=watched.probe.scales(),
+        statistics=statistics_of(population, watched.probe, first),
     )
+    return seen, watched.probe.row_losses(*run.kept())[1]
 
 
 def _kept(run: Run) -> int:
@@ -224,16 +234,21 @@ def _one_way(
     if not main.readings:
         return []
     found: list[Rival] = []
-    before = main.last.train_loss
-    little = not main.explained(before) >= LITTLE
+    best = main.last.train_loss
+    little = not main.explained(best) >= LITTLE
+    # Where nothing is learned, the next decade may still be one of chance.
+    misses = 1 if not main.explained(best) >= NOTHING else 0
     for power in range(1, 1 + (_FARTHEST if little else 1)):
         rival = _rival(problem, member, way**power, main, beat)
         if rival is None:
             break
         found.append(rival)
-        if math.isfinite(before) and not rival.train_loss < before:
-            break
-        before = rival.train_loss
+        if math.isfinite(best) and not rival.train_loss < best:
+            misses -= 1
+            if misses < 0:
+                break
+            continue
+        best = rival.train_loss
     return found
 
 
