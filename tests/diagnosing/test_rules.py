@@ -85,8 +85,12 @@ def flat(loss: float) -> tuple[Reading, ...]:
 def trial(change: Any, mean: float, value: float = 32, **more: Any) -> Trial:
     """Of 100 rows, with a standard error of 0.02."""
     gain = Gain(mean=mean, error=0.02, rows=100)
-    known = {"step": 100, "train_loss": 0.2, "valid_loss": 0.3}
+    known = {"step": 100, "train_loss": 0.2, "valid_loss": 0.3, "train_gain": gain}
     return Trial(change=change, value=value, gain=gain, **{**known, **more})
+
+
+def times(factor: float, gain: Gain) -> Gain:
+    return dataclasses.replace(gain, mean=factor * gain.mean, error=factor * gain.error)
 
 
 def statistics(values: int = 64, behind: float = 0.9, mean: float = 0.1) -> Statistics:
@@ -119,7 +123,7 @@ FAULTY: dict[str, Training | DataFacts] = {
     "duplicate_columns": data(columns=(column(), column("again", copy_of="size"))),
     "identifier_columns": data(columns=(column(counts_up=True),)),
     "target_leakage": data(columns=(column("leak", predicts=0.99), column())),
-    "outliers": data(columns=(column(extreme=20.0, outer=2),)),
+    "outliers": data(columns=(column(extreme=20.0, outer=2, by_chance=1e-4),)),
     "train_test_drift": data(columns=(column(drift=0.4, drift_p=1e-9),)),
     "class_imbalance": data(classes=(980, 20)),
     "duplicate_rows": data(copies=0.1),
@@ -214,12 +218,7 @@ def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None
         losses=tuple((step, factor * loss) for step, loss in made.losses),
         rivals=tuple(dataclasses.replace(r, train_loss=factor * r.train_loss) for r in made.rivals),
         trials=tuple(
-            dataclasses.replace(
-                t, train_loss=factor * t.train_loss, valid_loss=factor * t.valid_loss,
-                gain=dataclasses.replace(
-                    t.gain, mean=factor * t.gain.mean, error=factor * t.gain.error
-                ),
-            )
+            dataclasses.replace(t, gain=times(factor, t.gain), train_gain=times(factor, t.train_gain))
             for t in made.trials
         ),
         readings=tuple(
@@ -288,33 +287,41 @@ def told_of(made: Training) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "change", "made"),
+    ("rule", "change", "made", "least"),
     [
-        ("batch_too_small", "batch", healthy(batch=4)),
-        ("batch_too_large", "batch", healthy(batch=500)),
-        ("model_too_small", "width", healthy(readings=each(units=(unit(units=2),)))),
+        ("batch_too_small", "batch", healthy(batch=4), 0.034),  # 1.645 standard errors of 0.02
+        ("batch_too_large", "batch", healthy(batch=500), 0.021),  # one, as training rows gain too
+        ("model_too_small", "width", healthy(readings=each(units=(unit(units=2),))), 0.021),
     ],
 )
 def test_a_suspicion_is_told_where_its_trial_gains_more_than_chance(
-    rule: str, change: Any, made: Training
+    rule: str, change: Any, made: Training, least: float
 ) -> None:
-    def told(mean: float) -> set[str]:
-        return told_of(dataclasses.replace(made, trials=(trial(change, mean),)))
+    def told(mean: float, train: float = 0.2, error: float = 0.02) -> bool:
+        tried = trial(
+            change, mean, train_gain=Gain(mean=train, error=0.02, rows=400),
+        )  # fmt: skip
+        tried = dataclasses.replace(tried, gain=dataclasses.replace(tried.gain, error=error))
+        return rule in told_of(dataclasses.replace(made, trials=(tried,)))
 
     assert rule not in told_of(made)
-    assert rule in told(0.04)
-    assert rule not in told(0.03)  # less than 1.645 standard errors of 0.02
-    assert rule not in told(-0.2)
-    unknown = Trial(
-        change=change, value=32, step=9, train_loss=0.1, valid_loss=0.1,
-        gain=Gain(mean=0.5, error=math.nan, rows=100),
-    )  # fmt: skip
-    assert rule not in told_of(dataclasses.replace(made, trials=(unknown,)))
+    assert told(least)
+    assert not told(least - 0.004)
+    assert not told(-0.2)
+    assert not told(0.5, error=math.nan)
+    assert told(least, train=-0.1) == (rule == "batch_too_small")
+
+
+def test_values_that_a_long_tail_explains_are_no_outliers_nor_one_of_many_columns() -> None:
+    far = column(extreme=20.0, outer=2, by_chance=0.01)
+    assert [each.rule for each in found(data(columns=(far,)))] == ["outliers"]
+    assert found(data(columns=(dataclasses.replace(far, by_chance=0.2),))) == []
+    assert found(data(columns=(far, *(column(f"c{i}") for i in range(30))))) == []
 
 
 def test_a_gain_that_is_sure_must_matter_too() -> None:
-    sure = dataclasses.replace(trial("width", 0.01), gain=Gain(mean=0.01, error=1e-3, rows=9000))
-    assert "model_too_small" not in told_of(healthy(trials=(sure,)))
+    sure = dataclasses.replace(trial("batch", 0.01), gain=Gain(mean=0.01, error=1e-3, rows=9000))
+    assert "batch_too_small" not in told_of(healthy(batch=2, trials=(sure,)))
 
 
 def test_a_trial_says_the_interval_and_the_size_to_try() -> None:

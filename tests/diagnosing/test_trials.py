@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -81,8 +80,8 @@ def test_gains_and_lags_of_known_numbers() -> None:
     gain = gain_of(before, before - torch.tensor([1.0, 1.0, 2.0, 2.0]))
     assert (gain.mean, gain.rows) == (1.5, 4)
     assert gain.error == pytest.approx(math.sqrt(1 / 3) / 2)
-    assert gain.sure == pytest.approx(1.5 - 1.645 * gain.error)
-    assert gain_of(before[:1]).sure == -math.inf
+    assert gain.least() == pytest.approx(1.5 - 1.645 * gain.error)
+    assert gain_of(before[:1]).least() == -math.inf
     zero, one, far = torch.zeros(3), torch.ones(3), torch.full((3,), 4.0)
     assert lag((zero, one), (zero, one), (far, one)) == pytest.approx(1.0)
     assert lag((zero, one), (far, one), (far, one)) == 0.0
@@ -110,7 +109,7 @@ def test_losses_of_rows_are_those_of_plain_pytorch_and_nan_where_a_loss_has_none
 
 
 class Normed(nn.Module):
-    """Batch normalization of vectors, whose kept statistics follow by `momentum`."""
+    """Batch normalization of vectors far from 0 and 1, whose kept statistics follow by `momentum`."""
 
     def __init__(self, momentum: float = 0.1, width: int = 16) -> None:
         super().__init__()
@@ -118,6 +117,8 @@ class Normed(nn.Module):
             nn.Linear(64, width), nn.BatchNorm1d(width, momentum=momentum), nn.ReLU()
         )
         self.out = nn.Linear(width, 3)
+        with torch.no_grad():
+            self.body[0].weight *= 6
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.body(x.flatten(1).float()))
@@ -133,7 +134,7 @@ def noisy(rows: int = 320) -> tuple[np.ndarray, np.ndarray]:
 def watched(module: Callable[[], nn.Module], *, epochs: int = 8, batch: int = 32) -> Training:
     made = problem_of(Task(data=noisy(), model=module))
     recipe = plain(batch_size={"size": batch})
-    run = watch(made, dataclasses.replace(member(recipe), epochs=epochs))
+    run = watch(made, member(recipe, epochs=epochs, train=160, valid=80))
     assert run.status == "completed", run.reason
     return run
 
@@ -163,11 +164,11 @@ class Narrow(nn.Module):
 
 
 def test_a_layer_of_one_unit_is_tried_wider_and_told_of() -> None:
-    run = watched(Narrow(), epochs=12)
+    run = watched(Narrow, epochs=12)
     wider = run.trial("width")
     assert wider is not None
     assert wider.step == run.last.step
-    assert wider.gain.sure > 0
+    assert wider.gain.least() > 0
     assert "model_too_small" in told_of(run)
 
 

@@ -179,10 +179,9 @@ class Gain:
     error: float
     rows: int
 
-    @property
-    def sure(self) -> float:
-        """The least that is likely: a one-sided 95% bound; below everything where it is not known."""
-        bound = self.mean - ONE_SIDED * self.error
+    def least(self, errors: float = ONE_SIDED) -> float:
+        """Returns a bound so many errors below, by default of 95%; -inf where it is not known."""
+        bound = self.mean - errors * self.error
         return bound if math.isfinite(bound) else -math.inf
 
 
@@ -200,6 +199,7 @@ class Trial:
         train_loss: Of the weights that count, on the training rows of the readings.
         valid_loss: And on the validation rows.
         gain: On the validation rows, over the training's weights that count.
+        train_gain: And on the training rows.
     """
 
     change: Change
@@ -208,6 +208,7 @@ class Trial:
     train_loss: float
     valid_loss: float
     gain: Gain
+    train_gain: Gain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,8 +32,10 @@ _MOST_PASSES = 4
 _STEPS_SHARE = 1 / 3
 _MOST_STEPS = 1024
 """A trial with smaller batches takes no more than that."""
-NARROW, WIDER = 8, 8.0
-LONGER = 2
+_NARROW, _WIDER = 8, 8.0
+_LONGER = 2
+
+RowLosses = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,15 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     elif run.rows // max(1, run.batch) <= FEW_STEPS and 2 * smaller <= run.batch:
         passes = min(epochs, math.ceil(_MOST_STEPS / (run.rows // smaller)))
         found.append(Suspicion("batch", smaller, passes))
-    if min((each.units for each in run.first.units), default=NARROW) < NARROW:
-        found.append(Suspicion("width", WIDER, epochs))
+    if min((each.units for each in run.first.units), default=_NARROW) < _NARROW:
+        found.append(Suspicion("width", _WIDER, epochs))
     if still_falls(run) >= 1:
-        found.append(Suspicion("passes", LONGER, LONGER * epochs))
+        found.append(Suspicion("passes", _LONGER, _LONGER * epochs))
     return found
 
 
 def trials(
-    problem: Problem, member: Member, run: Training, losses: Tensor, beat: Callable[[], None]
+    problem: Problem, member: Member, run: Training, losses: RowLosses, beat: Callable[[], None]
 ) -> tuple[Trial, ...]:
     """Returns trials of what is suspected, as far as time allows.
 
@@ -89,11 +91,11 @@ def trials(
         problem: The task.
         member: The training.
         run: What was seen of it.
-        losses: Of its validation rows by the weights that count, `[R]`.
+        losses: Of its training and validation rows by the weights that count, `[R]`.
         beat: Called every few steps; a `StopIteration` ends it.
     """
     found: list[Trial] = []
-    if not len(losses) or not bool(losses.isfinite().all()):
+    if not len(losses[1]) or not all(bool(each.isfinite().all()) for each in losses):
         return ()
     try:
         for each in suspected(run, member.epochs):
@@ -106,7 +108,7 @@ def trials(
 
 
 def _tried(
-    problem: Problem, member: Member, what: Suspicion, losses: Tensor, beat: Callable[[], None]
+    problem: Problem, member: Member, what: Suspicion, losses: RowLosses, beat: Callable[[], None]
 ) -> Trial | None:
     try:
         return _trained(problem, member, what, losses, beat)
@@ -117,7 +119,7 @@ def _tried(
 
 
 def _trained(
-    problem: Problem, member: Member, what: Suspicion, losses: Tensor, beat: Callable[[], None]
+    problem: Problem, member: Member, what: Suspicion, losses: RowLosses, beat: Callable[[], None]
 ) -> Trial | None:
     recipe = _wider(member.recipe, what.value) if what.change == "width" else member.recipe
     other = dataclasses.replace(member, recipe=recipe, epochs=what.epochs)
@@ -134,7 +136,8 @@ def _trained(
         step=int(population.step[0]),
         train_loss=float(train.mean()),
         valid_loss=float(valid.mean()),
-        gain=gain_of(losses, valid),
+        gain=gain_of(losses[1], valid),
+        train_gain=gain_of(losses[0], train),
     )
 
 

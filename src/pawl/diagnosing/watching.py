@@ -19,7 +19,7 @@ from pawl.diagnosing.gains import statistics_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Rival, Training
 from pawl.diagnosing.rules.learning import NOTHING
-from pawl.diagnosing.trials import trials
+from pawl.diagnosing.trials import RowLosses, trials
 from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
@@ -178,8 +178,8 @@ def watch(
 
 def _watched(
     problem: Problem, member: Member, known: Training, beat: Heartbeat, watched: Watched
-) -> tuple[Training, Tensor]:
-    """Returns what was seen, and losses of validation rows by the weights that count, `[R]`."""
+) -> tuple[Training, RowLosses]:
+    """Returns what was seen, and losses of rows by the weights that count."""
     population = Population(problem, [member], watched)
     watched.probe = Probe(population)
     first = {name: buffer.clone() for name, buffer in population.state.buffers.items()}
@@ -208,7 +208,7 @@ def _watched(
         scales=watched.probe.scales(),
         statistics=statistics_of(population, watched.probe, first),
     )
-    return seen, watched.probe.row_losses(*run.kept())[1]
+    return seen, watched.probe.row_losses(*run.kept())
 
 
 def _kept(run: Run) -> int:

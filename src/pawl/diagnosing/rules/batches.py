@@ -10,8 +10,8 @@ import math
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training, Trial
-from pawl.diagnosing.rules.gains import gained, strength, worth
-from pawl.diagnosing.rules.learning import MARGIN, NOTHING, STILL_FALLING
+from pawl.diagnosing.rules.gains import MARGIN, gained, learns_more, strength, worth
+from pawl.diagnosing.rules.learning import NOTHING, STILL_FALLING
 
 SMALL, FEW_STEPS = 8, 4
 """Rows of a step, and steps of a pass, from which on they are suspected."""
@@ -68,7 +68,7 @@ def batch_too_large(run: Training) -> Finding | None:
     faster = max(
         (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
     )
-    if smaller is not None and worth(run, smaller.gain):
+    if smaller is not None and learns_more(run, smaller):
         why = f"{_steps(smaller)} lose {gained(run, smaller.gain)}"
     elif _falls(run):
         why = f"the loss still falls after {run.last.step:,} steps"

@@ -7,7 +7,7 @@ import math
 from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training
-from pawl.diagnosing.rules.gains import gained, strength, worth
+from pawl.diagnosing.rules.gains import gained, learns_more, strength
 
 _LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
@@ -92,7 +92,7 @@ def model_too_small(run: Training, data: DataFacts) -> Finding | None:
     """A model with a narrow layer that loses more of other rows than a wider one, trained as long."""
     del data
     wider = run.trial("width")
-    if wider is None or not worth(run, wider.gain):
+    if wider is None or not learns_more(run, wider):
         return None
     units = min(unit.units for unit in run.first.units)
     return Finding(

@@ -11,9 +11,8 @@ import statistics
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Rival, Training
-from pawl.diagnosing.rules.gains import gained, worth
+from pawl.diagnosing.rules.gains import MARGIN, gained, worth
 
-MARGIN = 0.05
 _WORSE = 2.0
 NOTHING = 0.02
 STILL_FALLING = 0.15
