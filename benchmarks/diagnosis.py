@@ -9,7 +9,9 @@ measured on another, of other data and architectures (`diagnosis_settings.py`).
 A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
 that a training explains of its validation rows, with the fault and without, for the same rows, split
 and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5): harm, or of
-a leak and of copies a score that is too good. The others are told of apart, and so are facts of the rows
+a leak and of copies a score that is too good. That is asked of a fault's trainings in both settings
+together, and beside it of each setting by itself (ten pairs of 20 trainings), as what harms one net may
+do nothing to another. The others are told of apart, and so are facts of the rows
 that cost a training nothing (an identifier, rows that are in the test, too), which are there by
 construction.
 
@@ -113,6 +115,7 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
         parts.setdefault(record["base"], []).append(record)
     told = FAULTS[name].told  # nothing was trained
     cost = None if told else _cost(records, healthy)
+    counts = partial(matters, flatters=FAULTS[name].flatters)
     also = Counter(rule for r in records for rule in set(r["rules"]) - set(rules))
     return {
         "rules": rules,
@@ -120,9 +123,13 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
         "recall": _recall(records, rules),
         "first": _recall(records, rules[:1]),
         "effect": cost,
-        "counts": cost is not None and matters(cost, flatters=FAULTS[name].flatters),
+        "counts": cost is not None and counts(cost),
         "by setting": {
-            base: {"recall": _recall(mine, rules), "effect": None if told else _cost(mine, healthy)}
+            base: {
+                "recall": _recall(mine, rules),
+                "effect": None if told else (own := _cost(mine, healthy)),
+                "counts": not told and counts(own),
+            }
             for base, mine in parts.items()
         },
         "also": dict(also),
@@ -164,9 +171,12 @@ def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Re
     """Returns recall where a fault has an effect, of facts of the rows, and of the rest."""
     counted = [f for f in faults.values() if f["counts"]]
     of_rows = [f for f in faults.values() if f["told"]]
+    places = [p for f in faults.values() for p in f["by setting"].values() if p["counts"]]
     return {
         "recall": _sum(counted),
         "faults that count": len(counted),
+        "recall by setting": _sum(places),
+        "settings that count": len(places),
         "recall of facts of the rows": _sum(of_rows),
         "facts of the rows": len(of_rows),
         "recall of both": _sum([*counted, *of_rows]),

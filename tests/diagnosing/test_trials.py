@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from pawl.diagnosing import rules
 from pawl.diagnosing.facts import DataFacts
-from pawl.diagnosing.gains import gain_of, lag
+from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Training, UnitReading
+from pawl.diagnosing.statistics import lag
 from pawl.diagnosing.trials import suspected
 from pawl.diagnosing.watching import watch
 from pawl.task import Task

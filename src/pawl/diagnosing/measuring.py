@@ -216,7 +216,7 @@ def _beyond(inner: Floats, far: float) -> float:
     if not len(tail) or start <= 0:
         return 0.0
     power = 1.0 / float(np.log(tail / start).mean())
-    return len(tail) * (far / start) ** -power
+    return float(len(tail) * (far / start) ** -power)
 
 
 def _predicts(values: Floats, targets: NDArray[Any], exclusive: bool) -> float:

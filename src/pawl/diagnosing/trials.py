@@ -120,7 +120,8 @@ def _tried(
 
 def _trained(
     problem: Problem, member: Member, what: Suspicion, losses: RowLosses, beat: Callable[[], None]
-) -> Trial | None:
+) -> Trial:
+    beat()  # what is built first may take as long as a few steps
     recipe = _wider(member.recipe, what.value) if what.change == "width" else member.recipe
     other = dataclasses.replace(member, recipe=recipe, epochs=what.epochs)
     population = Population(problem, [other], SerialStepper())
@@ -147,7 +148,7 @@ def _wider(recipe: Recipe, factor: float) -> Recipe:
     Raises:
         RecipeError: It cannot have other widths.
     """
-    had = float(recipe.settings("width").factor) if "width" in recipe else 1.0
+    had = float(getattr(recipe.settings("width"), "factor", 1.0)) if "width" in recipe else 1.0
     other = recipe.with_("width")
     known = other.settings("width").model_copy(update={"factor": factor * had})
     return Recipe(tuple((n, known if n == "width" else own) for n, own in other.entries))

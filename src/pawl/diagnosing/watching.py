@@ -15,15 +15,14 @@ import torch
 from torch import Tensor
 
 from pawl.data.types import Examples
-from pawl.diagnosing.gains import statistics_of
 from pawl.diagnosing.probe import Probe
-from pawl.diagnosing.record import Reading, Rival, Training
-from pawl.diagnosing.rules.learning import NOTHING
+from pawl.diagnosing.record import Reading, Training
+from pawl.diagnosing.rivals import rate_of, rivals
+from pawl.diagnosing.statistics import statistics_of
 from pawl.diagnosing.trials import RowLosses, trials
 from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
-from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Run
@@ -34,14 +33,6 @@ from pawl.training.stepper import Stepper
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS, _FARTHEST = (0.1, 10.0), 5
-"""Learning rates of rivals, over the training's. Where it learns little, their squares and so on up to
-the fifth powers follow while each learns more than the one before."""
-LITTLE = 0.5
-"""Of what a constant loses."""
-RIVAL_SHARE = 1 / 3
-"""Of the training's steps, a rival takes so many."""
-_FEWEST_STEPS = 32
 _AVERAGED = 2 / 3
 """Of the planned steps: weights behind them are averaged."""
 
@@ -153,7 +144,7 @@ def watch(
     found = Training(
         techniques=tuple(name for name, _ in member.recipe.entries),
         optimizer=member.recipe.optimizer,
-        rate=_rate(member.recipe),
+        rate=rate_of(member.recipe),
         rows=len(member.train),
         batch=min(member.recipe.batch_size, len(member.train)),
         total=0,
@@ -163,10 +154,7 @@ def watch(
         try:
             watched = Watched(stepper or SerialStepper())
             found, losses = _watched(problem, member, found, beat, watched)
-            rivals = tuple(
-                each for way in RIVALS for each in _one_way(problem, member, way, found, beat)
-            )
-            found = dataclasses.replace(found, rivals=rivals)
+            found = dataclasses.replace(found, rivals=rivals(problem, member, found, beat))
             return dataclasses.replace(found, trials=trials(problem, member, found, losses, beat))
         except (PawlError, OutOfTime):
             raise
@@ -225,66 +213,6 @@ def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
     if problem.pretrained or "freezing" in population.members[0].recipe:
         return ()
     return tuple(name for name, x in frozen(population.whole(0)[1]).items() if x.dim() > 1)
-
-
-def _one_way(
-    problem: Problem, member: Member, way: float, main: Training, beat: Heartbeat
-) -> list[Rival]:
-    """Returns the rival at this factor, and those further on that are worth a look."""
-    if not main.readings:
-        return []
-    found: list[Rival] = []
-    best = main.last.train_loss
-    little = not main.explained(best) >= LITTLE
-    # Where nothing is learned, the next decade may still be one of chance.
-    misses = 1 if not main.explained(best) >= NOTHING else 0
-    for power in range(1, 1 + (_FARTHEST if little else 1)):
-        rival = _rival(problem, member, way**power, main, beat)
-        if rival is None:
-            break
-        found.append(rival)
-        if math.isfinite(best) and not rival.train_loss < best:
-            misses -= 1
-            if misses < 0:
-                break
-            continue
-        best = rival.train_loss
-    return found
-
-
-def _rival(
-    problem: Problem, member: Member, factor: float, main: Training, beat: Heartbeat
-) -> Rival | None:
-    """Returns the training at another rate; `None` where it has none, or time ran out."""
-    recipe = _at_rate(member.recipe, factor)
-    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step))
-    if recipe is None or main.status not in ("completed", "stopped", "diverged"):
-        return None
-    own = dataclasses.replace(member, recipe=recipe)
-    population = Population(problem, [own], SerialStepper())
-    probe, left = Probe(population), min(wanted, int(population.total[0]))
-    try:
-        while left > 0:
-            beat()
-            population.advance(min(_CLOSEST, left))
-            left -= _CLOSEST
-    except StopIteration:
-        return None
-    train, valid = probe.losses()
-    return Rival(rate=factor, step=int(population.step[0]), train_loss=train, valid_loss=valid)
-
-
-def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
-    """Returns the recipe at so many times its rate, in its bounds or not; `None` without a rate."""
-    name, rate = recipe.optimizer, _rate(recipe)
-    if math.isnan(rate):
-        return None
-    other = recipe.settings(name).model_copy(update={"learning_rate": factor * rate})
-    return Recipe(tuple((n, other if n == name else own) for n, own in recipe.entries))
-
-
-def _rate(recipe: Recipe) -> float:
-    return float(getattr(recipe.settings(recipe.optimizer), "learning_rate", math.nan))
 
 
 __all__ = ["Watched", "watch"]
