@@ -17,7 +17,7 @@ construction.
 
 Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
 false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped
-goes on where it was.
+goes on where it was; what `--before` adds is counted by fault in the result.
 """
 
 from __future__ import annotations
@@ -200,6 +200,11 @@ def main() -> None:
         "--records", type=Path, help="JSONL file; default by the set's name in /tmp"
     )
     parser.add_argument(
+        "--before", type=Path,
+        help="records of an earlier run, for trainings that this one lacks: of faults whose rules are "
+        "what they were",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=Path, help="default: results/diagnosis.json, of `judged` only"
     )
     options = parser.parse_args()
@@ -208,15 +213,21 @@ def main() -> None:
     suite = SUITES[options.on]
     records_at = options.records or Path(f"/tmp/pawl-diagnosis-{options.on}.jsonl")
 
+    earlier = {} if options.before is None else {tuple(r["key"]): r for r in read(options.before)}
+    taken = Counter[str]()
+
     def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
-        if not options.summarize:
-            return computed(records_at, key, compute)
-        return next((r for r in read(records_at) if r.get("key") == list(key)), None)
+        found = next((r for r in read(records_at) if r.get("key") == list(key)), None)
+        if found is None and key in earlier:
+            taken[key[0]] += 1
+            return earlier[key]
+        return found if found or options.summarize else computed(records_at, key, compute)
 
     healthy, faults = _all(options, work)
     result = {
         "set": options.on,
         "seeds": max((f["recall"]["n"] for f in faults.values()), default=0),
+        "of an earlier run": dict(taken),
         **summary(faults, healthy),
         "faults": faults,
         "hardware": hardware(torch.device("cpu")),
