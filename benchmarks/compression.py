@@ -154,7 +154,7 @@ def pruned(
     )  # fmt: skip
     try:
         alone = Candidate("", "", graph, weights)
-        for each in pruning.rounds_of(work, alone, ranking=False):
+        for each in pruning.rounds_of(work, alone, ranking=False, ways=(pruning.PLAIN,)):
             yield (
                 f"torch-pruning, {each.share:.0%} of the weights",
                 each.trained.graph(rows.take(torch.arange(4))),

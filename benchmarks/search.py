@@ -38,7 +38,7 @@ METHODS = (
     "edits", "edits,none", "edits,hyperband", "edits,pbt", "genetic", "tpe", "gp", "cma-es", "random",
     "plain optuna",
 )  # fmt: skip
-_EPOCHS, _TRAININGS, _WIDTH, _PAIRS = 9, 30, 8, 5
+EPOCHS, TRAININGS, _WIDTH, _PAIRS = 9, 30, 8, 5
 SPACE = (
     "adam", "adamw", "lion", "momentum", "nadam", "rmsprop", "sgd", "batch_size", "activation",
     "batch_norm", "depth", "dropout", "initialization", "layer_norm", "residual", "width",
@@ -47,11 +47,13 @@ SPACE = (
     "mixup", "noise", "weight_decay",
 )  # fmt: skip
 """What may come in or vary: techniques whose step costs little more than a plain one."""
-_SHARES = (0.25, 0.5, 0.75, 1.0)
+SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
-def searched(name: str, seed: int, method: str) -> dict[str, Any]:
-    """Returns what one search found, and when."""
+def searched(
+    name: str, seed: int, method: str, techniques: Sequence[str] = SPACE
+) -> dict[str, Any]:
+    """Returns what one search over these techniques found, and when."""
     from optuna.samplers import TPESampler
 
     import pawl
@@ -91,15 +93,16 @@ def searched(name: str, seed: int, method: str) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as folder,
         Ledger.create(Path(folder) / "search", {}) as ledger,
     ):
-        session = Session(problem, ledger, seed, epochs=_EPOCHS, executor="inline")
+        session = Session(problem, ledger, seed, epochs=EPOCHS, executor="inline")
         start = baseline(session.facts)
-        good = starts(start, session.facts, SPACE)
+        good = starts(start, session.facts, techniques)
         known = (start,) if plain else (*good[:1], start, *good[1:])
-        space = Space(start, session.facts, SPACE)
+        space = Space(start, session.facts, techniques)
         trials, spent, best, course = [], 0.0, None, []
-        began, rows = time.monotonic(), len(session.rows.search[0])
+        began, used = time.monotonic(), time.process_time()
+        rows = len(session.rows.search[0])
         generation = 0
-        while spent < _EPOCHS * _TRAININGS:
+        while spent < EPOCHS * TRAININGS:
             first = known[generation] if generation < len(known) else None
             asked = Asked(generation, width, width, None)
             _, found = run_asked(session, space, asked, strategy, tuple(trials), first)
@@ -111,7 +114,7 @@ def searched(name: str, seed: int, method: str) -> dict[str, Any]:
                 if ended and (best is None or sign * trial.score > sign * best):
                     best = trial.score
                     course.append([round(spent, 2), best])
-        seconds = time.monotonic() - began
+        seconds, used = time.monotonic() - began, time.process_time() - used
         (winner,) = ranked(trials, sign, 1)
         proof = _proven(session, start, winner)
         return {
@@ -124,6 +127,7 @@ def searched(name: str, seed: int, method: str) -> dict[str, Any]:
             "recipe": winner.describe(start),
             **proof,
             "seconds": round(seconds, 1),
+            "processor_seconds": round(used, 1),
         }
 
 
@@ -168,9 +172,9 @@ def quarters(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         by = {(each["method"], each["seed"]): each for each in mine}
         methods = [m for m in METHODS if any(m == each["method"] for each in mine)]
         seeds = [s for s in sorted({e["seed"] for e in mine}) if all((m, s) in by for m in methods)]
-        for share in _SHARES if seeds else ():
+        for share in SHARES if seeds else ():
             at = {
-                (m, seed): best_at(by[m, seed]["course"], share * _EPOCHS * _TRAININGS)
+                (m, seed): best_at(by[m, seed]["course"], share * EPOCHS * TRAININGS)
                 for m in methods
                 for seed in seeds
             }
@@ -253,8 +257,8 @@ def main() -> None:
         json.dumps(
             {
                 "what": "best validation score so far over epochs trained, by way of searching",
-                "epochs_of_a_training": _EPOCHS,
-                "trainings": _TRAININGS,
+                "epochs_of_a_training": EPOCHS,
+                "trainings": TRAININGS,
                 "space": SPACE,
                 "pairs": _PAIRS,
                 "quarters": quarters(records),

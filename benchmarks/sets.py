@@ -24,7 +24,7 @@ STEPS, BATCH, RATE = 600, 64, 3e-3
 _FEW, _MORE = 40, 150
 """Images of each class that a task has, of digits and of CIFAR-10."""
 _LENGTH, _ROWS = 12, 2500
-_HOURS, _WINDOWS = 24, 1500
+_HOURS, _WINDOWS, _HOURLY = 24, 1500, 2500
 _REVIEWS = 800
 
 
@@ -134,6 +134,14 @@ def air(_: Path) -> Own:
     return Own({"data": (windows, aims.astype(np.float32)), "kind": "regression"}, 20)
 
 
+def air_by_hour(_: Path) -> Own:
+    """The air of an hour by its weather, the wind's direction among it: a table with categories."""
+    frame = pd.read_csv(running.FILES / "beijing-pm25.csv").dropna(subset=["pm2.5"])
+    frame = frame.drop(columns=["No", "year"]).sample(_HOURLY, random_state=0)
+    frame["pm2.5"] = np.log1p(frame["pm2.5"])
+    return Own({"data": frame.reset_index(drop=True), "target": "pm2.5"}, 20)
+
+
 def rows_of_digits(_: Path) -> Own:
     """Handwritten digits row by row: eight steps of eight numbers."""
     from sklearn.datasets import load_digits
@@ -149,7 +157,7 @@ def letters(_: Path) -> Own:
 
 def words(_: Path) -> Own:
     """The next word of a review, if it is a frequent one."""
-    return _next(_text().split(), 60)
+    return _next(_text().split(), 20)
 
 
 def _text() -> str:
@@ -274,6 +282,7 @@ def learned(images: Any, targets: Any) -> dict[str, Tensor]:
 
 OWN = {
     "reviews": reviews,
+    "air by hour": air_by_hour,
     "air": air,
     "rows of digits": rows_of_digits,
     "digits anew": digits_anew,

@@ -57,17 +57,28 @@ _SETTINGS: dict[str, dict[str, Any]] = {"activation": {"function": "mish"}}
 
 
 class Counted(TorchDispatchMode):
-    """Counts what runs, by names of PyTorch's operators."""
+    """Counts what runs on rows, by names of PyTorch's operators.
 
-    def __init__(self) -> None:
+    What has a first axis of one and as many numbers as a weight is a weight, which some networks
+    standardize by the same operators.
+
+    Args:
+        module: What runs.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.ran: Counter[str] = Counter()
+        self._sizes = {weight.numel() for weight in module.parameters()}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Counts, and does."""
-        self.ran[func.overloadpacket.__name__] += 1
+        first = args[0] if args else None
+        shape = first.shape if isinstance(first, torch.Tensor) else torch.Size()
+        if tuple(shape[:1]) != (1,) or shape.numel() not in self._sizes:
+            self.ran[func.overloadpacket.__name__] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -203,7 +214,7 @@ def _left(problem: Any, recipe: Any, name: str) -> int:
     from problems import ALL_ROWS
 
     front, body, _ = problem.build(recipe, 0, ALL_ROWS)
-    with torch.no_grad(), Counted() as counted:
+    with torch.no_grad(), Counted(body) as counted:
         body.eval()(front(problem.examples.take(ALL_ROWS[:4]).inputs))
     return sum(counted.ran[old] for old in _OLD.get(name, ()))
 

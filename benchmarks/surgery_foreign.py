@@ -1,14 +1,16 @@
-"""Which edits of networks of the package `transformers` succeed, of those that an expert would make.
+"""Which edits of networks of `transformers`, `timm` and `torchvision` succeed, of an expert's.
 
     python benchmarks/surgery_foreign.py --quick --out runs/foreign.jsonl \
         > benchmarks/results/surgery_foreign.json
-    python benchmarks/surgery_foreign.py --out runs/foreign.jsonl --only vit,bert
+    python benchmarks/surgery_foreign.py --out runs/foreign.jsonl --only distilbert,timm_vit \
+        > benchmarks/results/surgery_foreign_whole.json
 
-As `surgery.py`, with networks from other hands (`surgery_foreign_nets.py`) and a table of their own
-(`surgery_foreign_table.py`). With `--quick` an edit succeeds if it is made, is whole (nothing runs of
-what was to go), keeps the function at the start where it claims to, and members take a step of training
-with finite losses; without, members must train all at once as one by one, and graphs and weights
-predict the same, too. Needs `pip install transformers`.
+As `surgery.py`, with networks from other hands (`surgery_foreign_nets.py`, `surgery_foreign_images.py`)
+and a table of their own (`surgery_foreign_table.py`). With `--quick` an edit succeeds if it is made, is
+whole (nothing runs of what was to go), keeps the function at the start where it claims to, and members
+take a step of training with finite losses; without, members must train all at once as one by one, and
+graphs and weights predict the same, too. Needs `pip install transformers`, and for images of the others
+`pip install --no-deps timm torchvision`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 import running
 import surgery
+import surgery_foreign_images as images
 import surgery_foreign_nets as nets
 import torch
 from surgery_foreign_table import NOT_BY_HAND, STYLES, not_by_hand
@@ -38,6 +41,9 @@ def records_of(net: str, techniques: Sequence[str], out: Path | None, *, quick: 
         yield running.computed(out, (net, name, quick), lambda t=name: _tried(net, t, given, quick))
 
 
+NETS = {**nets.NETS, **images.NETS}
+
+
 def _given(net: str) -> dict[str, Any]:
     """Returns a network's task and facts, or why there are none."""
     from problems import problem_of
@@ -46,7 +52,10 @@ def _given(net: str) -> dict[str, Any]:
     from pawl.task import Task
 
     try:
-        problem = problem_of(Task(data=nets.data_of(net), model=nets.NETS[net]))
+        data = nets.data_of(net)
+        if net in images.NETS:
+            data = data[0]["pixel_values"], data[1]
+        problem = problem_of(Task(data=data, model=NETS[net]))
         return {"problem": problem, "facts": problem.facts()}
     except PawlError as error:
         return {"refused": str(error)}
@@ -77,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     nets.hf.logging.set_verbosity_error()
     names = given.techniques.split(",") if given.techniques else list(NOT_BY_HAND)
-    chosen = given.only.split(",") if given.only else list(nets.NETS)
+    chosen = given.only.split(",") if given.only else list(NETS)
     records = []
     for net in chosen:
         for record in records_of(net, names, given.out, quick=given.quick):
@@ -89,9 +98,10 @@ def main() -> None:
 
     found = {
         "hardware": hardware(torch.device("cpu")),
-        "versions": {**versions(), "transformers": nets.hf.__version__},
+        "versions": {**versions(), "transformers": nets.hf.__version__, **images.VERSIONS},
         "quick": given.quick,
-        "not_run": [net for net in nets.NETS if net not in chosen],
+        "ran": chosen,
+        "not_run": [net for net in NETS if net not in chosen],
         **surgery.summary(records, NOT_BY_HAND, STYLES),
         "refusals_that_an_expert_would_not_make": reasons(records),
     }

@@ -8,5 +8,5 @@ from __future__ import annotations
 from pages import page
 
 if __name__ == "__main__":
-    beside = {"foreign": "surgery_foreign"}
+    beside = {"foreign": "surgery_foreign", "foreign_whole": "surgery_foreign_whole"}
     print(page("surgery", beside=beside, percent=lambda share: f"{100 * share:.0f}%"), end="")

@@ -9,9 +9,10 @@ Each on the first two data sets that it fits: wine-red, the handwritten digits (
 of adult, 1,000 images of CIFAR-10, two small tables, and those of `sets.py`: texts, sequences, networks
 of a user's own that start from weights. A training is about as long as in a campaign of one or two
 minutes. What a technique takes the place of (an optimizer of an optimizer) is out; what the baseline has
-is compared with the baseline without it. There is no correction for their number: of twenty that do
-nothing one seems to do something. A technique that needs others, or another rate, shows less here than
-it can; a search tries both. Costs are by the clock, of a machine that may have had other work.
+is compared with the baseline without it, AdamW with plain SGD, and batches of 128 rows with all rows in
+one step. There is no correction for their number: of twenty that do nothing one seems to do something. A
+technique that needs others, or another rate, shows less here than it can; a search tries both. Costs are
+by the clock, of a machine that may have had other work.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ PAIRS = 10
 OUT = Path(__file__).resolve().parents[1] / "src" / "pawl" / "techniques" / "effects.json"
 
 
+TRIED: dict[str, dict[str, Any]] = {"encoder": {"kind": "recurrent"}}
+"""Settings of techniques whose defaults are what the baseline's network has."""
 ENOUGH = 2
 """Data sets for each technique."""
 SETS = {
@@ -48,6 +51,12 @@ SETS = {
 OF_IMAGES = ("cifar10", "cifar10 anew", "cifar10 by blocks")
 LEFT_OUT = ("standardize", "early_stopping")
 """What the baseline has and can do without."""
+PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
+    "adamw": ("sgd", {}),
+    "batch_size": ("batch_size", {"size": 1048576}),
+}
+"""What the baseline has and cannot do without, and the plain thing it is compared with: SGD, and all
+rows in one step."""
 
 
 def _problem(name: str, images: Path) -> tuple[Any, int]:
@@ -121,7 +130,7 @@ def measured(name: str, techniques: list[str], images: Path, report: Any) -> Non
 
 
 def compared(start: Any, name: str) -> tuple[Any, Any]:
-    """Returns a recipe with a technique, and that without it: the baseline, as far as it can be.
+    """Returns a recipe with a technique, and what it is compared with: the baseline, if it can be.
 
     Raises:
         RecipeError: What is in the baseline excludes it.
@@ -132,12 +141,15 @@ def compared(start: Any, name: str) -> tuple[Any, Any]:
 
     if name in LEFT_OUT and name in start:
         return start, start.without(name)
+    if name in PLAIN and name in start:
+        plain, settings = PLAIN[name]
+        return start, start.with_(plain, **settings)
     if technique(name).stage is Stage.FIT:
         kept = {t.name: s.model_dump() for t, s in start if t.stage is Stage.DATA}
         kept.pop("batch_size", None)
         return Recipe.from_dict({**kept, name: {}}), start
     try:
-        return start.with_(name), start
+        return start.with_(name, **TRIED.get(name, {})), start
     except RecipeError:  # what AdamW has of its own
         return start.with_("adam").with_(name), start.with_("adam")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,8 +101,11 @@ def changed(found: BatchTechnique, pixels: Tensor) -> Tensor:
         pixels: `[1, B, C, H, W]`, from 0 to 255.
     """
     fields = found.settings.model_fields
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in found.settings().model_dump().items():
+        if name not in found.memberwise:
+            values[name] = value
+            continue
         most = next(each.le for each in fields[name].metadata if hasattr(each, "le"))
         values[name] = torch.full((1,), float(min(2 * value, most)))
     batch = Batch({"x": pixels}, Targets(torch.zeros(pixels.shape[:2], dtype=torch.int64)))

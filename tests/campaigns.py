@@ -35,6 +35,8 @@ def timeless(summary: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in summary.items() if k not in ("seconds", "parts", "hardware")}
     timed = ("latency_ms", "batch_latency_ms")
     kept["cost"] = {k: v for k, v in summary["cost"].items() if k not in timed}
+    if single := kept["cost"]["single"]:
+        kept["cost"]["single"] = {k: v for k, v in single.items() if k not in timed}
     return kept
 
 

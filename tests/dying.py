@@ -76,7 +76,14 @@ class Writes:
 
 
 def _campaign(
-    source: str, test: str, out: str, trials: int, seed: int, die_at: int | None, told: Connection
+    source: str,
+    test: str,
+    out: str,
+    trials: int,
+    seed: int,
+    die_at: int | None,
+    options: dict[str, Any],
+    told: Connection,
 ) -> None:
     import torch
 
@@ -90,7 +97,7 @@ def _campaign(
     if (Path(out) / "ledger.sqlite").is_file():
         api.optimize(resume=out)
     else:
-        api.optimize(source, test=test, trials=trials, seed=seed, out=out)
+        api.optimize(source, test=test, trials=trials, seed=seed, out=out, **options)
 
 
 def run(
@@ -101,6 +108,7 @@ def run(
     seed: int,
     die_at: int | None = None,
     die_after: float | None = None,
+    options: dict[str, Any] | None = None,
 ) -> str | None:
     """Starts the campaign, or goes on with it; returns what it was killed at, `None` if it ended.
 
@@ -111,10 +119,12 @@ def run(
         seed: Its seed.
         die_at: It kills itself just before this write, counted from one in this process.
         die_after: It is killed after so many seconds.
+        options: Others, of one that is started.
     """
     hears, told = _processes.Pipe(duplex=False)
     process = _processes.Process(
-        target=_campaign, args=(str(files[0]), str(files[1]), str(out), trials, seed, die_at, told)
+        target=_campaign,
+        args=(str(files[0]), str(files[1]), str(out), trials, seed, die_at, options or {}, told),
     )
     process.start()
     told.close()

@@ -102,15 +102,21 @@ class MadeUp(Session):
 
 @contextlib.contextmanager
 def made_up(
-    folder: Path, world: World, rows: int = 300, targets: Tensor | None = None
+    folder: Path,
+    world: World,
+    rows: int = 300,
+    targets: Tensor | None = None,
+    *,
+    resume: bool = False,
 ) -> Iterator[MadeUp]:
-    """Opens a session on made-up rows of a regression."""
+    """Opens a session on made-up rows of a regression, or goes on with the one in a folder."""
     generator = np.random.default_rng(3)
     inputs = generator.normal(size=(rows, 3)).astype(np.float32)
     values = 5.0 * generator.normal(size=rows) if targets is None else targets.numpy()
     task = Task(data=(inputs, values.astype(np.float32)), kind="regression", metric="mae")
     problem = Problem.of(task, load(task, seed=0), pick_device("cpu"))
-    with Ledger.create(folder / "made-up", {}) as ledger:
+    place = folder / "made-up"
+    with Ledger.open(place) if resume else Ledger.create(place, {}) as ledger:
         yield MadeUp(problem, ledger, world)
 
 

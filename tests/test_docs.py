@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def test_the_picture_of_schedules_is_drawn_from_their_functions() -> None:
     spec.loader.exec_module(draw)
     picture = (ROOT / "docs" / "schedules.svg").read_text(encoding="utf-8")
     assert picture == draw.schedules(), "run: python scripts/draw.py"
+
+
+def test_what_a_benchmark_left_is_json_alone() -> None:
+    results = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert results
+    for path in results:
+        assert json.loads(path.read_text(encoding="utf-8")), path.name
 
 
 def test_every_name_of_the_public_face_is_there() -> None:

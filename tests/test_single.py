@@ -38,3 +38,21 @@ def test_copies_of_rows_are_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
     from pawl.data import load
 
     assert not any(SAID in note for note in load(task).notes)  # which a campaign says
+
+
+def test_a_recipe_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With weights of one's own for classes, which must be there."""
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
+    recipe = RECIPE.with_("class_weights", weights={"yes": 9.0})
+    path = tmp_path / "weighed.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    out = tmp_path / "out"
+    pawl.train(doubled(), path, out=out, target="target", epochs=1)
+    assert pawl.Recipe.read(out / "bundle" / "recipe.toml") == recipe
+    for wrong, reason in (
+        (3, "got a recipe of type int; give a Recipe or a file"),
+        (RECIPE.with_("class_weights", weights={"maybe": 2.0}), "classes are no, yes"),
+    ):
+        with pytest.raises(pawl.PawlError, match=reason):
+            pawl.train(doubled(), wrong, out=tmp_path / "wrong", target="target")
+        assert not (tmp_path / "wrong").exists()

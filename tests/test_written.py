@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from problems import ALL_ROWS, images, plain, problem_of, words
+from problems import ALL_ROWS, images, member, plain, problem_of, words
 from torch import Tensor, nn
 from torch.nn import functional as F
 from user_nets_of_images import Affine, LayerNorm2d, OwnGELU, OwnNorms
@@ -16,6 +16,9 @@ from user_nets_of_sequences import GPT, AnnotatedNorm, BiasedLayerNorm, RMSNorm
 from pawl.models import AlongChannels, DeviationNorm, OwnActivation, RootNorm, duplicate
 from pawl.models.written import put, written
 from pawl.task import Task
+from pawl.techniques import refusal, technique
+from pawl.training.population import Population
+from pawl.training.serial import SerialStepper
 
 VECTORS = torch.randn(4, 5, 12, generator=torch.Generator().manual_seed(0))
 MAPS = torch.randn(4, 12, 3, 5, generator=torch.Generator().manual_seed(0))
@@ -30,6 +33,52 @@ class By(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
+
+
+class Product(nn.Module):
+    """A linear layer as people write it, `x W + b`, or `x W' + b`."""
+
+    def __init__(self, units: int, *, turned: bool, bias: bool = True) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(12, units) if turned else torch.randn(units, 12))
+        self.b = nn.Parameter(torch.randn(units)) if bias else None
+        self.turned, self.units = turned, units
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.mm(x.flatten(0, -2), self.w if self.turned else self.w.t())
+        y = y.view(*x.shape[:-1], self.units)
+        return y if self.b is None else y + self.b
+
+
+class Scaled(Product):
+    """Its weights are not used as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Bent(nn.Module):
+    """What it writes out are its linear layers alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.act = Product(20, turned=True), nn.GELU()
+        self.narrow, self.head = Turned(20, 12), nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)[:, :12]
+        return self.head(x + self.narrow(self.act(self.wide(x))))
+
+
+class Turned(nn.Module):
+    """`x W` with no bias."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight
 
 
 def one(module: nn.Module, x: Tensor) -> nn.Module:
@@ -59,12 +108,43 @@ def one(module: nn.Module, x: Tensor) -> nn.Module:
         (RMSNorm(12), nn.RMSNorm),
         (By(lambda x: x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()), nn.RMSNorm),
         (By(lambda x: x / (x.square().mean(-1, keepdim=True).sqrt() + 1e-4)), RootNorm),
+        (Product(5, turned=True), nn.Linear),
+        (Product(12, turned=True), nn.Linear),  # square: values tell which way it is
+        (Product(12, turned=False), nn.Linear),
+        (Product(7, turned=False, bias=False), nn.Linear),
     ],
 )
 def test_layers_that_are_known(module: nn.Module, kind: type[nn.Module]) -> None:
     made = one(module, VECTORS)
     assert type(made) is kind
     assert sum(x.numel() for x in made.parameters()) == sum(x.numel() for x in module.parameters())
+
+
+def test_a_linear_layer_keeps_its_weight_where_it_lies_alike() -> None:
+    for turned in (False, True):
+        net = nn.Sequential(Product(5, turned=turned))
+        weight = net[0].w
+        state = torch.get_rng_state()
+        put(net, written(net, lambda m: m(VECTORS)))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert (net[0].weight is weight) != turned
+        assert net[0].weight.shape == (5, 12)
+
+
+@pytest.mark.parametrize("name", ["width", "low_rank_adapters", "initialization"])
+def test_what_is_for_linear_layers_is_for_those_that_are_written_out(name: str) -> None:
+    body = Bent()
+    weights = {n: x.clone() for n, x in body.state_dict().items()}
+    given = {"weights": weights} if name == "low_rank_adapters" else {}
+    problem = problem_of(Task(data=images(), model=Bent, **given))
+    facts = problem.facts()
+    assert refusal(technique(name), facts) is None
+    recipe = plain().with_(name)
+    built = problem.build(recipe, 0, ALL_ROWS)[1]
+    shapes = [tuple(x.shape) for x in built.parameters()]
+    assert shapes != [tuple(x.shape) for x in body.parameters()]
+    losses = Population(problem, [member(recipe, 0)], SerialStepper()).advance(2)
+    assert bool(losses.isfinite().all())
 
 
 def test_a_shift_that_is_not_there_is_not_made() -> None:
@@ -122,6 +202,7 @@ def test_normalizations_of_maps(groups: int | None) -> None:
         By(lambda x: 3 * x),
         By(lambda x: x + torch.rand_like(x)),
         By(lambda x: x.cumsum(1)),
+        Scaled(5, turned=True),
     ],
 )
 def test_others_are_left(module: nn.Module) -> None:

@@ -14,7 +14,7 @@ from pawl.compression import NEAREST
 from pawl.data import resolve_task
 from pawl.errors import LedgerError, LimitError, TaskError, option
 from pawl.following import followed
-from pawl.ledger import Ledger, new_folder
+from pawl.ledger import Ledger, new_folder, place_of
 from pawl.options import Call, Options, in_order, optimizing
 from pawl.recipe import Recipe
 from pawl.result import Result, load_result
@@ -74,7 +74,7 @@ def optimize(source: Any, targets: Any, call: Call) -> Result:
         "source": str(_absolute(source)) if isinstance(together, _PATH) else None,
         "options": resolved.record(), "objects": call.objects(), "name": name, "command": command,
     }  # fmt: skip
-    kept = new_folder(name) if call.out is None else contextlib.nullcontext(Ledger.place(call.out))
+    kept = new_folder(name) if call.out is None else contextlib.nullcontext(place_of(call.out))
     with kept as folder:
         # Last: its module may change the directory.
         task = resolve_task(together, **resolved.of_task())

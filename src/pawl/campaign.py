@@ -28,6 +28,7 @@ from pawl.evidence import (
     ConfirmationEffort,
     Coverage,
     Single,
+    behind,
     confirm,
     final_test,
     limits_of,
@@ -56,7 +57,7 @@ from pawl.search.costs import check_size, cost_of, too_large
 from pawl.search.warm import task_record
 from pawl.searching import searched, strategy_of, warm_of
 from pawl.task import Task
-from pawl.techniques import Facts, check_fit
+from pawl.techniques import Facts, check_fit, check_recipe
 
 
 @driving()
@@ -141,7 +142,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         PawlError: The recipe to start from does not fit, or the budget is too short.
     """
     baseline = options.baseline or default_baseline(session.facts)
-    check_fit(session.facts, [*(t.name for t, _ in baseline), *(options.only or ())])
+    check_recipe(session.facts, baseline)
+    check_fit(session.facts, options.only or ())
     learners = fitting_learners(session.facts, options.families)
     session.longest, session.test_rows = options.epochs, len(data.test)
     session.epochs = pacing.natural_epochs(session)
@@ -157,7 +159,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
     trials, tried = searched(session, start, pace, options, tried, findings)
-    arms = _candidates(session, start, pace, (trials, tried), options)
+    arms, worse = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
     session.epochs = session.ledger.decide(
         "length", lambda: pacing.lengthened(session, pace, baseline, arms[0])
@@ -166,7 +168,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
     def deepest() -> tuple[int, dict[str, Any]]:
         place, depth = pacing.comparable(
-            session, pace, baseline, arms, searched=bool(trials or tried)
+            session, pace, baseline, arms, behind=worse, searched=bool(trials or tried)
         )
         return place, asdict(depth)
 
@@ -211,8 +213,10 @@ def _candidates(
     pace: pacing.Pace,
     found: tuple[list[TrialRecord], list[TrialRecord]],
     options: Options,
-) -> list[Arm]:
+) -> tuple[list[Arm], set[str]]:
     """Lets the best recipes race; returns what may be confirmed, best first, at least one.
+
+    And the identifiers of those that are probably worse than another, or did not race beside it.
 
     Args:
         session: The campaign's.
@@ -253,7 +257,11 @@ def _candidates(
 
     race_ = pacing.RacePlan(**session.ledger.decide("race", planned))
     recipes = [r for r in entrants(race_.places) if r.id not in race_.without] or [start]
-    arms = candidates(race(session, recipes, race_.pairs), recipes, options.ensemble)
-    if trials or tried:
-        arms += [Single(recipe) for recipe in (*recipes, *good)]
-    return list({arm.id: arm for arm in arms}.values())
+    racing = race(session, recipes, race_.pairs)
+    arms = candidates(racing, recipes, options.ensemble)
+    others = [Single(recipe) for recipe in (*recipes, *good)] if trials or tried else []
+    worse = set[str]()
+    if racing is not None:
+        raced = {arm.id for arm in arms}
+        worse = behind(racing, recipes) | ({each.id for each in others} - raced)
+    return list({arm.id: arm for arm in (*arms, *others)}.values()), worse

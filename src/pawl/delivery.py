@@ -13,7 +13,7 @@ import torch
 from pawl.compression import CLAIM, keep_within
 from pawl.data import LoadedData
 from pawl.deployment import Bundle, Costs, check_parity, measure, predict, write_bundle
-from pawl.evidence import Blend, CampaignOutcome, Single, held, to_toml
+from pawl.evidence import Blend, CampaignOutcome, Single, best_alone, held, to_toml
 from pawl.execution import Heartbeat, Session
 from pawl.options import LimitOptions
 from pawl.recipe import Recipe
@@ -53,10 +53,13 @@ def deliver(
     models = {"final": test.final}
     if confirmation.delivered != Single(baseline):
         models["baseline"] = test.baseline
+    if len(test.final.parts) > 1:
+        models["single"] = test.final.alone(best_alone(session, confirmation.delivered))
     exported = session.trainer.spread([partial(_exported, each, data) for each in models.values()])
-    graphs = {"baseline": exported[-1], "final": exported[0]}
+    graphs = dict(zip(models, exported, strict=True))
+    graphs.setdefault("baseline", graphs["final"])
     costs = measure(graphs, data.test)
-    predicted = {name: predict(graph, data.test) for name, graph in graphs.items()}
+    predicted = {name: predict(graphs[name], data.test) for name in ("baseline", "final")}
     values = scores_of(session, data, predicted)
     if found.coverage is not None and found.coverage.conformal is not None:
         assert data.test.targets is not None
@@ -68,7 +71,10 @@ def deliver(
     if limits is not None and limits.limited:
         session.ledger.touch_test(CLAIM)
     part = task_summary(task, data, source, session.problem.objective)
-    summary = summarize(session, found, task=part, values=values, costs=costs, command=command)
+    summary = summarize(
+        session, found, task=part, values=values, costs=costs, command=command,
+        single=models.get("single"),
+    )  # fmt: skip
     bundle = _left_bundle(session, data, found, graphs["final"], summary)
     if limits is not None and limits.limited:
         keep_within(session, data, bundle, limits, task.model)

@@ -145,7 +145,7 @@ def anatomy(source: Any, options: PlanOptions) -> dict[str, Any]:
 
 
 def _address(name: str) -> str:
-    return name.removeprefix("calls.").removeprefix("module.").replace("/", ".")
+    return name.replace("/", ".").removeprefix("calls.").removeprefix("module.")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,17 @@ from pydantic.fields import FieldInfo
 
 from pawl.errors import RecipeError, did_you_mean
 from pawl.needs import needs
-from pawl.techniques import STAGES, Stage, Technique, excludes, technique, techniques
+from pawl.techniques import (
+    STAGES,
+    BatchTechnique,
+    ChangingTechnique,
+    ScheduleTechnique,
+    Stage,
+    Technique,
+    excludes,
+    technique,
+    techniques,
+)
 from pawl.techniques.measured import Effect, effects
 from pawl.techniques.record import fits_every_task
 
@@ -60,6 +70,9 @@ def describe(t: Technique) -> dict[str, Any]:
             for key, field in t.settings.model_fields.items()
         ],
         "effects": [{**one._asdict(), "gain": one.gain} for one in effects().get(t.name, ())],
+        "unmeasured": "nothing: at its defaults it changes nothing"
+        if isinstance(t, ChangingTechnique)
+        else "not yet",
     }
 
 
@@ -106,8 +119,9 @@ def markdown() -> str:
         "(`benchmarks/techniques.py`). Intervals are not corrected for how many there are: of twenty",
         "techniques that do nothing one leaves zero out. *Cost* is a training's time over that of the",
         "baseline, by the clock of a machine that had other work. What the baseline has is compared",
-        "with the baseline without it, and what AdamW excludes with Adam. *Needs* is what a technique",
-        "says of small made-up tasks.",
+        "with one without it, AdamW with plain SGD, its batches with all rows in one step, and what",
+        "AdamW excludes with Adam; `encoder` is a recurrence there, as its default is built anyway.",
+        "*Needs* is what a technique says of small made-up tasks.",
         "",
         "Schedules and what augmentations do, as their own functions draw them (`scripts/draw.py`):",
         "",
@@ -125,15 +139,31 @@ def markdown() -> str:
             lines += ["", *record["notes"].splitlines()]
             if record["needs"]:
                 lines += ["", f"*Needs*: {needed(record)}"]
+            if picture := _picture(t, record):
+                lines += ["", f"*Picture*: [beside others of its kind]({picture})."]
             if record["settings"]:
                 lines += ["", "| setting | default | range | meaning |", "|---|---|---|---|"]
             for s in record["settings"]:
                 star = "\\*" if s["memberwise"] else ""
-                name, default = s["name"] + star, s["default"]
+                name, default = s["name"] + star, shown(s["default"])
                 lines.append(f"| {name} | {default} | {s['range']} | {s['description']} |")
-            measured = "; ".join(map(_told, effects().get(t.name, ()))) or "not yet"
+            measured = "; ".join(map(_told, effects().get(t.name, ()))) or record["unmeasured"]
             lines += ["", f"*Measured*: {measured}."]
     return "\n".join(lines) + "\n"
+
+
+def _picture(t: Technique, record: dict[str, Any]) -> str | None:
+    """Returns the file of `docs/` in which `scripts/draw.py` draws a technique; `None` if in none."""
+    if isinstance(t, ScheduleTechnique):
+        return "schedules.svg"
+    of_images = "images in color" in record["fits"] and "classes in a table" not in record["fits"]
+    drawn = isinstance(t, BatchTechnique) and not t.alone and of_images
+    return "augmentations.png" if drawn else None
+
+
+def shown(default: Any) -> str:
+    """Returns a setting's default in words."""
+    return ", ".join(map(str, default)) or "none" if isinstance(default, tuple) else str(default)
 
 
 def needed(record: dict[str, Any]) -> str:

@@ -118,6 +118,19 @@ class Recipe:
             ) from None
         return cls.from_toml(text, source=str(path))
 
+    @classmethod
+    def given(cls, recipe: object) -> Recipe:
+        """Returns a recipe that is one, or the one in a TOML file.
+
+        Raises:
+            RecipeError: It is neither, or the file cannot be read or holds none.
+        """
+        if isinstance(recipe, Recipe):
+            return recipe
+        if isinstance(recipe, str | Path):
+            return cls.read(recipe)
+        raise RecipeError(f"got a recipe of type {type(recipe).__name__}; give a Recipe or a file")
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns one table per technique, in order."""
         return {name: settings.model_dump(mode="json") for name, settings in self.entries}
@@ -249,7 +262,7 @@ class Recipe:
             shown = [
                 _told(key, value)
                 for key, value in self.settings(change.name).model_dump().items()
-                if before.get(key) != value
+                if before.get(key, ()) != value
             ]
             parts.append(change.name + (f" ({', '.join(shown)})" if shown else ""))
         return "; ".join(parts) or "as the baseline"

@@ -12,7 +12,8 @@ from made_up import BASE, by_recipe, made_up
 import pawl
 from pawl import api
 from pawl.evidence import Pairs, confirm, sequential_p, spending
-from pawl.evidence.confirmation import LOOKS, ConfirmationEffort, look_by_look
+from pawl.evidence.confirmation import ConfirmationEffort
+from pawl.evidence.sequential import LOOKS, look_by_look
 from pawl.ledger import Ledger, ask_to_stop, read_progress
 from pawl.recipe import Recipe
 

@@ -12,20 +12,21 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bundles import bundle_of as bundle_of_task
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import frame, plain
 from terminal import run_here as run
-from torch import nn
+from torch import Tensor, nn
 
 import pawl
 from pawl import Task
-from pawl.compression import distilling, pruning, trainable
+from pawl.compression import distilling, students, trainable, tuning, units
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.lessons import lessons, soft_labels
 from pawl.compression.rows import given_rows
 from pawl.compression.run import _lost_before, _on_top
 from pawl.compression.work import Gain
-from pawl.data import ModelSpec, load, read_like
+from pawl.data import ModelSpec, load, read_like, resolve_task
 from pawl.deployment import Bundle
 from pawl.deployment.bundle import FILES, MANIFEST
 from pawl.deployment.export import predict
@@ -59,8 +60,8 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
-    monkeypatch.setattr(pruning, "_STEPS", 10)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 10)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 10)
 
 
@@ -100,7 +101,8 @@ def test_an_ensemble_gets_smaller_and_its_bundle_is_whole(
     assert levels[0] == pytest.approx(1 - 0.05 / 3)
     assert levels == sorted(levels)
     assert sum(1 - level for level in set(levels)) < 0.05
-    assert [step.step for step in found.steps][-2:] == ["shared weights", "float16"]
+    usual = [step.step for step in found.steps if not step.order]
+    assert usual[-2:] == ["shared weights", "float16"]
     made = found.bundle()
     assert {path.name for path in made.folder.iterdir()} == {*FILES, MANIFEST}
     graph = (made.folder / "model.onnx").read_bytes()
@@ -217,14 +219,19 @@ def test_a_limit_that_cannot_be_kept_is_one_line_with_the_nearest(
 def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     bundle = Bundle.open(ensemble)
     weights = Weights.read(ensemble / "model.safetensors")
-    assert distilling.leading(weights) == plain()
-    assert distilling.leading(weights.only([2, 3])) is None
+    assert students.leading(weights) == plain()
+    assert students.leading(weights.only([2, 3])) is None
     parts = given_rows(bundle, others, 0)
     graph = (ensemble / "model.onnx").read_bytes()
     work, original = work_on(
         bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
     )
-    student, narrow = distilling.distilled(work, original)
+    every = distilling.distilled(work, original)
+    assert [len(each.graph) for each in every] == sorted(
+        (len(each.graph) for each in every), reverse=True
+    )
+    student = every[0]
+    assert student.detail == "one network, taught by the 4 models"
     assert len(student.weights.parts) == 1
     assert 0.0 < len(student.graph) < 0.6 * len(graph)
     # The shift of the original is the student's, too.
@@ -232,15 +239,19 @@ def test_one_network_is_taught_by_all(ensemble: Path, others: Any) -> None:
     labels = soft_labels(work, parts.work.known_targets, work.teacher(parts.work))
     torch.testing.assert_close(labels.sum(-1), torch.ones(len(labels)))
     only = Candidate("members", "", graph, weights.only([0]))
-    (narrower,) = distilling.distilled(work, only)
-    for each in (narrow, narrower):
-        assert each.detail == "one network of half the width, taught by the 4 models"
-        assert len(each.graph) < 0.8 * len(student.graph)
+    again = distilling.distilled(work, only)
+    assert [each.detail for each in again] == [each.detail for each in every[1:]]
+    details = [each.detail for each in again]
+    for words in ("half the width", "1 hidden layer(s)"):
+        assert f"one network of {words}, taught by the 4 models" in details
+    least = details[-1]
+    assert ("quarter" in least) or ("half the width and 1 hidden" in least)
+    assert len(again[-1].graph) < 0.4 * len(student.graph)
 
 
-@pytest.mark.parametrize(("hidden", "expected"), [(16, {"factor": 0.5}), (0, None)])
-def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
-    hidden: int, expected: dict[str, float] | None
+@pytest.mark.parametrize(("hidden", "expected"), [(16, [" of half the width"]), (0, [])])
+def test_a_users_own_network_is_made_smaller_where_it_can_be(
+    hidden: int, expected: list[str]
 ) -> None:
     def model(spec: ModelSpec) -> nn.Module:
         if not hidden:
@@ -249,8 +260,49 @@ def test_a_users_own_network_is_narrowed_where_its_layers_can_be(
         return nn.Sequential(nn.Linear(spec.num_features, hidden), nn.ReLU(), last)
 
     task = Task(data=frame(200), model=model)
-    found = distilling.narrowed(Problem.of(task, load(task)), plain())
-    assert (None if found is None else found.to_dict()["width"]) == expected
+    problem = Problem.of(task, load(task))
+    found = students.smaller(problem, plain())
+    assert [students.told(each, plain()) for each in found] == expected
+    for each in found:
+        (quarter,) = students.smaller(problem, each)
+        assert students.told(quarter, plain()) == " of a quarter of the width"
+        assert students.smaller(problem, quarter) == []
+
+
+class Cells(nn.Module):
+    """May have more layers, by the technique of blocks, and no fewer."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.cells = nn.GRU(spec.num_features, 8, batch_first=True)
+        self.last = nn.Linear(8, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.cells(x.unsqueeze(1))[0][:, -1])
+
+
+def test_a_student_with_as_many_weights_as_before_is_none() -> None:
+    task = Task(data=frame(200), model=Cells)
+    problem = Problem.of(task, load(task))
+    given = Recipe.from_dict({**plain().to_dict(), "blocks": {"change": 1}})
+    for recipe in (plain(), given):
+        told = [students.told(each, recipe) for each in students.smaller(problem, recipe)]
+        assert told == [" of half the width"]
+
+
+def test_a_student_that_loses_too_much_learns_what_layers_say(ensemble: Path, others: Any) -> None:
+    bundle = Bundle.open(ensemble)
+    graph = (ensemble / "model.onnx").read_bytes()
+    weights = Weights.read(ensemble / "model.safetensors")
+    parts = given_rows(bundle, others, 0)
+    work, original = work_on(
+        bundle.schema, parts.work, graph, weights, allowed=MaxLoss(0.2, relative=False), shift=0.3
+    )
+    judge, asked = work.judge, iter([False, True, *[False] * 40])
+    refusing = replace(work, judge=lambda said: replace(judge(said), passed=next(asked)))
+    (student,) = distilling.distilled(refusing, original)
+    assert student.detail == "one network, taught by the 4 models, and by what its layers say"
+    assert student.facts["features"]
 
 
 def test_rows_without_targets_are_taught_by_the_teacher_alone(
@@ -379,3 +431,40 @@ def test_wrong_rows_and_bundles_are_one_line(
         assert words in last
     assert not (tmp_path / "out").exists()
     assert (taken / "mine").read_text() == "kept"
+
+
+OWN = """
+import pandas as pd
+from torch import Tensor, nn
+import pawl
+
+def model(spec):
+    last = nn.Linear(16, spec.num_outputs)
+    return nn.Sequential(nn.Linear(spec.num_features, 16), nn.ReLU(), last)
+
+def hits(targets, predictions):
+    return float((predictions.argmax(1) == targets).mean())
+
+task = pawl.Task(data=pd.read_csv({data!r}), model=model, metric=hits, direction="maximize")
+"""
+
+
+def test_a_module_brings_the_model_and_the_metric_of_your_own(
+    others: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, module = tmp_path / "rows.csv", tmp_path / "own_net.py"
+    others.to_csv(data, index=False)
+    module.write_text(OWN.format(data=str(data)))
+    task = resolve_task(str(module))
+    own = Task(data=rows(300), model=task.model)
+    campaign = bundle_of_task(own, tmp_path / "c", "hits", epochs=2)
+    code, _, error = run(capfd, "compress", campaign, data, "--out", tmp_path / "none")
+    assert code == 2
+    assert "'hits' is a function of your own; give the module.py" in error
+    given = ("--max-loss", "0.3", "--orders", "2", "--out", tmp_path / "out")
+    code, text, error = run(capfd, "compress", campaign, module, *given)
+    assert code == 0, error
+    assert "hits" in text
+    steps = json.loads((tmp_path / "out" / "compress.json").read_text())["steps"]
+    details = " ".join(each["detail"] for each in steps if each["step"] == "distill")
+    assert "one network of half the width, taught by the one given" in details

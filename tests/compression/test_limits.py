@@ -13,7 +13,7 @@ from problems import frame
 from terminal import run_here as run
 
 import pawl
-from pawl.compression import pruning, trainable
+from pawl.compression import trainable, tuning, units
 from pawl.compression.limits import Limits, chosen
 from pawl.compression.result import Measured
 from pawl.deployment import Bundle
@@ -32,8 +32,8 @@ def costs(ms: float, size: int, memory: int | None = None, spread: float = 0.0) 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 20)
-    monkeypatch.setattr(pruning, "_STEPS", 10)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 10)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 10)
 
 

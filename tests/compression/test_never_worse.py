@@ -20,7 +20,7 @@ from user_nets import NETS
 
 import pawl
 from pawl import Task
-from pawl.compression import pruning, trainable
+from pawl.compression import trainable, tuning, units
 from pawl.data import ModelSpec
 from pawl.deployment import Bundle
 from pawl.errors import LimitError
@@ -33,8 +33,8 @@ TRAINED, GIVEN = 200, 800
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizes, "_STEPS", 8)
-    monkeypatch.setattr(pruning, "_STEPS", 4)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 4)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(trainable, "_STEPS", 4)
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundles import bundle_of as bundle_of_task
 from bundles_to_compress import bundle_of, rows, work_on
 from problems import plain
 from torch import Tensor, nn
 
-from pawl.compression import pruning, ranking
+from pawl import Task
+from pawl.compression import features, pruning, ranking, tuning, units
 from pawl.compression.candidate import Candidate, Weights
 from pawl.compression.judging import Judged
 from pawl.compression.work import Work
-from pawl.data import read_like
+from pawl.data import ModelSpec, read_like
 from pawl.deployment import Bundle
 from pawl.deployment.export import predict
 from pawl.options.amounts import MaxLoss
@@ -29,8 +31,8 @@ TREES = Recipe.of(lightgbm={"rounds": 20})
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "_STEPS", 60)
-    monkeypatch.setattr(pruning, "_ROUNDS", 3)
+    monkeypatch.setattr(tuning, "_STEPS", 60)
+    monkeypatch.setattr(units, "_ROUNDS", 3)
     monkeypatch.setattr(pruning, "_MOST_TRIED", 2)
 
 
@@ -81,7 +83,7 @@ def test_fine_tuning_brings_back_what_pruning_lost(
 ) -> None:
     work, current = given(network, allowed=1.0)
     *_, with_ = pruning.pruned(work, current)
-    monkeypatch.setattr(pruning, "_fine_tuned", lambda *_: None)
+    monkeypatch.setattr(pruning, "tuned", lambda *_: None)
     *_, without = pruning.pruned(work, current)
     said = work.teacher(work.choices)
     apart = [np.abs(predict(each.graph, work.choices) - said).mean() for each in (with_, without)]
@@ -144,3 +146,81 @@ def test_units_are_ranked_by_what_they_move_and_layers_by_what_they_stand() -> N
     assert found.rounds == 2.0
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+def test_rounds_are_trained_in_other_ways_where_weights_that_go_on_do_not_do(
+    network: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, current = given(network)
+    judge, learned = work.judge, []
+    asked = iter([False, True, False, False, True, *[False] * 9])
+    refusing = replace(work, judge=lambda said: replace(judge(said), passed=next(asked)))
+
+    def seen(*args: object) -> None:
+        learned.append((args[3] is not None, args[4]))
+
+    monkeypatch.setattr(pruning, "tuned", seen)
+    first, second = pruning.pruned(refusing, current)
+    assert first.facts["trained"] == "features are learned, too"
+    assert second.facts["trained"] == "weights are rewound"
+    assert first.detail.endswith("weights left; features are learned, too")
+    assert learned[:5] == [(False, 1), (True, 1), (False, 1), (True, 1), (False, 2)]
+    # What was rewound and not trained since has the weights of the network given, of units left.
+    kept = second.facts["kept"]
+    (name,) = [name for name in kept if "stem" in name]
+    mine, theirs = (each.weights.tensors[f"{name}.weight"] for each in (second, current))
+    torch.testing.assert_close(mine, theirs[places_of(kept[name])], rtol=0, atol=0)
+
+
+def test_features_are_held_to_those_of_the_units_that_are_left(network: Bundle) -> None:
+    work, current = given(network)
+    teacher, student = (
+        tuning.network_of(tuning.pipeline_of(work, current.weights)) for _ in range(2)
+    )
+    few, batch = work.rows, torch.arange(64)
+    pairs = features.alike(student, teacher, [few.inputs[n][:2] for n in teacher.names])
+    assert len(pairs) == 2
+    assert all(pair.student == pair.teacher for pair in pairs)
+    every = [replace(pair, places=torch.arange(128)) for pair in pairs]
+
+    def term(pairs: list[features.Pair]) -> Tensor:
+        held = features.Features(student, teacher, pairs)
+        with held.listening() as heard:
+            student.body(tuning.seen(student, few, batch))
+        return held(heard, few, batch)
+
+    assert float(term(every).detach()) == 0.0
+    assert float(term(pairs).detach()) > 0.3  # by maps that have not learned anything
+    other = [replace(pair, places=torch.arange(128).flip(0)) for pair in every]
+    for parameter in student.body.parameters():
+        parameter.requires_grad_(True)
+    term(other).backward()
+    assert float(student.body.get_submodule(pairs[0].student).weight.grad.abs().sum()) > 0.0
+
+
+class Half(nn.Module):
+    """One layer is reshaped by numbers that the network knows by heart; of the other units can go."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(spec.num_features, 32), nn.Linear(16, 48)
+        self.last = nn.Linear(48, spec.num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        folded = torch.relu(self.first(x)).view(-1, 2, 16).mean(1)
+        return self.last(torch.relu(self.second(folded)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_break_the_network_stay_whole_and_the_others_are_pruned(
+    tmp_path: Path,
+) -> None:
+    campaign = bundle_of_task(Task(data=rows(300), model=Half), tmp_path / "c", epochs=1)
+    work, current = given(Bundle.open(campaign), allowed=0.9)
+    found = pruning.pruned(replace(work, model=Half), current)
+    assert not isinstance(found, str)
+    (whole,) = found[-1].facts["left whole"]
+    assert whole.endswith("first")
+    first, second, _ = found[-1].facts["units"]
+    assert first == 32
+    assert second < 48

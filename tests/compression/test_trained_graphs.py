@@ -12,11 +12,11 @@ from bundles_to_compress import work_on
 from graphs_to_compress import SCHEMA, WIDTH, examples, network
 from onnx import TensorProto, helper, numpy_helper
 
-from pawl.compression import factoring, learned_integers, quantizing, sharing, trainable
+from pawl.compression import factoring, learned_integers, quantizing, sharing, sparse, trainable
 from pawl.compression.graphs import half, operators, optimized
 from pawl.compression.quantizing import integers_in
 from pawl.compression.sharing import shared
-from pawl.compression.sparse import masked, thinned_out
+from pawl.compression.sparse import masked, patterned, thinned_out
 from pawl.compression.trainable import Leaf, Trainable, arrays, trained
 from pawl.compression.work import Goals
 from pawl.deployment.export import predict
@@ -255,14 +255,16 @@ def test_weights_of_zero_take_a_bit_and_the_others_may_share_values() -> None:
     work, current = work_on(SCHEMA, rows, graph, metric="rmse", allowed=MaxLoss(5.0, True))
     found = thinned_out(work, current)
     assert not isinstance(found, str)
-    assert [each.detail[:8] for each in found] == ["70% of 8", "80% of 8", "90% of 8"]
+    assert [each.detail[:8] for each in found] == [f"{n}% of 8" for n in (50, 70, 80, 90)]
+    assert "weights zero (2 of any 4 in a row) and not kept (size alone)" in found[0].detail
+    assert found[0].facts["how"] == ["2 of any 4 in a row"]
     sizes = [len(each.graph) for each in found]
     assert sizes == sorted(sizes, reverse=True)
     count = 2 * WIDTH**2
     ran = operators(graph)
     # A bit for each weight, and a byte for those that are there.
-    assert -np.diff(sizes) == pytest.approx([0.1 * count] * 2, abs=40)
-    for share, each in zip((0.7, 0.8, 0.9), found, strict=True):
+    assert -np.diff(sizes) == pytest.approx([0.2 * count, 0.1 * count, 0.1 * count], abs=60)
+    for share, each in zip((0.5, 0.7, 0.8, 0.9), found, strict=True):
         assert each.facts["weights"] == count
         assert sum(each.facts["zero"].values()) / 2 == pytest.approx(share, abs=1e-3)
         assert operators(each.graph) == ran  # put together once, when it is loaded
@@ -271,8 +273,12 @@ def test_weights_of_zero_take_a_bit_and_the_others_may_share_values() -> None:
             int((v == 0).sum()) for v in held.values() if v.ndim == 2 and v.size == WIDTH**2
         )
         assert zeros >= share * count - 1
-    (less,) = shared(work, found[0])
-    sizes = [sum(x.nbytes for x in constants(each.graph).values()) for each in (found[0], less)]
+    held = {i.name: numpy_helper.to_array(i) for i in optimized(found[0].graph).graph.initializer}
+    for matrix in (v for v in held.values() if v.shape == (WIDTH, WIDTH)):  # inputs, units
+        there = (matrix != 0).reshape(WIDTH // 4, 4, WIDTH).sum(1)
+        assert there.max() == 2
+    (less,) = shared(work, found[1])
+    sizes = [sum(x.nbytes for x in constants(each.graph).values()) for each in (found[1], less)]
     assert sizes[1] < 0.75 * sizes[0]
     assert operators(less.graph) == ran
     short = replace(work, goals=Goals(latency=True, size=False))
@@ -289,6 +295,35 @@ def test_training_brings_back_what_zeros_lost(monkeypatch: pytest.MonkeyPatch) -
     without = thinned_out(work, current)[0]
     losses = [work.judge(predict(each.graph, work.rows)).loss for each in (with_, without)]
     assert losses[0] < 0.85 * losses[1]
+
+
+def test_weights_are_rewound_where_going_on_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network()
+    work, current = work_on(
+        SCHEMA, examples(graph), graph, metric="rmse", allowed=MaxLoss(5.0, True)
+    )
+    starts = []
+
+    def given(
+        work_: object, model: object, weights: object, start: object, masks: object
+    ) -> object:
+        starts.append(start)
+        return inner(work_, model, weights, start, masks)
+
+    inner, asked = sparse._trained, iter([True, False, True, False, False])
+    monkeypatch.setattr(sparse, "_trained", given)
+    monkeypatch.setattr(trainable, "_STEPS", 2)
+    judge = work.judge
+    refusing = replace(work, judge=lambda said: replace(judge(said), passed=next(asked)))
+    first, rewound = thinned_out(refusing, current)
+    assert (first.facts["how"], rewound.facts["how"]) == (["2 of any 4 in a row"], ["rewound"])
+    assert starts[2] is starts[0]
+    assert starts[1] is not starts[0]
+
+
+def test_patterns_run_along_the_inputs_of_kernels() -> None:
+    left = patterned({"k": torch.arange(1.0, 37.0).reshape(2, 6, 3)}, {"k": 1})["k"]
+    assert left[:, :, 0].tolist() == [[0, 0, 1, 1, 1, 1]] * 2  # two are left over, and stay
 
 
 def test_no_layer_goes_as_a_whole() -> None:

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from pawl.data import load, read_like
+from pawl.data.csvfiles import read_table_file
+from pawl.data.streaming import TableStream
 from pawl.errors import DataError, DataWarning, TaskError
+from pawl.options import ReadOptions
 from pawl.task import Task
 
 
@@ -67,6 +70,24 @@ def test_lines_of_white_space_are_blank(write):
     rows = "".join(f"{row},{row % 2}\n   \n" for row in range(30))
     data = load(Task(data=write(f"x,target\n{rows}")))
     assert len(data.development) + len(data.test) == 30
+
+
+def test_lines_of_spaces_are_no_rows_in_whole_or_in_parts_and_this_is_said(write):
+    schema = load(Task(data=write("x,y\n" + "".join(f"{n},{n % 2}\n" for n in range(40))))).schema
+    values = [f"{n}" for n in range(10)]
+    text = "x\n" + "".join(f"{value}\n  \n\n" for value in values) + '""\n'
+    path = write(text, "new.csv")
+    whole = read_table_file(path, ReadOptions())
+    assert whole.frame["x"].tolist() == [*values, ""]
+    (note,) = whole.notes
+    assert note.startswith("10 lines have only spaces")
+    stream = TableStream.open(schema, path, rows=3)
+    parts = [len(part) for part in stream]
+    assert stream.total == sum(parts) == 11
+    assert note in stream.notes
+    # Within quotes they are a part of a cell.
+    quoted = read_table_file(write('x\n"a\n  \nb"\nc\n', "quoted.csv"), ReadOptions())
+    assert (quoted.frame["x"].tolist(), quoted.notes) == (["a\n  \nb", "c"], ())
 
 
 def test_arrow_types_are_read_like_the_others(tmp_path):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from made_up import BASE, by_recipe, made_up
+from problems import plain, problem
 
 from pawl.ensembling import OutOfFold, candidates
 from pawl.ensembling.blends import _entrants
-from pawl.evidence import ALPHA, Blend, ConfirmationEffort, Single, confirm, race
+from pawl.evidence import ALPHA, Blend, ConfirmationEffort, Single, best_alone, confirm, race
 from pawl.evidence.arms import from_dict, lead, to_dict, to_toml
 from pawl.recipe import Recipe
 from pawl.training.population import Member
+from pawl.training.trained import blended, untrained
 
 DEEP = BASE.with_("depth", layers=3)
 WIDE = BASE.with_("width", factor=2.0)
@@ -117,11 +120,50 @@ def test_a_blend_is_confirmed_with_the_changes_of_its_leading_network(tmp_path: 
         assert [v.change.name for v in found.verdicts] == ["width"]
         assert found.verdicts[0].in_final
         trained = len(session.asked)
-        assert [recipe for recipe, _ in found.members] == [WIDE, TREES, DEEP]
-        by_member = {recipe: comparison.effect for recipe, comparison in found.members}
+        assert [part.recipe for part in found.members] == [WIDE, TREES, DEEP]
+        adds = {part.recipe: part.adds for part in found.members}
         # Without the one that cancels, errors grow.
-        assert by_member[WIDE] > 0
+        assert adds[WIDE].effect > 0
+        # By itself each of them is worse than the blend, by what its own errors are more.
+        over = {part.recipe: part.over for part in found.members}
+        assert over[WIDE].effect > over[DEEP].effect > over[TREES].effect > 0
+        assert {each.n for each in (*adds.values(), *over.values())} == {found.headline.n}  # type: ignore[union-attr]
+        assert all(part.raced is None for part in found.members)
+        assert best_alone(session, blend) == WIDE, "none raced: the one that leads"
         assert trained == len(session.asked)
+
+
+def test_the_best_by_itself_is_that_of_the_race(tmp_path: Path) -> None:
+    def world(recipe: Recipe, member: Member) -> float | None:
+        return None if recipe == WIDE and member.seed % 2 else opposed(recipe, member)
+
+    blend = Blend((WIDE, TREES, DEEP, BOTH), (0.4, 0.2, 0.2, 0.2))
+    with made_up(tmp_path, world) as session:
+        racing = race(session, [BOTH, DEEP, TREES, WIDE], 5)
+        assert racing is not None
+        asked = len(session.asked)
+        assert best_alone(session, blend) == BOTH
+        assert best_alone(session, Blend((TREES, DEEP))) == DEEP
+        assert best_alone(session, Single(BASE)) == BASE
+        assert len(session.asked) == asked
+        found = confirm(session, BASE, blend, ConfirmationEffort(False, (5,)))
+        raced = {part.recipe: part.raced for part in found.members}
+        assert raced[WIDE] is None, "one of its trainings failed"
+        assert raced[BOTH] == pytest.approx(-racing.mean(BOTH))
+
+
+def test_one_of_the_models_that_are_averaged() -> None:
+    one, rows, cpu = problem("table"), torch.arange(96), torch.device("cpu")
+    recipes = [plain(), plain(depth={"layers": 3})]
+    models = [untrained(one, recipe, seed, rows) for seed in (1, 2) for recipe in recipes]
+    arm = Blend(tuple(recipes), (0.7, 0.3), temperature=2.0)
+    whole = blended([arm.predictor(models[:2]), arm.predictor(models[2:])])
+    for recipe, first in zip(recipes, models, strict=False):
+        alone = whole.alone(recipe)
+        assert [(part.recipe, part.seed, part.share) for part in alone.parts] == [(recipe, 1, 1.0)]
+        got = alone.predict(one.examples, cpu)
+        torch.testing.assert_close(got, first.predict(one.examples, cpu))
+    assert models[0].alone(recipes[0]) is models[0]
 
 
 def test_learners_alone_have_no_changes_to_judge(tmp_path: Path) -> None:

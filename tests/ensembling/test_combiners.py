@@ -64,6 +64,19 @@ def test_the_best_weights_there_are_come_near(combiner: Combiner) -> None:
     assert least <= mine <= 1.02 * least
 
 
+def test_errors_that_nearly_cancel_in_the_mean_are_blended() -> None:
+    truth = torch.from_numpy(np.random.default_rng(0).normal(size=60))
+    error = torch.from_numpy(np.random.default_rng(1).normal(size=60))
+    predictions = torch.stack(
+        [truth + off * error for off in (1.0, -1.1, 1.3, -1.4, 2.0)]
+    ).unsqueeze(1)
+    score, loss = scored(truth), lost(truth)
+    weights = linear(predictions, score, loss, 5).double()
+    equal = float(loss(predictions.mean(0)))
+    assert float(loss(torch.tensordot(weights, predictions, dims=1))) <= 1.01 * equal
+    assert equal < 0.2 * float(loss(predictions[0]))
+
+
 def test_a_model_that_predicts_nonsense_gets_no_weight() -> None:
     predictions, truth = made(3, 50, seed=1)
     predictions[1] = torch.nan

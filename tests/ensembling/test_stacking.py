@@ -209,11 +209,12 @@ def test_the_report_says_that_trees_correct_it(tmp_path: Path) -> None:
     arm = stack(*by_turns())
     with made_up(tmp_path, lambda *_: 1.0) as session:
         found = confirm(session, ONE, arm, ConfirmationEffort(False, (5,)))
+        outcome: Any = SimpleNamespace(confirmation=found, baseline=ONE)
+        content = gather(session, outcome)
     assert found.calibration is not None
-    outcome: Any = SimpleNamespace(confirmation=found, baseline=ONE)
-    content = gather(session, outcome)
     assert content is not None
     assert content.trees == 20
     assert [member.share for member in content.members] == [0.5, 0.5]
+    assert all(member.effect and member.over for member in content.members), "told of their mean"
     summary: Any = SimpleNamespace(metric="mae", task=SimpleNamespace(classes=[]))
     assert "So were the 20 small trees that correct the mean (" in section(content, summary).lead

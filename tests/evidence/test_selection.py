@@ -8,7 +8,7 @@ import pytest
 from made_up import BASE, CONSTANT, by_recipe, made_up
 
 from pawl.ensembling import candidates
-from pawl.evidence import ALPHA, Pairs, lead, look_by_look, race
+from pawl.evidence import ALPHA, Pairs, Single, behind, lead, look_by_look, race
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
 from pawl.execution.clock import OutOfTime
@@ -40,6 +40,15 @@ def test_the_race_goes_to_the_recipe_with_the_best_mean(tmp_path: Path) -> None:
             set(range(len(session.problem.targets))) - set(m.train.tolist()) for m in session.asked
         ]
         assert all(each & chosen for each in held)
+
+
+def test_recipes_that_are_clearly_worse_are_behind(tmp_path: Path) -> None:
+    world = by_recipe({DEEP.id: 1.0, WIDE.id: 0.5, BOTH.id: 0.5})  # alike
+    with made_up(tmp_path, world) as session:
+        racing = race(session, [DEEP, WIDE, BOTH], 5)
+        assert racing is not None
+        assert behind(racing, [DEEP, WIDE, BOTH]) == {Single(DEEP).id}
+        assert behind(racing, [DEEP]) == set()
 
 
 def test_one_recipe_needs_no_race(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def test_the_end_follows_exports_models_and_waiting(tmp_path: Path) -> None:
         quiet = ending(session, 1)
         assert quiet == pytest.approx(1.25 * (2.0 / side_by_side + 6.0), rel=0.01)
         # More of the same recipe cost little: it is traced once. More recipes cost more.
-        assert ending(session, 5) == pytest.approx(1.25 * (2.32 / side_by_side + 6.0), rel=0.01)
+        # And one of them is exported by itself, to tell what it costs.
+        assert ending(session, 5) == pytest.approx(1.25 * (3.32 / side_by_side + 6.0), rel=0.01)
         blend = ending(session, 2, 3)
         assert ending(session, 5) < blend < ending(session, 2, 4)
         session.clock._begun = time.monotonic() - 1000.0, waiting() - 500.0
@@ -105,9 +107,10 @@ def test_blends_come_first_where_there_is_time_for_enough_pairs(
         session = Session(problem("table"), ledger, 0, budget=100.0)
         pace = pacing.Pace(epochs=1, seconds_per_trial=1.0, search=None, seeds=5)  # type: ignore[arg-type]
 
-        def chosen(arms: list[Arm], *pairs: float) -> int:
+        def chosen(arms: list[Arm], *pairs: float, worse: Sequence[int] = ()) -> int:
             times.update(zip([arm.id for arm in arms], pairs, strict=True))
-            return pacing.comparable(session, pace, plain(), arms)[0]
+            behind = {arms[place].id for place in worse}
+            return pacing.comparable(session, pace, plain(), arms, behind=behind)[0]
 
         with_trees = [Recipe.of(lightgbm={}), *networks]
         arms = [*(Blend(tuple(with_trees[:size])) for size in (4, 3, 2)), Single(networks[0])]
@@ -119,6 +122,10 @@ def test_blends_come_first_where_there_is_time_for_enough_pairs(
         assert chosen(arms, 4, 5, 6, 20) == 1
         assert chosen(arms, 2, 3, 4, 5) == 3  # but where a fold would have no pair
         assert chosen(arms, 1, 2, 3, 4) == 1
+        # What is behind takes nobody's place who can be compared at all.
+        assert chosen(arms, 2, 3, 4, 5, worse=[3]) == 0
+        assert chosen(arms, 1, 1, 1, 5, worse=[3]) == 3
+        assert chosen(arms, 1, 1, 1, 1, worse=[3]) == 0
         alone = [Single(networks[0]), *(Blend(tuple(networks[:size])) for size in (3, 2))]
         assert chosen(alone, 19, 19, 19) == 0
         assert chosen(alone, 50, 19, 20) == 2  # networks alone only where all looks fit

@@ -11,8 +11,9 @@ from problems import problem
 
 from pawl.evidence import LOOKS, Blend, Single, arm_of
 from pawl.execution import Session
-from pawl.ledger import Ledger
-from pawl.pacing import Pace, lengthened, natural_epochs, of_length
+from pawl.ledger import Ledger, TrialRecord
+from pawl.pacing import Pace, extension, lengthened, natural_epochs, of_length
+from pawl.pacing.proof import pairs_of_blend, seconds_of_each
 from pawl.recipe import Recipe
 from pawl.search import SearchPlan, baseline, starts
 
@@ -60,7 +61,7 @@ def test_what_is_no_network_alone_or_not_timed_keeps_its_length(make: Make) -> N
     session = make(BUDGET)
     start = baseline(session.facts)
     network, trees = starts(start, session.facts)[0], Recipe.of(lightgbm={})
-    blend = Blend((network, trees), (0.5, 0.5))
+    blend = Blend((network, trees), (0.4, 0.6))
     assert lengthened(session, pace(1.0), start, Single(network)) > EPOCHS
     for candidate in (Single(trees), blend, arm_of(start)):
         assert lengthened(session, pace(1.0), start, candidate) == EPOCHS
@@ -70,8 +71,59 @@ def test_what_is_no_network_alone_or_not_timed_keeps_its_length(make: Make) -> N
     assert lengthened(make(None), pace(None), start, Single(network)) == EPOCHS
 
 
+def test_the_networks_that_lead_a_blend_get_longer_as_its_pairs_leave_time(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    network, trees = starts(start, session.facts)[0], Recipe.of(lightgbm={})
+    blend = Blend((network, trees), (0.6, 0.4))
+    (per_tree,) = seconds_of_each(session, [trees])
+    session.ledger.record("race", "race", {}, [raced(session, trees, 1000.0)], 1.0)
+    (slow,) = seconds_of_each(session, [trees])
+    assert slow > 900.0 > per_tree  # as it took in the race, however long networks train
+    session.epochs = 10 * EPOCHS
+    assert seconds_of_each(session, [trees]) == [pytest.approx(slow, rel=0.01)]
+    session.epochs = EPOCHS
+    per_trial, pairs = BUDGET / 60, pairs_of_blend(session, blend)
+    assert pairs > LOOKS[0]
+    alone = lengthened(session, pace(per_trial), start, Single(network))
+    found = lengthened(session, pace(per_trial), start, blend)
+    assert EPOCHS < found < alone  # it needs more pairs, and trees take what they take
+    assert pairs * (per_trial * found / EPOCHS + slow) < BUDGET
+
+
+def raced(session: Session, recipe: Recipe, seconds: float) -> TrialRecord:
+    rows = int(0.94 * len(session.problem.targets))
+    batch = min(recipe.batch_size, len(session.problem.targets))
+    return TrialRecord(
+        phase="race", role="trees", recipe=recipe.to_dict(), recipe_id=recipe.id, seed=0,
+        split="race 0", epochs=EPOCHS, status="completed", score=0.5, seconds=seconds,
+        steps=max(1, EPOCHS * rows // batch),
+    )  # fmt: skip
+
+
 def test_a_trial_takes_as_many_times_the_seconds() -> None:
     longer = of_length(pace(3.0), 5 * EPOCHS)
     assert (longer.epochs, longer.seconds_per_trial) == (5 * EPOCHS, 15.0)
     assert of_length(pace(None), 5).seconds_per_trial is None
     assert of_length(pace(3.0), EPOCHS) == pace(3.0)
+
+
+def test_a_search_by_short_trainings_goes_on_until_one_look_at_long_ones_is_left(
+    make: Make,
+) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    candidate = starts(start, session.facts)[0]
+    deadlines = [
+        extension(session, pace(BUDGET / trainings), start, candidate)
+        for trainings in (60, 300, 900, 3000)
+    ]
+    assert deadlines[0] is None  # a look at trainings of 30 passes takes 15 times the search's
+    ends = [each for each in deadlines[1:] if each is not None]
+    assert len(ends) == 3
+    assert ends == sorted(ends)
+    assert all(each < BUDGET for each in ends)
+    # The same trainings, were they long enough, would leave time for twenty pairs alone.
+    long = replace(pace(BUDGET / 300), epochs=30)
+    assert extension(session, long, start, candidate) != deadlines[1]
+    assert extension(make(None), pace(None), start, candidate) is None

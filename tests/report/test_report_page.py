@@ -161,6 +161,42 @@ def test_values_that_are_not_finite_are_dashes(make: Callable[..., Report]) -> N
     assert not re.search(r"\b(nan|inf|None)\b", text, re.IGNORECASE)
 
 
+def test_what_is_no_fault_stands_apart(pages: dict[str, str]) -> None:
+    def section(name: str) -> str:
+        _, _, rest = pages["proven"].partition(f'<section id="{name}">')
+        return Page(rest.partition("</section>")[0]).text
+
+    faults, remarks = section("findings"), section("remarks")
+    assert "Dead units" in faults
+    assert "Class imbalance" not in faults
+    assert "What else to know Class imbalance 20% of the rows are of class `yes`." in remarks
+    assert "Fault" not in remarks
+    assert 'id="remarks"' not in pages["bare"]
+
+
+def test_one_model_stands_beside_those_that_are_averaged(make: Callable[..., Report]) -> None:
+    plain = make().summary
+    single = {
+        "name": "extra_trees", "instead_of": 12, "latency_ms": 0.02, "batch_latency_ms": 0.3,
+        "size_bytes": 52_000, "parameters": 1234, "effect": None,
+    }  # fmt: skip
+    cost = plain.cost.model_dump() | {"single": single}
+    text = Page(render(make(cost=cost))).text
+    assert "One model: extra trees" in text
+    assert "0.0200 ms" in text
+    assert "in place of the 12 whose mean is delivered" in text
+    assert "--average 1 delivers one" in text
+    effect = {"value": 0.0123, "interval": (0.004, 0.02), "p_value": 0.01, "n": 10}
+    members = [
+        {"name": n, "recipe": "", "share": 0.5, "effect": None} for n in ("lightgbm", "linear")
+    ]
+    blend = {"version": 1, "delivered": True, "members": members}
+    cost["single"] |= {"effect": effect}
+    text = Page(render(make(cost=cost, parts={"ensemble": blend}))).text
+    assert "The blend is better by +0.0123 (95% interval" in text
+    assert "--average 1 --ensemble none delivers one" in text
+
+
 def test_hostile_text_stays_text(make: Callable[..., Report]) -> None:
     plain = make()
     summary = plain.summary.model_dump(by_alias=True)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 from problems import problem
 
 from pawl.recipe import Recipe
@@ -114,6 +115,39 @@ def test_edits_are_borrowed_from_other_good_recipes(space: Space, good: list[Rec
             borrowed += bool(came & theirs)
             foreign += bool(came - theirs)
     assert borrowed / len(theirs) > foreign / (len(space.techniques) - len(theirs))
+
+
+def test_what_comes_in_has_the_settings_of_the_start(space: Space) -> None:
+    """Not those that a point happens to carry for what is out: nothing was ever trained with them."""
+    lowest = {
+        name: distribution.low
+        for name, distribution in space.distributions.items()
+        if isinstance(distribution, FloatDistribution) and name in space.conditions
+    }
+    carried = {**space.params(space.baseline), **lowest}
+    before, came = space.recipe(carried), set()
+    for seed in range(100):
+        after = space.recipe(EditSampler(space, seed, [TrialResult(carried, 0.9, None)]).ask())
+        for t, settings in after:
+            if t.name not in before:
+                came |= {f"{t.name}.{key}" for key in settings.model_dump()} & lowest.keys()
+                assert all(
+                    value == space.start[f"{t.name}.{key}"]
+                    for key, value in settings.model_dump().items()
+                    if f"{t.name}.{key}" in lowest
+                )
+    assert len(came) > 10
+
+
+def test_what_is_borrowed_comes_with_its_settings(space: Space) -> None:
+    other = space.baseline.with_("dropout", rate=0.27)
+    rates = set()
+    for seed in range(80):
+        after = space.recipe(EditSampler(space, seed, told(space, space.baseline, other)).ask())
+        if "dropout" in after:
+            rates.add(after.settings("dropout").model_dump()["rate"])
+    assert 0.27 in rates
+    assert rates <= {0.1, 0.27}  # 0.1 where it was not borrowed
 
 
 def test_a_small_space_that_was_tried_is_tried_again(space: Space) -> None:

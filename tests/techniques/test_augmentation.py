@@ -12,6 +12,8 @@ from problems import problem
 from scipy import ndimage
 from torch import Tensor
 
+from pawl.errors import RecipeError
+from pawl.recipe import Recipe
 from pawl.techniques import Batch, Targets, excludes, technique
 from pawl.techniques.augmentation._geometry import mapped
 from pawl.techniques.augmentation.blur import smoothed
@@ -31,11 +33,15 @@ def images(count: int = 2, height: int = 9, width: int = 12, channels: int = 3) 
     return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
 
 
-def changed(name: str, x: Tensor, **settings: float) -> tuple[Tensor, Targets]:
+def changed(name: str, x: Tensor, **settings: Any) -> tuple[Tensor, Targets]:
     """Returns what a technique makes of a batch."""
-    values = Namespace({key: torch.tensor([value]) for key, value in settings.items()})
+    t = technique(name)
+    values = Namespace({
+        key: torch.tensor([float(value)]) if key in t.memberwise else value
+        for key, value in t.settings(**settings).model_dump().items()
+    })  # fmt: skip
     targets = Targets(torch.arange(x.shape[1]).unsqueeze(0))
-    found = technique(name).apply(Batch({"image": x}, targets), values, KEY)
+    found = t.apply(Batch({"image": x}, targets), values, KEY)
     return found.inputs["image"], found.targets
 
 
@@ -312,6 +318,28 @@ def test_the_policy_uses_all_of_its_operations() -> None:
     assert len({tuple(image.flatten().tolist()) for image in found[0]}) > 200
     unchanged = (found[0] - x[0].float()).abs().flatten(1).amax(1) < 1e-2
     assert 0.02 < float(unchanged.float().mean()) < 0.2
+
+
+def test_a_policy_of_few_operations_does_no_others() -> None:
+    x = images(1, 12, 12).expand(1, 100, 3, 12, 12)
+    found = changed("trivial_augment", x, strength=1.0, operations=("posterize", "nothing"))[0]
+    image = x[0].float()
+    same = (found[0] - image).abs().flatten(1).amax(1) < 1e-2
+    below = ((found[0] <= image + 1e-2) & (found[0] % 2 == 0)).flatten(1).all(1)  # posterized
+    assert bool((same | below).all())
+    assert 0.2 < float(same.float().mean()) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [((), "a policy needs at least one operation; there are: nothing, rotate"),
+     (("rotat",), "unknown operation 'rotat' \\(did you mean 'rotate'\\?\\)")],
+)  # fmt: skip
+def test_a_policy_that_does_nothing_or_the_unknown_is_refused(
+    operations: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.of(adamw={}, trivial_augment={"operations": operations})
 
 
 def test_a_mix_of_mixes_keeps_all_targets_in_proportion() -> None:

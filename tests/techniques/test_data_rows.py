@@ -13,8 +13,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from pawl.data.types import Examples
+from pawl.errors import RecipeError, TaskError
+from pawl.recipe import Recipe
+from pawl.search.starts import fitting
 from pawl.task import Task
-from pawl.techniques import Batch, Split, Targets, technique
+from pawl.techniques import Batch, Split, Targets, check_recipe, technique
 from pawl.training.population import Population
 from pawl.training.program import Namespace
 from pawl.training.serial import SerialStepper
@@ -58,6 +61,51 @@ def test_balanced_weights_are_scikit_learns() -> None:
     twice = changed("class_weights", replace(split, weights=torch.full((99,), 3.0)))
     assert twice.weights is not None
     torch.testing.assert_close(twice.weights[split.rows], 3 * found.weights[split.rows])
+
+
+def test_weights_of_ones_own_are_scikit_learns() -> None:
+    """By the names of classes, in whatever order; a class that is not named weighs 1."""
+    schema = problem("table").schema
+    split = replace(split_of(COUNTS[:2]), schema=schema)
+    targets = split.examples.known_targets[split.rows].numpy()
+    given = {schema.classes[1]: 4.0}
+    wanted = compute_class_weight({0: 1.0, 1: 4.0}, classes=np.arange(2), y=targets)
+    found = changed("class_weights", split, weights=given)
+    assert found.weights is not None
+    np.testing.assert_allclose(found.weights[split.rows].numpy(), wanted[targets])
+    root = changed("class_weights", split, weights=given, exponent=0.5)
+    assert root.weights is not None
+    torch.testing.assert_close(root.weights**2, found.weights)
+
+
+def test_weights_of_a_class_that_is_not_there_are_refused_before_training() -> None:
+    facts = problem("table").facts()
+    recipe = plain().with_("class_weights", weights={"yess": 2.0})
+    names = ", ".join(facts.schema.classes)
+    with pytest.raises(TaskError, match=f"got a weight of class 'yess'.* classes are {names}"):
+        check_recipe(facts, recipe)
+    known = plain().with_("class_weights", weights={facts.schema.classes[0]: 2.0})
+    check_recipe(facts, known)
+    first = problem("table").targets == 0
+    fitted = problem("table").fit(known, torch.arange(len(first)), 0).weights
+    assert fitted is not None
+    torch.testing.assert_close(fitted[first], 2 * fitted[~first].mean().expand(int(first.sum())))
+    assert fitting(recipe, facts) == plain()
+    assert Recipe.from_toml(known.to_toml()) == known
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"a": 0.0}, "above 0; that of 'a' is 0"),
+        ({"a": -2.0}, "above 0; that of 'a' is -2"),
+        ([["a", 1.0], ["a", 2.0]], "one is named twice"),
+        ({"a": "much"}, "valid number"),
+    ],
+)
+def test_wrong_weights_are_refused(weights: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        plain().with_("class_weights", weights=weights)
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0])

@@ -56,6 +56,29 @@ def test_beginnings_that_the_model_has_are_put_on() -> None:
     assert one.renamed == "'backbone.' put before names"
 
 
+def test_what_normalizations_are_called_elsewhere_is_known_and_said() -> None:
+    source = filled()
+    model = MODEL | {"bn.weight": torch.zeros(4), "bn.bias": torch.zeros(4)}
+    source |= {"bn.gamma": torch.ones(4), "bn.beta": torch.full((4,), 2.0)}
+    one = match(model, source, head="fc")
+    assert one.tensors["bn.bias"].tolist() == [2.0] * 4
+    assert one.renamed == "'gamma' read as 'weight', 'beta' read as 'bias'"
+    # A model that has such a name itself, or a source that has both, is taken at its word.
+    one = match(model | {"bn.gamma": torch.zeros(4)}, source, head="fc")
+    assert "bn.weight" in one.missing
+    one = match(model, source | {"bn.weight": torch.full((4,), 3.0)}, head="fc")
+    assert one.tensors["bn.weight"].tolist() == [3.0] * 4
+
+
+def test_names_that_a_model_saves_itself_under_are_read_behind_other_beginnings() -> None:
+    saved = {f"old.{name.replace('.', '/')}": name for name in MODEL}
+    source = {f"whole.{name.replace('.', '/')}": x for name, x in filled().items()}
+    one = match(MODEL, source, head="fc", saved=saved)
+    assert one.share == 1.0
+    assert one.head
+    assert one.renamed.startswith("read by the names that the model saves itself under")
+
+
 def test_a_head_of_another_size_is_new_and_no_part_of_the_share() -> None:
     one = found(filled(fc_weight=(10, 5), fc_bias=(10,)))
     assert one.share == 1.0

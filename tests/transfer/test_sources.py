@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_the_folder_that_a_package_saved_a_model_to_is_read(tmp_path: Path) -> N
     assert print_of(tmp_path) == print_of(WEIGHTS)
     (tmp_path / "task.json").write_text("{}")  # a bundle whose manifest is gone is damaged
     with pytest.raises(BundleError, match="is not a bundle"):
+        read_weights(tmp_path)
+
+
+def test_a_model_in_parts_is_read_as_one_and_a_part_that_lacks_is_named(tmp_path: Path) -> None:
+    for file, name in (("one.safetensors", "fc.weight"), ("two.safetensors", "fc.bias")):
+        save_file({name: WEIGHTS[name]}, tmp_path / file)
+    index = tmp_path / "model.safetensors.index.json"
+    places = {"fc.weight": "one.safetensors", "fc.bias": "two.safetensors"}
+    index.write_text(json.dumps({"weight_map": places}))
+    assert same(read_weights(tmp_path).tensors)
+    (tmp_path / "two.safetensors").unlink()
+    with pytest.raises(TaskError, match=r"two\.safetensors' is missing"):
+        read_weights(tmp_path)
+    index.write_text("{}")
+    with pytest.raises(TaskError, match="cannot be read"):
         read_weights(tmp_path)
 
 

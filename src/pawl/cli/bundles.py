@@ -21,7 +21,11 @@ def compress(
     given: dict[str, Any],
     bundle: Annotated[Path, typer.Argument(help="The bundle, or the folder of its campaign.")],
     data: Annotated[
-        str, typer.Argument(help="Rows in the form of the training data, with targets.")
+        str,
+        typer.Argument(
+            help="Rows in the form of the training data, with targets; or module.py[:task], where model "
+            "or metric are your own."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -14,7 +14,11 @@ def show_compressed(result: Any) -> None:
     show.out.print()
     show.out.print(result.statement, style="bold")
     show.out.print()
+    order = ""
     for step in result.steps:
+        if step.order != order:
+            order = step.order
+            show.line(f"order    {order}")
         gains = [("faster", step.speed), ("smaller", step.shrinkage)]
         told = [f"{value:.3g}x {what}" for what, value in gains if value is not None]
         if step.value is not None:

@@ -268,6 +268,8 @@ def techniques(chosen: Sequence[Technique]) -> None:
 
 def technique(record: dict[str, Any]) -> None:
     """Shows a technique with its settings."""
+    from pawl.listing import needed, shown  # noqa: PLC0415
+
     out.print(record["name"], style="bold")
     out.print(f"{record['summary']}\n{record['reference']}")
     out.print(
@@ -276,8 +278,6 @@ def technique(record: dict[str, Any]) -> None:
     if record["excludes"]:
         line(f"not with {', '.join(record['excludes'])}")
     if record["needs"]:
-        from pawl.listing import needed  # noqa: PLC0415
-
         line(needed(record))
     if not record["searched"]:
         line("not searched: a baseline of yours may have it")
@@ -290,14 +290,14 @@ def technique(record: dict[str, Any]) -> None:
             f"{one['pairs']} pairs"
         )
     if not record["effects"]:
-        line("not measured yet")
+        line(f"measured: {record['unmeasured']}")
     if not record["settings"]:
         return
     table = columns_of("setting", "default", "range", "what it is", "per member")
     for setting in record["settings"]:
         table.add_row(
             setting["name"],
-            str(setting["default"]),
+            shown(setting["default"]),
             setting["range"],
             setting["description"],
             "yes" if setting["memberwise"] else "no",
@@ -338,13 +338,13 @@ def timings(found: dict[str, Any]) -> None:
 
 def anatomy(found: dict[str, Any]) -> None:
     """Shows what is seen of a model, and what each technique could do with it."""
-    table = columns_of("activation", "called", "is", "sees")
+    table = _whole("activation", "called", "is", "sees")
     for each in found["activations"]:
         table.add_row(each["name"], each["called"], each["is"], ", ".join(each["shapes"]))
     line(f"{found['model']}: {len(found['activations'])} activation(s)")
     if found["activations"]:
         out.print(table)
-    table = columns_of("operation", "is", "takes", "gives", "when")
+    table = _whole("operation", "is", "takes", "gives", "when")
     for each in found["operations"]:
         shapes = (", ".join(each["takes"]), ", ".join(each["gives"]))
         table.add_row(each["address"], each["is"], *shapes, each["when"])
@@ -353,3 +353,11 @@ def anatomy(found: dict[str, Any]) -> None:
     for each in found["techniques"]:
         table.add_row(each["name"], "yes" if each["reason"] is None else f"no: {each['reason']}")
     out.print(table)
+
+
+def _whole(*columns: str) -> Table:
+    """Returns a table whose cells are never cut: half an address is of no use."""
+    table = columns_of(*columns)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table

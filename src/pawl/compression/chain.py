@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -53,6 +54,13 @@ STEPS: dict[str, Step] = {
 """In order; what each proposes goes from the candidate that should lose least on."""
 _OF_THE_GRAPH = ("graph", INT8, WEIGHTS, "float16")
 """Steps that train nothing: where there are limits, they come first, on all that the bundle holds."""
+MOVES: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((PRUNE,), DISTILL),
+    ((INT8_TRAINING, INT8), LOW_RANK),
+    ((SHARED,), SPARSE),
+)
+"""What else the order may be: these steps in front of that one, each tried if that one was kept."""
+MOST_ORDERS = 1 + len(MOVES)
 _SAME = 1e-5
 
 
@@ -81,6 +89,7 @@ class Chain:
         judge: Judges candidates on rows that had no part in making them.
         rows: The rows that judge.
         original: The bundle's model.
+        orders: How many orders of steps are tried at most.
 
     Attributes:
         errors: What tests may still err.
@@ -89,8 +98,11 @@ class Chain:
         disturbed: What is to be said of the machine during the last measurement.
     """
 
-    def __init__(self, work: Work, judge: Judge, rows: Examples, original: Candidate) -> None:
-        self.work, self.judge, self.rows = work, judge, rows
+    def __init__(
+        self, work: Work, judge: Judge, rows: Examples, original: Candidate, orders: int = 1
+    ) -> None:
+        self.work, self.judge, self.rows, self._orders = work, judge, rows, orders
+        self._order, self._after = "", dict[tuple[int, str], int]()
         self.original, self.errors = original, Errors()
         self.at = -1
         self.tried: list[Tried] = []
@@ -99,36 +111,86 @@ class Chain:
     @property
     def current(self) -> Candidate:
         """The model that is kept so far."""
-        kept = self.original if self.at < 0 else self.tried[self.at].candidate
-        assert kept is not None
-        return kept
+        return self._made(self.at)
+
+    def _made(self, at: int) -> Candidate:
+        made = self.original if at < 0 else self.tried[at].candidate
+        assert made is not None
+        return made
 
     def run(self) -> None:
-        """Runs all steps in order; with limits, until they are kept.
+        """Runs all steps in order; then in other orders, as far as these could differ.
 
-        With limits, steps that train nothing are first taken alone: they lose least. If they are not
-        enough, all are taken from the start.
+        With limits it ends where they are kept, and steps that train nothing are first taken alone: they
+        lose least. If they are not enough, all are taken from the start.
         """
-        if self.work.limits is None:
-            self._run(STEPS)
-        elif not self._is_enough() and not self._run(_OF_THE_GRAPH):
+        began = time.monotonic()
+        if self.work.limits is not None:
+            if self._is_enough() or self._run(_OF_THE_GRAPH):
+                return
             self.at = -1
-            self._run(STEPS)
+        if not self._run(STEPS):
+            self._reorder(time.monotonic() - began)
+
+    def _reorder(self, seconds: float) -> None:
+        """Tries other orders, which compete with the best so far by the rule that holds for steps.
+
+        A step in front of one that was kept starts from another model than before; in front of one that
+        was not, it would do the same again. Where it is not kept there, the order is given up: the rest
+        would be as before. What is known of a step that starts from a model is not found out twice.
+
+        Args:
+            seconds: What the usual order took; another one needs as many.
+        """
+        best, order, tried = self.at, tuple(STEPS), 1
+        for first, behind in MOVES:
+            left = self.work.left()
+            late = left is not None and left < seconds
+            if late or tried == self._orders or behind not in self._line(best):
+                continue
+            tried += 1
+            self.at, self._order = -1, f"{first[-1]} before {behind}"
+            names = moved(order, first, behind)
+            split = names.index(behind)
+            if self._run(names[:split]):
+                return
+            if self._line(self.at).intersection(first):
+                if self._run(names[split:]):
+                    return
+                if self.work.gain(self.current.graph, self._made(best).graph).is_worth(
+                    self.work.goals
+                ):
+                    best, order = self.at, names
+        self.at = best
+
+    def _line(self, at: int) -> set[str]:
+        """Returns the steps that made a model."""
+        names = set[str]()
+        while at >= 0:
+            names.add(self.tried[at].record.step)
+            at = self.tried[at].base
+        return names
 
     def _run(self, names: Iterable[str]) -> bool:
         """Runs these steps; returns whether limits that there are were kept, upon which it stops."""
         for name in names:
+            start = self.at, name
+            if start in self._after:
+                self.at = self._after[start]
+                continue
             self.work.listener.phase(name, "candidates")
             try:
                 found = STEPS[name](self.work, self.current)
             except PawlError as error:  # the other steps may do without
                 found = str(error)
             if isinstance(found, str):
-                self.tried.append(Tried(StepRecord(name, "", accepted=False, reason=found)))
-                continue
-            self.work.listener.phase(name, "what it gains and loses")
-            if self._climbed(found):
-                return True
+                record = StepRecord(name, "", accepted=False, reason=found, order=self._order)
+                self.tried.append(Tried(record))
+            else:
+                self.work.listener.phase(name, "what it gains and loses")
+                if self._climbed(found):
+                    return True
+            self._after[start] = self.at
         return False
 
     def _climbed(self, found: Sequence[Candidate]) -> bool:
@@ -157,6 +219,7 @@ class Chain:
         record = StepRecord(
             candidate.step, candidate.detail, accepted=False, reason="", speed=gain.speed,
             speed_interval=gain.interval, shrinkage=gain.size, facts=candidate.facts,
+            order=self._order,
         )  # fmt: skip
         predicted = predict(candidate.graph, self.rows)
         if candidate.is_lossless:
@@ -275,6 +338,18 @@ class Chain:
             self.tried[at] = replace(t, record=replace(t.record, on_front=at in best))
             names += [f"{t.record.step}: {t.record.detail}"] if at in best else []
         return names
+
+
+def moved(order: Sequence[str], first: Sequence[str], behind: str) -> tuple[str, ...]:
+    """Returns an order in which these steps are in front of another one.
+
+    Example:
+        >>> moved(("a", "b", "c", "d"), ("c",), "b")
+        ('a', 'c', 'b', 'd')
+    """
+    rest = [name for name in order if name not in first]
+    at = rest.index(behind)
+    return (*rest[:at], *first, *rest[at:])
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -1,16 +1,21 @@
-"""One network that has learned what a whole bundle predicts (Hinton et al., 2015)."""
+"""One network that has learned what a whole bundle predicts (Hinton et al., 2015); smaller ones, too."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from pawl import pacing
 from pawl.compression.candidate import Candidate, Weights
+from pawl.compression.features import Features, alike
 from pawl.compression.lessons import lessons
+from pawl.compression.students import leading, smaller, told
+from pawl.compression.tuning import network_of, pipeline_of, tuned
 from pawl.compression.work import Work
 from pawl.data import split_rows
 from pawl.data.types import Examples
@@ -22,9 +27,8 @@ from pawl.execution.rows import STOPPING_SHARE
 from pawl.kinds import KINDS
 from pawl.ledger import Ledger
 from pawl.modalities import modality_of
-from pawl.models import ModelBuilder, Net
+from pawl.models import Deployed, ModelBuilder
 from pawl.recipe import Recipe
-from pawl.techniques import technique
 from pawl.training.problem import Problem, looked_at
 from pawl.training.trained import Trained, blended, from_outcome, untrained
 from pawl.transfer import restarted
@@ -32,16 +36,23 @@ from pawl.transfer import restarted
 STEP = "distill"
 _TIME_SHARE, _TRAINING_SHARE = 0.5, 0.7
 """Of the seconds left those that teaching may take, and of these those that are planned for."""
+_MOST_RUNGS = 3
+"""How often what is smaller again is looked for."""
 
 
 def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
     """Proposes single networks that learned what the bundle predicts, the cheapest last.
 
     One is of the recipe with the largest share of the bundle's networks, unless one network is all that
-    is left; one has layers of half that width, where they can have that: a pruned network would have to
-    beat it. They are trained as recipes are, on the rows to learn from, from soft labels: the mean of
-    target and of what the bundle predicts, or where a row has no target the latter. Values are learned
-    from that mean, too.
+    is left. Smaller ones are searched from there, a rung at a time: each way of being smaller (layers of
+    half the width, a layer or a block fewer) is trained, and of those that seem good enough on the rows
+    for choices the cheapest is where the next rung starts. So a pruned network would have to beat the
+    least dense one that was found.
+
+    They are trained as recipes are, on the rows to learn from, with what a recipe has of augmentation,
+    from soft labels: the mean of target and of what the bundle predicts, or where a row has no target
+    the latter. Values are learned from that mean, too. One that does not seem good enough is trained on
+    with the hidden features of the bundle's leading network as a further term (`features`).
 
     Args:
         work: Rows and measures.
@@ -57,70 +68,111 @@ def distilled(work: Work, current: Candidate) -> list[Candidate] | str:
         return "it is for targets of a row, and here they lie on places of it"
     taught = _taught(work)
     if not _is_same_network(work, taught, recipe):
-        return "the bundle's network is a model of your own; give it in Python, as model="
+        return (
+            "the bundle's network is a model of your own; give the module.py of its campaign "
+            "in place of the rows, or in Python model="
+        )
     one_left = len(current.weights.parts) == 1 and current.weights.recipes[0].learner is None
-    students = {} if one_left else {"": recipe}
-    if (narrower := narrowed(taught, recipe)) is not None:
-        students |= {" of half the width": narrower}
+    students = [*([] if one_left else [recipe]), *smaller(taught, recipe)]
     if not students:
-        return "one network is left already, and no narrower one can be made of it"
+        return "one network is left already, and no smaller one can be made of it"
+    found, reasons = dict[Recipe, Candidate](), list[str]()
+    for _ in range(_MOST_RUNGS):
+        good, lost = _taught_rung(work, taught, recipe, students)
+        found |= good
+        reasons += lost
+        if not good or work.left() is not None:  # the first rung had the time that there was
+            break
+        students = [each for each in smaller(taught, _cheapest(work, good)) if each not in found]
+        if not students:
+            break
+    costs = work.costs({each.detail: each.graph for each in found.values()}) if found else None
+    if costs is None:
+        return "; ".join(reasons)
+    return [list(found.values())[at] for at in (-costs).argsort(kind="stable")]
+
+
+def _cheapest(work: Work, good: Mapping[Recipe, Candidate]) -> Recipe:
+    costs = work.costs({each.detail: each.graph for each in good.values()})
+    return list(good)[int(costs.argmin())]
+
+
+def _taught_rung(
+    work: Work, problem: Problem, given: Recipe, students: Sequence[Recipe]
+) -> tuple[dict[Recipe, Candidate], list[str]]:
+    """Trains students, each once; returns those that seem good enough, and why the others do not."""
+    known: dict[Recipe, Candidate | str] = work.known.setdefault(STEP, {})
+    new = [each for each in students if each not in known]
     try:
-        trained = _trained(work, taught, list(students.values()))
+        trained = _trained(work, problem, new) if new else []
     except PawlError as error:
-        return f"no network could be taught ({error})"
+        return {}, [f"no network could be taught ({error})"]
     except OutOfTime:
-        return "the time that was left was not enough to teach a network"
-    found, reasons = list[Candidate](), list[str]()
-    for name, student in zip(students, trained, strict=True):
-        if isinstance(student, str):
-            reasons.append(f"no network could be taught ({student})")
-            continue
-        candidate = _candidate(work, student, name)
+        return {}, ["the time that was left was not enough to teach a network"]
+    for recipe, student in zip(new, trained, strict=True):
+        known[recipe] = (
+            f"no network could be taught ({student})"
+            if isinstance(student, str)
+            else _judged(work, student, told(recipe, given))
+        )
+    outcomes = {each: known[each] for each in students}
+    good = {n: each for n, each in outcomes.items() if isinstance(each, Candidate)}
+    return good, [each for each in outcomes.values() if isinstance(each, str)]
+
+
+def _judged(work: Work, student: Trained, name: str) -> Candidate | str:
+    """Returns a student, trained on if need be; or why it is not good enough on the rows for choices."""
+    lost = ""
+    for features in (False, True):
+        if features and not _taught_features(work, student):
+            break
+        candidate = _candidate(work, student, name, features=features)
         judged = work.judge(predict(candidate.graph, work.choices))
         if judged.passed:
-            found.append(candidate)
-        else:
-            reasons.append(
-                f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
-                f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
-            )
-    return found or "; ".join(reasons)
+            return candidate
+        lost = (
+            f"on the rows for choices one network{name} loses {judged.loss:.3g}, at most "
+            f"{judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+        )
+    return lost
 
 
-def _candidate(work: Work, trained: Trained, name: str) -> Candidate:
+def _taught_features(work: Work, student: Trained) -> bool:
+    """Trains a student on with the original's features; tells whether there are any to learn from."""
+    learner, teacher = network_of(student.model), _leading_network(work)
+    if teacher is None:
+        return False
+    few = work.rows.take(torch.arange(2) % len(work.rows))
+    pairs = alike(learner, teacher, [few.inputs[name] for name in teacher.names])
+    if pairs:
+        for parameter in learner.body.parameters():
+            parameter.requires_grad_(True)
+        tuned(work, learner, 0, Features(learner, teacher, pairs))
+    return bool(pairs)
+
+
+def _leading_network(work: Work) -> Deployed | None:
+    """Returns the original's network with the largest share; `None` where it cannot be built anew."""
+    if _leading_network not in work.known:
+        network, recipe = None, leading(work.original)
+        with contextlib.suppress(PawlError):
+            number = [each.id for each in work.original.recipes].index(recipe.id if recipe else "")
+            network = network_of(pipeline_of(work, work.original), number)
+        work.known[_leading_network] = network
+    return cast("Deployed | None", work.known[_leading_network])
+
+
+def _candidate(work: Work, trained: Trained, name: str, *, features: bool) -> Candidate:
+    for parameter in trained.model.parameters():
+        parameter.grad = None
     graph = trained.graph(work.rows.take(torch.arange(4) % len(work.rows)))
     check_parity(trained, graph, work.choices)
     weights = Weights(trained.tensors(), tuple(trained.described()))
     several = len(work.original.parts)
     taught = f"taught by the {several} models" if several > 1 else "taught by the one given"
-    facts = {"rows": len(lessons(work).rows)}
+    taught += ", and by what its layers say" if features else ""
+    facts = {"rows": len(lessons(work).rows), "features": features}
     return Candidate(STEP, f"one network{name}, {taught}", graph, weights, facts)
-
-
-def leading(original: Weights) -> Recipe | None:
-    """Returns the recipe with the largest share among those of networks; `None` if there is none."""
-    shares: dict[str, float] = {}
-    recipes = {r.id: r for r in original.recipes if r.learner is None}
-    for recipe, part in zip(original.recipes, original.parts, strict=True):
-        if recipe.id in recipes:
-            shares[recipe.id] = shares.get(recipe.id, 0.0) + float(part["share"])
-    return recipes[max(shares, key=lambda one: shares[one])] if shares else None
-
-
-def narrowed(problem: Problem, recipe: Recipe) -> Recipe | None:
-    """Returns the recipe with layers of half the width; `None` if there is no such width.
-
-    A user's own network is narrowed where surgery knows what consumes each layer's outputs.
-    """
-    own = not isinstance(problem.builder(0), Net)
-    if own and (problem.pretrained or technique("width").fits(problem.facts())):
-        return None
-    present = recipe.to_dict().get("width", {"factor": 1.0})
-    factor = float(present["factor"]) / 2
-    try:
-        return recipe.without("width") if factor == 1.0 else recipe.with_("width", factor=factor)
-    except PawlError:  # no such width, or the recipe has what excludes it
-        return None
 
 
 def _taught(work: Work) -> Problem:

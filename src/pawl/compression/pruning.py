@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import math
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch import Tensor
 
 from pawl.compression.candidate import Candidate, Weights
-from pawl.compression.lessons import lessons
-from pawl.compression.ranking import MAGNITUDE, TAYLOR, Ranking, importance, ranked
+from pawl.compression.features import LAYERS, Features, Pair
+from pawl.compression.ranking import TAYLOR, ranked
+from pawl.compression.tuning import gradients, network_of, pipeline_of, tuned
+from pawl.compression.units import (
+    ROUND_TO,
+    kept,
+    places_left,
+    pruner_of,
+    rewound,
+    unbreakable,
+)
 from pawl.compression.work import Work
 from pawl.data.types import Examples
 from pawl.deployment import check_parity
-from pawl.deployment.rebuilding import rebuilt
 from pawl.errors import BundleError, first_line
 from pawl.kinds import KINDS
-from pawl.models import Deployed, Pipeline, dropouts, outputs, predicts_several_times
+from pawl.models import Deployed, predicts_several_times
 from pawl.training.trained import Part, Trained
 
 STEP = "prune"
-_ROUNDS, _SHARE, _ROUND_TO = 6, 0.9, 8
 _MOST_FAILED, _MOST_TRIED = 2, 3
 """Rounds in a row that do not seem good enough, behind which there are no more; and candidates."""
-_STEPS, _BATCH, _RATE = 200, 64, 1e-3
-"""Of fine-tuning after each round."""
 _SEEN = 512
 """Rows by which it is measured which units matter."""
 _TIME_KEPT = 0.5
 """Of the seconds left, where these are limited, those that rounds leave to the other steps."""
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+PLAIN, FEATURES, REWOUND = "weights go on", "features are learned, too", "weights are rewound"
+WAYS = (PLAIN, FEATURES, REWOUND)
+"""Of training what a round leaves, in the order in which they are tried."""
+_MOST_TIMES = 3
+"""How many times as long as usual what was rewound is trained at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +55,14 @@ class Round:
     Attributes:
         share: Of its weights that are left.
         trained: What predicts; one object for all rounds.
-        facts: By what units were ranked, and which of each layer are left.
+        facts: By what units were ranked, which of each layer are left, and how it was trained.
+        good: Whether it seems good enough on the rows for choices.
     """
 
     share: float
     trained: Trained
     facts: dict[str, Any]
+    good: bool
 
     def copied(self) -> Round:
         """Returns it as it is, for when the rounds go on."""
@@ -68,10 +75,16 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
 
     Units that depend on each other go together (Fang et al., DepGraph, 2023), in rounds up to 90% of a
     layer, in multiples of 8: those that matter least first, by the criterion that moves predictions
-    least on the rows for choices, and of layers that move them more later (`ranking`). After each round
-    the network is fine-tuned, by AdamW with a rate that begins anew and falls to 0 (learning rate
-    rewinding; Renda et al., Comparing rewinding and fine-tuning, ICLR 2020), on labels as for a taught
-    network.
+    least on the rows for choices, and of layers that move them more later (`ranking`). Layers of which
+    none can go without breaking the network, such as those whose outputs are reshaped by numbers that
+    it knows by heart, stay whole.
+
+    After each round the network is trained by a rate that begins anew and falls to 0 (learning rate
+    rewinding), on labels as for a taught network. Where that does not seem good enough, the same round
+    is trained from where it began on the features of the network before any pruning, too; then with
+    weights rewound to what they were there (weight rewinding; Renda et al., Comparing rewinding and
+    fine-tuning, ICLR 2020), for as long as all rounds so far, or three. The first way that will do
+    counts.
 
     Args:
         work: Rows and measures.
@@ -89,9 +102,8 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
         for each_round in rounds_of(work, current):
             rounds += 1
             left, each = work.left(), (time.monotonic() - started) / rounds
-            predicted = each_round.trained.predict(work.choices, torch.device("cpu")).numpy()
             failed += 1
-            if work.judge(predicted).passed:
+            if each_round.good:
                 found.append(each_round.copied())
                 failed = 0
             if failed == _MOST_FAILED or (left is not None and left - each < least):
@@ -100,7 +112,7 @@ def pruned(work: Work, current: Candidate) -> list[Candidate] | str:
         if not found:
             return str(error)
     if not rounds:
-        return f"its layers are too narrow: units are left in multiples of {_ROUND_TO}"
+        return f"its layers are too narrow: units are left in multiples of {ROUND_TO}"
     if not found:
         return "on the rows for choices even the least pruned network loses too much"
     tried = found[:: -max(1, round(len(found) / _MOST_TRIED))][:_MOST_TRIED]
@@ -122,19 +134,22 @@ def _unfit(work: Work, current: Candidate) -> str | None:
     return None
 
 
-def rounds_of(work: Work, current: Candidate, *, ranking: bool = True) -> Iterator[Round]:
+def rounds_of(
+    work: Work, current: Candidate, *, ranking: bool = True, ways: Sequence[str] = WAYS
+) -> Iterator[Round]:
     """Yields the network after each round.
 
     Args:
         work: Rows and measures.
         current: One network.
         ranking: Whether it is measured which units matter; else norms say so, and all layers are alike.
+        ways: Of training, until one will do.
 
     Raises:
         BundleError: It cannot be built anew, or what depends on what in it is not seen.
     """
-    pipeline = _module(work, current)
-    member = _network(pipeline)
+    pipeline = pipeline_of(work, current.weights, current.graph)
+    member = network_of(pipeline)
     if predicts_several_times(member.body):
         raise BundleError("the network holds several in one, whose units cannot be told apart")
     for parameter in member.body.parameters():
@@ -143,161 +158,69 @@ def rounds_of(work: Work, current: Candidate, *, ranking: bool = True) -> Iterat
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            shape = member(*example).shape
-            pruner, order = _pruner(member, example), None
+            shape, first = member(*example).shape, copy.deepcopy(member)
+            whole = unbreakable(member, example)
+            pruner, order = pruner_of(member, example, whole), None
             if ranking:
                 seen = _inputs(member, work.choices, _SEEN)
-                _gradients(work, member)
+                gradients(work, member)
                 order = ranked(pruner, member, lambda: member(*seen), work.seed)
-                pruner = _pruner(member, example, order)
+                pruner = pruner_of(member, example, whole, order)
             facts = {} if order is None else order.facts()
-            whole = left = sum(p.numel() for p in member.parameters())
+            facts |= {"left whole": whole} if whole else {}
+            every = left = sum(p.numel() for p in member.parameters())
+            trained = Trained((_part(current),), pipeline)
             for number in range(pruner.iterative_steps):
                 if order is not None and order.criterion == TAYLOR:
-                    _gradients(work, member)
+                    gradients(work, member)
                 pruner.step()
                 if member(*example).shape != shape:
                     raise ValueError("its outputs would change")
                 before, left = left, sum(p.numel() for p in member.parameters())
                 if left < before:
-                    _fine_tuned(work, member, number)
-                    trained = Trained((_part(current),), pipeline)
-                    yield Round(left / whole, trained, {**facts, "kept": _kept(pruner)})
+                    how = _brought_back(work, trained, first, pruner, number, ways)
+                    told = {**facts, "kept": kept(pruner), "trained": how}
+                    yield Round(left / every, trained, told, good=bool(how))
         except Exception as error:  # whatever a network does that the pruner does not follow
             raise BundleError(f"the network cannot be pruned ({first_line(error)})") from error
 
 
-def _pruner(member: Deployed, example: tuple[Tensor, ...], order: Ranking | None = None) -> Any:
-    """Returns what takes units out: of all layers alike, or of those that matter less sooner."""
-    import torch_pruning  # noqa: PLC0415  (an extra)
+def _brought_back(
+    work: Work, trained: Trained, first: Deployed, pruner: Any, number: int, ways: Sequence[str]
+) -> str:
+    """Trains what a round has left; returns the way that will do, or nothing.
 
-    layers = dict(member.named_modules())
-    shares = {} if order is None else order.shares
-    rounds = _ROUNDS if order is None else math.ceil(_ROUNDS * order.rounds)
-    whole = _SHARE * rounds / _ROUNDS  # is cut off at the share, which some layers reach sooner
-    return torch_pruning.pruner.BasePruner(
-        member, example, forward_fn=lambda module, given: module(*given),
-        importance=importance(MAGNITUDE if order is None else order.criterion),
-        pruning_ratio=_SHARE, max_pruning_ratio=_SHARE, iterative_steps=rounds, round_to=_ROUND_TO,
-        pruning_ratio_dict={layers[name]: share * whole for name, share in shares.items()},
-        ignored_layers=[_last_layer(member, example)],
-    )  # fmt: skip
+    In that case it is left as the first way has trained it.
+    """
+    member = network_of(trained.model)
+    start = copy.deepcopy(member.state_dict())
+    for way in ways:
+        features, times = None, 1
+        if way != PLAIN:
+            member.load_state_dict(start)
+        if way == FEATURES:
+            places = places_left(pruner)
+            pairs = [
+                Pair(name, name, torch.from_numpy(kept))
+                for name, kept in ((n.removeprefix("body."), k) for n, k in places.items())
+                if isinstance(member.body.get_submodule(name), LAYERS)
+            ]
+            features = Features(member, first, pairs)
+        elif way == REWOUND:
+            member.load_state_dict(rewound(first, _inputs(member, work.rows, 4), pruner))
+            times = min(number + 1, _MOST_TIMES)
+        tuned(work, member, number, features, times)
+        if work.judge(trained.predict(work.choices, torch.device("cpu")).numpy()).passed:
+            return way
+        if way == PLAIN:
+            left = copy.deepcopy(member.state_dict())
+    member.load_state_dict(left)
+    return ""
 
 
 def _inputs(member: Deployed, rows: Examples, count: int) -> tuple[Tensor, ...]:
     few = rows.take(torch.arange(count) % len(rows))
     return tuple(few.inputs[name] for name in member.names)
-
-
-def _kept(pruner: Any) -> dict[str, str]:
-    """Returns which units of each layer are left, by their places at first, as in `0-3,7`."""
-    layers = dict(pruner.model.named_modules())
-    kept: dict[str, np.ndarray] = {}
-    for name, outputs_of, places in pruner.pruning_history():
-        known = pruner.layer_init_out_ch if outputs_of else pruner.layer_init_in_ch
-        told = name if outputs_of else f"{name} (inputs)"
-        before = kept.get(told, np.arange(known[layers[name]]))
-        kept[told] = np.delete(before, np.asarray(places, dtype=np.int64))
-    return {name: ranges(places.tolist()) for name, places in kept.items()}
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Returns ascending numbers as ranges.
-
-    Example:
-        >>> ranges([0, 1, 2, 3, 7, 9, 10])
-        '0-3,7,9-10'
-    """
-    told: list[list[int]] = []
-    for each in numbers:
-        if told and each == told[-1][-1] + 1:
-            told[-1][1:] = [each]
-        else:
-            told.append([each])
-    return ",".join("-".join(map(str, each)) for each in told)
-
-
-def _module(work: Work, current: Candidate) -> Pipeline:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        path.write_bytes(current.weights.to_bytes())
-        return rebuilt(work.schema, current.graph, str(path), work.model, work.start)
-
-
-def _network(pipeline: Pipeline) -> Deployed:
-    if isinstance(pipeline, Deployed):
-        return pipeline
-    (member,) = pipeline.members
-    assert isinstance(member, Deployed)
-    return member
-
-
-def _last_layer(member: Deployed, example: tuple[Tensor, ...]) -> nn.Module:
-    """Returns the layer that is called last, whose units are the outputs."""
-    called: list[nn.Module] = []
-    layers = [each for each in member.body.modules() if isinstance(each, _LAYERS)]
-    handles = [
-        each.register_forward_hook(lambda module, *_: called.append(module)) for each in layers
-    ]
-    member(*example)
-    for handle in handles:
-        handle.remove()
-    if not called:
-        raise ValueError("it has no layers that are known")
-    return called[-1]
-
-
-def _fine_tuned(work: Work, member: Deployed, number: int) -> None:
-    """Trains a network's body in place, on the mean of targets and the teacher's predictions."""
-    rows, body, labels = lessons(work).rows, member.body, _labels(work, member)
-    generator = torch.Generator().manual_seed(work.seed + number)
-    size = min(_BATCH, len(rows))
-    optimizer = torch.optim.AdamW(body.parameters(), lr=_RATE)
-    schedule = CosineAnnealingLR(optimizer, _STEPS)
-    body.train()
-    for dropout in dropouts(body):
-        dropout.eval()
-    order = torch.empty(0, dtype=torch.int64)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(work.seed + number)
-        for _ in range(_STEPS):
-            if len(order) < size:
-                order = torch.randperm(len(rows), generator=generator)
-            batch, order = order[:size], order[size:]
-            optimizer.zero_grad()
-            _loss(work, member, labels, batch).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    member.eval()
-
-
-def _labels(work: Work, member: Deployed) -> Tensor:
-    """Returns what is learned of the rows, as the body says it."""
-    labels = lessons(work).labels
-    if KINDS[work.schema.kind].scaled:
-        labels = (labels - member.get_buffer("target_mean")) / member.get_buffer("target_std")
-    return labels
-
-
-def _loss(work: Work, member: Deployed, labels: Tensor, batch: Tensor) -> Tensor:
-    kind, rows = KINDS[work.schema.kind], lessons(work).rows
-    out = outputs(member.body(_seen(member, rows, batch)), kind, member.num_outputs)
-    soft = labels[batch] if kind.has_classes else None
-    targets = rows.known_targets[batch] if kind.has_classes else labels[batch]
-    return kind.loss(out, targets, soft).mean()
-
-
-def _gradients(work: Work, member: Deployed) -> None:
-    """Leaves the loss's gradients of some rows in the parameters."""
-    for parameter in member.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    batch = torch.arange(min(_SEEN, len(work.rows)))
-    _loss(work, member, _labels(work, member), batch).backward()  # type: ignore[no-untyped-call]
-
-
-def _seen(member: Deployed, rows: Examples, batch: Tensor) -> dict[str, Tensor]:
-    with torch.no_grad():
-        return dict(member.front({name: rows.inputs[name][batch] for name in member.names}))
 
 
 def _part(current: Candidate) -> Part:
@@ -314,9 +237,8 @@ def _candidate(work: Work, current: Candidate, found: Round) -> Candidate:
     widths = [
         int(np.asarray(each.weight.shape)[0])
         for each in trained.model.modules()
-        if isinstance(each, _LAYERS)
+        if isinstance(each, LAYERS)
     ]
-    facts = {**found.facts, "units": widths}
-    return Candidate(
-        STEP, f"{found.share:.0%} of the weights left", graph, weights, facts, is_exact=False
-    )
+    facts, how = {**found.facts, "units": widths}, found.facts["trained"]
+    detail = f"{found.share:.0%} of the weights left" + (f"; {how}" if how != PLAIN else "")
+    return Candidate(STEP, detail, graph, weights, facts, is_exact=False)

@@ -77,7 +77,7 @@ def ranked(pruner: Any, network: nn.Module, said: Callable[[], Tensor], seed: in
         seed: Decides the control.
     """
     names = {module: name for name, module in network.named_modules()}
-    groups = [each for each in _groups(pruner) if each[0].dep.target.module in names]
+    groups = [each for each in groups_of(pruner) if each[0].dep.target.module in names]
     with torch.no_grad():
         whole = said()
 
@@ -116,7 +116,8 @@ def shares_of(alone: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def _groups(pruner: Any) -> Iterator[Any]:
+def groups_of(pruner: Any) -> Iterator[Any]:
+    """Yields the groups of units that may go, of a pruner of torch-pruning."""
     yield from pruner.DG.get_all_groups(
         ignored_layers=pruner.ignored_layers, root_module_types=pruner.root_module_types
     )

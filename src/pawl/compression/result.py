@@ -63,6 +63,7 @@ class StepRecord:
         measured: Costs beside all others at the end; `None` where there is no candidate.
         on_front: Whether no other candidate that lost little enough is better in all of metric,
             latency and size.
+        order: Which order of steps it was tried in; empty for the usual one.
     """
 
     step: str
@@ -79,6 +80,7 @@ class StepRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     measured: Measured | None = None
     on_front: bool = False
+    order: str = ""
 
 
 @dataclass(frozen=True)

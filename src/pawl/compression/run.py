@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pawl.compression.candidate import Candidate, Weights
-from pawl.compression.chain import Chain
+from pawl.compression.chain import MOST_ORDERS, Chain
 from pawl.compression.changes import changes
 from pawl.compression.judging import Judge
 from pawl.compression.limits import Limits
@@ -45,6 +45,7 @@ class Settings:
         left: Returns the seconds that are left; `None` where nothing limits them.
         runtimes: Whether runtimes are timed.
         patient: Whether rows that are too few to show anything are a result, and no error.
+        orders: How many orders of steps are tried at most.
     """
 
     options: LimitOptions
@@ -55,6 +56,7 @@ class Settings:
     left: Callable[[], float | None] = lambda: None
     runtimes: bool = False
     patient: bool = False
+    orders: int = MOST_ORDERS
 
     @property
     def limits(self) -> Limits | None:
@@ -108,7 +110,7 @@ def run(
     expected = bundle.predict_raw(rows.judge)
     judge = Judge(objective, rows.judge, expected, settings.options.allowed)
     work = _work(bundle, objective, rows, original, settings)
-    chain, notes = Chain(work, judge, rows.judge, original), list[str]()
+    chain, notes = Chain(work, judge, rows.judge, original, settings.orders), list[str]()
     try:
         judge.check_allowed(settings.options.allowed)
         judge.check(expected, chain.errors.next)

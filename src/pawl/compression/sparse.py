@@ -1,15 +1,16 @@
 """Weights of zero that are not kept: a bit for each weight says whether it is there, and 8 follow if so.
 
 The file gets smaller, and nothing else: ONNX Runtime puts the weights together once, when the graph is
-loaded, and computes as before. No processor computes faster for zeros that lie anywhere, so that this
-is never said to be speed. Source of what stays: Lee et al., Layer-adaptive sparsity for the
-magnitude-based pruning (LAMP), ICLR 2021.
+loaded, and computes as before. No processor computes faster for zeros that lie anywhere, and of zeros
+in a pattern (2 of 4) only some do, with kernels that ONNX Runtime has none of: so this is never said to
+be speed. Sources of what stays: Lee et al., Layer-adaptive sparsity for the magnitude-based pruning
+(LAMP), ICLR 2021; Mishra et al., Accelerating sparse deep neural networks, 2021.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -28,7 +29,9 @@ from pawl.deployment.export import predict
 
 STEP = "sparse weights"
 _SHARES = (0.7, 0.8, 0.9)
-"""Of weights that become zero. With fewer, values shared by all weights take less space."""
+"""Of weights that become zero, wherever they lie."""
+_KEPT, _IN = 2, 4
+"""The pattern that comes first: so many of so many weights in a row stay."""
 _RATE = 0.15
 """In steps of the 8 bits, so that all layers move alike."""
 _LEAST_ELEMENTS = 256
@@ -36,11 +39,13 @@ _BITS, _MOST = 8, 127.0
 
 
 def thinned_out(work: Work, current: Candidate) -> list[Candidate] | str:
-    """Proposes matrices and kernels most of whose weights are zero, the fewest weights last.
+    """Proposes matrices and kernels of which half or more of the weights are zero, the fewest last.
 
-    Weights are whole numbers of 8 bits, if they are not yet. The least go first, over all layers by
-    their share of the squares of those that are no smaller; what is left is trained on what the original
-    predicts, at a rate that begins anew with each share, and is where the next share starts.
+    Weights are whole numbers of 8 bits, if they are not yet. First the two least of any four in a row
+    go; then the least over all layers, by their share of the squares of those that are no smaller. What
+    is left is trained on what the original predicts, at a rate that begins anew with each candidate, and
+    is where the next one starts. Where one does not seem good enough, weights that stay are rewound to
+    what the graph had, and trained from there.
 
     Args:
         work: Rows and measures.
@@ -56,34 +61,110 @@ def thinned_out(work: Work, current: Candidate) -> list[Candidate] | str:
     weights = list(whole_weights(model, fitting, onnx.load_from_string(current.graph)))
     if not weights:
         return "the graph has no matrices or kernels of which weights could be left out"
-    values = {each.name: each.start / each.scale for each in weights}
-    before, found, lost = operators(current.graph), list[Candidate](), ""
-    for share in _SHARES:
-        masks = masked(values, share)
-        module = Trainable(model, {w.name: _leaf(w, values, masks) for w in weights})
-        steps = trained(work, module, _RATE)
-        values = module.values()
-        graph = _written(
-            model, {w.constant: _whole(values[w.name], masks[w.name]) for w in weights}
-        )
-        ran = operators(graph)
-        if ran.total() > before.total() or integers_in(ran) != integers_in(before):
-            return "ONNX Runtime would put the weights together in each call"
-        judged = work.judge(predict(graph, work.choices))
-        if not judged.passed:
-            lost = (
-                f"on the rows for choices {share:.0%} of weights that are zero lose {judged.loss:.3g}, "
-                f"at most {judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+    before, found = operators(current.graph), list[Candidate]()
+    own = {each.name: each.start / each.scale for each in weights}
+    axes, values = {each.name: _inputs_of(each) for each in weights}, own
+    for share in (None, *_SHARES):
+        masks = patterned(values, axes) if share is None else masked(values, share)
+        for start in (values, own) if found else (own,):
+            made = _trained(work, model, weights, start, masks)
+            ran = operators(made.graph)
+            if ran.total() > before.total() or integers_in(ran) != integers_in(before):
+                return "ONNX Runtime would put the weights together in each call"
+            judged = work.judge(predict(made.graph, work.choices))
+            if judged.passed:
+                break
+        else:
+            return found or (
+                f"on the rows for choices {_zeros(masks):.0%} of weights that are zero lose "
+                f"{judged.loss:.3g}, at most {judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
             )
-            break
-        count = sum(value.numel() for value in values.values())
-        facts = {"weights": count, "steps": steps, "zero": {n: _zeros(m) for n, m in masks.items()}}
-        detail = f"{share:.0%} of {count:,} weights zero and not kept (size alone)"
-        found.append(replace(
-            current, step=STEP, detail=detail, graph=graph, facts=facts, is_exact=False,
-            is_lossless=False,
-        ))  # fmt: skip
-    return found or lost
+        values = made.values
+        how = ["rewound"] if found and start is own else []
+        how = [*([f"{_KEPT} of any {_IN} in a row"] if share is None else []), *how]
+        found.append(_candidate(current, made, masks, how))
+    return found
+
+
+def _candidate(
+    current: Candidate, made: _Thin, masks: Mapping[str, Tensor], how: Sequence[str]
+) -> Candidate:
+    count = sum(mask.numel() for mask in masks.values())
+    zero = {name: round(_zeros({name: mask}), 4) for name, mask in masks.items()}
+    told = f" ({', '.join(how)})" if how else ""
+    detail = f"{_zeros(masks):.0%} of {count:,} weights zero{told} and not kept (size alone)"
+    return replace(
+        current, step=STEP, detail=detail, graph=made.graph, is_exact=False, is_lossless=False,
+        facts={"weights": count, "steps": made.steps, "zero": zero, "how": list(how)},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Thin:
+    """A graph without some weights.
+
+    Attributes:
+        graph: As ONNX.
+        values: All weights, those that are masked as they were.
+        steps: Of training.
+    """
+
+    graph: bytes
+    values: dict[str, Tensor]
+    steps: int
+
+
+def _trained(
+    work: Work,
+    model: onnx.ModelProto,
+    weights: Sequence[Whole],
+    start: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+) -> _Thin:
+    """Trains the weights that stay from here on."""
+    module = Trainable(model, {w.name: _leaf(w, start, masks) for w in weights})
+    steps = trained(work, module, _RATE)
+    values = module.values()
+    wholes = {w.constant: _whole(values[w.name], masks[w.name]) for w in weights}
+    return _Thin(_written(model, wholes), values, steps)
+
+
+def patterned(
+    values: Mapping[str, Tensor], axes: Mapping[str, int], kept: int = _KEPT, among: int = _IN
+) -> dict[str, Tensor]:
+    """Returns which weights stay, as ones and zeros: the `kept` largest of each `among` in a row.
+
+    A row runs along the inputs that a unit sums over; what is left at its end, being fewer, stays.
+
+    Args:
+        values: Weights of each layer.
+        axes: The axis of each that has its inputs.
+        kept: From 1 to `among`.
+        among: How many weights are one group.
+
+    Example:
+        >>> left = patterned({"a": torch.tensor([[1.0, -4.0, 3.0, 2.0, 0.1]])}, {"a": 1})
+        >>> left["a"].tolist()
+        [[0.0, 1.0, 1.0, 0.0, 1.0]]
+    """
+    masks = {}
+    for name, value in values.items():
+        rows = value.detach().abs().movedim(axes[name], -1)
+        whole = rows.shape[-1] - rows.shape[-1] % among
+        stays = torch.ones_like(rows)
+        if whole:
+            groups = rows[..., :whole].reshape(*rows.shape[:-1], -1, among)
+            chosen = torch.zeros_like(groups).scatter(-1, groups.topk(kept).indices, 1.0)
+            stays[..., :whole] = chosen.flatten(-2)
+        masks[name] = stays.movedim(-1, axes[name])
+    return masks
+
+
+def _inputs_of(weight: Whole) -> int:
+    """Returns the axis of a weight's inputs: of kernels the second, of matrices that without scales."""
+    if weight.start.dim() > 2:
+        return 1
+    return 0 if weight.scale.dim() < 2 or weight.scale.shape[0] == 1 else 1
 
 
 def masked(values: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -135,8 +216,10 @@ def _whole(value: Tensor, mask: Tensor) -> np.ndarray:
     return np.asarray((value * mask).round().clamp(-_MOST, _MOST).numpy().astype(np.int8))
 
 
-def _zeros(mask: Tensor) -> float:
-    return round(1.0 - float(mask.mean()), 4)
+def _zeros(masks: Mapping[str, Tensor]) -> float:
+    """Returns the share of all weights that go."""
+    every = sum(mask.numel() for mask in masks.values())
+    return 1.0 - sum(float(mask.sum()) for mask in masks.values()) / every
 
 
 def _fits(constant: TensorProto) -> bool:

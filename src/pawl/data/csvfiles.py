@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
 
@@ -44,7 +44,7 @@ def read_table_file(path: Path, options: ReadOptions) -> TableFile:
 
     Columns are separated by commas, semicolons, tabs or bars (`.tsv`: tabs), as the first rows show.
     Cells in quotes may hold separators and line breaks. The text is what its byte order mark says,
-    UTF-8, or Western European. Blank lines are skipped.
+    UTF-8, or Western European. Blank lines are skipped, also those of spaces.
 
     Raises:
         DataError: If the file cannot be read, is empty, is no text of its encoding, or has ragged
@@ -69,9 +69,9 @@ def read_table_text(data: bytes, name: str, options: ReadOptions) -> TableFile:
     encoded = text.encode(errors="replace")
     del data, text  # a large file is held once
     lines = io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline="")
-    check_widths(lines, separator, name, len(encoded) + 1)
+    counted = check_widths(lines, separator, name, len(encoded) + 1)
     (frame,) = parse(io.BytesIO(encoded), separator, name)
-    return TableFile(frame, separator, tuple(notes))
+    return TableFile(frame, separator, (*notes, *counted.notes))
 
 
 def parse(
@@ -142,7 +142,30 @@ def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return clean
 
 
-def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> int:
+class Counted(NamedTuple):
+    """What a CSV file has.
+
+    Attributes:
+        rows: Below the header.
+        spaces: Lines of nothing but spaces, which are skipped.
+    """
+
+    rows: int
+    spaces: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of it, a line each."""
+        if not self.spaces:
+            return []
+        lines = "line has" if self.spaces == 1 else "lines have"
+        return [
+            f"{self.spaces:,} {lines} only spaces, which is no row; a missing value is written as "
+            '""'
+        ]
+
+
+def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> Counted:
     """Refuses ragged rows: pandas fills short ones up in silence.
 
     Args:
@@ -151,15 +174,25 @@ def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> int
         name: What messages call the file.
         longest: Characters that a cell may have.
 
-    Returns:
-        The number of rows below the header.
-
     Raises:
         DataError: A row has more or fewer cells than the header, or it is no CSV.
     """
-    limit = csv.field_size_limit(longest)
+    limit, spaces, begins = csv.field_size_limit(longest), 0, True
+
+    def known() -> Iterator[str]:
+        """Yields lines, those of spaces as blank: `csv` would make rows of them, pandas does not."""
+        nonlocal spaces, begins
+        for text in lines:
+            # Within quotes it is a part of a cell.
+            if begins and text.isspace() and text.strip("\r\n") and separator not in text:
+                spaces += 1
+                yield "\n"
+            else:
+                begins = False
+                yield text
+
     try:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        reader = csv.reader(known(), delimiter=separator, skipinitialspace=True)
         width = rows = 0
         line = 1
         for row in reader:
@@ -173,12 +206,12 @@ def check_widths(lines: IO[str], separator: str, name: str, longest: int) -> int
                 )
             elif row:
                 rows += 1
-            line = reader.line_num + 1
+            line, begins = reader.line_num + 1, True
     except csv.Error as error:
         raise DataError(f"{name} is no valid CSV ({error}); correct or export it again") from error
     finally:
         csv.field_size_limit(limit)
-    return rows
+    return Counted(rows, spaces)
 
 
 def _is_blank(row: Sequence[str]) -> bool:

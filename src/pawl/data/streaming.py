@@ -134,12 +134,13 @@ def _open_csv(schema: Schema, path: Path, rows: int | None) -> TableStream:
         with _open_text(path, encoding) as lines:
             columns = len(next(csv.reader(lines, delimiter=separator), ()))
         with _open_text(path, encoding) as lines:
-            total = check_widths(lines, separator, name, longest)
+            counted = check_widths(lines, separator, name, longest)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
     rows = rows or _rows_of_a_part(columns)
     parts = _csv_parts(path, encoding, separator, rows)
-    return TableStream(schema, path, total, rows, parts, separator, notes)
+    notes += counted.notes
+    return TableStream(schema, path, counted.rows, rows, parts, separator, notes)
 
 
 def _csv_parts(path: Path, encoding: str, separator: str, rows: int) -> Iterator[pd.DataFrame]:

@@ -15,7 +15,7 @@ from pawl.errors import BundleError, first_line
 from pawl.models import OUTPUT
 from pawl.training.trained import Predictor
 
-_PARITY_ROWS = 256
+_PARITY_ROWS, _ROWS_ALONE = 256, 8
 _VALUES = 1 << 22
 _RELATIVE_TOLERANCE = 1e-3
 _LEVELS = {
@@ -115,7 +115,7 @@ def run(running: Running, examples: Examples, *, chunk: int | None = None) -> np
 
 
 def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
-    """Runs rows through what was exported, on the CPU, and through ONNX Runtime.
+    """Runs rows through what was exported, on the CPU, and through ONNX Runtime: together, some alone.
 
     Returns:
         The largest difference, relative to the largest prediction (at least 1).
@@ -127,7 +127,10 @@ def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
     onnx.checker.check_model(onnx.load_from_string(graph))
     expected = predictor.predict(rows, torch.device("cpu")).numpy()
     try:
-        got = run(session(graph), rows)
+        running = session(graph)
+        got = run(running, rows)
+        some = rows.take(torch.arange(min(len(rows), _ROWS_ALONE)))
+        alone = run(running, some, chunk=1)
     except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
         raise BundleError(
             f"the exported model cannot be run by ONNX Runtime ({first_line(error)}); use other "
@@ -135,6 +138,7 @@ def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
         ) from error
     scale = max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(got - expected).max()) / scale
+    difference = max(difference, float(np.abs(alone - expected[: len(alone)]).max()) / scale)
     if not difference <= _RELATIVE_TOLERANCE:
         raise BundleError(
             f"ONNX Runtime and PyTorch differ by {difference:.2g} on {len(rows)} rows (at most "

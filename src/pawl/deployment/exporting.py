@@ -26,7 +26,7 @@ from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import apart, stored_rows
 from pawl.errors import BundleError, LedgerError, did_you_mean, first_line, option
 from pawl.kinds import KINDS
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.models import Trees, lengths_kept
 from pawl.task import ModelFactory
 
@@ -79,7 +79,7 @@ def export(
     if to not in FORMS:
         allowed = ", ".join(FORMS)
         raise BundleError(f"got {option('to', to)}{did_you_mean(to, FORMS)}; allowed are {allowed}")
-    folder = Ledger.place(out)
+    folder = place_of(out)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     checked = _rows(opened, rows)
     files, difference = FORMS[to](opened, checked, model)

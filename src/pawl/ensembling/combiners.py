@@ -120,14 +120,17 @@ def _least(predictions: Tensor, loss: Loss) -> Tensor:
     each = predictions.double()
     logarithms = torch.zeros(len(each), dtype=torch.float64)
     scale = float(loss(each.mean(0)).abs().clamp_min(1e-12))
+    best, least = logarithms.softmax(0), math.inf
     for _ in range(_STEPS):
         shares = logarithms.softmax(0).requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(torch.tensordot(shares, each, dims=1)), shares)
+        value = loss(torch.tensordot(shares, each, dims=1))
+        if float(value.detach()) < least:  # where errors cancel in the mean, steps are too long
+            best, least = shares.detach(), float(value.detach())
+        (gradient,) = torch.autograd.grad(value, shares)
         logarithms = logarithms - _RATE * gradient / scale
         logarithms = logarithms - logarithms.max()
-    shares = logarithms.softmax(0).detach()
-    shares = torch.where(shares < _NOTHING, 0.0, shares)
-    return shares / shares.sum()
+    best = torch.where(best < _NOTHING, 0.0, best)
+    return best / best.sum()
 
 
 def _best(scores: Tensor, times: Tensor) -> int | None:

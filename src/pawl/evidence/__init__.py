@@ -11,13 +11,7 @@ from pawl.evidence.arms import (
     lead,
     to_toml,
 )
-from pawl.evidence.confirmation import (
-    LOOKS,
-    Confirmation,
-    ConfirmationEffort,
-    confirm,
-    look_by_look,
-)
+from pawl.evidence.confirmation import Confirmation, ConfirmationEffort, confirm
 from pawl.evidence.coverage import Coverage, Held, held, limits_of
 from pawl.evidence.crossed import HoldoutScore, crossed, holdout_score
 from pawl.evidence.delivering import (
@@ -28,9 +22,11 @@ from pawl.evidence.delivering import (
 from pawl.evidence.final import FinalTest, final_test
 from pawl.evidence.gain import TestGain, gain_on_test
 from pawl.evidence.looks import sequential_p, spending
+from pawl.evidence.members import best_alone
 from pawl.evidence.outcome import CampaignOutcome
 from pawl.evidence.pairs import Pairs
-from pawl.evidence.selection import race
+from pawl.evidence.selection import behind, race
+from pawl.evidence.sequential import LOOKS, look_by_look
 from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import (
     ALPHA,
@@ -61,6 +57,8 @@ __all__ = [
     "Training",
     "Verdict",
     "arm_of",
+    "behind",
+    "best_alone",
     "confirm",
     "crossed",
     "delivers",

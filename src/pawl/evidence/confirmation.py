@@ -9,17 +9,17 @@ hide a large gain. Looks after 5, 10 and 20 pairs share alpha; see `looks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
-from pawl.evidence.arms import Arm, Blend, Single, Stacked, arm_of, lead
+from pawl.evidence.arms import Arm, Single, arm_of, lead
 from pawl.evidence.delivering import delivers, likelihood
 from pawl.evidence.dropping import without_harm
-from pawl.evidence.looks import sequential_p, spending
-from pawl.evidence.pairs import Compared, Pairs
+from pawl.evidence.members import Part, calibration, parts_of
+from pawl.evidence.pairs import Pairs
 from pawl.evidence.retuning import num_trainings, retuned
 from pawl.evidence.selection import screen
+from pawl.evidence.sequential import LOOKS, look_by_look
 from pawl.evidence.settling import pairs_to_settle
 from pawl.evidence.tests import ALPHA, Comparison, holm
 from pawl.evidence.verdicts import Verdict, name_without, verdict_of
@@ -27,11 +27,6 @@ from pawl.execution import Session
 from pawl.options import Deliver
 from pawl.recipe import Change, Recipe
 
-LOOKS: tuple[int, ...] = (5, 10, 20)
-"""Numbers of pairs after which results are looked at."""
-_FEWEST_MORE = 3
-_ASKED_TO_END = -1
-_FEW, _MUCH_OF_THE_TIME = 2, 0.35
 _UNJUDGED = (
     "its recipe is not shown to beat the baseline, so its changes were not judged one by one"
 )
@@ -73,8 +68,8 @@ class Confirmation:
         correlation: Between the headline's arms over pairs.
         retuned: Whether the ablations' learning rates were re-tuned.
         pairs: The trainings; the first ones' models are kept.
-        members: Of a blend: what each of its recipes adds, the blend with it against the blend without.
-            Not corrected for their number: they describe, and claim nothing.
+        members: Of a blend: what each of its recipes adds, and the blend to it. Not corrected for their
+            number: they describe, and claim nothing.
         calibration: Of a blend that is tempered or shifted: it against itself without; described
             likewise.
     """
@@ -92,7 +87,7 @@ class Confirmation:
     likelihood: float | None = None
     to_settle: float | None = None
     pairs: Pairs | None = None
-    members: tuple[tuple[Recipe, Comparison], ...] = ()
+    members: tuple[Part, ...] = ()
     calibration: Comparison | None = None
 
 
@@ -181,170 +176,13 @@ def confirm(
         likelihood=likelihood(headline),
         to_settle=None if proven else pairs_to_settle(headline, pairs.folds),
         pairs=pairs,
-        members=_members(pairs, arm),
-        calibration=_calibration(pairs, arm),
+        members=parts_of(pairs, arm),
+        calibration=calibration(pairs, arm),
     )
-
-
-def _members(pairs: Pairs, arm: Arm) -> tuple[tuple[Recipe, Comparison], ...]:
-    """Returns what each recipe of a blend adds to the others; nothing is trained for it."""
-    if not isinstance(arm, Blend) or len(arm.recipes) == 1:
-        return ()
-    there = sorted(pairs.of(arm))
-    found = []
-    for recipe in arm.recipes:
-        without = arm.without(recipe)
-        pairs.run("confirm/members", {"without": without}, there)
-        found.append((recipe, pairs.compare(arm, without)))
-    return tuple(found)
-
-
-def _calibration(pairs: Pairs, arm: Arm) -> Comparison | None:
-    """Returns what a blend's temperature, shift or trees are worth; nothing is trained for it."""
-    if not isinstance(arm, Blend | Stacked) or not arm.is_adjusted:
-        return None
-    there, plain = sorted(pairs.of(arm)), arm.unadjusted
-    pairs.run("confirm/calibration", {"unadjusted": plain}, there)
-    return pairs.compare(arm, plain)
 
 
 def _unproven(candidate: Recipe, changes: Sequence[Change], reason: str) -> list[Verdict]:
     return [Verdict(c, candidate, "unproven", False, None, None, reason) for c in changes]
-
-
-def look_by_look(
-    session: Session,
-    pairs: Pairs,
-    candidate: Compared,
-    others: Mapping[str, Compared],
-    looks: Sequence[int],
-    key: str,
-    *,
-    what: str,
-    per_pair: float = 0.0,
-) -> dict[str, float]:
-    """Compares the candidate with each other recipe, look by look; returns p-values over the looks.
-
-    Whether there is time for a further look is decided by the clock before the present one; the look
-    that is so known to be the last gets all of alpha that is left. A comparison that is decided, even
-    when corrected for all of them, is not trained further. Leaves the session's reserve. Where even so
-    the time runs out in a look's middle, it is taken with the pairs there are, and is the last; without
-    new ones, the look before was.
-
-    Args:
-        session: The campaign's.
-        pairs: Where they are trained.
-        candidate: What a positive effect favors.
-        others: What it is compared with, by name.
-        looks: Numbers of pairs.
-        key: Of the units, behind the pairs' purpose.
-        what: What is compared, for those who watch.
-        per_pair: Seconds of a pair of all of them, as far as is known before the first.
-    """
-    planned = spending(looks)
-    taken, shares = list[int](), list[float]()
-    p_values: dict[str, list[float]] = {name: [] for name in others}
-    combined = dict.fromkeys(others, 1.0)
-    look, there = looks[0], 0
-    while undecided := {n: arm for n, arm in others.items() if combined[n] * len(others) > ALPHA}:
-        unit = f"{pairs.purpose}/{key}/{look}"
-        session.listener.phase(
-            pairs.purpose, f"{what}, {look} pairs of {1 + len(undecided)} recipes"
-        )
-        mine = {**undecided, "candidate": candidate}
-        expected = (look - there) * (_per_pair(pairs, mine.values()) or per_pair)
-        before, there = there, _grown(session, pairs, mine, unit, (there, look), expected)
-        if there == before:
-            if shares:  # by the clock, not by results, so what is left of alpha is its
-                shares[-1] = 1.0 - sum(shares[:-1])
-                combined |= {
-                    name: sequential_p(p_values[name], taken, shares) for name in undecided
-                }
-            break
-        following = 0
-        if there == look:
-            following = session.ledger.decide(
-                f"{unit}/next",
-                partial(_next_look, session, pairs, [candidate, *others.values()], look, looks),
-            )
-        taken.append(there)
-        shares.append(planned[look] if following else 1.0 - sum(shares))
-        for name, arm in undecided.items():
-            p_values[name].append(pairs.compare(candidate, arm).p_value)
-            combined[name] = sequential_p(p_values[name], taken, shares)
-        if following <= 0:
-            break
-        look = following
-    return combined
-
-
-def _grown(
-    session: Session,
-    pairs: Pairs,
-    arms: Mapping[str, Compared],
-    key: str,
-    look: tuple[int, int],
-    expected: float,
-) -> int:
-    """Trains pairs from one number up to another; returns how many there are then.
-
-    Where they are expected to take much of the time left, a few at a time: what is given up when the
-    time runs out is then little. Members train faster together, so else all at once.
-    """
-    had, wanted = look
-
-    def few_at_once() -> int:
-        assert session.clock.left is not None
-        return (
-            _FEW
-            if expected > _MUCH_OF_THE_TIME * (session.clock.left - session.clock.reserve)
-            else wanted - had
-        )
-
-    step = wanted - had
-    if session.clock.left is not None:
-        step = session.ledger.decide(f"{key}/step", few_at_once)
-    for number in range(had, wanted, step):
-        upto = min(wanted, number + step)
-        part = key if step == wanted - had else f"{key}/{upto}"
-        if not pairs.run(part, arms, range(upto)):
-            return number
-        if session.clock.floor is not None:  # with pairs there, the end needs no more of them
-            session.clock.floor = min(session.clock.floor, session.clock.reserve)
-    return wanted
-
-
-def _per_pair(pairs: Pairs, arms: Iterable[Compared]) -> float:
-    """Returns the seconds of a pair of all these arms, as they took so far; 0 before the first."""
-    return sum(pairs.seconds(arm) for arm in arms)
-
-
-def _next_look(
-    session: Session,
-    pairs: Pairs,
-    arms: Sequence[Compared],
-    look: int,
-    looks: Sequence[int],
-) -> int:
-    """Returns the number of pairs of the next look, 0 if this one is the last by the clock.
-
-    Below 0 if it is the last as someone asked the campaign to end: who did may have seen results, so it
-    gets no more of alpha than was planned.
-
-    Where there is no time for all pairs of the next planned look, it is taken with those there is time
-    for, if they are a few, and is the last. Looks at the clock and the number of arms, not at results.
-    """
-    planned = [n for n in looks if n > look]
-    if not planned or look not in looks:
-        return 0
-    if session.clock.stopped:
-        return _ASKED_TO_END
-    if session.clock.left is None:
-        return planned[0]
-    affordable = look + int(
-        (session.clock.left - session.clock.reserve) / max(_per_pair(pairs, arms), 1e-9)
-    )
-    return min(planned[0], affordable) if affordable >= look + _FEWEST_MORE else 0
 
 
 def _ablations(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pawl.evidence.arms import Single
+from pawl.evidence.delivering import likelihood
 from pawl.evidence.pairs import Pairs
 from pawl.evidence.tests import Comparison, non_inferior
 from pawl.evidence.verdicts import Verdict, name_without
@@ -17,6 +19,8 @@ from pawl.recipe import Change, Recipe
 MARGIN_SHARE = 0.25
 """A smaller recipe is non-inferior if it loses less than this share of the gain over the baseline."""
 _SCREEN_PAIRS = 5
+_BEHIND = 0.8
+"""How likely the best recipe of a race must be better for another to count as behind it."""
 
 
 def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Pairs | None:
@@ -30,6 +34,21 @@ def race(session: Session, recipes: Sequence[Recipe], pairs: int) -> Pairs | Non
     racing = Pairs(session, "race", session.rows.parts[0], min(FOLDS, pairs))
     arms = {f"candidate {i}": recipe for i, recipe in enumerate(recipes)}
     return racing if racing.run("race", arms, range(pairs)) else None
+
+
+def behind(racing: Pairs, recipes: Sequence[Recipe]) -> set[str]:
+    """Returns the identifiers, as arms, of recipes that are probably worse than the best of the race.
+
+    Args:
+        racing: Where they raced.
+        recipes: Those that did.
+    """
+    best = max(recipes, key=racing.mean)
+    return {
+        Single(recipe).id
+        for recipe in recipes
+        if recipe != best and likelihood(racing.compare(best, recipe)) > _BEHIND
+    }
 
 
 def screen(

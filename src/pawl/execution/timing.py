@@ -53,8 +53,9 @@ def _seconds_of_fits(session: Session, recipe: Recipe, member: Member) -> float:
         outcome, _ = fit_member(session.problem, member, session.heartbeat)
         return outcome.seconds / member.epochs
     batch = min(recipe.batch_size, len(session.problem.targets))
-    per_row = statistics.fmean(t.seconds / (t.steps * batch) for t in fits)
-    return per_row * len(member.train)
+    # A fit counts as many passes as networks of its time trained for.
+    per_row = statistics.fmean(t.epochs * t.seconds / (t.steps * batch) for t in fits)
+    return per_row * len(member.train) / member.epochs
 
 
 def _time_epoch(problem: Problem, members: Sequence[Member], chosen: Plan, _: Heartbeat) -> float:

@@ -63,6 +63,11 @@ class Trainer:
             )
         )
 
+    def chosen(self, recipe: Recipe) -> Plan | None:
+        """Returns how a structure trained in this campaign, as planned last; `None` if it did not."""
+        _, times = self._planned(recipe)
+        return self.plan(recipe) if times else None
+
     def _planned(self, recipe: Recipe) -> tuple[str, int]:
         """Returns the key of a structure's plans, and how many there are."""
         key = f"plan/{hashlib.sha256(recipe.structure.encode()).hexdigest()[:16]}"

@@ -28,7 +28,7 @@ from pawl.explaining.against import check_alike
 from pawl.explaining.effort import Effort
 from pawl.explaining.result import Explanation
 from pawl.explaining.work import LEAST_BACKGROUND, Work
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import ExplainCall, of_bundle
 from pawl.task import Objective
 from pawl.training.checks import check_metric_works
@@ -66,7 +66,7 @@ def explain(bundle: Any, data: Any, call: ExplainCall) -> Explained:
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    folder = None if call.out is None else Ledger.place(call.out)
+    folder = None if call.out is None else place_of(call.out)
     effort = Effort.of(call.seconds, call.started)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     objective, notes = _objective(opened, call)

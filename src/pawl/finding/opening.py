@@ -13,7 +13,7 @@ import torch
 from pawl.data import resolve_task
 from pawl.errors import TaskError, option
 from pawl.execution import Session, deterministic
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options.finding import FindOptions
 from pawl.recipe import Recipe
 from pawl.search import baseline
@@ -33,9 +33,9 @@ def opened(
         PawlError: Any wrong input, in one line.
     """
     check_place(call.picture)
-    given = read(call.recipe)
+    given = None if call.recipe is None else Recipe.given(call.recipe)
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng(devices=[]):
-        folder = Ledger.place(Path(scratch) / "find")
+        folder = place_of(Path(scratch) / "find")
         task = resolve_task(source if targets is None else (source, targets), **call.of_task())
         recipes = () if given is None else (given,)
         session, _ = open_session(task, recipes, folder, call, what, epochs)
@@ -47,22 +47,6 @@ def opened(
                     "one with an optimizer"
                 )
             yield session, recipe
-
-
-def read(recipe: Any) -> Recipe | None:
-    """Returns a recipe that is one, or the one in a file.
-
-    Raises:
-        RecipeError: The file holds none.
-        TaskError: It is neither.
-    """
-    if recipe is None or isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, str | Path):
-        return Recipe.read(recipe)
-    raise TaskError(
-        f"got {option('recipe')} of type {type(recipe).__name__}; give a Recipe or a file"
-    )
 
 
 def check_place(picture: str | Path | None) -> None:

@@ -15,7 +15,7 @@ from pawl.following import followed
 from pawl.functions.campaign import name_of, run_function_campaign
 from pawl.functions.page import render
 from pawl.functions.summary import FunctionSummary
-from pawl.ledger import Ledger, new_folder
+from pawl.ledger import Ledger, new_folder, place_of
 from pawl.options import TuneCall, TuneOptions, tuning
 from pawl.task import FunctionTask
 
@@ -106,7 +106,7 @@ def tune(task: Any, call: TuneCall) -> Tuned:
     if call.resume is None:
         kept = new_folder(name_of(resolved))
         if call.out is not None:
-            kept = contextlib.nullcontext(Ledger.place(call.out))
+            kept = contextlib.nullcontext(place_of(call.out))
     with kept as folder, followed(folder, call):
         summary = run_function_campaign(
             resolved, folder, options, command=command, resume=call.resume is not None,

@@ -61,6 +61,7 @@ def render(summary: FunctionSummary, trials: Sequence[TrialRecord]) -> str:
         dash=DASH,
         techniques=[_row(change, summary) for change in summary.changes],
         stories=[],
+        remarks=[],
         search=_search(summary, trials),
         history=_history(summary, trials),
         curves=[],

@@ -9,7 +9,7 @@ from pawl.ledger.beside import (
     write_progress,
 )
 from pawl.ledger.database import LEDGER_FILE
-from pawl.ledger.folders import new_folder
+from pawl.ledger.folders import new_folder, place_of
 from pawl.ledger.opening import ledger_of
 from pawl.ledger.records import TrialRecord, Unit
 from pawl.ledger.store import Ledger
@@ -23,6 +23,7 @@ __all__ = [
     "ask_to_stop",
     "ledger_of",
     "new_folder",
+    "place_of",
     "read_progress",
     "started_of",
     "stop_asked",

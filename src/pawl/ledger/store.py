@@ -23,7 +23,6 @@ from pawl.errors import LedgerError, first_line, option
 from pawl.ledger.beside import PROGRESS_FILE, STOP_FILE, end_progress
 from pawl.ledger.database import (
     LEDGER_FILE,
-    LEFT_BY_A_KILLED_START,
     LOCK_FILE,
     Transaction,
     acquire,
@@ -31,8 +30,9 @@ from pawl.ledger.database import (
     disconnect,
     make,
     start_log,
-    sync_folder,
 )
+from pawl.ledger.files import digest_of, read_whole, write_whole
+from pawl.ledger.folders import make_folder
 from pawl.ledger.records import TrialRecord, Unit
 
 T = TypeVar("T")
@@ -62,13 +62,7 @@ class Ledger:
         Raises:
             LedgerError: The folder holds something already, or cannot be written.
         """
-        cls.refuse_taken(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(
-                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
-            ) from None
+        make_folder(folder)
         lock = acquire(folder)
         try:
             make(folder, _dumps(identity))
@@ -83,37 +77,6 @@ class Ledger:
         except BaseException:
             os.close(lock)
             raise
-
-    @classmethod
-    def place(cls, folder: str | Path) -> Path:
-        """Returns where a folder is, whatever directory is changed to later, if it can be used.
-
-        Raises:
-            LedgerError: It is something's already.
-        """
-        cls.refuse_taken(Path(folder))
-        return Path(folder).absolute()
-
-    @staticmethod
-    def refuse_taken(folder: Path) -> None:
-        """Raises `LedgerError` if a ledger cannot be started in a folder as it is something's."""
-        if not folder.exists():
-            return
-        try:
-            entries = {entry.name for entry in folder.iterdir()} - LEFT_BY_A_KILLED_START
-        except OSError as error:
-            raise LedgerError(
-                f"cannot write to {str(folder)!r}: {error.strerror}; give another {option('out')}"
-            ) from None
-        if LEDGER_FILE in entries:
-            raise LedgerError(
-                f"{str(folder)!r} holds a campaign already; go on with it by "
-                f"{option('resume', folder)}, or give another {option('out')}"
-            )
-        if entries:
-            raise LedgerError(
-                f"{str(folder)!r} is not empty (it has {sorted(entries)[0]!r}); give a new folder"
-            )
 
     @classmethod
     def open(cls, folder: Path) -> Ledger:
@@ -331,27 +294,14 @@ class Ledger:
         Raises:
             LedgerError: It cannot be written.
         """
-        path = self.folder / name
-        temporary = path.with_name(path.name + ".new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(temporary, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.rename(path)
-                sync_folder(path.parent)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)  # half a file takes space that is short
-                raise
+            path = write_whole(self.folder / name, data)
         except OSError as error:
             raise self._unwritten(name, error.strerror or str(error)) from None
         with self._writing():
             self._db.execute(
                 "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?)",
-                (name, hashlib.sha256(data).hexdigest(), len(data)),
+                (name, digest_of(data), len(data)),
             )
         return path
 
@@ -362,19 +312,7 @@ class Ledger:
             LedgerError: It is missing, or not what was written.
         """
         rows = self._rows("SELECT sha256 FROM artifacts WHERE name = ?", name)
-        try:
-            data = (self.folder / name).read_bytes()
-        except OSError as error:
-            raise LedgerError(
-                f"cannot read {str(self.folder / name)!r}: {error.strerror}; put it back, or start "
-                f"anew with another {option('out')}"
-            ) from None
-        if not rows or hashlib.sha256(data).hexdigest() != rows[0][0]:
-            raise LedgerError(
-                f"{str(self.folder / name)!r} is not what the campaign wrote; put it back, or start "
-                f"anew with another {option('out')}"
-            )
-        return data
+        return read_whole(self.folder / name, rows[0][0] if rows else None)
 
     def _rows(self, sql: str, *parameters: Any) -> list[Any]:
         try:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from pawl.models.computed import likewise
+from pawl.models.layers import Around
 
 
 class BlurPool2d(nn.Module):
@@ -177,7 +178,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
-class AlongChannels(nn.Module):
+class AlongChannels(Around):
     """Lets a layer of the last axis act on the channels of maps `[B, C, ...]`.
 
     Args:
@@ -194,7 +195,7 @@ class AlongChannels(nn.Module):
         return y.movedim(-1, 1).contiguous()  # as what it takes the place of
 
 
-class AlongLast(nn.Module):
+class AlongLast(Around):
     """Lets a layer of channels act on the last axis of inputs `[B, ..., C]`.
 
     Args:

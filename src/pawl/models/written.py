@@ -1,8 +1,8 @@
 """Layers that people write out themselves, known by what they compute: PyTorch's take their place.
 
-A class of the user's without submodules that maps a tensor to one of its shape is tried on random
-numbers, its weights stirred: if a normalization of PyTorch's, scaled and shifted by what it has, returns
-the same, or an activation does, that is what it is. It doesn't matter how it is written or called.
+A class of the user's without submodules that maps a tensor to one is tried on random numbers, its
+weights stirred: if a normalization of PyTorch's, scaled and shifted by what it has, returns the same, or
+an activation or a linear layer does, that is what it is. It doesn't matter how it is written or called.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pawl.models.exchanged import AlongChannels, DeviationNorm, RootNorm
 from pawl.models.layers import OwnActivation
 from pawl.models.operations import is_layer, traced
+from pawl.models.written_linear import Matrix, linear_weights
 
 _EPSILONS = (1e-5, 1e-6, 1e-3, 1e-4, 1e-8, 1e-12)
 _LARGEST_EPSILON = 0.1
@@ -59,12 +60,12 @@ class Written:
 
     Attributes:
         make: Returns a layer that does, but for scale and shift; `None`: an activation of its own.
-        scale: Of a normalization.
+        scale: Of a normalization; of a linear layer the matrix.
         shift: Alike.
     """
 
     make: Callable[[], nn.Module] | None
-    scale: Taken | None = None
+    scale: Taken | Matrix | None = None
     shift: Taken | None = None
 
     def layer(self, own: nn.Module) -> nn.Module:
@@ -74,8 +75,8 @@ class Written:
         made = self.make()
         inner: Any = made.inner if isinstance(made, AlongChannels) else made
         for name, taken in (("weight", self.scale), ("bias", self.shift)):
-            if getattr(inner, name, None) is not None:
-                value = None if taken is None else taken.of(own, inner.weight.numel())
+            if (old := getattr(inner, name, None)) is not None:
+                value = None if taken is None else taken.of(own, old.numel())
                 inner.register_parameter(name, value)
         return made.train(own.training)
 
@@ -99,7 +100,7 @@ def written(module: nn.Module, run: Callable[[nn.Module], Any]) -> dict[str, Wri
             continue
         shape = trace.shapes[span.inputs[0]]
         weights = list(own.parameters())
-        if trace.shapes[span.outputs[0]] != shape or next(own.buffers(), None) is not None:
+        if next(own.buffers(), None) is not None:
             continue
         if len(shape) > 1 and not shared & {id(each) for each in weights}:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -133,9 +134,11 @@ def _recognized(own: nn.Module, shape: tuple[int, ...]) -> Written | None:
         outputs = [probe.eval()(x) for x in inputs]
         if not all(map(torch.equal, inputs, kept)):
             return None  # it changes what it gets
-        if any(x.shape != y.shape for x, y in zip(inputs, outputs, strict=True)):
-            return None
         if not torch.equal(probe.train()(inputs[0].clone()), outputs[0]):
+            return None
+        if (linear := linear_weights(probe, inputs, outputs)) is not None:
+            return _linear(linear, inputs[0], outputs[0])
+        if any(x.shape != y.shape for x, y in zip(inputs, outputs, strict=True)):
             return None
         if next(own.parameters(), None) is None:
             known = _activation(probe, inputs[0], outputs[0])
@@ -146,6 +149,13 @@ def _recognized(own: nn.Module, shape: tuple[int, ...]) -> Written | None:
         return _normalization(probe, inputs, outputs)
     except Exception:  # whatever a user's module raises
         return None
+
+
+def _linear(found: tuple[Matrix, str | None], x: Tensor, y: Tensor) -> Written:
+    matrix, bias = found
+    # What it is made with is thrown away: on "meta" nothing is drawn.
+    make = partial(nn.Linear, x.shape[-1], y.shape[-1], bias is not None, device="meta")
+    return Written(make, matrix, None if bias is None else Taken(bias, 1.0, 0.0))
 
 
 def _activation(probe: nn.Module, x: Tensor, y: Tensor) -> Written | None:

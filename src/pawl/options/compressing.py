@@ -21,6 +21,12 @@ class CompressCall(LimitOptions, SeedOptions):
     batch: Whole = Field(
         default=1, ge=1, le=65536, description="Rows of a call whose latency counts."
     )
+    orders: Whole = Field(
+        default=4,
+        ge=1,
+        le=4,
+        description="Most orders of steps that are tried: 1 is the usual one alone.",
+    )
     runtimes: bool = Field(
         default=False,
         description="Also time ONNX Runtime with its options, OpenVINO (where it is installed) and "

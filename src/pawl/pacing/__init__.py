@@ -5,11 +5,11 @@ number of trials they follow from rules alone.
 """
 
 from pawl.pacing.end import aside, copies, reporting
+from pawl.pacing.extending import extension
 from pawl.pacing.length import lengthened, of_length
 from pawl.pacing.proof import (
     ConfirmationPlan,
     comparable,
-    extension,
     floor,
     more_seeds,
     plan_confirmation,

@@ -42,7 +42,8 @@ def ending(session: Session, models: int, parts: int = 1) -> float:
     """Returns the seconds of what follows the last training: intervals, export, latency, report.
 
     By the processor's seconds of one export, measured at the start, times how much longer than the
-    processor the clock has taken so far: neighbors on the same cores will slow the end as well.
+    processor the clock has taken so far: neighbors on the same cores will slow the end as well. Exported
+    are both arms, and one model where the final arm has several.
 
     Args:
         session: The campaign's.
@@ -54,7 +55,8 @@ def ending(session: Session, models: int, parts: int = 1) -> float:
         once * (1.0 + _ONE_MORE_RECIPE * (recipes - 1) + _ONE_MORE_MODEL * recipes * (models - 1))
         for recipes in (1, parts)
     ]
-    exports = max(sum(arms) / min(2, available()), arms[-1])
+    single = once if models > 1 or parts > 1 else 0.0
+    exports = max((sum(arms) + single) / min(2, available()), arms[-1])
     return _ROOM * session.clock.slowdown * exports + reporting(session)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pawl.evidence import LOOKS, Arm, ConfirmationEffort, lead
 from pawl.execution import Session, seconds_per_epoch
-from pawl.ledger import TrialRecord
 from pawl.pacing.end import (
     FEW_MODELS,
     RESPLIT_ROWS,
@@ -18,20 +16,10 @@ from pawl.pacing.end import (
     ending,
     scoring,
 )
-from pawl.pacing.racing import (
-    RACE_SHARE,
-    for_evidence,
-    seconds_of_blend,
-    seconds_of_recipes,
-)
+from pawl.pacing.racing import seconds_of_recipes
 from pawl.pacing.sizes import FEW_TRIALS, PAIRS, Pace
 from pawl.recipe import Recipe
 
-_RACE_TRAININGS = (
-    35  # that a longer search leaves time for: six recipes and the baseline, five pairs
-)
-_WORTHWHILE = 0.08
-_SLOWEST_FINAL = 2.0  # so much longer than the baseline a candidate may train that is yet to come
 _STOPPED_ROOM = 1.5  # for candidates that train longer than planned for
 _PLANNING_SECONDS = 0.7  # to time the ways of training a structure that is new
 _FEW_PAIRS = (5, 4, 3, 2)
@@ -128,14 +116,30 @@ def plan_confirmation(
     return ConfirmationPlan(effort, bare, few)
 
 
-def seconds_of_model(session: Session, arm: Arm) -> float:
-    """Returns the seconds of a model of an arm in a pair: as its recipes took in the race, or timed."""
+def seconds_of_each(session: Session, recipes: Sequence[Recipe]) -> list[float]:
+    """Returns the seconds of each recipe's training in a pair: as it took in the race, or timed."""
     known = seconds_of_recipes(session, session.ledger.trials("race"))
-    return sum(
-        known(each.recipe)
-        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, each.recipe, width=PAIRS)
-        for each in arm.trainings
-    )
+    return [
+        known(recipe)
+        or RESPLIT_ROWS * session.epochs * seconds_per_epoch(session, recipe, width=PAIRS)
+        for recipe in recipes
+    ]
+
+
+def seconds_of_model(session: Session, arm: Arm) -> float:
+    """Returns the seconds of a model of an arm in a pair."""
+    return sum(seconds_of_each(session, [each.recipe for each in arm.trainings]))
+
+
+def pairs_of_blend(session: Session, blend: Arm) -> int:
+    """Returns the pairs that a blend must have time for, to be preferred to what trains in less."""
+    if not any(each.recipe.learner for each in blend.trainings):
+        return _PAIRS_OF_NETWORKS
+    return _PAIRS_OF_FEW if _few_prove(session) else _PAIRS_OF_MANY
+
+
+def _few_prove(session: Session) -> bool:
+    return len(session.rows.parts[1]) < _FEW_ROWS
 
 
 def comparable(
@@ -144,19 +148,22 @@ def comparable(
     baseline: Recipe,
     arms: Sequence[Arm],
     *,
+    behind: Collection[str] = (),
     searched: bool = True,
 ) -> tuple[int, ConfirmationPlan]:
     """Returns the first of these arms that there is time to compare with the baseline, and how deep.
 
     A good one can train too long for what is left of a short budget; one that is not quite as good
     and can be compared is then worth more. So is a smaller blend that can be compared on more pairs,
-    and where few rows prove whatever has a pair for each fold. Goes by times, not by results.
+    and where few rows prove whatever has a pair for each fold; but one that is behind only where there
+    is time for nothing else. Goes by times and by the race, never by rows that prove.
 
     Args:
         session: The campaign's.
         pace_: The campaign's sizes.
         baseline: What is compared with.
         arms: The candidate, and what else to compare, in this order.
+        behind: Identifiers of those that are probably worse than another of them.
         searched: Whether anything was found that could be better.
 
     Returns:
@@ -172,63 +179,20 @@ def comparable(
             )
         return plans[place]
 
-    def enough(blend: Arm) -> int:
-        if not any(each.recipe.learner for each in blend.trainings):
-            return _PAIRS_OF_NETWORKS
-        return _PAIRS_OF_FEW if few else _PAIRS_OF_MANY
+    def fits(place: int, pairs: int) -> bool:
+        return bool(plan(place).effort.looks) and plan(place).pairs >= pairs
 
-    few = len(session.rows.parts[1]) < _FEW_ROWS
+    least = LOOKS[0] if _few_prove(session) else 1
     places = range(len(arms))[:_MOST_TIMED]
-    blends = [place for place in places if len(arms[place].trainings) > 1]
+    first = [place for place in places if arms[place].id not in behind]
+    blends = [place for place in first if len(arms[place].trainings) > 1]
+    wanted = [(place, pairs_of_blend(session, arms[place])) for place in blends]
+    wanted += [(place, pairs) for some in (first, places) for pairs in (least, 0) for place in some]
     try:
-        possible = [
-            (p for p in blends if plan(p).effort.looks and plan(p).pairs >= enough(arms[p])),
-            (
-                p
-                for p in places
-                if plan(p).effort.looks and plan(p).pairs >= (LOOKS[0] if few else 1)
-            ),
-            (p for p in places if plan(p).effort.looks),
-        ]
-        place = next(itertools.chain(*possible), 0)
+        place = next((place for place, pairs in wanted if fits(place, pairs)), 0)
         return place, plan(place)
     finally:
         session.clock.floor = floor_
-
-
-def extension(
-    session: Session,
-    pace_: Pace,
-    baseline: Recipe,
-    candidate: Recipe,
-    trials: Sequence[TrialRecord] = (),
-) -> float | None:
-    """Returns a later deadline for the search if all looks at a candidate would leave time over.
-
-    What is best at the end of the search may train longer than what is best now.
-
-    Args:
-        session: The campaign's.
-        pace_: Its sizes.
-        baseline: What networks are searched from.
-        candidate: What is best now. A learner is planned for as the blend that it would be part of.
-        trials: All so far.
-    """
-    if pace_.seconds_per_trial is None or not pace_.search.deadline:  # not timed, or no search
-        return None
-    base = pace_.seconds_per_trial
-    if candidate.learner:
-        mine, changes = seconds_of_blend(session, trials), 0
-    else:
-        mine = session.epochs * seconds_per_epoch(session, candidate, width=PAIRS)
-        changes = len(candidate.changes(baseline))
-    mine = max(mine, _SLOWEST_FINAL * base)
-    evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine
-    left = for_evidence(session, pace_, mine)
-    race_ = max(_RACE_TRAININGS * base * SLOWER_FINAL, RACE_SHARE / (1 - RACE_SHARE) * evidence)
-    spare = left - evidence - race_
-    assert session.clock.budget is not None
-    return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.clock.budget else None
 
 
 def seeds(

@@ -20,7 +20,7 @@ from pawl.search import ranked
 
 RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
-_SHORT_RACE_SHARE = 0.15
+SHORT_RACE_SHARE = 0.15
 """Where trainings are cut short: which of two is best is worth less than trainings that are longer."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _FEW_RACERS = 3
@@ -94,7 +94,7 @@ def finalists(
         if len(each) <= _FEW_RACERS:
             share = _SMALL_RACE_SHARE
         if short:
-            share = _SHORT_RACE_SHARE
+            share = SHORT_RACE_SHARE
         return pairs * sum(each) < min(share * left, left - proving)
 
     for count, pairs in _RACES:
@@ -135,7 +135,8 @@ def seconds_of_recipes(
     """Returns what tells the seconds of a recipe's training in a pair, by trials that are over.
 
     By seconds per row: of the recipe's trials, else of trials of its structure; `None` if neither is
-    there. A trial's seconds are its share of its population's.
+    there. A trial's seconds are its share of its population's. A learner takes what it takes, however
+    many passes networks train for.
     """
     rates: defaultdict[str, list[float]] = defaultdict(list)
     for trial in trials:
@@ -143,6 +144,8 @@ def seconds_of_recipes(
             recipe = Recipe.from_dict(trial.recipe)
             batch = min(recipe.batch_size, len(session.problem.targets))
             rate = trial.seconds / (trial.steps * batch)
+            if recipe.learner:
+                rate *= trial.epochs
             if trial.phase == "learners" and recipe.learner and recipe.learner.refit:
                 rate *= _REFITTED
             rates[recipe.id].append(rate)
@@ -155,7 +158,7 @@ def seconds_of_recipes(
         if not seen:
             return None
         member = session.rows.member(recipe, 0, split.train, split.valid, session.epochs)
-        return fmean(seen) * len(member.train) * member.epochs
+        return fmean(seen) * len(member.train) * (1 if recipe.learner else member.epochs)
 
     return seconds
 

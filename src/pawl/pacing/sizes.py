@@ -27,13 +27,18 @@ _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 """Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
 _TRIALS_OF_TUNED = 4
 """Trials for each of a learner's settings, in a campaign that is counted in trials."""
-_GENERATIONS = 6
+_GENERATIONS, _GENERATIONS_OF_FEW = 6, 12
+"""Structures that a search should try: more where trainings are few, since settings are tried beside."""
 _SEEDS = 5
 _COST_PER_CONFIGURATION = 0.5  # of a full training, with two rungs and a reduction of 3
 _TRAININGS_OF_FEW, _PASSES_OF_FEW, _FEWEST_ROWS = 240, 3, 2000
 """Where not even the fewest trainings of all rows fit: so many, with passes over as many rows as do."""
 LONGER = 1.25
 """So much longer than the search's must trainings be that compare, to be worth it."""
+ROOM = 1.2
+"""Times the pairs that are wanted; on a machine that turns busy there are fewer."""
+PAIRS_OF_LONGER = ROOM * PAIRS
+"""Pairs of a look, and a little room."""
 MODELS_OF_MORE = 2
 """Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
@@ -172,7 +177,9 @@ def _timed_pace(session: Session, baseline: Recipe, average: int, folds: int) ->
     if rows is not None:
         per_epoch *= rows / len(session.rows.search[0])
         epochs, trainings = _PASSES_OF_FEW, _TRAININGS_OF_FEW
-    share = _SEARCH_SHARE if trainings == _TRAININGS[0][0] else _SHORT_SEARCH_SHARE
+    many = trainings == _TRAININGS[0][0]
+    share = _SEARCH_SHARE if many else _SHORT_SEARCH_SHARE
+    generations = _GENERATIONS if many else _GENERATIONS_OF_FEW
     epochs = min(epochs, natural_epochs(session))
     if epochs < 1:
         return asdict(_bare_pace(session, per_epoch, end))
@@ -180,7 +187,7 @@ def _timed_pace(session: Session, baseline: Recipe, average: int, folds: int) ->
     fresh = _fresh(session, average) if rows is None else MODELS_OF_MORE
     searching = share * (left - fresh * per_trial * (1 + SLOWER_FINAL))
     configurations = searching / (folds * per_trial) / _COST_PER_CONFIGURATION
-    quota = max(4, min(64, round(configurations / _GENERATIONS)))
+    quota = max(4, min(64, round(configurations / generations)))
     plan = SearchPlan(
         width=math.ceil(quota / 2),
         quota=quota,

@@ -37,16 +37,19 @@ from pawl.report.summary import (
     EvidenceSummary,
     GainSummary,
     Pair,
+    SingleModel,
     Summary,
     TaskSummary,
     TechniqueSummary,
     TrialCounts,
     bounded,
     effect_of,
+    name_of,
 )
 from pawl.task import Objective, Task
 from pawl.techniques import technique
 from pawl.training.own_metric import note_on
+from pawl.training.trained import Trained
 
 _MAX_CURVES = 5
 _CLAIMS = {
@@ -82,6 +85,7 @@ def summarize(
     values: Mapping[str, float],
     costs: Mapping[str, Cost],
     command: str,
+    single: Trained | None = None,
 ) -> Summary:
     """Returns the summary, and writes what it claims to the ledger.
 
@@ -90,8 +94,9 @@ def summarize(
         outcome: What was found.
         task: What was optimized.
         values: Scores of the two kept models (`baseline`, `final`) by their ONNX graphs' predictions.
-        costs: Of the two kept models.
+        costs: Of the two kept models, and of `single`.
         command: The command that repeats it.
+        single: One of the models whose mean the final one is; `None` where that is one.
     """
     baseline, confirmation, test = outcome.baseline, outcome.confirmation, outcome.test
     objective, trials = session.problem.objective, session.ledger.trials("search")
@@ -142,6 +147,7 @@ def summarize(
             parameters=Pair(
                 baseline=test.baseline.num_parameters, final=test.final.num_parameters
             ),
+            single=_single(outcome, costs.get("single"), single),
         ),
         trials=TrialCounts(**counts, trained=len(everything)),
         evidence=EvidenceSummary(
@@ -178,6 +184,26 @@ def summarize(
 
 def _pair(costs: Mapping[str, Cost], key: str) -> Pair:
     return Pair(baseline=getattr(costs["baseline"], key), final=getattr(costs["final"], key))
+
+
+def _single(
+    outcome: CampaignOutcome, cost: Cost | None, single: Trained | None
+) -> SingleModel | None:
+    """Returns one model beside the several that are delivered; `None` if one is."""
+    if cost is None or single is None:
+        return None
+    recipe, confirmation = single.parts[0].recipe, outcome.confirmation
+    compared = confirmation.delivered == confirmation.candidate
+    over = [part.over for part in confirmation.members if part.recipe == recipe and compared]
+    return SingleModel(
+        name=name_of(recipe),
+        instead_of=len(outcome.test.final.parts),
+        latency_ms=cost.latency_ms,
+        batch_latency_ms=cost.batch_latency_ms,
+        size_bytes=cost.size_bytes,
+        parameters=single.num_parameters,
+        effect=effect_of(over[0]) if over and over[0].n else None,
+    )
 
 
 def _effect(comparison: Comparison | None, p_value: float | None) -> Effect | None:

@@ -85,6 +85,10 @@ def _of_campaign(
     searched = {trial.epochs for trial in session.ledger.trials("search")}
     if searched and max(searched) < session.epochs:
         found.append(_longer(max(searched), session.epochs))
+    networks = [recipe for recipe in dict.fromkeys((baseline, final)) if not recipe.learner]
+    alone = [plan for each in networks if (plan := session.trainer.chosen(each)) is not None]
+    if alone and all(plan.way.mode == "serial" for plan in alone):
+        found.append(_one_by_one(alone[0].reason))
     baselines = [t for t in test.records if t.extra["arm"] == "baseline"]
     sign = session.problem.objective.sign
     unfinished = sum(_still_improving(t, sign) for t in baselines)
@@ -110,6 +114,16 @@ def _longer(before: int, epochs: int) -> FindingSummary:
         severity="info",
         evidence=f"the search went by trainings of {before} epochs; what was compared and is delivered "
         f"was trained for {epochs}, as the time allowed, the baseline as well as the final recipe",
+        suggests=[],
+    )
+
+
+def _one_by_one(why: str) -> FindingSummary:
+    """Returns the finding that networks did not train together, as one population."""
+    return FindingSummary(
+        rule="one_by_one",
+        severity="info",
+        evidence=f"the networks that are compared trained one by one, not as one population: {why}",
         suggests=[],
     )
 

@@ -62,6 +62,7 @@ def render(report: Report) -> str:
         dash=DASH,
         techniques=verdicts.rows(summary),
         stories=story.stories(summary),
+        remarks=story.remarks(summary),
         search=_search_sentence(report),
         history=sections.history(report),
         curves=sections.curves(report),

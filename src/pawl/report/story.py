@@ -58,8 +58,18 @@ class Story:
 
 
 def stories(summary: Summary) -> list[Story]:
-    """Returns the findings of a campaign as stories, in their order."""
-    return [story(finding, summary) for finding in summary.findings]
+    """Returns what is wrong as stories, in their order, and whatever something was tried against."""
+    every = [story(finding, summary) for finding in summary.findings]
+    return [each for each in every if not _is_remark(each)]
+
+
+def remarks(summary: Summary) -> list[Story]:
+    """Returns what a reader should know and is no fault: the findings that are no `stories`."""
+    return [each for finding in summary.findings if _is_remark(each := story(finding, summary))]
+
+
+def _is_remark(each: Story) -> bool:
+    return each.severity == "info" and not each.proofs
 
 
 def story(finding: FindingSummary, summary: Summary) -> Story:

@@ -18,6 +18,7 @@ from pawl.report.values import Document, Value
 
 if TYPE_CHECKING:  # it imports torch, which a page that is rendered anew does not need
     from pawl.evidence import Comparison
+    from pawl.recipe import Recipe
 
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 
@@ -98,6 +99,11 @@ def effect_of(comparison: Comparison, p_value: float | None = None) -> Effect:
     )
 
 
+def name_of(recipe: Recipe) -> str:
+    """Returns a model's short name: its learner, or that it is a network and which."""
+    return recipe.learner.name if recipe.learner else f"network {recipe.id[:4]}"
+
+
 class TechniqueSummary(Value):
     """The verdict on one change from the baseline.
 
@@ -169,14 +175,35 @@ class Pair(Value):
     final: float
 
 
+class SingleModel(Value):
+    """One model in place of the several whose mean the final one predicts: what it costs, and loses.
+
+    Of a blend a model of the recipe that did best on its own where choices were made; `effect` is then
+    the blend against it on fresh pairs. `instead_of` is how many models the final one has. Latencies,
+    size and parameters as in `CostSummary`.
+    """
+
+    name: str
+    instead_of: int
+    latency_ms: float
+    batch_latency_ms: float
+    size_bytes: int
+    parameters: int
+    effect: Effect | None = None
+
+
 class CostSummary(Value):
-    """Latency of one row and of a batch in ONNX Runtime (median ms), size in bytes, parameters."""
+    """Latency of one row and of a batch in ONNX Runtime (median ms), size in bytes, parameters.
+
+    `single` is one model beside the final one; `None` where that is one model.
+    """
 
     latency_ms: Pair
     batch_latency_ms: Pair
     batch_rows: int
     size_bytes: Pair
     parameters: Pair
+    single: SingleModel | None = None
 
 
 class TrialCounts(Value):

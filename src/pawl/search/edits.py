@@ -36,8 +36,10 @@ class EditSampler:
     structures, the k-th with a chance in proportion to `1 / k`, with one edit, and with chance 1/2 each
     up to three more; half of those are borrowed from another of the five. An edit brings a technique in,
     takes one out or changes one, with equal chances where there are such, and which one by the space's
-    weights. Structures that were tried come again only where no other is found. Of a generation's
-    members, half are near its first point, the others are TPE's. With nothing to edit, points are TPE's.
+    weights. What comes in has the settings of the start, or of the recipe that it is borrowed from:
+    those that a point carries for what is out were never judged. Structures that were tried come again
+    only where no other is found. Of a generation's members, half are near its first point, the others
+    are TPE's. With nothing to edit, points are TPE's.
 
     Args:
         space: What to sample from.
@@ -117,7 +119,7 @@ class EditSampler:
             other = list(others)[self._random.integers(len(others))]
             theirs = self.space.structure(other)
             edits = [(name, value) for name, value in theirs.items() if value != point[name]]
-            found = self._chosen(point, edits)
+            found = self._chosen(point, edits, other)
             if found is not None:
                 return found
         edits = [
@@ -125,7 +127,7 @@ class EditSampler:
             for name in self.space.structure(point)
             for value in self._values(name, point[name])
         ]
-        return self._chosen(point, edits) or point
+        return self._chosen(point, edits, self.space.start) or point
 
     def _values(self, name: str, present: object) -> list[object]:
         """Returns the other values of a structural parameter; of many whole numbers one by chance."""
@@ -138,8 +140,10 @@ class EditSampler:
         assert isinstance(distribution, FloatDistribution)
         return [self._moved(distribution, float(str(present)))]
 
-    def _chosen(self, point: Params, edits: Sequence[Edit]) -> Params | None:
+    def _chosen(self, point: Params, edits: Sequence[Edit], source: Params) -> Params | None:
         """Returns the point with one of the edits that change what it does, or `None`.
+
+        What comes in has the settings that it has in `source`.
 
         Each sort of edit has the same chance; within one, parameters and then their values have chances
         in proportion to the space's weights, a parameter to that of its best value.
@@ -154,7 +158,8 @@ class EditSampler:
             sort = self._one_of(sorted(sorts))
             name = self._weighed(sorts[sort])
             values = sorts[sort][name]
-            edited = {**point, name: values.pop(self._place(name, values))}
+            value = values.pop(self._place(name, values))
+            edited = {**point, name: value, **self._settings(name, value, source)}
             if self._effective(edited) != before:
                 return edited
             if not values:
@@ -162,6 +167,12 @@ class EditSampler:
             if not sorts[sort]:
                 del sorts[sort]
         return None
+
+    def _settings(self, name: str, value: object, source: Params) -> Params:
+        """Returns the settings of what a parameter's value brings in, from another point."""
+        return {
+            key: source[key] for key, of in self.space.conditions.items() if of == (name, value)
+        }
 
     def _one_of(self, names: Sequence[str]) -> str:
         return names[int(self._random.integers(len(names)))]

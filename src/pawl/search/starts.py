@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pawl.modalities import modality_of
 from pawl.modalities.recipes import scaled, transferred
 from pawl.recipe import Recipe
-from pawl.techniques import Facts, refusal
+from pawl.techniques import Facts, unfit
 
 
 def baseline(facts: Facts) -> Recipe:
@@ -41,7 +41,7 @@ def within(recipe: Recipe, start: Recipe, facts: Facts, only: Collection[str] | 
 
 def fitting(recipe: Recipe, facts: Facts) -> Recipe:
     """Returns the recipe without the techniques that do not fit the task."""
-    for t, _ in recipe:
-        if refusal(t, facts):
+    for t, settings in recipe:
+        if unfit(t, settings, facts):
             recipe = recipe.without(t.name)
     return recipe

@@ -48,6 +48,7 @@ class Ended:
     tiles: list[Tile]
     verdicts: list[tuple[str, str, str, str, str, str]]
     stories: list[story.Story]
+    remarks: list[story.Story]
     members: list[tuple[str, str, str, str]]
 
 
@@ -75,6 +76,7 @@ def _campaign(summary: Summary) -> Ended:
             for each in verdicts.rows(summary)
         ],
         stories=story.stories(summary),
+        remarks=story.remarks(summary),
         members=_members(summary),
     )
 
@@ -118,7 +120,7 @@ def _function(summary: dict[str, Any]) -> Ended:
         rows.append((humanize(str(each["name"])), str(each["verdict"]), *cells, clean(change)))
     return Ended(
         headline=headline, statement=clean(str(summary.get("statement", ""))), seen=proven, tiles=[],
-        verdicts=rows, stories=[], members=[],
+        verdicts=rows, stories=[], remarks=[], members=[],
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import torch
 from pawl.data import LoadedData, notes_on_copies, resolve_task
 from pawl.evidence import ALPHA, LOOKS, Comparison, Pairs, look_by_look
 from pawl.execution import Session, deterministic, driving
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import CompareCall, comparing
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
@@ -65,20 +65,23 @@ class Compared:
 
 @comparing(CompareCall)
 @driving()
-def compare(source: Any, first: Recipe, second: Recipe, call: CompareCall) -> Compared:
+def compare(
+    source: Any, first: Recipe | str | Path, second: Recipe | str | Path, call: CompareCall
+) -> Compared:
     """Compares two recipes by repeated cross-validation, paired on fold and seed, as a campaign does.
 
     Args:
         source: As in `optimize`. Its test rows are not touched.
-        first: A recipe.
-        second: The recipe that a positive effect favors.
+        first: A `Recipe`, or a TOML file with one.
+        second: The recipe that a positive effect favors, alike.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
+    first, second = Recipe.given(first), Recipe.given(second)
     looks = [n for n in LOOKS if n < call.pairs] + [call.pairs]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Ledger.place(Path(scratch) / "compare" if call.out is None else call.out)
+        folder = place_of(Path(scratch) / "compare" if call.out is None else call.out)
         task = resolve_task(source, **found_from_anywhere(call.of_task()))
         session, data = open_session(task, (first, second), folder, call, "compare", call.epochs)
         with deterministic(call.deterministic):

@@ -12,7 +12,7 @@ from pawl.data import resolve_task
 from pawl.diagnosing import Diagnosis, diagnosed
 from pawl.environment import versions
 from pawl.execution import deterministic, driving
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import DiagnoseCall, diagnosing
 from pawl.recipe import Recipe
 from pawl.report.findings import summary_of
@@ -70,7 +70,7 @@ def diagnose(source: Any, call: DiagnoseCall) -> Diagnosed:
     """
     recipe = Recipe.read(call.recipe) if isinstance(call.recipe, str | Path) else call.recipe
     with tempfile.TemporaryDirectory() as scratch:
-        kept = None if call.out is None else Ledger.place(call.out)
+        kept = None if call.out is None else place_of(call.out)
         task = resolve_task(source, **found_from_anywhere(call.of_task()))
         folder = Path(scratch) / "diagnosis" if kept is None else kept
         recipes = () if recipe is None else (recipe,)

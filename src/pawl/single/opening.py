@@ -13,7 +13,7 @@ from pawl.ledger import Ledger
 from pawl.options import RunOptions
 from pawl.recipe import Recipe
 from pawl.task import Task
-from pawl.techniques import check_fit
+from pawl.techniques import check_recipe
 from pawl.training.checks import check_task
 
 _PLAIN = (str, int, float, tuple)
@@ -37,7 +37,9 @@ def open_session(
     listener: Listener = getattr(call, "listener", None) or Silent()
     read = read_task(task, call.seed, device, listener)
     data, problem = read.data, read.problem
-    check_fit(problem.facts(), [t.name for recipe in recipes for t, _ in recipe])
+    facts = problem.facts()
+    for recipe in recipes:
+        check_recipe(facts, recipe)
     options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
     known = {"what": what, "fingerprint": data.fingerprint, "code": read.code, "seed": call.seed,
              "options": {**options, "seed": call.seed},

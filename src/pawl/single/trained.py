@@ -13,7 +13,7 @@ from pawl.deployment import BATCH_ROWS, Costs, measure, predict, write_bundle
 from pawl.errors import BundleError
 from pawl.evidence import final_test
 from pawl.execution import deterministic, driving
-from pawl.ledger import Ledger
+from pawl.ledger import place_of
 from pawl.options import TrainCall, training
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
@@ -48,17 +48,18 @@ class TrainedResult:
 
 @training(TrainCall)
 @driving()
-def train(source: Any, recipe: Recipe, call: TrainCall) -> TrainedResult:
+def train(source: Any, recipe: Recipe | str | Path, call: TrainCall) -> TrainedResult:
     """Trains one recipe, scores it on the test rows and leaves a bundle.
 
     Args:
         source: As in `optimize`.
-        recipe: What to train.
+        recipe: What to train: a `Recipe`, or a TOML file with one.
 
     Raises:
         PawlError: Any wrong input, in one line.
     """
-    folder = Ledger.place(call.out)
+    recipe = Recipe.given(recipe)
+    folder = place_of(call.out)
     task = resolve_task(source, **found_from_anywhere(call.of_task()))
     session, data = open_session(task, (recipe,), folder, call, "train", call.epochs)
     with deterministic(call.deterministic), session.ledger as ledger:

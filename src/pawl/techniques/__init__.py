@@ -1,7 +1,7 @@
 """Techniques: one module each, a pure function and its record, found by walking this package."""
 
 from pawl.techniques.record import STAGES, Facts, Phase, Settings, Stage, Technique, number
-from pawl.techniques.refusing import check_fit, refusal
+from pawl.techniques.refusing import check_fit, check_recipe, refusal, unfit
 from pawl.techniques.registry import (
     excludes,
     ordered,
@@ -57,6 +57,7 @@ __all__ = [
     "UpdateTechnique",
     "WeightsTechnique",
     "check_fit",
+    "check_recipe",
     "excludes",
     "number",
     "ordered",
@@ -64,6 +65,7 @@ __all__ = [
     "register",
     "technique",
     "techniques",
+    "unfit",
     "unregister",
     "zeros",
 ]

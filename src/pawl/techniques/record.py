@@ -114,6 +114,11 @@ def fits_every_task(_: Facts) -> str | None:
     return None
 
 
+def suits_every_task(_settings: Any, _facts: Facts) -> str | None:
+    """Refuses no settings."""
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Technique:
     """One named idea: a pure function, and where it goes and what it takes.
@@ -132,6 +137,7 @@ class Technique:
         memberwise: Settings that may differ between the members of a fused population.
         phase: When inside its stage it acts.
         fits: Says why it does not fit a task; `None` if it does.
+        suits: Says why these settings of it do not suit a task that it fits; `None` if they do.
         searched: Whether campaigns add it and vary its settings; what is not searched but is in the
             baseline stays as it is.
         family: The part of the package it is from; empty for one that a user registered.
@@ -149,6 +155,7 @@ class Technique:
     memberwise: frozenset[str] = frozenset()
     phase: Phase = Phase.TERM
     fits: Callable[[Facts], str | None] = fits_every_task
+    suits: Callable[[Any, Facts], str | None] = suits_every_task
     searched: bool = True
     family: str = field(default="", compare=False)
 

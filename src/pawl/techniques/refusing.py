@@ -35,6 +35,24 @@ def refusal(technique: Technique, facts: Facts) -> str | None:
     return facts.refusals[technique.name]
 
 
+def unfit(technique: Technique, settings: Settings, facts: Facts) -> str | None:
+    """Returns why a technique with these settings does not fit a task, or `None` if it does."""
+    return refusal(technique, facts) or technique.suits(settings, facts)
+
+
+def check_recipe(facts: Facts, recipe: Iterable[tuple[Technique, Settings]]) -> None:
+    """Checks that a recipe which the user gave fits the task.
+
+    Raises:
+        TaskError: A technique does not, or its settings do not; the message has the reason.
+    """
+    for t, settings in recipe:
+        check_fit(facts, [t.name])
+        reason = unfit(t, settings, facts)
+        if reason:
+            raise TaskError(f"technique {t.name!r} does not suit this task: {reason}")
+
+
 def check_fit(facts: Facts, names: Iterable[str]) -> None:
     """Checks that techniques which the user named fit the task.
 

@@ -94,6 +94,19 @@ class Trained:
         buffers = [buffer for each in learned for buffer in each.buffers()]
         return sum(tensor.numel() for tensor in (*self.model.parameters(), *buffers))
 
+    def alone(self, recipe: Recipe) -> Trained:
+        """Returns one of the models whose mean it predicts: the first of a recipe.
+
+        Args:
+            recipe: One of those that it was trained by.
+        """
+        if not isinstance(self.model, Averaged):
+            return self
+        place = next(at for at, part in enumerate(self.parts) if part.recipe == recipe)
+        model = self.model.members[place]
+        assert isinstance(model, Deployed)
+        return Trained((replace(self.parts[place], share=1.0),), model)
+
     def predict(self, examples: Examples, device: torch.device) -> Tensor:
         """Returns predictions of all rows, a few thousand at a time."""
         model = self.model.to(device)

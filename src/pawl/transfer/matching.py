@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from pawl.errors import TaskError, option
-from pawl.models import for_channels
+from pawl.models import MemberLayer, for_channels
 from pawl.transfer.columns import Moved
 
 LEAST_SHARE = 0.9
 _SHOWN = 3
 _WRAPPERS = ("_orig_mod.",)
 _COUNTED = "num_batches_tracked"
+_WORDS = {
+    "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}  # fmt: skip
+"""What normalizations call their own elsewhere, in PyTorch's words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +90,7 @@ def match(
     entry: str | None = None,
     moved: Mapping[str, Moved] | None = None,
     fresh_head: bool = False,
+    saved: Mapping[str, str] | None = None,
 ) -> Match:
     """Matches tensors by name, once a prefix of either side's is off, and by shape.
 
@@ -95,8 +101,9 @@ def match(
         entry: The first convolution: kernels for other channels are adapted.
         moved: By the model's names, where columns of tables lie elsewhere.
         fresh_head: Whether the head is new whatever its shape, because its outputs mean something else.
+        saved: The model's names by those that it saves itself under, if these are others.
     """
-    source, renamed = _renamed(model, source)
+    source, renamed = _renamed(model, source, saved or {})
     moved = moved or {}
     tensors: dict[str, Tensor] = {}
     adapted: dict[str, str] = {}
@@ -175,41 +182,57 @@ def _other_channels(own: Tensor, given: Tensor) -> bool:
 
 
 def _renamed(
-    model: Mapping[str, Tensor], source: Mapping[str, Tensor]
+    model: Mapping[str, Tensor], source: Mapping[str, Tensor], saved: Mapping[str, str]
 ) -> tuple[dict[str, Tensor], str]:
     """Returns the source by names that fit the model's best, and what was done to them."""
-    said: list[str] = []
+    said = ["read by the names that the model saves itself under"] * bool(saved)
     names = {name: name for name in source}
     for wrapper in _WRAPPERS:
         if any(wrapper in name for name in names.values()):
             names = {name: now.replace(wrapper, "") for name, now in names.items()}
             said.append(f"{wrapper!r} taken off names")
     off, on = max(
-        ((off, on) for off in _leads(names.values()) for on in _leads(model)),
-        key=lambda pair: (_fitting(model, source, names, *pair), -len(pair[0]) - len(pair[1])),
+        ((off, on) for off in _leads(names.values()) for on in _leads(saved or model)),
+        key=lambda pair: (
+            _fitting(model, source, _moved(names, pair[0], pair[1], saved)),
+            -len(pair[0]) - len(pair[1]),
+        ),
     )
+    said += [f"{off!r} taken off names"] * bool(off) + [f"{on!r} put before names"] * bool(on)
+    names = _moved(names, off, on, saved)
+    given = set(names.values())
     found: dict[str, Tensor] = {}
     for name, now in names.items():
-        found.setdefault(_moved_name(now, off, on), source[name])
-    said += [f"{off!r} taken off names"] * bool(off) + [f"{on!r} put before names"] * bool(on)
-    return found, ", ".join(said)
+        own = _in_other_words(now)
+        renamed = own in model and own not in given and now not in model
+        if renamed:
+            said.append(f"{_last(now)!r} read as {_last(own)!r}")
+        found.setdefault(own if renamed else now, source[name])
+    return found, ", ".join(dict.fromkeys(said))
 
 
-def _moved_name(name: str, off: str, on: str) -> str:
-    return on + name.removeprefix(off)
+def _moved(names: Mapping[str, str], off: str, on: str, saved: Mapping[str, str]) -> dict[str, str]:
+    """Returns the source's names with beginnings exchanged, in the model's words."""
+    moved = {name: on + now.removeprefix(off) for name, now in names.items()}
+    return {name: saved.get(now, now) for name, now in moved.items()}
+
+
+def _in_other_words(name: str) -> str:
+    lead, dot, last = name.rpartition(".")
+    return f"{lead}{dot}{_WORDS.get(last, last)}"
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _fitting(
-    model: Mapping[str, Tensor],
-    source: Mapping[str, Tensor],
-    names: Mapping[str, str],
-    off: str,
-    on: str,
+    model: Mapping[str, Tensor], source: Mapping[str, Tensor], names: Mapping[str, str]
 ) -> int:
     """Returns how many tensors have a name of the model's, those of the same shape twice."""
     count = 0
     for name, now in names.items():
-        own = model.get(_moved_name(now, off, on))
+        own = model.get(now)
         count += 0 if own is None else 1 + (own.shape == source[name].shape)
     return count
 
@@ -225,14 +248,23 @@ def _leads(names: Collection[str]) -> list[str]:
     return [lead for lead, count in counts.items() if 2 * count >= len(names)]
 
 
-def as_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+def as_tensors(module: torch.nn.Module, *, rates: bool) -> dict[str, Tensor]:
     """Returns a module's weights and buffers by name, those that are in several places once.
 
     Whole numbers, but those that count batches, say where things are, and are the model's own matter.
+    So are buffers that it never saves.
+
+    Args:
+        module: Pawl's, or the user's.
+        rates: Whether settings of pawl's own layers, which are buffers, may have been saved, too.
     """
-    named = (*module.named_parameters(), *module.named_buffers())
+    kept = {id(x) for x in module.state_dict(keep_vars=True).values()}
+    if not rates:
+        own = [each for each in module.modules() if isinstance(each, MemberLayer)]
+        kept -= {id(getattr(each, name)) for each in own for name in each.settings}
+    buffers = [(name, x) for name, x in module.named_buffers() if id(x) in kept]
     return {
         name: tensor.detach()
-        for name, tensor in named
+        for name, tensor in (*module.named_parameters(), *buffers)
         if tensor.is_floating_point() or name.endswith(_COUNTED)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 import warnings
@@ -30,6 +31,8 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _HOW = "keep tensors alone, by torch.save(model.state_dict(), path) or as safetensors"
 _SAVED = "model.safetensors"
 """What is in a folder that a package of models saved one to."""
+_PARTS = "model.safetensors.index.json"
+"""Alike, of a model that is too large for one file."""
 _OF_BUNDLES = ("manifest.json", "task.json", "bundle")
 ALLOWED = (
     "give a .safetensors file, a PyTorch file of a state dict, a bundle or a campaign's folder, or a "
@@ -59,8 +62,8 @@ def read_weights(given: Any) -> Weights:
 
     Args:
         given: A path, of a file or a folder (one that has a `model.safetensors` and is no bundle, as
-            packages of models save theirs, is read as that file), or a mapping of names to tensors or
-            arrays.
+            packages of models save theirs, is read as that file; so is one in parts, with an index), or
+            a mapping of names to tensors or arrays.
 
     Raises:
         TaskError: It is neither, cannot be read, holds more than tensors, or values that are not finite.
@@ -72,6 +75,8 @@ def read_weights(given: Any) -> Weights:
         raise TaskError(f"got weights of type {type(given).__name__}; {ALLOWED}")
     elif (saved := Path(given) / _SAVED).is_file() and not _is_bundle(Path(given)):
         found = _of_file(saved)
+    elif (parts := Path(given) / _PARTS).is_file() and not _is_bundle(Path(given)):
+        found = _of_parts(parts)
     elif Path(given).is_dir():
         bundle = read_bundle(Path(given))
         found = Weights(repr(str(given)), bundle.tensors, bundle.notes, bundle.start)
@@ -122,6 +127,23 @@ def _of_file(path: Path) -> Weights:
         raise TaskError(
             f"{name} is neither a safetensors file nor one of PyTorch's ({first_line(error)}); {ALLOWED}"
         ) from None
+
+
+def _of_parts(index: Path) -> Weights:
+    """Returns the tensors of the files that an index names, which lie beside it."""
+    name = repr(str(index.parent))
+    try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted({str(file) for file in places.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TaskError(f"{str(index)!r} cannot be read ({first_line(error)}); {ALLOWED}") from None
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        path = index.parent / Path(file).name
+        if not path.is_file():
+            raise TaskError(f"{str(path)!r} is missing, one of {len(files)} files of the weights")
+        tensors |= _of_file(path).tensors
+    return Weights(name, tensors, (f"{len(files)} files",))
 
 
 def _unpickled(path: Path) -> Any:

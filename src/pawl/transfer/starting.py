@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from pawl.transfer.building import CONVOLUTIONS, Structured, observed
 from pawl.transfer.bundles import ADAPTED
 from pawl.transfer.columns import Moved, moves
 from pawl.transfer.matching import as_tensors, check_share, match
+from pawl.transfer.saved_names import saved_names
 from pawl.transfer.sources import Weights, read_weights
 
 
@@ -150,9 +152,10 @@ def _loaded(
 ) -> Begun:
     """Returns what builds models with weights in place."""
     body = started(0)
-    names = {_plain(name): name for name in as_tensors(body)}
-    model = {_plain(name): x for name, x in as_tensors(body).items()}
     bundle = weights.bundle
+    tensors = as_tensors(body, rates=bundle is not None)
+    names = {_plain(name): name for name in tensors}
+    model = {_plain(name): x for name, x in tensors.items()}
     head = started.head or head_of(body, started.order)
     relocated: dict[str, Moved] = {}
     new_meaning = False
@@ -162,10 +165,15 @@ def _loaded(
             t.model_dump() for t in bundle.schema.targets
         ]
     entry = next((n for n in started.order if _is_whole(body.get_submodule(n))), None)
-    found = match(
-        model, weights.tensors, head=head and _plain(head), entry=entry and _plain(entry),
+    put = partial(
+        match, model, weights.tensors, head=head and _plain(head), entry=entry and _plain(entry),
         moved=relocated, fresh_head=new_meaning,
     )  # fmt: skip
+    found = put()
+    if found.missing and bundle is None:  # packages may save under other names than modules have
+        others = {_plain(name): _plain(own) for name, own in saved_names(body).items()}
+        again = put(saved=others) if others else found
+        found = again if again.share > found.share else found
     check_share(found, weights.name, allow_partial=task.allow_partial)
     said = [*weights.notes, *found.lines()]
     if head is not None and not found.head:

@@ -18,8 +18,10 @@ from pawl.techniques.stages import ModelTechnique
 class WidthSettings(Settings):
     """Settings of `width`."""
 
-    factor: Literal[0.5, 1.5, 2.0, 3.0] = Field(  # type: ignore[valid-type]  # pydantic takes floats
-        2.0, description="units relative to the plain net"
+    factor: Literal[0.25, 0.5, 1.5, 2.0, 3.0] = Field(  # type: ignore[valid-type]  # pydantic takes floats
+        2.0,
+        description="units relative to the plain net",
+        json_schema_extra={"choices": [0.5, 1.5, 2.0, 3.0]},
     )
 
 

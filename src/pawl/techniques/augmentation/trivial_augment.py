@@ -10,10 +10,12 @@ from enum import IntEnum
 from typing import Any
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from pawl import rng
+from pawl.errors import did_you_mean
 from pawl.techniques.augmentation._colors import MOST, blended, each, gray
 from pawl.techniques.augmentation._geometry import places, sampled
 from pawl.techniques.augmentation._images import needs_images, needs_pixels, on_images
@@ -46,10 +48,30 @@ class Operation(IntEnum):
     STRETCH = 12
 
 
+OPERATIONS = tuple(each.name.lower() for each in Operation)
+
+
 class TrivialAugmentSettings(Settings):
     """Settings of `trivial_augment`."""
 
     strength: float = number(0.5, 0.1, 1.0, "largest strength, 1 being that of the wide space")
+    operations: tuple[str, ...] = Field(
+        OPERATIONS,
+        description="what may happen to an image, one of these at random; all by default",
+        json_schema_extra={"searched": False},
+    )
+
+    @field_validator("operations")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        every = ", ".join(OPERATIONS)
+        if not given:
+            raise ValueError(f"a policy needs at least one operation; there are: {every}")
+        for name in given:
+            if name not in OPERATIONS:
+                hint = did_you_mean(name, OPERATIONS)
+                raise ValueError(f"unknown operation {name!r}{hint}; there are: {every}")
+        return given
 
 
 def trivial_augment(batch: Batch, settings: Any, key: Tensor) -> Batch:
@@ -58,12 +80,14 @@ def trivial_augment(batch: Batch, settings: Any, key: Tensor) -> Batch:
     Strengths are uniform between 0 and `strength`, those that have a sign with a random one. Unlike the
     paper's wide space images are shifted by at most half of a side, what comes in from outside is the
     image's mean color, and histograms are not equalized: that would be computed for all images of a
-    batch, for one in fourteen that needs it. `strength` and `key` are `[N]`.
+    batch, for one in fourteen that needs it. `strength` and `key` are `[N]`. Images whose classes go by
+    which way they are turned, or by color, want a policy without such operations.
     """
+    chosen = [float(OPERATIONS.index(name)) for name in settings.operations]
 
     def change(x: Tensor) -> Tensor:
         which, size, sign = (rng.uniform(rng.fold(key, 91 + k), (x.shape[1],)) for k in range(3))
-        operation = torch.floor(which * len(Operation))
+        operation = torch.tensor(chosen, device=x.device)[torch.floor(which * len(chosen)).long()]
         strength = size * settings.strength.unsqueeze(1)
         return operated(x.float(), operation, strength, torch.where(sign < 0.5, -1.0, 1.0))
 
