@@ -4,7 +4,8 @@
     python benchmarks/diagnosis.py --seeds 20 --healthy 100
 
 Limits were chosen and changed by one set of settings (`--on calibration`); what is told of the rules is
-measured on another, of other data and architectures (`diagnosis_settings.py`).
+measured on another, of other data and architectures (`--on fresh`, `diagnosis_fresh.py`). `judged` is what
+rules were measured by before they were changed last (`results/diagnosis.json` is of those rules).
 
 A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
 that a training explains of its validation rows, with the fault and without, for the same rows, split
@@ -17,26 +18,30 @@ construction.
 
 Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
 false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped
-goes on where it was; what `--before` adds is counted by fault in the result.
+goes on where it was; records of other code (of rules, instruments, faults or settings) are not taken.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
 import json
 import math
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diagnosis_faults import FAULTS, planted, register
-from diagnosis_settings import SUITES
+from diagnosis_fresh import FRESH
+from diagnosis_settings import CALIBRATION, JUDGED
 from running import computed, read
 from scipy import stats
 
@@ -44,9 +49,18 @@ import pawl
 from pawl.environment import hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
+SUITES = {"calibration": CALIBRATION, "judged": JUDGED, "fresh": FRESH}
 Record = dict[str, Any]
 Work = Callable[[tuple[Any, ...], Callable[[], Record]], Record | None]
 _P, _D, _FEWEST_PAIRS = 0.05, 0.5, 5
+
+
+def digest() -> str:
+    """Returns what tells the code of a diagnosis and of these settings from another, comments aside."""
+    folder = Path(str(files("pawl"))) / "diagnosing"
+    paths = [*sorted(folder.rglob("*.py")), *sorted(Path(__file__).parent.glob("diagnosis*.py"))]
+    trees = [ast.dump(ast.parse(path.read_bytes())) for path in paths if path != Path(__file__)]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
 
 
 def diagnosed(suite: str, name: str | None, base: str, seed: int) -> Record:
@@ -74,6 +88,8 @@ def diagnosed(suite: str, name: str | None, base: str, seed: int) -> Record:
         "status": None if run is None else run.status,
         "reason": found.diagnosis.reason,
         "explained": explained,
+        "trials": {} if run is None else {each.change: each.step for each in run.trials},
+        "steps": 0 if run is None or not run.readings else run.last.step,
         "seconds": round(time.perf_counter() - started, 2),
     }
 
@@ -133,6 +149,7 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
             for base, mine in parts.items()
         },
         "also": dict(also),
+        "trials": trying(records),
     }
 
 
@@ -164,6 +181,22 @@ def of_healthy(healthy: dict[str, dict[int, Record]]) -> Record:
         "by rule": {
             rule: share(sum(rule in r["rules"] for r in every), len(every)) for rule in rules
         },
+        "trials": trying(every),
+    }
+
+
+def trying(records: Iterable[Record]) -> Record:
+    """Returns in how many trainings a suspicion was tried, and the steps of trials over theirs."""
+    mine = [r for r in records if r["steps"]]
+    shares = [sum(r["trials"].values()) / r["steps"] for r in mine]
+    tried = [each for each in shares if each > 0]
+    return {
+        "tried": share(len(tried), len(mine)),
+        "by change": dict(Counter(change for r in mine for change in r["trials"])),
+        "steps over those of the training": {
+            "all": round(float(np.mean(shares)), 3) if shares else None,
+            "tried, median": round(float(np.median(tried)), 3) if tried else None,
+        },
     }
 
 
@@ -191,7 +224,7 @@ def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Re
 def main() -> None:
     """Runs what is not there yet, and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--on", choices=list(SUITES), default="judged", help="set of settings")
+    parser.add_argument("--on", choices=list(SUITES), default="fresh", help="set of settings")
     parser.add_argument("--seeds", type=int, default=20, help="trainings with each fault")
     parser.add_argument("--healthy", type=int, default=100, help="healthy trainings in all")
     parser.add_argument("--faults", default="", help="only faults whose name has this in it")
@@ -199,43 +232,31 @@ def main() -> None:
     parser.add_argument(
         "--records", type=Path, help="JSONL file; default by the set's name in /tmp"
     )
-    parser.add_argument(
-        "--before", type=Path,
-        help="records of an earlier run, for trainings that this one lacks: of faults whose rules are "
-        "what they were",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, help="default: results/diagnosis.json, of `judged` only"
-    )
+    parser.add_argument("--out", type=Path, help="default: by the set's name in results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     register()
-    suite = SUITES[options.on]
     records_at = options.records or Path(f"/tmp/pawl-diagnosis-{options.on}.jsonl")
-
-    earlier = {} if options.before is None else {tuple(r["key"]): r for r in read(options.before)}
-    taken = Counter[str]()
+    code = digest()
 
     def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
-        found = next((r for r in read(records_at) if r.get("key") == list(key)), None)
-        if found is None and key in earlier:
-            taken[key[0]] += 1
-            return earlier[key]
-        return found if found or options.summarize else computed(records_at, key, compute)
+        key = (code, *key)
+        if not options.summarize:
+            return computed(records_at, key, compute)
+        return next((r for r in read(records_at) if r.get("key") == list(key)), None)
 
     healthy, faults = _all(options, work)
     result = {
         "set": options.on,
         "seeds": max((f["recall"]["n"] for f in faults.values()), default=0),
-        "of an earlier run": dict(taken),
+        "code": code,
         **summary(faults, healthy),
         "faults": faults,
         "hardware": hardware(torch.device("cpu")),
         "versions": versions(),
     }
-    out = options.out or (RESULTS / "diagnosis.json" if suite is SUITES["judged"] else None)
-    if out is not None:
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out = options.out or RESULTS / f"diagnosis-{options.on}.json"
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, each in faults.items():
         parts = {base: part["recall"]["share"] for base, part in each["by setting"].items()}
         found, cost = each["recall"], each["effect"]

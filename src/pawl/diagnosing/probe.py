@@ -137,20 +137,22 @@ class Probe:
         NaN where the task's loss is one of a whole batch.
         """
         self._load(weights, buffers)
-        parts = [
-            torch.zeros(0) if x is None else self._predicted(x)[0]
+        train, valid = (
+            torch.zeros(0, dtype=torch.float64) if x is None else self._predicted(x)[0]
             for x in (self._train, self._valid)
-        ]
-        train, valid = (x if self._apart else torch.full_like(x, math.nan) for x in parts)
-        return train, valid
+        )
+        return self._known(train), self._known(valid)
+
+    def _known(self, losses: Tensor) -> Tensor:
+        return losses if self._apart else torch.full_like(losses, math.nan)
 
     def normalized(self) -> int | None:
         """Returns how many values the layer of batch normalization with the fewest has in a step."""
         layers, fit = gathering(self._body), self.population.fits[self.index]
         few, seen = self._train.part(0, min(_FEW_ROWS, len(self._train))), list[float]()
         handles = [
-            layer.register_forward_pre_hook(
-                lambda _, inputs: seen.append(inputs[0][:, 0].numel() / len(few))
+            layer.register_forward_hook(
+                lambda _, __, found: seen.append(found[:, 0].numel() / len(few))
             )
             for layer in layers
         ]
@@ -175,7 +177,7 @@ class Probe:
         self._load(*population.evaluated())
         train_loss, train_score, _ = self._evaluated(self._train)
         valid_loss, valid_score, valid_error = self._evaluated(self._valid)
-        units = self._units()
+        units = self.units()
         self._load(population.state.weights, population.state.buffers)
         gradients, batch_loss_ = self._gradients()
         mean = gradients.mean(0)
@@ -264,11 +266,7 @@ class Probe:
             return math.nan, math.nan, math.nan
         losses, predictions = self._predicted(rows)
         value = score(self.population.problem.objective, predictions[None], rows.raw[None])
-        return (
-            float(losses.mean()),
-            float(value),
-            (gain_of(losses).error if self._apart else math.nan),
-        )
+        return float(losses.mean()), float(value), gain_of(self._known(losses)).error
 
     @torch.no_grad()
     def _predicted(self, rows: _Rows) -> tuple[Tensor, Tensor]:
@@ -285,8 +283,9 @@ class Probe:
                 Targets.of({"values": part.targets}),
                 dict(self._body.named_parameters()),
             )
-            self._apart = loss.dim() > 0
-            losses.append(loss.flatten(1).mean(1) if loss.dim() > 1 else loss.expand(len(part)))
+            self._apart &= loss.dim() > 0 and len(loss) == len(part)
+            each = loss.flatten(1).mean(1) if loss.dim() > 1 else loss
+            losses.append(each if self._apart else loss.mean().expand(len(part)))
             found.append(kind.predictions(out))
         predictions = torch.cat(found)
         if kind.scaled:
@@ -360,7 +359,8 @@ class Probe:
         per_row = sum(math.prod(shape) for shape in trace.shapes) / len(few)
         return int(max(_FEW_ROWS, min(_MOST_ROWS, _TRACED_VALUES / max(1.0, per_row))))
 
-    def _units(self) -> tuple[UnitReading, ...]:
+    def units(self) -> tuple[UnitReading, ...]:
+        """Returns what activations return on some training rows, by the weights that were read last."""
         part = self._train.part(0, self._traced_rows)
         return unit_readings(self._body, self._functional, lambda module: module(part.inputs))
 

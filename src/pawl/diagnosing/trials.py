@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
-from pawl.diagnosing.record import Change, Training, Trial
+from pawl.diagnosing.record import Change, Training, Trial, UnitReading
 from pawl.diagnosing.rules.batches import FEW_STEPS, SMALL
 from pawl.diagnosing.rules.learning import still_falls
+from pawl.errors import RecipeError
 from pawl.execution import OutOfTime
 from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
@@ -75,7 +76,7 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     elif run.rows // max(1, run.batch) <= FEW_STEPS and 2 * smaller <= run.batch:
         passes = min(epochs, math.ceil(_MOST_STEPS / (run.rows // smaller)))
         found.append(Suspicion("batch", smaller, passes))
-    if min((each.units for each in run.first.units), default=_NARROW) < _NARROW:
+    if _narrowest(run.first.units) < _NARROW:
         found.append(Suspicion("width", _WIDER, epochs))
     if still_falls(run) >= 1:
         found.append(Suspicion("passes", _LONGER, _LONGER * epochs))
@@ -128,6 +129,8 @@ def _trained(
     if what.change == "batch":
         population.rebatch(int(what.value))
     probe, run = Probe(population), Run(population, instruments=0.0)
+    if what.change == "width" and _narrowest(probe.units()) < what.value:
+        raise RecipeError("the layer with the fewest units cannot have more")
     while not run.finished():
         run.segment(beat)
     train, valid = probe.row_losses(*run.kept())
@@ -140,6 +143,10 @@ def _trained(
         gain=gain_of(losses[1], valid),
         train_gain=gain_of(losses[0], train),
     )
+
+
+def _narrowest(units: Sequence[UnitReading]) -> int:
+    return min((each.units for each in units), default=_NARROW)
 
 
 def _wider(recipe: Recipe, factor: float) -> Recipe:

@@ -203,7 +203,11 @@ class Population:
 
     def rebatch(self, size: int) -> None:
         """Gives all members batches of so many rows, whatever their recipes say; before any step."""
-        self.fits = [replace(fit, batch_size=min(size, len(fit.rows))) for fit in self.fits]
+        sizes = [min(size, len(fit.rows)) for fit in self.fits]
+        self.fits = [
+            replace(fit, batch_size=most, pieces=min(fit.pieces, most))
+            for fit, most in zip(self.fits, sizes, strict=True)
+        ]
         self._refresh()
 
     def watch(self, index: int, scores: Sequence[float]) -> None:

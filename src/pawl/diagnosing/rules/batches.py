@@ -16,15 +16,15 @@ from pawl.diagnosing.rules.learning import NOTHING, STILL_FALLING
 SMALL, FEW_STEPS = 8, 4
 """Rows of a step, and steps of a pass, from which on they are suspected."""
 _HELD_UP, _HELD_UP_OF_REST = 0.03, 0.1
-_FEWEST_VALUES = 8
+_FEWEST_VALUES = 3
 
 
 def batch_too_small(run: Training) -> Finding | None:
     """Small batches that cost something.
 
     Larger ones learn more; or the mean of late weights loses much less than they do, as noise moves them
-    about; or batch normalization has fewer than eight values to take a deviation of (Wu and He, Group
-    Normalization, 2018, have its error rise below about eight rows).
+    about; or batch normalization has two values to take a deviation of, and returns plus and minus one,
+    whatever they are.
     """
     if not run.whole or not run.readings or run.batch > SMALL or not run.reference > 0:
         return None
@@ -33,7 +33,8 @@ def batch_too_small(run: Training) -> Finding | None:
     limit = max(_HELD_UP, _HELD_UP_OF_REST * run.last.batch_loss / run.reference)
     if known is not None and known.values < _FEWEST_VALUES:
         evidence = (
-            f"batch normalization takes means and deviations of {known.values} values in a step"
+            f"batch normalization takes means and deviations of {known.values} values in a step, and "
+            "returns plus and minus one, whatever they are"
         )
         found = _FEWEST_VALUES / known.values
     elif larger is not None and worth(run, larger.gain):
@@ -60,7 +61,10 @@ def batch_too_small(run: Training) -> Finding | None:
 
 
 def batch_too_large(run: Training) -> Finding | None:
-    """Batches of a large part of the rows: few steps, and others learn more."""
+    """Batches of a large part of the rows: few steps, and smaller ones learn more of the same passes.
+
+    Where those could not be tried, a loss that still falls, or more that is learned by larger steps.
+    """
     per_epoch = run.rows // max(1, run.batch)
     if per_epoch > FEW_STEPS or run.status != "completed" or len(run.readings) < 3:
         return None
@@ -68,7 +72,9 @@ def batch_too_large(run: Training) -> Finding | None:
     faster = max(
         (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
     )
-    if smaller is not None and learns_more(run, smaller):
+    if smaller is not None:
+        if not learns_more(run, smaller):
+            return None
         why = f"{_steps(smaller)} lose {gained(run, smaller.gain)}"
     elif _falls(run):
         why = f"the loss still falls after {run.last.step:,} steps"
