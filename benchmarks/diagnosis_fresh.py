@@ -2,7 +2,8 @@
 
 What the set `judged` told of the rules of decision 63 said which faults they miss, and decision 79 is
 about these. So it judges no more, and this set does: other data, other architectures. It was written
-down, and its recipes chosen by learning curves of a plain loop (`--curves`), before a rule was run on it.
+down, and its recipes were chosen by learning curves of a plain loop (`--curves`), before a rule was run
+on it.
 """
 
 from __future__ import annotations
