@@ -345,8 +345,18 @@ def test_a_loss_that_falls_late_must_fall_further_where_longer_was_tried() -> No
     )
 
 
-def test_few_values_for_a_deviation_are_too_few_whatever_else_is_seen() -> None:
+def test_a_large_batch_is_cleared_by_smaller_ones_that_learn_no_more() -> None:
+    made = FAULTY["batch_too_large"]
+    assert isinstance(made, Training)
+    assert "batch_too_large" in told_of(made)
+    assert "batch_too_large" not in told_of(
+        dataclasses.replace(made, trials=(trial("batch", 0.0),))
+    )
+
+
+def test_two_values_for_a_deviation_are_too_few_whatever_else_is_seen() -> None:
     assert "batch_too_small" in told_of(healthy(batch=2, statistics=statistics(values=2)))
+    assert "batch_too_small" not in told_of(healthy(batch=4, statistics=statistics(values=4)))
     assert "batch_too_small" not in told_of(healthy(batch=2, statistics=statistics(values=128)))
     assert "batch_too_small" not in told_of(healthy(statistics=statistics(behind=0.0)))
 

@@ -19,7 +19,7 @@ from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Reading, Training, UnitReading
 from pawl.diagnosing.statistics import lag
-from pawl.diagnosing.trials import suspected
+from pawl.diagnosing.trials import suspected, trials
 from pawl.diagnosing.watching import watch
 from pawl.task import Task
 from pawl.training.population import Population
@@ -173,7 +173,63 @@ def test_a_layer_of_one_unit_is_tried_wider_and_told_of() -> None:
     assert "model_too_small" in told_of(run)
 
 
-def test_batches_of_two_rows_are_tried_larger_and_a_trial_ends_with_its_time() -> None:
+class Fixed(nn.Module):
+    """One unit that stays one, as the forward knows by heart, behind a layer that may be wider."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(64, 16), nn.Linear(16, 1)
+        self.out = nn.Linear(1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.narrow(torch.relu(self.wide(x.flatten(1).float()))))
+        return self.out(x.reshape(len(x), 1))
+
+
+def test_of_a_narrow_layer_that_stays_narrow_a_trial_says_nothing() -> None:
+    run = watched(Fixed, epochs=3)
+    assert min(each.units for each in run.first.units) == 1
+    assert run.trial("width") is None
+    assert "model_too_small" not in told_of(run)
+
+
+class Keywords(Normed):
+    """Calls its normalization by the name of the argument."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, norm, act = self.body
+        return self.out(act(norm(input=first(x.flatten(1).float()))))
+
+
+def test_values_are_counted_however_a_normalization_is_called() -> None:
+    run = watched(Keywords, epochs=1)
+    assert run.statistics is not None
+    assert run.statistics.values == 32
+
+
+def test_other_batches_than_the_recipes_are_those_of_a_recipe_with_them() -> None:
+    trained = []
+    for size, other in ((8, None), (32, 8)):
+        recipe = plain(batch_size={"size": size}, one_cycle={})
+        population = Population(problem("table"), [member(recipe)], SerialStepper())
+        if other is not None:
+            population.rebatch(other)
+        population.advance(20)
+        trained.append((population.state.weights, population.total))
+    assert torch.equal(trained[0][0], trained[1][0])
+    assert torch.equal(trained[0][1], trained[1][1])
+
+
+def test_without_time_nothing_is_tried() -> None:
+    def beat() -> None:
+        raise StopIteration
+
+    made, who = problem("table"), member(plain(batch_size={"size": 2}))
+    run, losses = seen(*DONE, batch=2), (torch.ones(9), torch.ones(9))
+    assert trials(made, who, run, losses, beat) == ()
+
+
+def test_batches_of_two_rows_are_tried_larger() -> None:
     run = watched(Normed, epochs=2, batch=2)
     larger = run.trial("batch")
     assert larger is not None
