@@ -23,6 +23,7 @@ from pawl.diagnosing.record import (
     UnitReading,
     WeightReading,
 )
+from pawl.diagnosing.rules.gains import tried
 from pawl.techniques import technique
 
 STEPS = (0, 16, 50, 100, 200, 300, 400)
@@ -334,6 +335,9 @@ def test_a_trial_says_the_interval_and_the_size_to_try() -> None:
         "100 steps of 32 rows lose 10% of what a constant loses less (6% to 14%" in finding.evidence
     )
     assert finding.tries == {"size": 32}
+    assert tried(healthy(), trial("passes", -0.1, 2.0)) == (
+        "2 times the passes, 100 steps: -10.0% of what a constant loses gained (-13.9% to -6.1%)"
+    )
 
 
 def test_a_loss_that_falls_late_must_fall_further_where_longer_was_tried() -> None:

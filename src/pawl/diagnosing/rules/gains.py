@@ -32,8 +32,25 @@ def strength(run: Training, gain: Gain) -> float:
 
 def gained(run: Training, gain: Gain) -> str:
     """Says a gain with its interval."""
-    share, error = gain.mean / run.reference, _TWO_SIDED * gain.error / run.reference
+    share, low, high = _interval(run, gain)
     return (
-        f"{share:.0%} of what a constant loses less ({share - error:.0%} to {share + error:.0%}: 95% "
+        f"{share:.0%} of what a constant loses less ({low:.0%} to {high:.0%}: 95% "
         f"over {gain.rows:,} rows, of one training each)"
     )
+
+
+def tried(run: Training, trial: Trial) -> str:
+    """Says what was tried, and what it gained or lost on rows that did not train."""
+    share, low, high = _interval(run, trial.gain)
+    what = {
+        "batch": f"{trial.step:,} steps of {trial.value:,.0f} rows",
+        "width": f"layers {trial.value:g} times as wide, {trial.step:,} steps",
+        "passes": f"{trial.value:g} times the passes, {trial.step:,} steps",
+    }[trial.change]
+    return f"{what}: {share:+.1%} of what a constant loses gained ({low:+.1%} to {high:+.1%})"
+
+
+def _interval(run: Training, gain: Gain) -> tuple[float, float, float]:
+    """Returns a gain over what a constant loses, low and high of its 95% interval."""
+    share, error = gain.mean / run.reference, _TWO_SIDED * gain.error / run.reference
+    return share, share - error, share + error
