@@ -153,27 +153,27 @@ def _rows(package: str, name: str, random: Random) -> pd.DataFrame:
     return drawn.reset_index(drop=True)
 
 
-def _with_rate(rate: float, batch: int) -> dict[str, dict[str, Any]]:
-    return {**RECIPE, "batch_size": {"size": batch}, "adamw": {"learning_rate": rate}}
+def _with_rate(rate: float) -> dict[str, dict[str, Any]]:
+    return {**RECIPE, "batch_size": {"size": 32}, "adamw": {"learning_rate": rate}}
 
 
 def concrete(random: Random) -> Setting:
     """How strong concrete is by what is in it and its age; crossing layers."""
     rows = _rows("modeldata", "concrete", random)
     target = {"target": "compressive_strength"}
-    return Setting(rows, Crossing, _with_rate(3e-3, 32), NETS, target, epochs=30)
+    return Setting(rows, Crossing, _with_rate(3e-3), NETS, target, epochs=30)
 
 
 def spam(random: Random) -> Setting:
     """Mail, wanted or not, by how often six words and signs are in it; batch normalization."""
     rows = _rows("DAAG", "spam7", random)
-    return Setting(rows, Pyramid, _with_rate(2e-3, 32), NETS, {"target": "yesno"}, epochs=14)
+    return Setting(rows, Pyramid, _with_rate(2e-3), NETS, {"target": "yesno"}, epochs=14)
 
 
 def churn(random: Random) -> Setting:
     """Customers of a telephone company who leave or stay; layers that see all before them."""
     rows = _rows("modeldata", "wa_churn", random)
-    return Setting(rows, Dense, _with_rate(1e-3, 32), NETS, {"target": "churn"}, epochs=14)
+    return Setting(rows, Dense, _with_rate(1e-3), NETS, {"target": "churn"}, epochs=14)
 
 
 @functools.cache
@@ -205,7 +205,7 @@ def vehicles(random: Random) -> Setting:
     images, targets = _vehicles()
     order = random.permutation(len(targets))[:_ROWS]
     data = images[order], targets[order]
-    return Setting(data, Mixer, _with_rate(2e-3, 32), NETS, epochs=16)
+    return Setting(data, Mixer, _with_rate(1e-3), NETS, epochs=12)
 
 
 FRESH = Suite(

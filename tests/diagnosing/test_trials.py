@@ -178,11 +178,11 @@ class Fixed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide, self.narrow = nn.Linear(64, 16), nn.Linear(16, 1)
+        self.wide, self.narrow = nn.Linear(64, 16), nn.Sequential(nn.Linear(16, 1), nn.Tanh())
         self.out = nn.Linear(1, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.tanh(self.narrow(torch.relu(self.wide(x.flatten(1).float()))))
+        x = self.narrow(torch.relu(self.wide(x.flatten(1).float())))
         return self.out(x.reshape(len(x), 1))
 
 
