@@ -332,9 +332,11 @@ def test_a_trial_says_the_interval_and_the_size_to_try() -> None:
         if each.rule == "batch_too_small"
     ]
     assert (
-        "100 steps of 32 rows lose 10% of what a constant loses less (6% to 14%" in finding.evidence
+        "100 steps of 32 rows lose 10.0% of what a constant loses less (6.1% to 13.9%"
+        in finding.evidence
     )
     assert finding.tries == {"size": 32}
+    assert finding.strength == pytest.approx(0.1 / (1.645 * 0.02))  # of what is more than chance
     assert tried(healthy(), trial("passes", -0.1, 2.0)) == (
         "2 times the passes, 100 steps: -10.0% of what a constant loses gained (-13.9% to -6.1%)"
     )

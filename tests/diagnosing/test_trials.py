@@ -17,7 +17,7 @@ from pawl.diagnosing import rules
 from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
-from pawl.diagnosing.record import Reading, Training, UnitReading
+from pawl.diagnosing.record import Reading, Rival, Training, UnitReading
 from pawl.diagnosing.statistics import lag
 from pawl.diagnosing.trials import suspected, trials
 from pawl.diagnosing.watching import watch
@@ -74,6 +74,8 @@ def test_small_and_large_batches_narrow_layers_and_late_falls_are_tried() -> Non
     assert tried(seen(*DONE, batch=8, rows=24)) == []
     assert tried(seen(*DONE, units=1)) == [("width", 8.0, 10)]
     assert tried(seen(*FALLING)) == [("passes", 2, 20)]
+    faster = Rival(rate=10.0, step=100, train_loss=0.1)
+    assert tried(seen(*FALLING, rivals=(faster,))) == []
 
 
 def test_gains_and_lags_of_known_numbers() -> None:

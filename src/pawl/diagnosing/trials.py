@@ -18,7 +18,7 @@ from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Change, Training, Trial, UnitReading
 from pawl.diagnosing.rules.batches import FEW_STEPS, SMALL
-from pawl.diagnosing.rules.learning import still_falls
+from pawl.diagnosing.rules.learning import learning_rate_too_low, still_falls
 from pawl.errors import RecipeError
 from pawl.execution import OutOfTime
 from pawl.recipe import Recipe
@@ -58,7 +58,7 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     """Returns what is worth a trial, the cheapest first.
 
     Batches of at most eight rows, or a pass of at most four; a layer of fewer than eight units; a loss
-    that still falls at the end.
+    that still falls at the end, and not because the rate is too low.
 
     Args:
         run: What was seen.
@@ -78,7 +78,7 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
         found.append(Suspicion("batch", smaller, passes))
     if _narrowest(run.first.units) < _NARROW:
         found.append(Suspicion("width", _WIDER, epochs))
-    if still_falls(run) >= 1:
+    if still_falls(run) >= 1 and learning_rate_too_low(run) is None:
         found.append(Suspicion("passes", _LONGER, _LONGER * epochs))
     return found
 

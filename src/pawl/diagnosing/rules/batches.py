@@ -10,7 +10,7 @@ import math
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training, Trial
-from pawl.diagnosing.rules.gains import MARGIN, gained, learns_more, strength, worth
+from pawl.diagnosing.rules.gains import LIKELY, MARGIN, gained, learns_more, strength, worth
 from pawl.diagnosing.rules.learning import NOTHING, STILL_FALLING
 
 SMALL, FEW_STEPS = 8, 4
@@ -68,7 +68,7 @@ def batch_too_large(run: Training) -> Finding | None:
     per_epoch = run.rows // max(1, run.batch)
     if per_epoch > FEW_STEPS or run.status != "completed" or len(run.readings) < 3:
         return None
-    smaller = run.trial("batch")
+    smaller, found = run.trial("batch"), FEW_STEPS / max(1, per_epoch)
     faster = max(
         (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
     )
@@ -76,6 +76,7 @@ def batch_too_large(run: Training) -> Finding | None:
         if not learns_more(run, smaller):
             return None
         why = f"{_steps(smaller)} lose {gained(run, smaller.gain)}"
+        found = strength(run, smaller.gain, LIKELY)
     elif _falls(run):
         why = f"the loss still falls after {run.last.step:,} steps"
     elif faster >= run.explained(run.last.train_loss) + MARGIN:
@@ -87,7 +88,7 @@ def batch_too_large(run: Training) -> Finding | None:
         severity="warning",
         evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
         f"step(s), and {why}",
-        strength=FEW_STEPS / max(1, per_epoch),
+        strength=found,
         suggests=("batch_size",),
         tries=_size(smaller),
     )

@@ -7,7 +7,7 @@ import math
 from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training
-from pawl.diagnosing.rules.gains import gained, learns_more, strength
+from pawl.diagnosing.rules.gains import LIKELY, gained, learns_more, strength
 
 _LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
@@ -100,7 +100,7 @@ def model_too_small(run: Training, data: DataFacts) -> Finding | None:
         severity="warning",
         evidence=f"a layer has {units} unit(s), and with layers {wider.value:g} times as wide "
         f"{wider.step:,} steps lose {gained(run, wider.gain)}",
-        strength=strength(run, wider.gain),
+        strength=strength(run, wider.gain, LIKELY),
         suggests=("width", "depth"),
         tries={"factor": _WIDEST},
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pawl.diagnosing.record import Gain, Training, Trial
+from pawl.diagnosing.record import ONE_SIDED, Gain, Training, Trial
 
 MARGIN, _LEAST = 0.05, 0.02
 """Of what a constant loses: more on training rows, and on others."""
+LIKELY = 1.0
+"""Standard errors of a gain on other rows where training rows surely gain."""
 _TWO_SIDED = 1.96
 
 
@@ -22,19 +24,26 @@ def learns_more(run: Training, trial: Trial) -> bool:
     """
     learned = trial.train_gain
     more = learned.least() > 0 and learned.mean >= MARGIN * run.reference
-    return more and trial.gain.least(1.0) > 0 and trial.gain.mean >= _LEAST * run.reference
+    return more and trial.gain.least(LIKELY) > 0 and trial.gain.mean >= _LEAST * run.reference
 
 
-def strength(run: Training, gain: Gain) -> float:
-    """Returns a gain over the least that counts."""
-    return min(100.0, gain.mean / (_LEAST * run.reference))
+def strength(run: Training, gain: Gain, errors: float = ONE_SIDED) -> float:
+    """Returns a gain over the least that counts: that matters, or is more than chance.
+
+    Args:
+        run: The training.
+        gain: What a change gained.
+        errors: Standard errors that it has to be above 0.
+    """
+    least = max(_LEAST * run.reference, errors * gain.error)
+    return min(100.0, gain.mean / least)
 
 
 def gained(run: Training, gain: Gain) -> str:
     """Says a gain with its interval."""
     share, low, high = _interval(run, gain)
     return (
-        f"{share:.0%} of what a constant loses less ({low:.0%} to {high:.0%}: 95% "
+        f"{share:.1%} of what a constant loses less ({low:.1%} to {high:.1%}: 95% "
         f"over {gain.rows:,} rows, of one training each)"
     )
 
