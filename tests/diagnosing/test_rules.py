@@ -351,13 +351,13 @@ def test_a_loss_that_falls_late_must_fall_further_where_longer_was_tried() -> No
     )
 
 
-def test_a_large_batch_is_cleared_by_smaller_ones_that_learn_no_more() -> None:
+def test_a_large_batch_is_cleared_by_smaller_ones_that_gain_nothing() -> None:
     made = FAULTY["batch_too_large"]
     assert isinstance(made, Training)
-    assert "batch_too_large" in told_of(made)
-    assert "batch_too_large" not in told_of(
-        dataclasses.replace(made, trials=(trial("batch", 0.0),))
-    )
+    for mean, told in ((0.0, False), (0.04, True)):  # of which neither is more than chance
+        gain = Gain(mean=mean, error=0.08, rows=20)
+        tried = dataclasses.replace(trial("batch", mean), gain=gain)
+        assert ("batch_too_large" in told_of(dataclasses.replace(made, trials=(tried,)))) == told
 
 
 def test_two_values_for_a_deviation_are_too_few_whatever_else_is_seen() -> None:

@@ -10,7 +10,7 @@ import math
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training, Trial
-from pawl.diagnosing.rules.gains import LIKELY, MARGIN, gained, learns_more, strength, worth
+from pawl.diagnosing.rules.gains import LEAST, LIKELY, MARGIN, gained, learns_more, strength, worth
 from pawl.diagnosing.rules.learning import NOTHING, STILL_FALLING
 
 SMALL, FEW_STEPS = 8, 4
@@ -63,7 +63,7 @@ def batch_too_small(run: Training) -> Finding | None:
 def batch_too_large(run: Training) -> Finding | None:
     """Batches of a large part of the rows: few steps, and smaller ones learn more of the same passes.
 
-    Where those could not be tried, a loss that still falls, or more that is learned by larger steps.
+    Where that is not sure, a loss that still falls, or more that is learned by larger steps.
     """
     per_epoch = run.rows // max(1, run.batch)
     if per_epoch > FEW_STEPS or run.status != "completed" or len(run.readings) < 3:
@@ -72,9 +72,9 @@ def batch_too_large(run: Training) -> Finding | None:
     faster = max(
         (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
     )
-    if smaller is not None:
-        if not learns_more(run, smaller):
-            return None
+    if smaller is not None and smaller.gain.mean < LEAST * run.reference:
+        return None
+    if smaller is not None and learns_more(run, smaller):
         why = f"{_steps(smaller)} lose {gained(run, smaller.gain)}"
         found = strength(run, smaller.gain, LIKELY)
     elif _falls(run):

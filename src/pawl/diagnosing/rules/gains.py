@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pawl.diagnosing.record import ONE_SIDED, Gain, Training, Trial
 
-MARGIN, _LEAST = 0.05, 0.02
+MARGIN, LEAST = 0.05, 0.02
 """Of what a constant loses: more on training rows, and on others."""
 LIKELY = 1.0
 """Standard errors of a gain on other rows where training rows surely gain."""
@@ -13,7 +13,7 @@ _TWO_SIDED = 1.96
 
 def worth(run: Training, gain: Gain) -> bool:
     """Tells whether a gain is one for more rows than these, and large enough to matter."""
-    return gain.least() > 0 and gain.mean >= _LEAST * run.reference
+    return gain.least() > 0 and gain.mean >= LEAST * run.reference
 
 
 def learns_more(run: Training, trial: Trial) -> bool:
@@ -24,7 +24,7 @@ def learns_more(run: Training, trial: Trial) -> bool:
     """
     learned = trial.train_gain
     more = learned.least() > 0 and learned.mean >= MARGIN * run.reference
-    return more and trial.gain.least(LIKELY) > 0 and trial.gain.mean >= _LEAST * run.reference
+    return more and trial.gain.least(LIKELY) > 0 and trial.gain.mean >= LEAST * run.reference
 
 
 def strength(run: Training, gain: Gain, errors: float = ONE_SIDED) -> float:
@@ -35,7 +35,7 @@ def strength(run: Training, gain: Gain, errors: float = ONE_SIDED) -> float:
         gain: What a change gained.
         errors: Standard errors that it has to be above 0.
     """
-    least = max(_LEAST * run.reference, errors * gain.error)
+    least = max(LEAST * run.reference, errors * gain.error)
     return min(100.0, gain.mean / least)
 
 
