@@ -54,6 +54,7 @@ SUITES = {"calibration": CALIBRATION, "judged": JUDGED, "fresh": FRESH}
 Record = dict[str, Any]
 Work = Callable[[tuple[Any, ...], Callable[[], Record]], Record | None]
 _P, _D, _FEWEST_PAIRS = 0.05, 0.5, 5
+"""Of fewer pairs no effect is said to be there."""
 
 
 def digest() -> str:
@@ -217,10 +218,10 @@ def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Re
         "facts of the rows": len(of_rows),
         "recall of both": _sum([*counted, *of_rows]),
         "recall of all that was planted": _sum(list(real.values())),
-        "without effect": {
+        "effect not shown": {
             name: f["recall"] for name, f in real.items() if not f["counts"] and not f["told"]
         },
-        "suspected, told where nothing is lost": _sum(
+        "suspected, told where no loss is shown": _sum(
             [f for f in near.values() if not f["counts"]]
         ),
         "suspected": {
