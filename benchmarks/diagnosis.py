@@ -4,37 +4,45 @@
     python benchmarks/diagnosis.py --seeds 20 --healthy 100
 
 Limits were chosen and changed by one set of settings (`--on calibration`); what is told of the rules is
-measured on another, of other data and architectures (`diagnosis_settings.py`).
+measured on another, of other data and architectures (`--on fresh`, `diagnosis_fresh.py`). `judged` is
+what rules were measured by before they were changed last (`results/diagnosis.json` is of those rules).
 
 A fault is planted in two settings. What it costs is measured by pairs: the share of a constant's loss
 that a training explains of its validation rows, with the fault and without, for the same rows, split
 and first weights. It counts where it has an effect (paired t-test, p < 0.05 and |d| >= 0.5): harm, or of
-a leak and of copies a score that is too good. The others are told of apart, and so are facts of the rows
+a leak and of copies a score that is too good. That is asked of a fault's trainings in both settings
+together, and beside it of each setting by itself (ten pairs of 20 trainings), as what harms one net may
+do nothing to another. The others are told of apart, and so are facts of the rows
 that cost a training nothing (an identifier, rows that are in the test, too), which are there by
-construction.
+construction. Some that is planted only looks like a fault, as healthy settings never give cause to try a
+suspicion: what is told of it is false where it has no effect.
 
 Recall is the share of seeds in which one of the rules that were named beforehand tells of the fault. A
 false alarm is any finding in the same settings without a fault. With `--records` a run that was stopped
-goes on where it was.
+goes on where it was; records of other code (of rules, instruments, faults or settings) are not taken.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
 import json
 import math
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diagnosis_faults import FAULTS, planted, register
-from diagnosis_settings import SUITES
+from diagnosis_fresh import FRESH
+from diagnosis_settings import CALIBRATION, JUDGED
 from running import computed, read
 from scipy import stats
 
@@ -42,9 +50,22 @@ import pawl
 from pawl.environment import hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
+SUITES = {"calibration": CALIBRATION, "judged": JUDGED, "fresh": FRESH}
 Record = dict[str, Any]
 Work = Callable[[tuple[Any, ...], Callable[[], Record]], Record | None]
 _P, _D, _FEWEST_PAIRS = 0.05, 0.5, 5
+"""Of fewer pairs no effect is said to be there."""
+
+
+def digest(suite: str) -> str:
+    """Returns what tells the code of a diagnosis and a set's settings from another, comments aside."""
+    folder = Path(str(files("pawl"))) / "diagnosing"
+    names = ("faults", "near", "settings", *(["fresh"] if suite == "fresh" else []))
+    own = [Path(__file__).with_name(f"diagnosis_{name}.py") for name in names]
+    trees = [
+        ast.dump(ast.parse(path.read_bytes())) for path in [*sorted(folder.rglob("*.py")), *own]
+    ]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()[:12]
 
 
 def diagnosed(suite: str, name: str | None, base: str, seed: int) -> Record:
@@ -72,6 +93,8 @@ def diagnosed(suite: str, name: str | None, base: str, seed: int) -> Record:
         "status": None if run is None else run.status,
         "reason": found.diagnosis.reason,
         "explained": explained,
+        "trials": {} if run is None else {each.change: each.step for each in run.trials},
+        "steps": 0 if run is None or not run.readings else run.last.step,
         "seconds": round(time.perf_counter() - started, 2),
     }
 
@@ -113,6 +136,7 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
         parts.setdefault(record["base"], []).append(record)
     told = FAULTS[name].told  # nothing was trained
     cost = None if told else _cost(records, healthy)
+    counts = partial(matters, flatters=FAULTS[name].flatters)
     also = Counter(rule for r in records for rule in set(r["rules"]) - set(rules))
     return {
         "rules": rules,
@@ -120,12 +144,17 @@ def of_fault(name: str, records: list[Record], healthy: dict[str, dict[int, Reco
         "recall": _recall(records, rules),
         "first": _recall(records, rules[:1]),
         "effect": cost,
-        "counts": cost is not None and matters(cost, flatters=FAULTS[name].flatters),
+        "counts": cost is not None and counts(cost),
         "by setting": {
-            base: {"recall": _recall(mine, rules), "effect": None if told else _cost(mine, healthy)}
+            base: {
+                "recall": _recall(mine, rules),
+                "effect": None if told else (own := _cost(mine, healthy)),
+                "counts": not told and counts(own),
+            }
             for base, mine in parts.items()
         },
         "also": dict(also),
+        "trials": trying(records),
     }
 
 
@@ -157,22 +186,49 @@ def of_healthy(healthy: dict[str, dict[int, Record]]) -> Record:
         "by rule": {
             rule: share(sum(rule in r["rules"] for r in every), len(every)) for rule in rules
         },
+        "trials": trying(every),
+    }
+
+
+def trying(records: Iterable[Record]) -> Record:
+    """Returns in how many trainings a suspicion was tried, and the steps of trials over theirs."""
+    mine = [r for r in records if r["steps"]]
+    shares = [sum(r["trials"].values()) / r["steps"] for r in mine]
+    tried = [each for each in shares if each > 0]
+    return {
+        "tried": share(len(tried), len(mine)),
+        "by change": dict(Counter(change for r in mine for change in r["trials"])),
+        "steps over those of the training": {
+            "all": round(float(np.mean(shares)), 3) if shares else None,
+            "tried, median": round(float(np.median(tried)), 3) if tried else None,
+        },
     }
 
 
 def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Record:
     """Returns recall where a fault has an effect, of facts of the rows, and of the rest."""
-    counted = [f for f in faults.values() if f["counts"]]
-    of_rows = [f for f in faults.values() if f["told"]]
+    near = {name: f for name, f in faults.items() if FAULTS[name].near}
+    real = {name: f for name, f in faults.items() if name not in near}
+    counted = [f for f in real.values() if f["counts"]]
+    of_rows = [f for f in real.values() if f["told"]]
+    places = [p for f in real.values() for p in f["by setting"].values() if p["counts"]]
     return {
         "recall": _sum(counted),
         "faults that count": len(counted),
+        "recall by setting": _sum(places),
+        "settings that count": len(places),
         "recall of facts of the rows": _sum(of_rows),
         "facts of the rows": len(of_rows),
         "recall of both": _sum([*counted, *of_rows]),
-        "recall of all that was planted": _sum(list(faults.values())),
-        "without effect": {
-            name: f["recall"] for name, f in faults.items() if not f["counts"] and not f["told"]
+        "recall of all that was planted": _sum(list(real.values())),
+        "effect not shown": {
+            name: f["recall"] for name, f in real.items() if not f["counts"] and not f["told"]
+        },
+        "suspected, told where no loss is shown": _sum(
+            [f for f in near.values() if not f["counts"]]
+        ),
+        "suspected": {
+            name: {key: f[key] for key in ("recall", "counts")} for name, f in near.items()
         },
         "healthy": of_healthy(healthy),
     }
@@ -181,7 +237,7 @@ def summary(faults: dict[str, Any], healthy: dict[str, dict[int, Record]]) -> Re
 def main() -> None:
     """Runs what is not there yet, and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--on", choices=list(SUITES), default="judged", help="set of settings")
+    parser.add_argument("--on", choices=list(SUITES), default="fresh", help="set of settings")
     parser.add_argument("--seeds", type=int, default=20, help="trainings with each fault")
     parser.add_argument("--healthy", type=int, default=100, help="healthy trainings in all")
     parser.add_argument("--faults", default="", help="only faults whose name has this in it")
@@ -189,16 +245,15 @@ def main() -> None:
     parser.add_argument(
         "--records", type=Path, help="JSONL file; default by the set's name in /tmp"
     )
-    parser.add_argument(
-        "--out", type=Path, help="default: results/diagnosis.json, of `judged` only"
-    )
+    parser.add_argument("--out", type=Path, help="default: by the set's name in results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     register()
-    suite = SUITES[options.on]
     records_at = options.records or Path(f"/tmp/pawl-diagnosis-{options.on}.jsonl")
+    code = digest(options.on)
 
     def work(key: tuple[Any, ...], compute: Callable[[], Record]) -> Record | None:
+        key = (code, *key)
         if not options.summarize:
             return computed(records_at, key, compute)
         return next((r for r in read(records_at) if r.get("key") == list(key)), None)
@@ -207,22 +262,22 @@ def main() -> None:
     result = {
         "set": options.on,
         "seeds": max((f["recall"]["n"] for f in faults.values()), default=0),
+        "code": code,
         **summary(faults, healthy),
         "faults": faults,
         "hardware": hardware(torch.device("cpu")),
         "versions": versions(),
     }
-    out = options.out or (RESULTS / "diagnosis.json" if suite is SUITES["judged"] else None)
-    if out is not None:
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    out = options.out or RESULTS / f"diagnosis-{options.on}.json"
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, each in faults.items():
         parts = {base: part["recall"]["share"] for base, part in each["by setting"].items()}
         found, cost = each["recall"], each["effect"]
         print(f"{name:34} {found['count']}/{found['n']} {parts} {cost} {each['also']}")
-    told = {
-        key: value for key, value in result.items() if key.startswith(("recall", "fa", "healthy"))
-    }
-    print(json.dumps({key: value for key, value in told.items() if key != "faults"}, indent=1))
+    heads = ("recall", "facts", "faults that", "healthy", "suspected")
+    print(
+        json.dumps({key: each for key, each in result.items() if key.startswith(heads)}, indent=1)
+    )
 
 
 def _all(options: Any, work: Work) -> tuple[dict[str, dict[int, Record]], dict[str, Any]]:

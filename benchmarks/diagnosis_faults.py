@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from diagnosis_near import eights, narrowed, quarters
 from diagnosis_settings import Random, Setting, Suite
 from torch import nn
 from torch.nn import functional as F
@@ -260,6 +261,7 @@ class Fault:
             or `normed`.
         flatters: Whether its effect is a score that is too good; of the others it is harm.
         told: Whether it is a fact of the rows, that is there whatever a training does.
+        near: Whether it only gives cause to suspect a fault, and is meant to cost nothing.
     """
 
     plant: Callable[[Setting, Random], Setting]
@@ -267,6 +269,7 @@ class Fault:
     where: str = "all"
     flatters: bool = False
     told: bool = False
+    near: bool = False
 
     def bases(self, suite: Suite) -> tuple[str, ...]:
         """Returns the settings that can have it."""
@@ -333,7 +336,9 @@ FAULTS: dict[str, Fault] = {
     "batch of all rows": Fault(_full, ("batch_too_large", "not_converged", _LOW)),
     "2 epochs": Fault(_short, ("not_converged", _LOW), "tables"),
     "130 rows, trained long": Fault(_few, ("overfitting", "trained_too_long"), "labeled"),
-    "one hidden unit": Fault(_plain(width=1, depth=1, act=torch.tanh), ("underfitting",), "tables"),
+    "one hidden unit": Fault(
+        _plain(width=1, depth=1, act=torch.tanh), ("model_too_small", "underfitting"), "tables"
+    ),
     "batch statistics kept too slowly": Fault(
         _slow_statistics, ("normalization_disagrees",), "normed"
     ),
@@ -351,6 +356,9 @@ FAULTS: dict[str, Fault] = {
     "test rows seen": Fault(_seen, ("rows_in_train_and_test",), "tables", told=True),
     "rows in order": Fault(_table(_in_order), ("rows_in_order",), "tables", told=True),
     "drifted test rows": Fault(_drifted, ("train_test_drift",), "tables", told=True),
+    "batch of 8, half the rate": Fault(eights, ("batch_too_small",), near=True),
+    "3 or 4 steps in each of many passes": Fault(quarters, ("batch_too_large",), near=True),
+    "6 units in front of the outputs": Fault(narrowed, ("model_too_small",), near=True),
 }
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from pawl.data.types import Examples
-from pawl.diagnosing.measuring import _extreme
+from pawl.diagnosing.measuring import _beyond, _extreme
 from pawl.diagnosing.reference import _graded, by_trees
 
 EVEN = np.array([0.5, 0.5])
@@ -60,7 +60,16 @@ def test_a_few_values_far_out_are_seen_among_few_rows_and_a_long_tail_is_none() 
     values = random.normal(size=300)
     assert _extreme(values)[0] < 3.0
     values[:3] = 300.0
-    extreme, outer = _extreme(values)
+    extreme, outer, by_chance = _extreme(values)
     assert extreme > 50.0
     assert outer == 3
+    assert by_chance < 1e-6
     assert _extreme(random.lognormal(size=3000))[0] < 8.0
+
+
+def test_a_tail_like_a_power_goes_on_as_it_falls() -> None:
+    """Of 10,000 distances the shares beyond t are t to the minus 2: beyond 100 one is expected."""
+    distances = (np.arange(1, 10_001) / 10_000) ** -0.5
+    assert _beyond(distances, 100.0) == pytest.approx(1.0, rel=0.05)
+    assert _beyond(distances, 1000.0) == pytest.approx(0.01, rel=0.1)
+    assert _beyond(np.ones(300), 9.0) == 0.0  # no tail to go on

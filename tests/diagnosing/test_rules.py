@@ -12,14 +12,18 @@ from pawl.diagnosing import rules
 from pawl.diagnosing.facts import ClearRows, ColumnFacts, DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import (
+    Gain,
     Reading,
     Rival,
     Scale,
+    Statistics,
     Times,
     Training,
+    Trial,
     UnitReading,
     WeightReading,
 )
+from pawl.diagnosing.rules.gains import tried
 from pawl.techniques import technique
 
 STEPS = (0, 16, 50, 100, 200, 300, 400)
@@ -79,6 +83,21 @@ def flat(loss: float) -> tuple[Reading, ...]:
     return tuple(reading(step, loss) for step in STEPS)
 
 
+def trial(change: Any, mean: float, value: float = 32, **more: Any) -> Trial:
+    """Of 100 rows, with a standard error of 0.02."""
+    gain = Gain(mean=mean, error=0.02, rows=100)
+    known = {"step": 100, "train_loss": 0.2, "valid_loss": 0.3, "train_gain": gain}
+    return Trial(change=change, value=value, gain=gain, **{**known, **more})
+
+
+def times(factor: float, gain: Gain) -> Gain:
+    return dataclasses.replace(gain, mean=factor * gain.mean, error=factor * gain.error)
+
+
+def statistics(values: int = 64, behind: float = 0.9, mean: float = 0.1) -> Statistics:
+    return Statistics(values=values, behind=behind, gain=Gain(mean=mean, error=0.02, rows=100))
+
+
 def column(name: str = "size", **more: Any) -> ColumnFacts:
     return ColumnFacts(
         **{"name": name, "category": False, "distinct": 100, "predicts": 0.3, **more}
@@ -105,7 +124,7 @@ FAULTY: dict[str, Training | DataFacts] = {
     "duplicate_columns": data(columns=(column(), column("again", copy_of="size"))),
     "identifier_columns": data(columns=(column(counts_up=True),)),
     "target_leakage": data(columns=(column("leak", predicts=0.99), column())),
-    "outliers": data(columns=(column(extreme=20.0, outer=2),)),
+    "outliers": data(columns=(column(extreme=20.0, outer=2, by_chance=1e-4),)),
     "train_test_drift": data(columns=(column(drift=0.4, drift_p=1e-9),)),
     "class_imbalance": data(classes=(980, 20)),
     "duplicate_rows": data(copies=0.1),
@@ -143,6 +162,9 @@ FAULTY: dict[str, Training | DataFacts] = {
     "overfitting": healthy(readings=each(valid_loss=1.1)),
     "trained_too_long": healthy(readings=(*healthy().readings[:-1], reading(400, 0.2, valid_loss=0.9))),
     "underfitting": healthy(readings=flat(0.8), rivals=()),
+    "model_too_small": healthy(
+        readings=each(units=(unit(units=1),)), trials=(trial("width", 0.2, 8.0),)
+    ),
     "weak_signal": healthy(readings=flat(0.95), rivals=()),
     "model_too_large": healthy(parameters=900_000, readings=each(valid_loss=1.1)),
 }  # fmt: skip
@@ -196,6 +218,10 @@ def test_the_scale_of_the_loss_changes_nothing(name: str, factor: float) -> None
         averaged_loss=factor * made.averaged_loss,
         losses=tuple((step, factor * loss) for step, loss in made.losses),
         rivals=tuple(dataclasses.replace(r, train_loss=factor * r.train_loss) for r in made.rivals),
+        trials=tuple(
+            dataclasses.replace(t, gain=times(factor, t.gain), train_gain=times(factor, t.train_gain))
+            for t in made.trials
+        ),
         readings=tuple(
             dataclasses.replace(
                 r, train_loss=factor * r.train_loss, valid_loss=factor * r.valid_loss,
@@ -255,6 +281,109 @@ def test_a_loss_that_falls_from_above_a_constant_is_not_at_its_end_even_if_it_st
     }
     assert "not_converged" in told
     assert "plateau" not in told
+
+
+def told_of(made: Training) -> set[str]:
+    return {each.rule for each in found(made)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "made", "least"),
+    [
+        ("batch_too_small", "batch", healthy(batch=4), 0.034),  # 1.645 standard errors of 0.02
+        ("batch_too_large", "batch", healthy(batch=500), 0.021),  # one, as training rows gain too
+        ("model_too_small", "width", healthy(readings=each(units=(unit(units=2),))), 0.021),
+    ],
+)
+def test_a_suspicion_is_told_where_its_trial_gains_more_than_chance(
+    rule: str, change: Any, made: Training, least: float
+) -> None:
+    def told(mean: float, train: float = 0.2, error: float = 0.02) -> bool:
+        tried = trial(
+            change, mean, train_gain=Gain(mean=train, error=0.02, rows=400),
+        )  # fmt: skip
+        tried = dataclasses.replace(tried, gain=dataclasses.replace(tried.gain, error=error))
+        return rule in told_of(dataclasses.replace(made, trials=(tried,)))
+
+    assert rule not in told_of(made)
+    assert told(least)
+    assert not told(least - 0.004)
+    assert not told(-0.2)
+    assert not told(0.5, error=math.nan)
+    assert told(least, train=-0.1) == (rule == "batch_too_small")
+
+
+def test_values_that_a_long_tail_explains_are_no_outliers_nor_one_of_many_columns() -> None:
+    far = column(extreme=20.0, outer=2, by_chance=0.01)
+    assert [each.rule for each in found(data(columns=(far,)))] == ["outliers"]
+    assert found(data(columns=(dataclasses.replace(far, by_chance=0.2),))) == []
+    assert found(data(columns=(far, *(column(f"c{i}") for i in range(30))))) == []
+
+
+def test_a_gain_that_is_sure_must_matter_too() -> None:
+    sure = dataclasses.replace(trial("batch", 0.01), gain=Gain(mean=0.01, error=1e-3, rows=9000))
+    assert "batch_too_small" not in told_of(healthy(batch=2, trials=(sure,)))
+
+
+def test_a_trial_says_the_interval_and_the_size_to_try() -> None:
+    (finding,) = [
+        each
+        for each in found(healthy(batch=2, trials=(trial("batch", 0.1),)))
+        if each.rule == "batch_too_small"
+    ]
+    assert (
+        "100 steps of 32 rows lose 10.0% of what a constant loses less (6.1% to 13.9%"
+        in finding.evidence
+    )
+    assert finding.tries == {"size": 32}
+    assert finding.strength == pytest.approx(0.1 / (1.645 * 0.02))  # of what is more than chance
+    assert tried(healthy(), trial("passes", -0.1, 2.0)) == (
+        "2 times the passes, 100 steps: -10.0% of what a constant loses gained (-13.9% to -6.1%)"
+    )
+
+
+def test_a_loss_that_falls_late_must_fall_further_where_longer_was_tried() -> None:
+    made = healthy(readings=SLOW, rivals=())
+    assert "not_converged" in told_of(made)
+    assert "not_converged" in told_of(dataclasses.replace(made, trials=(trial("passes", 0.3, 2),)))
+    assert "not_converged" not in told_of(
+        dataclasses.replace(made, trials=(trial("passes", 0.0, 2),))
+    )
+
+
+def test_a_large_batch_is_cleared_by_smaller_ones_that_gain_nothing() -> None:
+    made = FAULTY["batch_too_large"]
+    assert isinstance(made, Training)
+    for mean, told in ((0.0, False), (0.04, True)):  # of which neither is more than chance
+        gain = Gain(mean=mean, error=0.08, rows=20)
+        tried = dataclasses.replace(trial("batch", mean), gain=gain)
+        assert ("batch_too_large" in told_of(dataclasses.replace(made, trials=(tried,)))) == told
+
+
+def test_two_values_for_a_deviation_are_too_few_whatever_else_is_seen() -> None:
+    assert "batch_too_small" in told_of(healthy(batch=2, statistics=statistics(values=2)))
+    assert "batch_too_small" not in told_of(healthy(batch=4, statistics=statistics(values=4)))
+    assert "batch_too_small" not in told_of(healthy(batch=2, statistics=statistics(values=128)))
+    assert "batch_too_small" not in told_of(healthy(statistics=statistics(behind=0.0)))
+
+
+@pytest.mark.parametrize(
+    ("behind", "mean", "told"), [(0.9, 0.1, True), (0.9, 0.01, False), (0.2, 0.1, False)]
+)
+def test_kept_statistics_must_lag_and_cost(behind: float, mean: float, told: bool) -> None:
+    made = healthy(statistics=statistics(behind=behind, mean=mean))
+    assert ("normalization_disagrees" in told_of(made)) == told
+
+
+@pytest.mark.parametrize("error", [0.001, 0.2])
+def test_what_few_rows_say_by_chance_is_neither_overfitting_nor_underfitting(error: float) -> None:
+    tight = error < 0.1
+    over = healthy(readings=each(valid_loss=0.9, valid_error=error))
+    assert ("overfitting" in told_of(over)) == tight
+    under = healthy(
+        readings=each(train_loss=0.7, valid_loss=0.7, batch_loss=0.7, valid_error=error), rivals=()
+    )
+    assert ("underfitting" in told_of(under)) == tight
 
 
 def test_of_a_training_that_failed_nothing_is_told() -> None:

@@ -173,6 +173,8 @@ def diagnosed(result: Any) -> None:
     else:
         what = f"{watched.last.step:,} of {watched.total:,} steps"
         line(f"watched  {len(watched.readings)} readings in {what} ({watched.status})")
+        for each in result.tried:
+            line(f"tried    {each}")
     notes(result.notes)
     if result.folder is not None:
         line(f"record   {result.folder / 'diagnosis.json'}")

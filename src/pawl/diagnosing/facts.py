@@ -20,6 +20,8 @@ class ColumnFacts:
         copy_of: The first column of which it is a copy (numbers: up to scale and shift); empty if none.
         extreme: How much further than 99.5% of the values the outermost one is from the median.
         outer: How many values are more than half as far out as the outermost.
+        by_chance: How many values would be as far out as the nearest of these, if the tail of the others
+            went on as it falls.
         predicts: Share of the target's variance (of classes: of the constant prediction's errors) that
             is gone when a small tree predicts it by this column alone, on rows that it did not learn.
         drift: Largest difference between the distribution functions (categories: between shares,
@@ -34,6 +36,7 @@ class ColumnFacts:
     copy_of: str = ""
     extreme: float = 1.0
     outer: int = 0
+    by_chance: float = 0.0
     predicts: float = 0.0
     drift: float = 0.0
     drift_p: float = 1.0

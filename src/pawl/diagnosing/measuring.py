@@ -26,6 +26,8 @@ _FEWEST_ROWS = 50
 _DENSE_RANGE = 3.0
 _SAME_CORRELATION = 1.0 - 1e-9
 _OUTER_QUANTILE = 99.5
+_TAIL = 5.0
+"""Percent of the values."""
 _MOSTLY = 0.5
 _FEW_RUNS = 2
 
@@ -119,7 +121,7 @@ def _measured_columns(
         values = column.values
         present = values[np.isfinite(values)]
         distinct = len(np.unique(present))
-        extreme, outer = (1.0, 0) if column.category else _extreme(present)
+        extreme, outer, by_chance = (1.0, 0, 0.0) if column.category else _extreme(present)
         drift, p = _drift(column)
         known.append(
             ColumnFacts(
@@ -130,6 +132,7 @@ def _measured_columns(
                 copy_of=copies.get(column.name, ""),
                 extreme=extreme,
                 outer=outer,
+                by_chance=by_chance,
                 predicts=_predicts(values, targets, exclusive) if distinct > 1 else 0.0,
                 drift=drift,
                 drift_p=p,
@@ -181,24 +184,39 @@ def _same(mine: Floats | None, other: Floats | None) -> bool:
     return abs(float(mine @ other)) >= _SAME_CORRELATION
 
 
-def _extreme(values: Floats) -> tuple[float, int]:
-    """Returns how far out the outermost value is, and how many are more than half as far.
+def _extreme(values: Floats) -> tuple[float, int, float]:
+    """Returns how far out the outermost value is, how many are more than half as far, and by chance.
 
     Of columns that mostly have one value (no rain, no gain) the others are looked at.
     """
     if not len(values):
-        return 1.0, 0
+        return 1.0, 0, 0.0
     middle = np.median(values)
     if (values == middle).mean() > _MOSTLY:
         values = values[values != middle]
     if len(values) < 4 * _FEWEST_ROWS:
-        return 1.0, 0
+        return 1.0, 0, 0.0
     far = np.abs(values - np.median(values))
     inner = far <= far.max() / 2  # a few far ones would be most of the outermost half percent
     usual = float(np.percentile(far[inner], _OUTER_QUANTILE)) if inner.any() else 0.0
     if usual <= 0:
-        return 1.0, 0
-    return float(far.max()) / usual, int((~inner).sum())
+        return 1.0, 0, 0.0
+    return float(far.max()) / usual, int((~inner).sum()), _beyond(far[inner], far[~inner].min())
+
+
+def _beyond(inner: Floats, far: float) -> float:
+    """Returns how many values a tail that goes on like a power would have from `far` on.
+
+    The power is Hill's estimate of the outermost twentieth of the inner distances; tails that fall
+    faster have fewer. Source: Hill, A Simple General Approach to Inference About the Tail of a
+    Distribution, 1975.
+    """
+    start = float(np.percentile(inner, 100.0 - _TAIL))
+    tail = inner[inner > start]
+    if not len(tail) or start <= 0:
+        return 0.0
+    power = 1.0 / float(np.log(tail / start).mean())
+    return float(len(tail) * (far / start) ** -power)
 
 
 def _predicts(values: Floats, targets: NDArray[Any], exclusive: bool) -> float:

@@ -17,10 +17,12 @@ from torch import Tensor
 
 from pawl.data.types import Inputs
 from pawl.diagnosing.curvature import POWER_STEPS, sharpest
+from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.record import Reading, Scale, UnitReading, WeightReading
 from pawl.diagnosing.units import called_functions, unit_readings
 from pawl.kinds import KINDS
 from pawl.models import outputs
+from pawl.models.held import gathering
 from pawl.models.operations import traced
 from pawl.techniques import Targets
 from pawl.training.metrics import score
@@ -75,7 +77,7 @@ class Probe:
         few = self._train.part(0, min(_FEW_ROWS, len(self._train))).inputs
         self._functional = called_functions(self._body, lambda module: module(few))
         self._traced_rows = self._affordable()
-        self._taken = 0
+        self._taken, self._apart = 0, True
         self._steepest: Tensor | None = None
 
     @property
@@ -127,8 +129,40 @@ class Probe:
     def losses(self) -> tuple[float, float]:
         """Returns losses on training and validation rows, as the model is evaluated."""
         self._load(*self.population.evaluated())
-        train, _ = self._evaluated(self._train)
-        return train, self._evaluated(self._valid)[0] if self._valid is not None else math.nan
+        return self._evaluated(self._train)[0], self._evaluated(self._valid)[0]
+
+    def row_losses(self, weights: Tensor, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Returns losses of the training and of the validation rows at `[N, P]`, evaluated, `[R]` each.
+
+        NaN where the task's loss is one of a whole batch.
+        """
+        self._load(weights, buffers)
+        train, valid = (
+            torch.zeros(0, dtype=torch.float64) if x is None else self._predicted(x)[0]
+            for x in (self._train, self._valid)
+        )
+        return self._known(train), self._known(valid)
+
+    def _known(self, losses: Tensor) -> Tensor:
+        return losses if self._apart else torch.full_like(losses, math.nan)
+
+    def normalized(self) -> int | None:
+        """Returns how many values the layer of batch normalization with the fewest has in a step."""
+        layers, fit = gathering(self._body), self.population.fits[self.index]
+        few, seen = self._train.part(0, min(_FEW_ROWS, len(self._train))), list[float]()
+        handles = [
+            layer.register_forward_hook(
+                lambda _, __, found: seen.append(found[:, 0].numel() / len(few))
+            )
+            for layer in layers
+        ]
+        try:
+            with torch.no_grad():
+                self._body.eval()(few.inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return int(min(seen) * (fit.batch_size // fit.pieces)) if seen else None
 
     def loss_at(self, weights: Tensor) -> float:
         """Returns the mean loss of the readings' chunks at weights `[P]`, as the model trains."""
@@ -141,9 +175,9 @@ class Probe:
         """Returns a reading; `moved` of all weights is 0, as it takes steps to know it."""
         population, at = self.population, self.index
         self._load(*population.evaluated())
-        train_loss, train_score = self._evaluated(self._train)
-        valid = (math.nan, math.nan) if self._valid is None else self._evaluated(self._valid)
-        units = self._units()
+        train_loss, train_score, _ = self._evaluated(self._train)
+        valid_loss, valid_score, valid_error = self._evaluated(self._valid)
+        units = self.units()
         self._load(population.state.weights, population.state.buffers)
         gradients, batch_loss_ = self._gradients()
         mean = gradients.mean(0)
@@ -166,9 +200,10 @@ class Probe:
             step=int(population.step[at]),
             rate=float(rates),
             train_loss=train_loss,
-            valid_loss=valid[0],
+            valid_loss=valid_loss,
             train_score=train_score,
-            valid_score=valid[1],
+            valid_score=valid_score,
+            valid_error=valid_error,
             batch_loss=batch_loss_,
             noise=noise,
             signal=signal,
@@ -225,21 +260,37 @@ class Probe:
         )  # fmt: skip
         return loss, raw
 
+    def _evaluated(self, rows: _Rows | None) -> tuple[float, float, float]:
+        """Returns loss, metric, and the loss's standard error over rows, in evaluation mode."""
+        if rows is None:
+            return math.nan, math.nan, math.nan
+        losses, predictions = self._predicted(rows)
+        value = score(self.population.problem.objective, predictions[None], rows.raw[None])
+        return float(losses.mean()), float(value), gain_of(self._known(losses)).error
+
     @torch.no_grad()
-    def _evaluated(self, rows: _Rows) -> tuple[float, float]:
-        """Returns loss and metric of rows, in evaluation mode."""
+    def _predicted(self, rows: _Rows) -> tuple[Tensor, Tensor]:
+        """Returns losses `[R]` and predictions of rows, in evaluation mode."""
         population, problem, at = self.population, self.population.problem, self.index
-        kind, total, found = KINDS[problem.schema.kind], 0.0, []
+        kind, losses, found = KINDS[problem.schema.kind], [], []
+        own, term = problem.loss is not None, problem.base_loss()
         for start in range(0, len(rows), _CHUNK_ROWS):
             part = rows.part(start, start + _CHUNK_ROWS)
-            loss, raw = self._loss(part, training=False)
-            total += float(loss) * len(part)
-            found.append(kind.predictions(outputs(raw, kind, problem.schema.num_outputs)))
+            raw = self._body.eval()(part.inputs)
+            out = outputs(raw, kind, problem.schema.num_outputs)
+            loss = term(
+                raw if own else out,
+                Targets.of({"values": part.targets}),
+                dict(self._body.named_parameters()),
+            )
+            self._apart &= loss.dim() > 0 and len(loss) == len(part)
+            each = loss.flatten(1).mean(1) if loss.dim() > 1 else loss
+            losses.append(each if self._apart else loss.mean().expand(len(part)))
+            found.append(kind.predictions(out))
         predictions = torch.cat(found)
         if kind.scaled:
             predictions = predictions * population.target_std[at] + population.target_mean[at]
-        value = score(problem.objective, predictions.unsqueeze(0), rows.raw.unsqueeze(0))
-        return total / len(rows), float(value)
+        return torch.cat(losses).double().cpu(), predictions
 
     def _gradients(self) -> tuple[Tensor, float]:
         """Returns gradients of chunks, `[M, P]` float64, in training mode; and their mean loss."""
@@ -308,7 +359,8 @@ class Probe:
         per_row = sum(math.prod(shape) for shape in trace.shapes) / len(few)
         return int(max(_FEW_ROWS, min(_MOST_ROWS, _TRACED_VALUES / max(1.0, per_row))))
 
-    def _units(self) -> tuple[UnitReading, ...]:
+    def units(self) -> tuple[UnitReading, ...]:
+        """Returns what activations return on some training rows, by the weights that were read last."""
         part = self._train.part(0, self._traced_rows)
         return unit_readings(self._body, self._functional, lambda module: module(part.inputs))
 

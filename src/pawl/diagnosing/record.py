@@ -8,7 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+ONE_SIDED = 1.645
+"""Standard errors of a one-sided 95% bound; the means here are of enough rows for a normal one."""
+_LATE = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,7 @@ class Reading:
         units: By activation, in the order in which they run.
         sharpness: Eigenvalue of the loss's Hessian that is largest in size, on some training rows; NaN
             where it was not taken. Plain descent at rates above 2 over it grows unstable.
+        valid_error: Standard error of `valid_loss` over the rows; NaN where it is not known.
     """
 
     step: int
@@ -95,6 +100,13 @@ class Reading:
     weights: tuple[WeightReading, ...]
     units: tuple[UnitReading, ...]
     sharpness: float = math.nan
+    valid_error: float = math.nan
+
+    @property
+    def valid_floor(self) -> float:
+        """The validation loss that is still likely for more rows: a one-sided 95% bound below."""
+        known = math.isfinite(self.valid_error)
+        return self.valid_loss - ONE_SIDED * self.valid_error if known else self.valid_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +166,69 @@ class Rival:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How much less is lost of the same rows with one thing changed.
+
+    Attributes:
+        mean: Of the rows' losses before minus those after.
+        error: Its standard error over the rows, as pairs; NaN where losses of rows are not known.
+        rows: How many.
+    """
+
+    mean: float
+    error: float
+    rows: int
+
+    def least(self, errors: float = ONE_SIDED) -> float:
+        """Returns a bound so many errors below, by default of 95%; -inf where it is not known."""
+        bound = self.mean - errors * self.error
+        return bound if math.isfinite(bound) else -math.inf
+
+
+Change = Literal["batch", "width", "passes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The same training, of the same seed, with one thing changed that was suspected.
+
+    Attributes:
+        change: Rows of a step, width of the layers, or length.
+        value: The rows; or the factor of width or length.
+        step: Steps it took.
+        train_loss: Of the weights that count, on the training rows of the readings.
+        valid_loss: And on the validation rows.
+        gain: On the validation rows, over the training's weights that count.
+        train_gain: And on the training rows.
+    """
+
+    change: Change
+    value: float
+    step: int
+    train_loss: float
+    valid_loss: float
+    gain: Gain
+    train_gain: Gain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Batch normalization at the end of a training.
+
+    Attributes:
+        values: That a step normalizes by, of the layer that has the fewest: rows times places.
+        behind: How far what a layer keeps for evaluation is from what it sees, over how far that was at
+            the start: 1 if nothing was gathered. Of the layer that lags most.
+        gain: With statistics taken anew of training rows, all weights as they are; on training and
+            validation rows.
+    """
+
+    values: int
+    behind: float
+    gain: Gain
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One training, watched.
 
@@ -178,6 +253,8 @@ class Training:
         averaged_loss: As `batch_loss` of the last reading, of the mean of the weights of the last third
             of the steps; NaN where it was not taken.
         scales: Of the inputs.
+        trials: Trainings with what was suspected changed.
+        statistics: Of batch normalization; `None` without such layers.
         times: Where its time went, of a loop of the user's own; not part of `to_dict`, as no clock is.
     """
 
@@ -199,6 +276,8 @@ class Training:
     averaged_loss: float = math.nan
     rate: float = math.nan
     scales: tuple[Scale, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    statistics: Statistics | None = None
     times: Times | None = None
 
     @property
@@ -231,6 +310,22 @@ class Training:
         if not math.isfinite(loss) or not self.reference > 0:
             return -math.inf
         return 1.0 - loss / self.reference
+
+    def late_share(self, name: str) -> float:
+        """Returns what share of a loss's fall comes in the last quarter of the steps."""
+        last = self.last
+        late = min(self.readings, key=lambda each: abs(each.step - _LATE * last.step))
+        if not 0 < late.step < last.step:
+            return 0.0
+        start, then, now = (float(getattr(each, name)) for each in (self.first, late, last))
+        # As if the reading lay where the last quarter begins.
+        quarter = (then - now) * (1.0 - _LATE) / (1.0 - late.step / last.step)
+        whole = start - now
+        return quarter / whole if whole > 0 and math.isfinite(quarter / whole) else 0.0
+
+    def trial(self, change: Change) -> Trial | None:
+        """Returns the trial of a change, if there was one."""
+        return next((each for each in self.trials if each.change == change), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON-ready values; what is not finite is `None`."""

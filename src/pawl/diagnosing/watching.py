@@ -1,4 +1,4 @@
-"""A training that is watched: readings between its steps, and the same at other learning rates.
+"""A training that is watched: readings between its steps, the same at other rates, what is suspected.
 
 The steps themselves are those of any training: what watches stands around the stepper, whichever that
 is, looks at the losses that it returns, and takes a reading between two calls.
@@ -16,11 +16,13 @@ from torch import Tensor
 
 from pawl.data.types import Examples
 from pawl.diagnosing.probe import Probe
-from pawl.diagnosing.record import Reading, Rival, Training
+from pawl.diagnosing.record import Reading, Training
+from pawl.diagnosing.rivals import rate_of, rivals
+from pawl.diagnosing.statistics import statistics_of
+from pawl.diagnosing.trials import RowLosses, trials
 from pawl.errors import PawlError
 from pawl.execution import OutOfTime, reason_of
 from pawl.models import frozen
-from pawl.recipe import Recipe
 from pawl.training.population import Member, Population
 from pawl.training.problem import Problem
 from pawl.training.run import Run
@@ -31,14 +33,6 @@ from pawl.training.stepper import Stepper
 _SPACING = 1.25
 """Steps of a reading over those of the one before: about 20 readings in 3,000 steps."""
 _CLOSEST = 16
-RIVALS, _FARTHEST = (0.1, 10.0), 5
-"""Learning rates of rivals, over the training's. Where it learns little, their squares and so on up to
-the fifth powers follow while each learns more than the one before."""
-LITTLE = 0.5
-"""Of what a constant loses."""
-RIVAL_SHARE = 1 / 3
-"""Of the training's steps, a rival takes so many."""
-_FEWEST_STEPS = 32
 _AVERAGED = 2 / 3
 """Of the planned steps: weights behind them are averaged."""
 
@@ -130,13 +124,14 @@ def watch(
     seconds: float | None = None,
     stepper: Stepper | None = None,
 ) -> Training:
-    """Trains a member with instruments, and for a third as long at other rates.
+    """Trains a member with instruments, at other rates, and with what is suspected changed.
 
     Args:
         problem: The task.
         member: The training.
         heartbeat: Called every few steps; what it raises is passed on.
-        seconds: How long it may take, rivals included; what it has then comes back as `running`.
+        seconds: How long it may take, rivals and trials included; what it has then comes back, as
+            `running` if the training itself is not at its end.
         stepper: How steps are computed; one after the other by default.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -149,7 +144,7 @@ def watch(
     found = Training(
         techniques=tuple(name for name, _ in member.recipe.entries),
         optimizer=member.recipe.optimizer,
-        rate=_rate(member.recipe),
+        rate=rate_of(member.recipe),
         rows=len(member.train),
         batch=min(member.recipe.batch_size, len(member.train)),
         total=0,
@@ -157,11 +152,10 @@ def watch(
     )
     with torch.random.fork_rng(devices=[]):
         try:
-            found = _watched(problem, member, found, beat, Watched(stepper or SerialStepper()))
-            rivals = [
-                each for way in RIVALS for each in _one_way(problem, member, way, found, beat)
-            ]
-            return dataclasses.replace(found, rivals=tuple(rivals))
+            watched = Watched(stepper or SerialStepper())
+            found, losses = _watched(problem, member, found, beat, watched)
+            found = dataclasses.replace(found, rivals=rivals(problem, member, found, beat))
+            return dataclasses.replace(found, trials=trials(problem, member, found, losses, beat))
         except (PawlError, OutOfTime):
             raise
         except (
@@ -172,9 +166,11 @@ def watch(
 
 def _watched(
     problem: Problem, member: Member, known: Training, beat: Heartbeat, watched: Watched
-) -> Training:
+) -> tuple[Training, RowLosses]:
+    """Returns what was seen, and losses of rows by the weights that count."""
     population = Population(problem, [member], watched)
     watched.probe = Probe(population)
+    first = {name: buffer.clone() for name, buffer in population.state.buffers.items()}
     run = Run(population, instruments=0.0)
     status = "running"
     try:
@@ -184,7 +180,7 @@ def _watched(
     except StopIteration:
         pass
     watched.read()
-    return dataclasses.replace(
+    seen = dataclasses.replace(
         known,
         batch=population.fits[0].batch_size,
         total=int(population.total[0]),
@@ -198,7 +194,9 @@ def _watched(
         readings=tuple(watched.readings),
         averaged_loss=watched.averaged_loss(),
         scales=watched.probe.scales(),
+        statistics=statistics_of(population, watched.probe, first),
     )
+    return seen, watched.probe.row_losses(*run.kept())
 
 
 def _kept(run: Run) -> int:
@@ -215,61 +213,6 @@ def _frozen(problem: Problem, population: Population) -> tuple[str, ...]:
     if problem.pretrained or "freezing" in population.members[0].recipe:
         return ()
     return tuple(name for name, x in frozen(population.whole(0)[1]).items() if x.dim() > 1)
-
-
-def _one_way(
-    problem: Problem, member: Member, way: float, main: Training, beat: Heartbeat
-) -> list[Rival]:
-    """Returns the rival at this factor, and those further on that are worth a look."""
-    if not main.readings:
-        return []
-    found: list[Rival] = []
-    before = main.last.train_loss
-    little = not main.explained(before) >= LITTLE
-    for power in range(1, 1 + (_FARTHEST if little else 1)):
-        rival = _rival(problem, member, way**power, main, beat)
-        if rival is None:
-            break
-        found.append(rival)
-        if math.isfinite(before) and not rival.train_loss < before:
-            break
-        before = rival.train_loss
-    return found
-
-
-def _rival(
-    problem: Problem, member: Member, factor: float, main: Training, beat: Heartbeat
-) -> Rival | None:
-    """Returns the training at another rate; `None` where it has none, or time ran out."""
-    recipe = _at_rate(member.recipe, factor)
-    wanted = max(_FEWEST_STEPS, int(RIVAL_SHARE * main.last.step))
-    if recipe is None or main.status not in ("completed", "stopped", "diverged"):
-        return None
-    own = dataclasses.replace(member, recipe=recipe)
-    population = Population(problem, [own], SerialStepper())
-    probe, left = Probe(population), min(wanted, int(population.total[0]))
-    try:
-        while left > 0:
-            beat()
-            population.advance(min(_CLOSEST, left))
-            left -= _CLOSEST
-    except StopIteration:
-        return None
-    train, valid = probe.losses()
-    return Rival(rate=factor, step=int(population.step[0]), train_loss=train, valid_loss=valid)
-
-
-def _at_rate(recipe: Recipe, factor: float) -> Recipe | None:
-    """Returns the recipe at so many times its rate, in its bounds or not; `None` without a rate."""
-    name, rate = recipe.optimizer, _rate(recipe)
-    if math.isnan(rate):
-        return None
-    other = recipe.settings(name).model_copy(update={"learning_rate": factor * rate})
-    return Recipe(tuple((n, other if n == name else own) for n, own in recipe.entries))
-
-
-def _rate(recipe: Recipe) -> float:
-    return float(getattr(recipe.settings(recipe.optimizer), "learning_rate", math.nan))
 
 
 __all__ = ["Watched", "watch"]

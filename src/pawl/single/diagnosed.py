@@ -10,6 +10,7 @@ from typing import Any
 
 from pawl.data import resolve_task
 from pawl.diagnosing import Diagnosis, diagnosed
+from pawl.diagnosing.rules.gains import tried
 from pawl.environment import versions
 from pawl.execution import deterministic, driving
 from pawl.ledger import place_of
@@ -40,6 +41,12 @@ class Diagnosed:
     recipe: Recipe
     notes: tuple[str, ...]
     folder: Path | None = None
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """What was suspected and tried, with what it gained or lost."""
+        run = self.diagnosis.training
+        return () if run is None else tuple(tried(run, each) for each in run.trials)
 
     def to_json(self) -> str:
         """Returns the diagnosis as JSON; readings of the training are in `training`."""

@@ -201,6 +201,15 @@ class Population:
             self._settle([i for i, at in enumerate(self._changes) if int(self.step[i]) in at])
         return losses
 
+    def rebatch(self, size: int) -> None:
+        """Gives all members batches of so many rows, whatever their recipes say; before any step."""
+        sizes = [min(size, len(fit.rows)) for fit in self.fits]
+        self.fits = [
+            replace(fit, batch_size=most, pieces=min(fit.pieces, most))
+            for fit, most in zip(self.fits, sizes, strict=True)
+        ]
+        self._refresh()
+
     def watch(self, index: int, scores: Sequence[float]) -> None:
         """Shows a member's validation scores, larger is better, to the schedules that go by them."""
         recipe, pace = self.members[index].recipe, 1.0

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training
-from pawl.diagnosing.rules import columns, fit, gradients, learning, rows, units
+from pawl.diagnosing.rules import batches, columns, fit, gradients, learning, rows, units
 
 OfData = Callable[[DataFacts], Finding | None]
 OfTraining = Callable[[Training], Finding | None]
 OfBoth = Callable[[Training, DataFacts], Finding | None]
 
 DATA_RULES: Sequence[OfData] = (*columns.RULES, *rows.RULES)
-TRAINING_RULES: Sequence[OfTraining] = (*gradients.RULES, *units.RULES, *learning.RULES)
+TRAINING_RULES: Sequence[OfTraining] = (
+    *gradients.RULES, *units.RULES, *learning.RULES, *batches.RULES,
+)  # fmt: skip
 FIT_RULES: Sequence[OfBoth] = fit.RULES
 
 BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
@@ -30,18 +32,18 @@ BECAUSE_OF: Mapping[str, tuple[str, ...]] = {
     "loss_spikes": ("learning_rate_too_high", "non_finite"),
     "learning_rate_too_low": ("normalization_disagrees",),
     "normalization_disagrees": (
-        "unscaled_inputs", "non_finite", "learning_rate_too_high", "batch_too_large",
+        "unscaled_inputs", "non_finite", "learning_rate_too_high", "batch_too_large", "batch_too_small",
     ),
     "plateau": (
         "not_converged", "non_finite", "learning_rate_too_high", "learning_rate_too_low", "dead_units",
         "vanishing_gradients", "saturated_units", "unscaled_inputs", "normalization_disagrees",
         "poor_initialization",
     ),
-    "not_converged": ("learning_rate_too_low", "batch_too_large"),
+    "not_converged": ("learning_rate_too_low", "batch_too_large", "model_too_small"),
     "underfitting": (
         "plateau", "not_converged", "dead_units", "vanishing_gradients", "non_finite",
         "saturated_units", "unscaled_inputs", "outliers", "normalization_disagrees",
-        "poor_initialization", "weak_signal",
+        "poor_initialization", "weak_signal", "model_too_small",
     ),
     "layer_never_learns": ("vanishing_gradients", "dead_units", "learning_rate_too_low"),
     "weak_signal": ("label_errors",),

@@ -12,6 +12,7 @@ _ALONE, _OTHERS = 0.95, 0.8
 _FEW_LEAKS = 0.1
 _FAR = 8.0
 _MOST_OUTER, _FEW = 0.005, 3
+_BY_CHANCE = 0.1
 _DRIFT, _DRIFT_P = 0.1, 1e-4
 
 
@@ -80,11 +81,16 @@ def target_leakage(data: DataFacts) -> Finding | None:
 
 
 def outliers(data: DataFacts) -> Finding | None:
-    """Columns with a few values many times as far out as 99.5% of them are."""
+    """Columns with a few values many times as far out as 99.5% of them are, which no long tail explains.
+
+    Of many columns with tails like powers one in ten would be told of, not each tenth.
+    """
     found = [
         column
         for column in data.columns
-        if column.extreme >= _FAR and column.outer <= max(_FEW, _MOST_OUTER * data.looked)
+        if column.extreme >= _FAR
+        and column.outer <= max(_FEW, _MOST_OUTER * data.looked)
+        and column.by_chance <= _BY_CHANCE / len(data.columns)
     ]
     if not found:
         return None

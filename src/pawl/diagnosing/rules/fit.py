@@ -7,17 +7,23 @@ import math
 from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training
+from pawl.diagnosing.rules.gains import LIKELY, gained, learns_more, strength
 
 _LOST, _LEARNED = 0.75, 0.2
 _RISEN = 0.25
 _OF_TREES, _TREES_LEARN = 0.75, 0.1
 _SIGNAL = 0.1
 _WEIGHTS_PER_ROW = 100.0
+_WIDEST = 3.0
+"""The largest factor of `width`."""
 _REGULARIZERS = ("dropout", "weight_decay", "ema", "label_smoothing", "mixup")
 
 
 def overfitting(run: Training, data: DataFacts) -> Finding | None:
-    """Three quarters of what is learned of the training rows, or more, do not hold for others."""
+    """Three quarters of what is learned of the training rows, or more, do not hold for others.
+
+    As few other rows may be hard ones by chance, it is the least gap that is likely which counts.
+    """
     del data
     gap = _gap(run)
     if gap is None or gap < _LOST:
@@ -58,15 +64,16 @@ def trained_too_long(run: Training, data: DataFacts) -> Finding | None:
 
 
 def underfitting(run: Training, data: DataFacts) -> Finding | None:
-    """Boosted trees with plain settings explain far more of the same data."""
+    """Boosted trees with plain settings explain far more of the same data, and not by chance."""
     if data.trees is None or data.trees < _TREES_LEARN or not run.whole:
         return None
     at = run.at_kept
     mine, train = run.explained(at.valid_loss), run.explained(at.train_loss)
+    likely = run.explained(at.valid_floor)
     if not math.isfinite(mine) or not math.isfinite(run.constant_loss):
         return None
     # What comes near at another rate does not lack size.
-    best = max(mine, *(run.explained(rival.valid_loss) for rival in run.rivals), -math.inf)
+    best = max(likely, *(run.explained(rival.valid_loss) for rival in run.rivals), -math.inf)
     if best > _OF_TREES * data.trees or train > data.trees:
         return None
     return Finding(
@@ -78,6 +85,24 @@ def underfitting(run: Training, data: DataFacts) -> Finding | None:
         strength=min(100.0, _OF_TREES * data.trees / max(mine, 1e-9)),
         suggests=("width", "depth", "piecewise_linear", "periodic", "residual"),
         advice="a longer training",
+    )
+
+
+def model_too_small(run: Training, data: DataFacts) -> Finding | None:
+    """A model with a narrow layer that loses more of other rows than a wider one, trained as long."""
+    del data
+    wider = run.trial("width")
+    if wider is None or not learns_more(run, wider):
+        return None
+    units = min(unit.units for unit in run.first.units)
+    return Finding(
+        rule="model_too_small",
+        severity="warning",
+        evidence=f"a layer has {units} unit(s), and with layers {wider.value:g} times as wide "
+        f"{wider.step:,} steps lose {gained(run, wider.gain)}",
+        strength=strength(run, wider.gain, LIKELY),
+        suggests=("width", "depth"),
+        tries={"factor": _WIDEST},
     )
 
 
@@ -119,14 +144,21 @@ def model_too_large(run: Training, data: DataFacts) -> Finding | None:
 
 
 def _gap(run: Training) -> float | None:
-    """Returns the share of what is learned of the training rows that is not there on other rows."""
+    """Returns the least share of what is learned of training rows that is likely not there on others."""
     if not run.readings or run.status not in ("completed", "stopped"):
         return None
     at = run.at_kept
-    train, valid = run.explained(at.train_loss), run.explained(at.valid_loss)
+    train, valid = run.explained(at.train_loss), run.explained(at.valid_floor)
     if train < _LEARNED or not math.isfinite(at.valid_loss):
         return None
     return (train - valid) / train
 
 
-RULES = (overfitting, trained_too_long, underfitting, weak_signal, model_too_large)
+RULES = (
+    overfitting,
+    trained_too_long,
+    underfitting,
+    model_too_small,
+    weak_signal,
+    model_too_large,
+)

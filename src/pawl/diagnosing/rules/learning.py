@@ -1,4 +1,4 @@
-"""Rules on how it learns: learning rate, spikes, plateaus, length, batches.
+"""Rules on how it learns: learning rate, spikes, plateaus, length.
 
 Rates are judged by rivals: the same training, from the same start over the same batches, at a tenth and
 at ten times the rate, for a third of the steps; further off while that learns more.
@@ -11,15 +11,13 @@ import statistics
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Rival, Training
+from pawl.diagnosing.rules.gains import MARGIN, gained, worth
 
-_MARGIN = 0.05
 _WORSE = 2.0
-_NOTHING = 0.02
-_STILL_FALLING, _LATE = 0.15, 0.75
+NOTHING = 0.02
+STILL_FALLING = 0.15
 _SPIKE, _SPIKES = 3.0, 2
 _FEWEST_BEFORE, _WINDOW = 2, 8
-_SMALL, _HELD_UP, _HELD_UP_OF_REST = 8, 0.03, 0.1
-_FEW_STEPS = 4
 _FEWEST_TIMED, _WAITING = 20, 0.5
 
 
@@ -46,7 +44,7 @@ def learning_rate_too_high(run: Training) -> Finding | None:
     )
     for mine, theirs, rival, rows, when in seen:
         left, their_left = 1.0 - max(mine, -1.0), 1.0 - theirs
-        if theirs < mine + _MARGIN or theirs < _MARGIN or left < 1.25 * their_left:
+        if theirs < mine + MARGIN or theirs < MARGIN or left < 1.25 * their_left:
             continue
         return Finding(
             rule="learning_rate_too_high",
@@ -69,7 +67,7 @@ def learning_rate_too_low(run: Training) -> Finding | None:
         return None
     faster = min(rivals, key=lambda each: each.train_loss)
     mine, theirs = _learned(run), run.explained(faster.train_loss)
-    if theirs < 2 * _MARGIN or theirs < _WORSE * max(mine, 0.0):
+    if theirs < 2 * MARGIN or theirs < _WORSE * max(mine, 0.0):
         return None
     return Finding(
         rule="learning_rate_too_low",
@@ -89,7 +87,7 @@ def plateau(run: Training) -> Finding | None:
     if not run.whole or not math.isfinite(run.constant_loss):
         return None
     best = max(run.explained(reading.train_loss) for reading in run.readings)
-    if best >= _NOTHING:
+    if best >= NOTHING:
         return None
     return Finding(
         rule="plateau",
@@ -101,39 +99,43 @@ def plateau(run: Training) -> Finding | None:
     )
 
 
-def not_converged(run: Training) -> Finding | None:
-    """A training that came to its planned end while it was still getting better."""
+def still_falls(run: Training) -> float:
+    """Returns the share of a loss's fall that its last quarter has, over the most that is healthy.
+
+    Of training or validation rows, whichever is less; 0 where a training did not come to its planned
+    end, or hardly fell.
+    """
     if run.status != "completed" or len(run.readings) < 3:
-        return None
+        return 0.0
     names = ("train_loss",) if math.isnan(run.last.valid_loss) else ("train_loss", "valid_loss")
-    late, fell = (
-        min(_late_share(run, name) for name in names),
-        run.first.train_loss - run.last.train_loss,
-    )
-    if late < _STILL_FALLING or fell < _NOTHING * run.reference:
+    fell = run.first.train_loss - run.last.train_loss
+    if fell < NOTHING * run.reference:
+        return 0.0
+    return min(map(run.late_share, names)) / STILL_FALLING
+
+
+def not_converged(run: Training) -> Finding | None:
+    """A training that came to its planned end while it was still getting better.
+
+    Where one twice as long was tried, it must lose less of other rows.
+    """
+    late, longer = still_falls(run), run.trial("passes")
+    if late < 1 or (longer is not None and not worth(run, longer.gain)):
         return None
+    evidence = (
+        f"{late * STILL_FALLING:.0%} of the fall of the loss comes in the last quarter of the "
+        f"{run.last.step:,} steps"
+    )
+    if longer is not None:
+        evidence += f"; {longer.value:g} times as many lose {gained(run, longer.gain)}"
     return Finding(
         rule="not_converged",
         severity="warning",
-        evidence=f"{late:.0%} of the fall of the loss comes in the last quarter of the "
-        f"{run.last.step:,} steps",
-        strength=late / _STILL_FALLING,
+        evidence=evidence,
+        strength=late,
         suggests=_optimizer(run),
         advice="a longer training, or a higher learning rate",
     )
-
-
-def _late_share(run: Training, name: str) -> float:
-    """Returns the share of a loss's fall that comes in the last quarter of the steps."""
-    last = run.last
-    late = min(run.readings, key=lambda each: abs(each.step - _LATE * last.step))
-    if not 0 < late.step < last.step:
-        return 0.0
-    start, then, now = (float(getattr(each, name)) for each in (run.first, late, last))
-    # As if the reading lay where the last quarter begins.
-    quarter = (then - now) * (1.0 - _LATE) / (1.0 - late.step / last.step)
-    whole = start - now
-    return quarter / whole if whole > 0 and math.isfinite(quarter / whole) else 0.0
 
 
 def loss_spikes(run: Training) -> Finding | None:
@@ -156,50 +158,6 @@ def loss_spikes(run: Training) -> Finding | None:
         strength=len(found) / _SPIKES,
         suggests=("gradient_clipping", "adaptive_clipping", "one_cycle", "batch_norm"),
         advice="a lower learning rate",
-    )
-
-
-def batch_too_small(run: Training) -> Finding | None:
-    """Small batches that hold the loss up: the mean of late weights loses much less than they do."""
-    if not run.whole or not run.readings or run.batch > _SMALL or not run.reference > 0:
-        return None
-    gain = (run.last.batch_loss - run.averaged_loss) / run.reference
-    left = run.last.batch_loss / run.reference
-    if not gain >= max(_HELD_UP, _HELD_UP_OF_REST * left):
-        return None
-    return Finding(
-        rule="batch_too_small",
-        severity="warning",
-        evidence=f"the mean of the weights of the last third of the steps loses {gain:.0%} of what a "
-        f"constant loses less than the last weights do: batches of {run.batch} rows keep them moving "
-        "about",
-        strength=gain / max(_HELD_UP, _HELD_UP_OF_REST * left),
-        suggests=("batch_size", "ema", "cosine"),
-        advice="larger batches, or a lower learning rate",
-    )
-
-
-def batch_too_large(run: Training) -> Finding | None:
-    """Batches of a large part of the rows: few steps, and a training that is not at its end."""
-    per_epoch = run.rows // max(1, run.batch)
-    if per_epoch > _FEW_STEPS or run.status != "completed" or len(run.readings) < 3:
-        return None
-    late = _late_share(run, "batch_loss")
-    fell = run.first.batch_loss - run.last.batch_loss
-    falls = late >= _STILL_FALLING and fell >= _NOTHING * run.reference
-    faster = max(
-        (run.explained(each.train_loss) for each in run.rivals if each.rate > 1), default=-math.inf
-    )
-    if not falls and faster < _learned(run) + _MARGIN:
-        return None
-    why = "the loss still falls" if falls else "larger steps learn more"
-    return Finding(
-        rule="batch_too_large",
-        severity="warning",
-        evidence=f"a batch has {run.batch:,} of {run.rows:,} rows, so that a pass is {per_epoch} "
-        f"step(s), and {why} after {run.last.step:,} steps",
-        strength=_FEW_STEPS / max(1, per_epoch),
-        suggests=("batch_size",),
     )
 
 
@@ -249,7 +207,5 @@ RULES = (
     plateau,
     not_converged,
     loss_spikes,
-    batch_too_small,
-    batch_too_large,
     data_starves,
 )

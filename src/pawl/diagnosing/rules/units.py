@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training, UnitReading
+from pawl.diagnosing.rules.gains import gained, strength, worth
 
 _MANY = 0.5
 _FEWEST_UNITS = 8
 _DISAGREES = 0.25
+_BEHIND = 0.5
 _LARGE, _APART = 30.0, 100.0
 
 
@@ -70,7 +72,11 @@ def unscaled_inputs(run: Training) -> Finding | None:
 
 
 def normalization_disagrees(run: Training) -> Finding | None:
-    """A model that loses more on the same rows as it is evaluated than as it trains."""
+    """A model that loses more as it is evaluated, by what it keeps of its batches.
+
+    More than as it trains, on the same rows; or, where statistics lag behind, more than with statistics
+    that are taken anew.
+    """
     if not run.readings or not run.reference > 0:
         return None
     late = run.readings[-max(1, len(run.readings) // 4) :]
@@ -78,17 +84,30 @@ def normalization_disagrees(run: Training) -> Finding | None:
     gaps = sorted(
         (each.train_loss - each.batch_loss) / max(run.reference, each.batch_loss) for each in late
     )
-    gap = gaps[len(gaps) // 2]
-    if gap < _DISAGREES:
+    gap, known = gaps[len(gaps) // 2], run.statistics
+    if known is not None and known.behind >= _BEHIND and worth(run, known.gain):
+        evidence = (
+            f"statistics that are kept for evaluation are {known.behind:.0%} as far from what layers "
+            "see as they were at the start; taken anew, with all weights as they are, the model loses "
+            f"{gained(run, known.gain)}"
+        )
+        found = strength(run, known.gain)
+    elif gap >= _DISAGREES:
+        evidence = (
+            f"on the same rows the model loses {gap:.0%} of what a constant loses more when it is "
+            "evaluated than when it trains: statistics of batches and those kept for evaluation disagree"
+        )
+        found = gap / _DISAGREES
+    else:
         return None
     return Finding(
         rule="normalization_disagrees",
         severity="warning",
-        evidence=f"on the same rows the model loses {gap:.0%} of what a constant loses more when it is "
-        "evaluated than when it trains: statistics of batches and those kept for evaluation disagree",
-        strength=gap / _DISAGREES,
+        evidence=evidence,
+        strength=found,
         suggests=("layer_norm", "group_norm", "rms_norm"),
-        advice="larger batches, or a normalization of single rows",
+        advice="statistics that follow faster (momentum), larger batches, or a normalization of single "
+        "rows",
     )
 
 
