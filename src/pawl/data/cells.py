@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pawl.data.dates import parse_dates
@@ -56,10 +58,15 @@ class Cells:
         return [str(text) for text in self.values]
 
 
-def read_cells(column: pd.Series[Any]) -> Cells:
+def read_cells(column: pd.Series[Any], marks: Marks | None = None) -> Cells:
     """Reads a column of any dtype.
 
     Times with a zone keep the clock as written; durations become seconds.
+
+    Args:
+        column: `[R]`.
+        marks: With the decimal marks that may be, text that is nothing but plain numbers and missing
+            cells is read as what it is in most long tables: numbers.
     """
     none = np.empty(0, dtype=np.int64)
     dtype = column.dtype
@@ -77,7 +84,35 @@ def read_cells(column: pd.Series[Any]) -> Cells:
         return Cells("other", np.zeros(len(column)), none)
     if types.is_numeric_dtype(dtype):
         return Cells("number", column.to_numpy(np.float64, na_value=np.nan), none)
+    if marks is not None and (numbers := _plain_numbers(column, marks)) is not None:
+        return Cells("number", numbers, none)
     return _text(column, "text")
+
+
+def _plain_numbers(column: pd.Series[Any], marks: Marks) -> NDArray[np.float64] | None:
+    """Returns a column's numbers, NaN where missing, if `parse_numbers` reads every cell that is given.
+
+    `None` also for what looks like codes, and for what needs more than one look.
+
+    Args:
+        column: `[R]` text.
+        marks: Which decimal marks may be.
+    """
+    if not isinstance(column.dtype, pd.StringDtype) or column.dtype.storage != "pyarrow":
+        return None
+    texts = pa.array(column, from_pandas=True)
+    absent = pc.is_in(texts, value_set=pa.array([*sorted(MISSING), None], texts.type))
+    try:
+        read = pc.if_else(absent, None, texts).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    if marks[0] == "," and pc.any(pc.match_substring(texts, ".")).as_py():
+        return None
+    zeros = texts.filter(pc.starts_with(texts, "0"))
+    if pc.any(pc.match_substring_regex(zeros, r"^0\d")).as_py():
+        return None
+    values: NDArray[np.float64] = read.to_numpy(zero_copy_only=False)
+    return values if np.isfinite(values).sum() == len(values) - read.null_count else None
 
 
 def _text(column: pd.Series[Any], kind: Literal["text", "category"]) -> Cells:
