@@ -19,7 +19,22 @@ from pawl.options import AS_IT_IS
 from pawl.task import Task
 
 PLAIN = ("1", "-2.5", "", "ab", "x y", "NA", "é", "#")
-NASTY = (" x", "x ", '"q"', '"l\nm"', '"d""d"', '"a,b"', 'm"m', '"a"b', '"', '""', "\t", "\r", " ", "\0")
+NASTY = (
+    " x",
+    "x ",
+    '"q"',
+    '"l\nm"',
+    '"d""d"',
+    '"a,b"',
+    'm"m',
+    '"a"b',
+    '"',
+    '""',
+    "\t",
+    "\r",
+    " ",
+    "\0",
+)
 ENDS = ("\n", "\r\n", "\n\n", "\r", "\n \n")
 
 
@@ -87,7 +102,8 @@ odd = st.one_of(numbers, st.text("0123456789.,-+eEinfax_ ", max_size=6))
 
 
 @given(
-    st.lists(st.one_of(numbers, odd), min_size=1, max_size=12), st.sampled_from((".", ",", ".,", ",."))
+    st.lists(st.one_of(numbers, odd), min_size=1, max_size=12),
+    st.sampled_from((".", ",", ".,", ",.")),
 )
 @settings(max_examples=400, deadline=None)
 def test_plain_numbers_are_those_of_their_texts(texts, marks):
@@ -127,10 +143,16 @@ def test_a_table_is_the_same_by_either_way(monkeypatch, write):
         value = f"{random.normal():.{row % 17}f}"
         rows.append(
             (
-                value if row % 11 else "NA", f"{row % 7}", f"{row:05}", "yes" if row % 3 else "no",
-                f"c{row % 4}", "1e400" if row == 50 else repr(random.normal()),
-                "x" if row == 7 else repr(random.normal()), f"2024-01-{1 + row % 28:02}", f"{row % 2}",
-            )  # fmt: skip
+                value if row % 11 else "NA",
+                f"{row % 7}",
+                f"{row:05}",
+                "yes" if row % 3 else "no",
+                f"c{row % 4}",
+                "1e400" if row == 50 else repr(random.normal()),
+                "x" if row == 7 else repr(random.normal()),
+                f"2024-01-{1 + row % 28:02}",
+                f"{row % 2}",
+            )
         )
     lines = ["a,b,code,truth,letter,huge,odd,date,target", *map(",".join, rows)]
     path = write("\n".join(lines) + "\n")

@@ -49,9 +49,7 @@ def read_plain(encoded: bytes, separator: str) -> pd.DataFrame | None:
             pa.BufferReader(encoded),
             read_options=arrow.ReadOptions(column_names=names, block_size=_BLOCK),
             parse_options=arrow.ParseOptions(delimiter=separator, newlines_in_values=quoted),
-            convert_options=arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string())
-            ),
+            convert_options=arrow.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except pa.ArrowInvalid:
         return None
@@ -67,7 +65,7 @@ def read_plain(encoded: bytes, separator: str) -> pd.DataFrame | None:
 
 def _odd(encoded: bytes) -> bool:
     """Tells whether there are bytes that pandas and Arrow may read differently."""
-    lone = encoded.count(b"\r") != encoded.count(b"\r\n")
+    lone = b"\r" in encoded and encoded.count(b"\r") != encoded.count(b"\r\n")
     return lone or b"\0" in encoded or encoded.startswith(codecs.BOM_UTF8)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pawl.data.block_columns import block_columns, check_classes, read_blocks, split_names
-from pawl.data.cells import as_dates, read_cells
+from pawl.data.cells import as_dates, read_cells, with_numbers
 from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
 from pawl.data.kinds import check_rows
@@ -75,6 +75,9 @@ def load_table(
     blocks, test_blocks, more = read_blocks(frame, test_frame, options)
     check_classes(blocks, targets if kind == "binary" else None, predicted[0].classes)
     notes += more
+    if options.window is None:
+        asked = (*chosen, *options.kinds, *block_columns(options, list(map(str, frame.columns))))
+        frame = with_numbers(frame, decimal, but=asked)
     everything = frame
     if test_frame is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks)
