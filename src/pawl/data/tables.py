@@ -75,10 +75,7 @@ def load_table(
     blocks, test_blocks, more = read_blocks(frame, test_frame, options)
     check_classes(blocks, targets if kind == "binary" else None, predicted[0].classes)
     notes += more
-    if options.window is None:
-        asked = (*chosen, *options.kinds, *block_columns(options, list(map(str, frame.columns))))
-        frame = with_numbers(frame, decimal, but=asked)
-    everything = frame
+    everything = frame = _numbers_read(frame, chosen, options, decimal)
     if test_frame is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks)
         test_frame, test_targets = frame.iloc[held.numpy()], targets[held]
@@ -107,6 +104,16 @@ def load_table(
         notes,
         features.left_out,
     )
+
+
+def _numbers_read(
+    frame: pd.DataFrame, targets: Sequence[str], options: ReadOptions, decimal: Marks
+) -> pd.DataFrame:
+    """Reads columns of plain numbers but where an option or a window is to see their text."""
+    if options.window is not None:
+        return frame
+    blocks = block_columns(options, [str(name) for name in frame.columns])
+    return with_numbers(frame, decimal, but=(*targets, *options.kinds, *blocks))
 
 
 @dataclass(frozen=True)
