@@ -15,10 +15,12 @@ from problems import frame, problem
 
 import pawl
 from pawl import pacing
+from pawl.errors import BudgetError
 from pawl.execution import Session
 from pawl.execution.rows import Rows
 from pawl.ledger import Ledger
 from pawl.pacing.sizes import fewer_rows
+from pawl.search import baseline
 
 
 def test_as_many_rows_as_some_hundred_trainings_have_time_for() -> None:
@@ -26,6 +28,31 @@ def test_as_many_rows_as_some_hundred_trainings_have_time_for() -> None:
     assert fewer_rows(72.0, per_epoch=10.0, rows=1_000_000) == 10_000
     assert fewer_rows(72.0, per_epoch=10.0, rows=100_000) is None  # a thousand are too few
     assert fewer_rows(1e6, per_epoch=1.0, rows=50_000) is None  # all of them fit
+    assert fewer_rows(8.0, per_epoch=10.0, rows=100_000, passes=4) == 20_000
+
+
+def test_where_not_even_one_pass_fits_the_baseline_trains_on_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a pass took a hundred seconds."""
+    monkeypatch.setattr(pacing.sizes, "seconds_per_epoch", lambda *_, **__: 100.0)
+    monkeypatch.setattr(pacing.sizes, "_FEWEST_ROWS", 10)
+    with Ledger.create(tmp_path / "out", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, budget=90.0)
+        session.clock.export_seconds = 0.1
+        every = len(session.rows.search[0])
+        found = pacing.pace(session, baseline(session.facts), None)
+        assert found.rows is not None
+        assert 10 <= found.rows < every / 4
+        assert found.epochs == 1
+        assert found.seconds_per_trial == pytest.approx(100.0 * found.rows / every)
+        assert found.search.deadline == 0.0  # no search
+        assert len(session.rows.search[0]) <= 1.1 * found.rows
+        monkeypatch.setattr(pacing.sizes, "_FEWEST_ROWS", 1000)
+        short = Session(problem("table"), Ledger.create(tmp_path / "other", {}), 0, budget=90.0)
+        short.clock.export_seconds = 0.1
+        with short.ledger, pytest.raises(BudgetError, match="too short for this data: one pass"):
+            pacing.pace(short, baseline(short.facts), None)
 
 
 @settings(deadline=None, max_examples=40)

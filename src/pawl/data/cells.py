@@ -6,11 +6,14 @@ Text is factorized first, so that parsing works on distinct texts only. Shape le
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pawl.data.dates import parse_dates
@@ -24,6 +27,7 @@ MISSING = frozenset(
 _BOOLEANS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _MAX_WHOLE = 1e15
 _LONG = 40
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,15 @@ class Cells:
         return [str(text) for text in self.values]
 
 
-def read_cells(column: pd.Series[Any]) -> Cells:
+def read_cells(column: pd.Series[Any], marks: Marks | None = None) -> Cells:
     """Reads a column of any dtype.
 
     Times with a zone keep the clock as written; durations become seconds.
+
+    Args:
+        column: `[R]`.
+        marks: With the decimal marks that may be, text that is nothing but plain numbers and missing
+            cells is read as what it is in most long tables: numbers.
     """
     none = np.empty(0, dtype=np.int64)
     dtype = column.dtype
@@ -77,7 +86,56 @@ def read_cells(column: pd.Series[Any]) -> Cells:
         return Cells("other", np.zeros(len(column)), none)
     if types.is_numeric_dtype(dtype):
         return Cells("number", column.to_numpy(np.float64, na_value=np.nan), none)
+    if marks is not None and (numbers := _plain_numbers(column, marks)) is not None:
+        return Cells("number", numbers, none)
     return _text(column, "text")
+
+
+def with_numbers(frame: pd.DataFrame, marks: Marks, but: Collection[str]) -> pd.DataFrame:
+    """Returns a table with its columns of plain numbers as numbers; see `read_cells`.
+
+    Text takes several times their memory, and each look at it is slow.
+
+    Args:
+        frame: `[R, columns]`.
+        marks: The decimal marks that may be.
+        but: Names of columns that stay as they are.
+    """
+    read = {name: _plain_numbers(frame[name], marks) for name in frame.columns if name not in but}
+    return frame.assign(**{name: found for name, found in read.items() if found is not None})
+
+
+def _plain_numbers(column: pd.Series[Any], marks: Marks) -> NDArray[np.float64] | None:
+    """Returns a column's numbers, NaN where missing, if `parse_numbers` reads every cell that is given.
+
+    `None` also for what looks like codes, and for what needs more than one look.
+
+    Args:
+        column: `[R]` text.
+        marks: Which decimal marks may be.
+    """
+    if not isinstance(column.dtype, pd.StringDtype) or column.dtype.storage != "pyarrow":
+        return None
+    texts = pa.array(column, from_pandas=True)
+    # Arrow is slow where most cells are none: a few tell.
+    few = texts.take(np.arange(0, len(texts), max(1, len(texts) // _FEW)))
+    try:
+        _as_float(few)
+        read = _as_float(texts)
+    except pa.ArrowInvalid:
+        return None
+    if marks[0] == "," and pc.any(pc.match_substring(texts, ".")).as_py():
+        return None
+    zeros = texts.filter(pc.starts_with(texts, "0"))
+    if pc.any(pc.match_substring_regex(zeros, r"^0\d")).as_py():
+        return None
+    values: NDArray[np.float64] = read.to_numpy(zero_copy_only=False)
+    return values if np.isfinite(values).sum() == len(values) - read.null_count else None
+
+
+def _as_float(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    absent = pc.is_in(texts, value_set=pa.array([*sorted(MISSING), None], texts.type))
+    return pc.if_else(absent, None, texts).cast(pa.float64())
 
 
 def _text(column: pd.Series[Any], kind: Literal["text", "category"]) -> Cells:

@@ -121,7 +121,7 @@ def infer_columns(
         elif name in types:
             _read_as(types[name], name, read_cells(frame[name]), found)
         else:
-            _infer(name, read_cells(frame[name]), found)
+            _infer(name, read_cells(frame[name], decimal), found)
     for names, what in (
         (found.decimal_commas, "commas are decimal marks"),
         (found.grouped, "commas group thousands"),

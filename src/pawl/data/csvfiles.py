@@ -14,6 +14,7 @@ import pandas as pd
 
 from pawl.data.filebytes import read_bytes
 from pawl.data.parquet import read_parquet
+from pawl.data.plaincsv import read_plain
 from pawl.data.text import decode, find_separator
 from pawl.errors import DataError
 from pawl.options import ReadOptions
@@ -68,6 +69,9 @@ def read_table_text(data: bytes, name: str, options: ReadOptions) -> TableFile:
     separator = options.mark or find_separator(text, name)
     encoded = text.encode(errors="replace")
     del data, text  # a large file is held once
+    if (cells := read_plain(encoded, separator)) is not None:
+        headers = [str(header) for header in cells.iloc[0]]
+        return TableFile(named(cells.iloc[1:], headers, name), separator, tuple(notes))
     lines = io.TextIOWrapper(io.BytesIO(encoded), encoding="utf-8", newline="")
     counted = check_widths(lines, separator, name, len(encoded) + 1)
     (frame,) = parse(io.BytesIO(encoded), separator, name)
@@ -94,12 +98,10 @@ def parse(
             iterator=True,
         ) as reader:
             cells = reader.read(None if rows is None else rows + 1)
-            headers = pd.Index([str(header) for header in cells.iloc[0]], dtype=object)
+            headers = [str(header) for header in cells.iloc[0]]
             cells = cells.iloc[1:]
             while True:
-                frame = cells.reset_index(drop=True)
-                frame.columns = headers
-                yield check_frame(frame, name)
+                yield named(cells, headers, name)
                 if rows is None:
                     return
                 try:
@@ -109,6 +111,13 @@ def parse(
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} is no valid CSV ({reason}); correct or export it again") from error
+
+
+def named(cells: pd.DataFrame, headers: Sequence[str], name: str) -> pd.DataFrame:
+    """Returns rows below the header; see `check_frame`."""
+    frame = cells.reset_index(drop=True)
+    frame.columns = pd.Index(headers, dtype=object)
+    return check_frame(frame, name)
 
 
 def empty(name: str) -> DataError:

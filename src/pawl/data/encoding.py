@@ -108,14 +108,15 @@ def _encoded_numbers(
     for column in columns:
         if column.name not in widths:
             continue
-        cells = read_cells(frame[column.name])
+        marks = decimal if isinstance(decimal, str) else decimal.get(column.name)
+        cells = read_cells(frame[column.name], marks if column.kind == "numeric" else None)
         if column.kind == "date":
             dates = as_dates(cells, column.date_format)
             values = _date_parts(dates)[:, : len(widths[column.name])]
         elif column.kind == "boolean":
             values = as_booleans(cells)[:, None]
         else:
-            marks = decimal if isinstance(decimal, str) else decimal[column.name]
+            assert marks is not None
             values = as_numbers(cells, marks)[:, None]
         finite, _ = finite_float32(values)
         if lost is not None:

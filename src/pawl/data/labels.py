@@ -76,7 +76,7 @@ def read_labels(
     Raises:
         DataError: If it holds dates, lists or the like.
     """
-    cells = read_cells(column)
+    cells = read_cells(column, decimal)
     if cells.kind in ("date", "other"):
         got = "dates" if cells.kind == "date" else "lists or other objects"
         raise DataError(

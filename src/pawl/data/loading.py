@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
+
 from pawl.data.arrays import load_arrays, read_arrays
 from pawl.data.csvfiles import read_table_text
 from pawl.data.images import load_images, read_images
@@ -71,11 +73,14 @@ def load(task: Task, *, seed: int = 0, test_share: float = 0.2) -> LoadedData:
         _refuse_other_options(task.read, source.form)
         test = None if task.test is None else identify(task.test, task.read)
         parts = _LOAD[source.form](task, source, test, seed=seed, test_share=test_share)
+        name = task.name or source.name
+        del source, test
+    pa.default_memory_pool().release_unused()  # Arrow keeps what the text of a table took
     return LoadedData(
         schema=parts.schema,
         development=parts.development,
         test=parts.test,
-        name=task.name or source.name,
+        name=name,
         notes=tuple(parts.notes),
         fingerprint=_fingerprint(parts.schema, parts.development, parts.test),
         left_out=parts.left_out,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pawl.data.block_columns import block_columns, check_classes, read_blocks, split_names
-from pawl.data.cells import as_dates, read_cells
+from pawl.data.cells import as_dates, read_cells, with_numbers
 from pawl.data.columns import infer_columns
 from pawl.data.encoding import encode_columns, missing_column
 from pawl.data.kinds import check_rows
@@ -75,7 +75,7 @@ def load_table(
     blocks, test_blocks, more = read_blocks(frame, test_frame, options)
     check_classes(blocks, targets if kind == "binary" else None, predicted[0].classes)
     notes += more
-    everything = frame
+    everything = frame = _numbers_read(frame, chosen, options, decimal)
     if test_frame is None or test_read is None:
         rest, held = split_rows(targets, kind, test_share, seed, blocks=blocks)
         test_frame, test_targets = frame.iloc[held.numpy()], targets[held]
@@ -104,6 +104,16 @@ def load_table(
         notes,
         features.left_out,
     )
+
+
+def _numbers_read(
+    frame: pd.DataFrame, targets: Sequence[str], options: ReadOptions, decimal: Marks
+) -> pd.DataFrame:
+    """Reads columns of plain numbers but where an option or a window is to see their text."""
+    if options.window is not None:
+        return frame
+    blocks = block_columns(options, [str(name) for name in frame.columns])
+    return with_numbers(frame, decimal, but=(*targets, *options.kinds, *blocks))
 
 
 @dataclass(frozen=True)

@@ -96,16 +96,16 @@ def _columns(
         if len(found) + spec.shape[0] > _MOST_COLUMNS:
             continue
         names = spec.features or tuple(f"{spec.name}[{i}]" for i in range(spec.shape[0]))
-        mine, theirs = (
-            x.inputs[spec.name].cpu().numpy().astype(np.float64) for x in (development, test)
-        )
+        # Of very many rows a copy of all would be the largest thing in memory.
+        mine = development.inputs[spec.name].cpu().numpy()[looked].astype(np.float64)
+        theirs = test.inputs[spec.name].cpu().numpy().astype(np.float64)
         for place, name in enumerate(names):
             found.append(
                 _Column(
                     name=name,
                     category=bool(spec.cardinalities),
                     date=name.rpartition(":")[0] in dates,
-                    values=mine[looked, place],
+                    values=mine[:, place],
                     test=theirs[:, place],
                 )
             )

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pawl.data.types import Examples
@@ -39,10 +40,10 @@ def by_trees(
     width = sum(math.prod(x.shape[1:]) for x in examples.inputs.values())
     if len(examples) < _FEWEST_ROWS or width > _MOST_VALUES:
         return None, None
-    flat = [x.reshape(len(x), -1).double().cpu().numpy() for x in examples.inputs.values()]
-    x = np.concatenate(flat, axis=1)
-    chosen = np.random.default_rng(0).permutation(len(x))[:_MOST_ROWS]
-    x, y = x[chosen], targets[chosen]
+    chosen = np.random.default_rng(0).permutation(len(examples))[:_MOST_ROWS]
+    inputs = examples.take(torch.from_numpy(chosen)).inputs
+    flat = [x.reshape(len(x), -1).double().cpu().numpy() for x in inputs.values()]
+    x, y = np.concatenate(flat, axis=1), targets[chosen]
     if classes:
         names, y = np.unique(y, return_inverse=True)
         if len(names) < 2 or np.bincount(y).min() < _FOLDS:

@@ -160,15 +160,18 @@ def trial_epochs(left: float, per_epoch: float) -> tuple[int, int]:
     return epochs, trainings
 
 
-def fewer_rows(left: float, per_epoch: float, rows: int) -> int | None:
-    """Returns of how many rows trainings of a few passes fit, some tens; `None` if only of too few.
+def fewer_rows(
+    left: float, per_epoch: float, rows: int, passes: int = _TRAININGS_OF_FEW * _PASSES_OF_FEW
+) -> int | None:
+    """Returns of how many rows so many passes fit; `None` if only of too few, or of all.
 
     Args:
         left: Seconds.
         per_epoch: Seconds of a pass over all rows.
         rows: How many these are.
+        passes: Of all trainings together.
     """
-    few = int(rows * left / (_TRAININGS_OF_FEW * _PASSES_OF_FEW * per_epoch))
+    few = int(rows * left / (passes * per_epoch))
     return few if _FEWEST_ROWS <= few < rows else None
 
 
@@ -221,16 +224,22 @@ def _fresh(session: Session, average: int) -> int:
 
 
 def _bare_pace(session: Session, per_epoch: float, end: float) -> Pace:
-    """Returns the sizes of a campaign that trains the baseline and says how good it is."""
+    """Returns the sizes of a campaign that trains the baseline and says how good it is.
+
+    Where not even a pass over all rows fits, its trainings take one over as many as do.
+    """
     assert session.clock.left is not None
-    left = session.clock.left - end
-    if left < per_epoch:
+    left, every = session.clock.left - end, len(session.rows.search[0])
+    rows = fewer_rows(left, per_epoch, every, _BARE_TRAININGS) if left < per_epoch else None
+    if left < per_epoch and rows is None:
         need = session.ledger.elapsed + end + _FEWEST_TRAININGS * per_epoch
         raise BudgetError(
             f"a budget of {session.clock.budget:.10g}s is too short for this data: one pass over the "
             f"rows takes {per_epoch:.1f}s, and the end (export, report) about {end:.0f}s; give "
             f"{option('budget', f'{math.ceil(need)}s')} or more"
         )
+    per_epoch *= 1.0 if rows is None else rows / every
     epochs = max(1, int(left / (_BARE_TRAININGS * per_epoch)))
     plan = SearchPlan(width=1, quota=1, trials=None, deadline=0.0)
-    return Pace(epochs, epochs * per_epoch, plan, seeds=3 if left > 3.5 * per_epoch else 1)
+    seeds = 3 if left > 3.5 * per_epoch else 1
+    return Pace(epochs, epochs * per_epoch, plan, seeds, rows=rows)
