@@ -60,7 +60,8 @@ def read_plain(encoded: bytes, separator: str) -> pd.DataFrame | None:
     if spaced:
         trimmed = [pc.utf8_ltrim(column, characters=" ") for column in cells.columns]
         cells = pa.table(trimmed, names=names)
-    return cells.to_pandas(split_blocks=True, self_destruct=True)
+    frame: pd.DataFrame = cells.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _odd(encoded: bytes) -> bool:
