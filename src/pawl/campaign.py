@@ -159,12 +159,14 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
     trials, tried = searched(session, start, pace, options, tried, findings)
+    alone = not tried and options.ensemble in ("auto", "none")
+    if alone:  # what gains by passes is told apart by trainings that are as long as those delivered
+        best = ranked(trials, session.problem.objective.sign, 1) or [start]
+        pace = _of_length(session, pace, baseline, Single(best[0]), racing=pacing.RACE_OF_FEW)
     arms, worse = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
-    session.epochs = session.ledger.decide(
-        "length", lambda: pacing.lengthened(session, pace, baseline, arms[0])
-    )
-    pace = pacing.of_length(pace, session.epochs)
+    if not alone:
+        pace = _of_length(session, pace, baseline, arms[0])
 
     def deepest() -> tuple[int, dict[str, Any]]:
         place, depth = pacing.comparable(
@@ -199,6 +201,16 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
         limits = limits_of(compared, final, options.coverage)
         coverage = Coverage(options.coverage, limits)
     return CampaignOutcome(baseline, confirmation, test, options.deliver, coverage)
+
+
+def _of_length(
+    session: Session, pace: pacing.Pace, baseline: Recipe, candidate: Arm, racing: int = 0
+) -> pacing.Pace:
+    """Sets how long trainings are from here on; returns the sizes with it."""
+    session.epochs = session.ledger.decide(
+        "length", lambda: pacing.lengthened(session, pace, baseline, candidate, racing=racing)
+    )
+    return pacing.of_length(pace, session.epochs)
 
 
 def _network(options: Options, facts: Facts) -> Recipe:

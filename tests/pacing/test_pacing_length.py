@@ -117,7 +117,7 @@ def test_a_search_by_short_trainings_goes_on_until_one_look_at_long_ones_is_left
     candidate = starts(start, session.facts)[0]
     deadlines = [
         extension(session, pace(BUDGET / trainings), start, candidate)
-        for trainings in (60, 300, 900, 3000)
+        for trainings in (60, 600, 900, 3000)
     ]
     assert deadlines[0] is None  # a look at trainings of 30 passes takes 15 times the search's
     ends = [each for each in deadlines[1:] if each is not None]
@@ -125,7 +125,7 @@ def test_a_search_by_short_trainings_goes_on_until_one_look_at_long_ones_is_left
     assert ends == sorted(ends)
     assert all(each < BUDGET for each in ends)
     # The same trainings, were they long enough, would leave time for twenty pairs alone.
-    long = replace(pace(BUDGET / 300), epochs=30)
+    long = replace(pace(BUDGET / 600), epochs=30)
     assert extension(session, long, start, candidate) != deadlines[1]
     assert extension(make(None), pace(None), start, candidate) is None
 
@@ -142,6 +142,20 @@ def test_where_trainings_are_few_and_long_enough_one_look_is_left_as_well(make: 
         deadline = extension(session, long, start, candidate)
         assert deadline is not None
         left[trainings] = (BUDGET - deadline) / seconds
-    # In trainings of the baseline: six pairs and a short race, or twenty pairs and one of many.
-    assert LOOKS[0] * (1 + 1.6) < left[200] < 25
+    # In trainings of the baseline: six pairs and a race of three on three splits, or twenty pairs and
+    # a race of many.
+    assert left[200] == pytest.approx(6 * (1 + 1.6) + 9 * 1.6, rel=0.01)
     assert left[260] > LOOKS[-1] * (1 + 2.0)
+
+
+def test_where_candidates_are_to_race_at_that_length_trainings_are_shorter(make: Make) -> None:
+    session = make(BUDGET)
+    start = baseline(session.facts)
+    recipe = starts(start, session.facts)[0]
+    found = {}
+    for racing in (0, 9):
+        found[racing] = lengthened(session, pace(BUDGET / 60), start, Single(recipe), racing=racing)
+    assert EPOCHS < found[9] <= found[0]
+    (mine,) = seconds_of_each(session, [recipe])
+    base, times = BUDGET / 60, found[9] / EPOCHS
+    assert times * (6 * (0.94 * base + mine) + 9 * mine) < BUDGET

@@ -112,6 +112,20 @@ def test_where_trainings_are_cut_short_fewer_race(make: Make) -> None:
         assert short < whole
 
 
+def test_where_trainings_are_few_three_race_with_what_one_look_leaves(make: Make) -> None:
+    """A look takes six pairs, of 1 and 1.6 trainings of the baseline; three race on three splits."""
+    session = make(BUDGET)
+    session.longest = 2
+    one_look, race = 6 * (1 + 1.6), 3 * 3 * 1.6
+    for trainings, expected in (
+        (200, RacePlan(3, 3)),
+        (one_look + race + 1, RacePlan(3, 3)),
+        (one_look + race - 1, RacePlan(2, 3)),
+        (one_look + 1, RacePlan(1, 0)),
+    ):
+        assert finalists(session, pace(BUDGET / trainings), [], entrants) == expected
+
+
 def test_of_a_blend_the_best_race_that_fit_whatever_the_others_take(make: Make) -> None:
     session = make(BUDGET)
     per_trial = BUDGET / 300

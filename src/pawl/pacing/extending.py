@@ -8,8 +8,8 @@ from pawl.evidence import LOOKS
 from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import SLOWER_FINAL
-from pawl.pacing.racing import RACE_SHARE, SHORT_RACE_SHARE, for_evidence, seconds_of_blend
-from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, Pace, is_few, long_enough
+from pawl.pacing.racing import RACE_SHARE, for_evidence, seconds_of_blend
+from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, RACE_OF_FEW, Pace, is_few, long_enough
 from pawl.recipe import Recipe
 
 _RACE_TRAININGS = 35
@@ -29,7 +29,8 @@ def extension(
     """Returns a later deadline for the search if all looks at a candidate would leave time over.
 
     What is best at the end of the search may train longer than what is best now. Where trainings are
-    few, one look is planned for, of longer ones if the search's are short (see `lengthened`).
+    few, a race of three and one look are planned for, of longer ones if the search's are short (see
+    `lengthened`).
 
     Args:
         session: The campaign's.
@@ -49,12 +50,13 @@ def extension(
     if is_few(session, pace_) and not candidate.learner:
         longer = max(1.0, long_enough(session) / pace_.epochs)
         mine = max(mine, SLOWER_FINAL * base)  # one that is slower yet gets shorter trainings
-        evidence, share, race = PAIRS_OF_LONGER * longer * (mine + base), SHORT_RACE_SHARE, 0.0
+        evidence, race = PAIRS_OF_LONGER * longer * (mine + base), RACE_OF_FEW * longer * mine
     else:
         mine = max(mine, _SLOWEST_FINAL * base)
         evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine
-        share, race = RACE_SHARE, _RACE_TRAININGS * base * SLOWER_FINAL
+        race = _RACE_TRAININGS * base * SLOWER_FINAL
+        race = max(race, RACE_SHARE / (1 - RACE_SHARE) * evidence)
     left = for_evidence(session, pace_, mine)
-    spare = left - evidence - max(race, share / (1 - share) * evidence)
+    spare = left - evidence - race
     assert session.clock.budget is not None
     return session.ledger.elapsed + spare if spare > _WORTHWHILE * session.clock.budget else None

@@ -14,15 +14,15 @@ from typing import NamedTuple
 from pawl.execution import FOLDS, Session
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import FEW_MODELS, SLOWER_FINAL, ending, scoring
-from pawl.pacing.sizes import FEW_TRIALS, Pace, is_few
+from pawl.pacing.sizes import FEW_TRIALS, PAIRS_OF_LONGER, Pace, is_few
 from pawl.recipe import Recipe
 from pawl.search import ranked
 
 RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
-SHORT_RACE_SHARE = 0.15
-"""Where trainings are few: which of two is best is worth less than more search, or longer trainings."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
+_RACES_OF_FEW = ((3, 3), (2, 3), (2, 2))
+"""Where trainings are few: with what one look at pairs leaves, which `RACE_OF_FEW` is planned for."""
 _FEW_RACERS = 3
 BLENDED, _BLENDED_RECIPES = 0.4, 6
 """Of the time of all who race: what a model of their blend is planned to take; and of how many."""
@@ -64,7 +64,8 @@ def finalists(
     """Returns how many recipes go into the race, and on how many pairs (one recipe: no race).
 
     On few rows a validation score says little, and trainings are cheap: many recipes race then. The
-    race takes a share of the time left, and leaves enough for a confirmation of whichever wins. Where no
+    race takes a share of the time left, and leaves enough for a confirmation of whichever wins; where
+    trainings are few, all but one look at pairs of it. Where no
     race of all fits that could be blended, the best of them race, as many as fit; on fewer folds, if few
     do.
 
@@ -79,7 +80,7 @@ def finalists(
         few = (pace_.search.trials or 0) < FEW_TRIALS or session.clock.stopped
         return RacePlan(2, 2) if few else RacePlan(3, 3)
     base, known = pace_.seconds_per_trial, seconds_of_recipes(session, trials)
-    predicting, short = scoring(session), is_few(session, pace_) and not blended
+    predicting, few = scoring(session), is_few(session, pace_) and not blended
 
     def cost(recipe: Recipe) -> float:
         return known(recipe) or base * SLOWER_FINAL
@@ -89,15 +90,16 @@ def finalists(
         final = max(*each, blended * sum(each))
         left = for_evidence(session, pace_, final)
         left -= blended * predicting(recipes, FEW_MODELS)
-        proving = (_PAIRS_OF_BLENDS if blended else _PAIRS_FIRST) * (base + final)
+        first = _PAIRS_OF_BLENDS if blended else PAIRS_OF_LONGER if few else _PAIRS_FIRST
+        proving = first * (base + final)
         share = _BLENDED_RACE_SHARE if blended else RACE_SHARE
         if len(each) <= _FEW_RACERS:
             share = _SMALL_RACE_SHARE
-        if short:
-            share = SHORT_RACE_SHARE
+        if few:
+            share = 1.0
         return pairs * sum(each) < min(share * left, left - proving)
 
-    for count, pairs in _RACES:
+    for count, pairs in _RACES_OF_FEW if few else _RACES:
         recipes = entrants(count)
         if len(recipes) > 1 and fits(recipes, pairs):
             return RacePlan(count, pairs)
