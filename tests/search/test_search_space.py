@@ -273,3 +273,17 @@ def test_a_baseline_without_early_stopping_is_tried_with_it_and_on_few_rows_in_s
         cycle = next(r for r in known_good if "ema" in r and "one_cycle" in r)
         rates.append(cycle.to_dict()["adamw"]["learning_rate"])
     assert rates == [0.002, 0.004]
+
+
+def test_recipes_that_are_tried_first_are_points_whatever_they_choose() -> None:
+    """A diagnosis may suggest a batch that is not among those that are searched."""
+    facts = problem("table").facts()
+    start = baseline(facts)
+    small = start.with_("batch_size", size=9)
+    name = "batch_size.size"
+    assert 9 not in Space(start, facts).distributions[name].choices  # type: ignore[attr-defined]
+    space = Space(start, facts, first=[small])
+    distribution = space.distributions[name]
+    point = space.params(small)
+    assert distribution._contains(distribution.to_internal_repr(point[name]))
+    assert space.recipe(point) == small

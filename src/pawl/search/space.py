@@ -36,7 +36,7 @@ class Space:
     What the baseline has is varied or swapped, never dropped; what it has not may come in. Only a stop
     technique may be dropped as well: a schedule that falls to zero wants its last steps. A field whose
     `json_schema_extra` says `{"searched": False}` keeps its value; of one that names `choices`, these
-    and the baseline's are searched.
+    are searched, the baseline's, and those of recipes that are tried first.
 
     Args:
         baseline: The recipe that the search starts from.
@@ -44,6 +44,7 @@ class Space:
         only: Names of the techniques that may come in and whose settings are varied; all by default.
         grids: Texts as in `adamw.learning_rate=0.001,0.01`: the values of a grid.
         favored: Names of techniques that a diagnosis suggests: edits bring them in more often.
+        first: Recipes that are tried first.
 
     Attributes:
         distributions: Optuna's distributions by parameter.
@@ -64,8 +65,10 @@ class Space:
         only: Collection[str] | None = None,
         grids: Sequence[str] = (),
         favored: Collection[str] = (),
+        first: Sequence[Recipe] = (),
     ) -> None:
         self.baseline = baseline
+        self._known = (baseline, *first)
         self._favored = frozenset(favored)
         self._modality = modality_of(facts.schema).name
         self.left_out: dict[str, str] = {}
@@ -116,10 +119,10 @@ class Space:
             for key in _searched(t):
                 name = f"{t.name}.{key}"
                 distribution = distribution_of(t.settings.model_fields[key])
-                if isinstance(distribution, CategoricalDistribution) and t.name in self.baseline:
-                    own = getattr(self.baseline.settings(t.name), key)
-                    more = () if own in distribution.choices else (own,)
-                    distribution = CategoricalDistribution([*distribution.choices, *more])
+                if isinstance(distribution, CategoricalDistribution):
+                    own = [getattr(r.settings(t.name), key) for r in self._known if t.name in r]
+                    every = dict.fromkeys((*distribution.choices, *own))
+                    distribution = CategoricalDistribution(tuple(every))
                 if distribution is None:
                     raise TypeError(f"setting {name} has no search space")
                 self._add(name, distribution, structural=key not in t.memberwise)
