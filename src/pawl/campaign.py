@@ -162,7 +162,7 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     alone = not tried and options.ensemble in ("auto", "none")
     if alone:  # what gains by passes is told apart by trainings that are as long as those delivered
         best = ranked(trials, session.problem.objective.sign, 1) or [start]
-        pace = _of_length(session, pace, baseline, Single(best[0]), racing=pacing.RACE_OF_FEW)
+        pace = _of_length(session, pace, baseline, Single(best[0]))
     arms, worse = _candidates(session, start, pace, (trials, tried), options)
     arms = [arm for arm in arms if arm != Single(baseline)] or [Single(baseline)]
     if not alone:
@@ -204,11 +204,11 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
 
 
 def _of_length(
-    session: Session, pace: pacing.Pace, baseline: Recipe, candidate: Arm, racing: int = 0
+    session: Session, pace: pacing.Pace, baseline: Recipe, candidate: Arm
 ) -> pacing.Pace:
     """Sets how long trainings are from here on; returns the sizes with it."""
     session.epochs = session.ledger.decide(
-        "length", lambda: pacing.lengthened(session, pace, baseline, candidate, racing=racing)
+        "length", lambda: pacing.lengthened(session, pace, baseline, candidate)
     )
     return pacing.of_length(pace, session.epochs)
 

@@ -15,10 +15,7 @@ from pawl.ledger import Ledger
 def test_a_race_of_networks_has_the_length_of_what_is_compared(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
-
-    def twice(session: Any, pace: pacing.Pace, *_: object, racing: int) -> int:
-        asked.append(racing)
+    def twice(session: Any, pace: pacing.Pace, *_: object) -> int:
         return 2 * pace.epochs
 
     monkeypatch.setattr(pacing, "lengthened", twice)
@@ -31,4 +28,3 @@ def test_a_race_of_networks_has_the_length_of_what_is_compared(
         }
     (short,) = lengths["search"]
     assert lengths["race"] == lengths["confirm"] == {2 * short}
-    assert asked == [pacing.RACE_OF_FEW]

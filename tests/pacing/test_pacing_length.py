@@ -146,16 +146,3 @@ def test_where_trainings_are_few_and_long_enough_one_look_is_left_as_well(make: 
     # a race of many.
     assert left[200] == pytest.approx(6 * (1 + 1.6) + 9 * 1.6, rel=0.01)
     assert left[260] > LOOKS[-1] * (1 + 2.0)
-
-
-def test_where_candidates_are_to_race_at_that_length_trainings_are_shorter(make: Make) -> None:
-    session = make(BUDGET)
-    start = baseline(session.facts)
-    recipe = starts(start, session.facts)[0]
-    found = {}
-    for racing in (0, 9):
-        found[racing] = lengthened(session, pace(BUDGET / 60), start, Single(recipe), racing=racing)
-    assert EPOCHS < found[9] <= found[0]
-    (mine,) = seconds_of_each(session, [recipe])
-    base, times = BUDGET / 60, found[9] / EPOCHS
-    assert times * (6 * (0.94 * base + mine) + 9 * mine) < BUDGET

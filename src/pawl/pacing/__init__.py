@@ -18,11 +18,10 @@ from pawl.pacing.proof import (
     shortest,
 )
 from pawl.pacing.racing import BLENDED, RacePlan, finalists
-from pawl.pacing.sizes import RACE_OF_FEW, Pace, affordable, natural_epochs, pace, tuned
+from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace, tuned
 
 __all__ = [
     "BLENDED",
-    "RACE_OF_FEW",
     "ConfirmationPlan",
     "Pace",
     "RacePlan",

@@ -15,9 +15,7 @@ _MOSTLY = 0.5
 """Of a blend, the share of its networks from which on their length is worth pairs."""
 
 
-def lengthened(
-    session: Session, pace_: Pace, baseline: Recipe, candidate: Arm, *, racing: int = 0
-) -> int:
+def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) -> int:
     """Returns the passes of the trainings that compare and are delivered: as many as there is time for.
 
     A search wants many trainings, so where a pass takes long they are short. What is delivered should
@@ -32,7 +30,6 @@ def lengthened(
         pace_: The campaign's sizes.
         baseline: What the candidate is compared with.
         candidate: What is most likely confirmed.
-        racing: How many trainings of candidates are still to choose it.
     """
     recipes = [each.recipe for each in candidate.trainings]
     learners = any(recipe.learner for recipe in recipes)
@@ -50,7 +47,6 @@ def lengthened(
     moving = RESPLIT_ROWS * pace_.seconds_per_trial + sum(each.values()) - fixed
     pairs = ROOM * pairs_of_blend(session, candidate) if learners else PAIRS_OF_LONGER
     pairs += pace_.fresh / RESPLIT_ROWS
-    moving += racing * sum(each.values()) / pairs
     times = (left / pairs - fixed) / moving
     return min(long_enough(session), int(pace_.epochs * times)) if times > LONGER else pace_.epochs
 
