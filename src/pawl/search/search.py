@@ -61,10 +61,10 @@ def search(
     often. Recipes of `warm` come first.
     """
     only = strategy.only(only)
-    space = Space(baseline, session.facts, only, strategy.grid, favored, warm)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
     known = tuple(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
+    space = Space(baseline, session.facts, only, strategy.grid, favored, known)
     trials: list[TrialRecord] = []
     for generation in range(_MAX_GENERATIONS):
         first = known[generation] if generation < len(known) else None
