@@ -9,11 +9,13 @@ from pawl.execution import Session, seconds_per_epoch
 from pawl.ledger import TrialRecord
 from pawl.pacing.end import SLOWER_FINAL
 from pawl.pacing.racing import RACE_SHARE, for_evidence, seconds_of_blend
-from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, RACE_OF_FEW, Pace, is_few, long_enough
+from pawl.pacing.sizes import PAIRS, PAIRS_OF_LONGER, Pace, is_few, long_enough
 from pawl.recipe import Recipe
 
 _RACE_TRAININGS = 35
 """That a longer search leaves time for: six recipes and the baseline, five pairs."""
+_RACE_OF_FEW = 9
+"""The same where trainings are few: three recipes, three splits."""
 _WORTHWHILE = 0.08
 _SLOWEST_FINAL = 2.0
 """So much longer than the baseline a candidate may train that is yet to come."""
@@ -50,7 +52,7 @@ def extension(
     if is_few(session, pace_) and not candidate.learner:
         longer = max(1.0, long_enough(session) / pace_.epochs)
         mine = max(mine, SLOWER_FINAL * base)  # one that is slower yet gets shorter trainings
-        evidence, race = PAIRS_OF_LONGER * longer * (mine + base), RACE_OF_FEW * longer * mine
+        evidence, race = PAIRS_OF_LONGER * longer * (mine + base), _RACE_OF_FEW * longer * mine
     else:
         mine = max(mine, _SLOWEST_FINAL * base)
         evidence = LOOKS[-1] * (mine + base) + LOOKS[0] * changes * mine

@@ -22,7 +22,7 @@ RACE_SHARE, _BLENDED_RACE_SHARE, _SMALL_RACE_SHARE = 0.35, 0.42, 0.5
 """Of the time left for race and confirmation; blends are sooner confirmed, few racers sooner done."""
 _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _RACES_OF_FEW = ((3, 3), (2, 3), (2, 2))
-"""Where trainings are few: with what one look at pairs leaves, which `RACE_OF_FEW` is planned for."""
+"""Where trainings are few: with what one look at pairs leaves, which `extension` plans for."""
 _FEW_RACERS = 3
 BLENDED, _BLENDED_RECIPES = 0.4, 6
 """Of the time of all who race: what a model of their blend is planned to take; and of how many."""

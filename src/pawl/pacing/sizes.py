@@ -41,8 +41,6 @@ ROOM = 1.2
 """Times the pairs that are wanted; on a machine that turns busy there are fewer."""
 PAIRS_OF_LONGER = ROOM * PAIRS
 """Pairs of a look, and a little room."""
-RACE_OF_FEW = 9
-"""Trainings in a race where there are few: of three recipes, on three splits."""
 MODELS_OF_MORE = 2
 """Pairs of models that then train at the end, on as many rows as there is time for: an interval's."""
 _BARE_TRAININGS = 4  # without search and comparisons: three seeds of the baseline, and some room
