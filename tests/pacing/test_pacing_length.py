@@ -134,15 +134,15 @@ def test_where_trainings_are_few_and_long_enough_one_look_is_left_as_well(make: 
     session = make(BUDGET)
     start = baseline(session.facts)
     candidate = starts(start, session.facts)[0]
-    per_trial = {trainings: BUDGET / trainings for trainings in (200, 260)}
+    per_trial = {trainings: BUDGET / trainings for trainings in (100, 260)}
     left = {}
     for trainings, seconds in per_trial.items():
         long = replace(pace(seconds), epochs=30)
-        assert is_few(session, long) == (trainings == 200)
+        assert is_few(session, long) == (trainings == 100)
         deadline = extension(session, long, start, candidate)
         assert deadline is not None
         left[trainings] = (BUDGET - deadline) / seconds
     # In trainings of the baseline: six pairs and a race of three on three splits, or twenty pairs and
     # a race of many.
-    assert left[200] == pytest.approx(6 * (1 + 1.6) + 9 * 1.6, rel=0.01)
+    assert left[100] == pytest.approx(6 * (1 + 1.6) + 9 * 1.6, rel=0.01)
     assert left[260] > LOOKS[-1] * (1 + 2.0)

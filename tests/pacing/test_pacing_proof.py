@@ -118,7 +118,7 @@ def test_where_trainings_are_few_three_race_with_what_one_look_leaves(make: Make
     session.longest = 2
     one_look, race = 6 * (1 + 1.6), 3 * 3 * 1.6
     for trainings, expected in (
-        (200, RacePlan(3, 3)),
+        (110, RacePlan(3, 3)),
         (one_look + race + 1, RacePlan(3, 3)),
         (one_look + race - 1, RacePlan(2, 3)),
         (one_look + 1, RacePlan(1, 0)),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -343,3 +347,34 @@ def test_models_that_learned_unlike_amounts_share_a_graph(name: str) -> None:
     both = blended(each)
     graph = both.graph(task.examples.take(ALL_ROWS[:4]))
     assert check_parity(both, graph, task.examples.take(ALL_ROWS)) < 1e-4
+
+
+AHEAD = """
+import sys
+from problems import member, problem
+from techniques.test_learners import task_of
+from pawl.execution.packing import import_ahead
+from pawl.techniques import technique
+from pawl.training.fits import fit_member
+
+def packages():
+    found = {name.partition(".")[0] for name in sys.modules}
+    return {name for name in found if not name.startswith("_")} - set(sys.stdlib_module_names)
+
+task, recipe = task_of(technique(sys.argv[1]), "table") or task_of(technique(sys.argv[1]), "regression")
+import_ahead(recipe)
+ahead = packages()
+fit_member(task, member(recipe, 1))
+print(sorted(packages() - ahead))
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_has_nothing_left_to_import(name: str) -> None:
+    """Each worker that is forked would import it anew, in front of a fit that may take less."""
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", AHEAD, name], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr[-2000:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import itertools
 import math
 import time
@@ -103,6 +105,7 @@ def train_all(
             for pack in group:
                 member = jobs[pack.indices[0]].member
                 compile_ahead(problem, [member] * pack.plan.width, pack.plan.way)
+                import_ahead(member.recipe)
             work = [
                 functools.partial(
                     _attempt, problem, [jobs[i] for i in pack.indices], pack.plan,
@@ -127,6 +130,13 @@ def train_all(
                     again += _narrower(pack, refused)
         waiting = again
     return [results[i] for i in range(len(jobs))]
+
+
+def import_ahead(recipe: Recipe) -> None:
+    """Imports what the recipe's learner will, for this process and the workers it forks."""
+    for name in recipe.learner.imports if recipe.learner else ():
+        with contextlib.suppress(ImportError):  # the fit will say so
+            importlib.import_module(name)
 
 
 def executor_of(plan: Plan) -> Executor:

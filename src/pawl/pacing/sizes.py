@@ -23,6 +23,8 @@ _LARGE_ROW = 1024
 _FEWEST_TRAININGS = 26
 _TRAININGS = ((250, 30), (90, _MIN_EPOCHS), (_FEWEST_TRAININGS, 1))
 """How many trainings a budget should hold, and the fewest passes of one for which so many are wanted."""
+_FEW_TRAININGS = 120
+"""Below so many that are as long as they should be, search is worth more than pairs and verdicts."""
 _SEARCH_SHARE, _SHORT_SEARCH_SHARE = 0.4, 0.3
 """Of the time that is not the end's; less where a budget holds few trainings, which pairs need more."""
 _TRIALS_OF_TUNED = 4
@@ -96,7 +98,7 @@ def is_few(session: Session, pace_: Pace) -> bool:
     if pace_.seconds_per_trial is None or session.clock.budget is None or pace_.rows is not None:
         return False
     longer = max(1.0, long_enough(session) / pace_.epochs)
-    return session.clock.budget < _TRAININGS[0][0] * longer * pace_.seconds_per_trial
+    return session.clock.budget < _FEW_TRAININGS * longer * pace_.seconds_per_trial
 
 
 def is_short(session: Session, pace_: Pace) -> bool:

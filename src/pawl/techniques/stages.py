@@ -370,6 +370,8 @@ class FitTechnique(Technique):
         stops: Whether it looks at rows to stop by.
         refit: Fits a fitted module anew, for as long as was found to be best, with the rows to stop by
             among those that train; `None` if it cannot. Called where it is judged on other rows still.
+        imports: Modules that are slow to import and that it imports itself: a process that forks workers
+            to fit does so first, or each of them would.
     """
 
     stage: ClassVar[Stage] = Stage.FIT
@@ -377,5 +379,6 @@ class FitTechnique(Technique):
     module: ModuleFunction
     stops: bool = False
     refit: FitFunction | None = None
+    imports: tuple[str, ...] = ()
     group: str | None = "optimizer"
     searched: bool = False

@@ -116,4 +116,5 @@ TECHNIQUE = FitTechnique(
     module=module,
     settings=LinearSettings,
     fits=fits_tables,
+    imports=("sklearn.linear_model",),
 )

@@ -172,4 +172,5 @@ TECHNIQUE = FitTechnique(
     stops=True,
     refit=refit,  # type: ignore[arg-type]
     fits=is_there,
+    imports=("catboost",),
 )

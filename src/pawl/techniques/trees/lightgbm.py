@@ -142,4 +142,5 @@ TECHNIQUE = FitTechnique(
     stops=True,
     refit=refit,  # type: ignore[arg-type]
     fits=fits_one_target,
+    imports=("lightgbm",),
 )

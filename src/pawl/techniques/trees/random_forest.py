@@ -16,4 +16,5 @@ TECHNIQUE = FitTechnique(
     module=module,
     settings=ForestSettings,
     fits=fits_tables,
+    imports=("sklearn.ensemble",),
 )
