@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from problems import member, plain, problem
+from problems import colors, member, plain, problem, problem_of
 from torch import nn
 
 from pawl.errors import PawlError
@@ -24,6 +24,9 @@ from pawl.execution import (
 )
 from pawl.execution.executors import can_fork
 from pawl.execution.measuring import Measured
+from pawl.task import Task
+from pawl.training.population import Member
+from pawl.training.problem import Problem
 
 CPU = torch.device("cpu")
 
@@ -135,6 +138,60 @@ def test_what_compiling_took_is_known_of_other_structures() -> None:
     before = TimingCache(problem("table"), other, member(other)).compile_seconds
     first.add(TrainingWay("fused", 32, compiled=True), Measured(1e-4, setup=before + 3.0))
     assert TimingCache(problem("table"), other, member(other)).compile_seconds == before + 3.0
+
+
+class Viewed(nn.Module):
+    """Lays its images out anew by `view`, which takes rows that lie as they always did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Linear(8 * 6 * 6, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.first(image)
+        return self.second(x.view(len(x), -1))
+
+
+def test_steps_of_images_are_timed_with_channels_last_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where steps are long nothing else is timed; a model that fails that way keeps to the usual one."""
+    timed = planner._seconds_alone
+    monkeypatch.undo()
+    alone, kinds = planner._seconds_alone, list[str]()
+    assert alone is not timed
+
+    def slow(problem_: Problem, probe: Member, *, channels_last: bool = False) -> float:
+        kinds.append(problem_.schema.inputs[0].name)
+        return (0.5 if channels_last else 1.0) + alone(problem_, probe, channels_last=channels_last)
+
+    monkeypatch.setattr(planner, "_seconds_alone", slow)
+    viewed = problem_of(Task(data=colors(), model=Viewed))
+    for task, expected, calls in (
+        (problem("images"), True, 2),
+        (viewed, False, 2),
+        (problem("table"), False, 1),
+    ):
+        kinds.clear()
+        found = plan(task, plain(), member(plain()), timed=True, executor="inline")
+        assert (found.way.mode, found.way.channels_last) == ("serial", expected)
+        assert (found.seconds or 0.0) < 1.0 or not expected
+        assert len(kinds) == calls
+        assert ("channels last" in str(found.way)) == expected
+
+
+def test_channels_last_is_chosen_where_it_is_faster() -> None:
+    for faster in (True, False):
+        memory = TimingCache(problem("images"), plain(), member(plain()))
+        memory.forget()
+        for way in (TrainingWay("serial", 1), TrainingWay("fused", 8), TrainingWay("fused", 2)):
+            memory.add(way, Measured(9e-4))
+        memory.add(TrainingWay("serial", 1, threads=2), Measured(2e-3))
+        last = TrainingWay("serial", 1, channels_last=True)
+        memory.add(last, Measured(5e-4 if faster else 1e-3))
+        chosen = plan(
+            problem("images"), plain(), member(plain()), timed=True, executor="inline",
+            training_seconds=lambda s: 5000 * s,
+        )  # fmt: skip
+        assert chosen.way.channels_last == faster
 
 
 @pytest.mark.skipif(not can_fork(), reason="needs Linux")

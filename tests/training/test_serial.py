@@ -52,3 +52,15 @@ def test_a_member_draws_stock_randomness_of_its_own() -> None:
     second = Population(task, [member(recipe, 2)], SerialStepper())
     second.advance(3)
     assert torch.equal(first.state.weights[1], second.state.weights[0])
+
+
+@pytest.mark.parametrize("kind", ["images", "table"])
+def test_channels_last_are_the_same_but_for_rounding(kind: str) -> None:
+    recipe = plain()
+    populations = [
+        Population(problem(kind), [member(recipe, 1)], SerialStepper(channels_last=last))
+        for last in (False, True)
+    ]
+    losses = [population.advance(6) for population in populations]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(population.state.weights for population in populations))

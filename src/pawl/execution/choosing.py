@@ -36,6 +36,8 @@ def choose(
     refusal: str | None,
     compiles: bool,
     memory: TimingCache,
+    *,
+    of_images: bool = False,
 ) -> tuple[TrainingWay, str, float]:
     """Times ways, as far as that is little beside the training ahead, and returns the best and why.
 
@@ -48,6 +50,7 @@ def choose(
         refusal: Why members cannot take fused steps; `None` if they can.
         compiles: Whether a compiler may be tried.
         memory: What was measured before.
+        of_images: Whether the structure convolves images, which may be faster with channels last.
 
     Returns:
         The way, why, and what a step takes for each member, in seconds.
@@ -63,7 +66,7 @@ def choose(
             return math.inf
         return measured.setup + training_seconds(base) * measured.seconds / base
 
-    for way in _candidates(where, width, refusal, compiles, timings):
+    for way in _candidates(where, width, refusal, compiles, timings, of_images=of_images):
         if way not in memory.known:
             if timings and not _worthwhile(
                 way, min(timings, key=total), timings, training_seconds, memory
@@ -79,7 +82,17 @@ def choose(
         now = _measured(problem, probe, best)
         if now.seconds > _ANOTHER_MACHINE * timings[best].seconds:
             memory.forget()
-            return choose(problem, probe, where, width, training_seconds, refusal, compiles, memory)
+            return choose(
+                problem,
+                probe,
+                where,
+                width,
+                training_seconds,
+                refusal,
+                compiles,
+                memory,
+                of_images=of_images,
+            )
     seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
     reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
@@ -149,12 +162,17 @@ def _candidates(
     refusal: str | None,
     compiles: bool,
     timings: dict[TrainingWay, Measured],
+    *,
+    of_images: bool,
 ) -> Iterator[TrainingWay]:
     """Yields the ways to time; later ones build on the best of those before."""
     for workers, threads in where:
         yield TrainingWay("serial", 1, workers=workers, threads=threads)
         if not refusal:
             yield TrainingWay("fused", min(_WIDTHS[0], width), workers=workers, threads=threads)
+    serial = [way for way in timings if way.mode == "serial"]
+    if of_images and serial:
+        yield replace(min(serial, key=lambda way: timings[way].seconds), channels_last=True)
     fused = [way for way in timings if way.mode == "fused"]
     if not fused:
         return

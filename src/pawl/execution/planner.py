@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -118,13 +119,19 @@ def plan(
     ).inputs
     width = _width(problem, body, _activations(front, body, seen), workers)
     (probe,) = probes(recipe, member, 1)
+    modules = list(body.modules())
+    of_images = any(isinstance(m, nn.Conv2d) for m in modules)
     if timed:
         seconds = _seconds_alone(problem, probe)
         if seconds > _LONG_STEP_SECONDS and training_seconds(seconds) < _LONG_AHEAD * seconds:
-            way = TrainingWay("serial", width, workers=workers)
+            last = (
+                of_images
+                and (found := _seconds_alone(problem, probe, channels_last=True)) < seconds
+            )
+            way = TrainingWay("serial", width, workers=workers, channels_last=last)
+            seconds = found if last else seconds
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save", seconds)
     refusal = _refusal(problem, probe)
-    modules = list(body.modules())
     on_cpu = problem.device.type == "cpu"
     convolves = on_cpu and any(isinstance(m, _SERIAL_ON_CPU) for m in modules)
     if timed:
@@ -134,7 +141,17 @@ def plan(
         if anew:
             memory.forget()
         return Plan(
-            *choose(problem, probe, where, width, training_seconds, refusal, compiles, memory)
+            *choose(
+                problem,
+                probe,
+                where,
+                width,
+                training_seconds,
+                refusal,
+                compiles,
+                memory,
+                of_images=of_images,
+            )
         )
     recurs = any(isinstance(m, _SERIAL_TYPES) for m in modules)
     # Several threads pay for large steps only, and nothing is timed here.
@@ -200,13 +217,21 @@ def _refusal(problem: Problem, probe: Member) -> str | None:
     return None
 
 
-def _seconds_alone(problem: Problem, probe: Member) -> float:
-    """Measures a serial step; on a CPU by its own clock, which a busy machine does not stretch."""
+def _seconds_alone(problem: Problem, probe: Member, *, channels_last: bool = False) -> float:
+    """Measures a serial step; on a CPU by its own clock, which a busy machine does not stretch.
+
+    With channels last it is infinite where the model fails, as one does that takes views of its images.
+    """
     clock = time.thread_time if problem.device.type == "cpu" else time.perf_counter
-    population = Population(problem, [probe], SerialStepper())
-    population.advance(1)
-    synchronize(problem.device)
-    started = clock()
-    population.advance(1)
-    synchronize(problem.device)
+    population = Population(problem, [probe], SerialStepper(channels_last=channels_last))
+    try:
+        population.advance(1)
+        synchronize(problem.device)
+        started = clock()
+        population.advance(1)
+        synchronize(problem.device)
+    except Exception:
+        if not channels_last:
+            raise
+        return math.inf
     return clock() - started

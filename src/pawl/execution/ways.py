@@ -23,6 +23,7 @@ class TrainingWay:
         workers: Processes that train at once, with one thread each; 1 is this process.
         fewest: Fewest members that a fused population starts with; fewer train one after the other.
         threads: How many take a step together, where this process trains.
+        channels_last: Whether serial steps see images with the channels of a pixel side by side.
     """
 
     mode: Mode
@@ -31,6 +32,7 @@ class TrainingWay:
     workers: int = 1
     fewest: int = 2
     threads: int = 1
+    channels_last: bool = False
 
     def stepper(self, members: int) -> Stepper:
         """Returns a fresh stepper for populations that start with so many members.
@@ -38,7 +40,7 @@ class TrainingWay:
         Few members share too little of a step, and plain steps are the cheapest.
         """
         if self.mode == "serial" or members < self.fewest:
-            return SerialStepper()
+            return SerialStepper(channels_last=self.channels_last)
         if self.compiled:
             return FusedStepper(backend="inductor", width=self.width)
         return FusedStepper()
@@ -47,5 +49,6 @@ class TrainingWay:
         compiled = " and compiled" if self.compiled else ""
         where = f" in {self.workers} processes" if self.workers > 1 else ""
         where += f" with {self.threads} threads" if self.threads > 1 else ""
+        where += ", channels last" if self.channels_last else ""
         fewest = f"{self.fewest} to " if self.fewest > TrainingWay.fewest else ""
         return f"{self.mode}{compiled}, {fewest}{self.width} at once{where}"

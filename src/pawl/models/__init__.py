@@ -62,7 +62,7 @@ from pawl.models.member_layers import (
 )
 from pawl.models.members import MemberHeads, Pooled, RankOne, Spread, predicts_several_times
 from pawl.models.memory import Memory, remembered
-from pawl.models.memory_format import ChannelsLast
+from pawl.models.memory_format import ChannelsLast, with_channels_last
 from pawl.models.neighborhood import Neighborhood
 from pawl.models.nets import ImageNet, Net, SequenceNet, Shape, TabularNet
 from pawl.models.order import head_of, layers_in_order, order_of, resized
@@ -178,5 +178,6 @@ __all__ = [
     "threshold_of",
     "to_onnx",
     "unknown_code",
+    "with_channels_last",
     "with_members",
 ]

@@ -29,7 +29,12 @@ class ChannelsLast(nn.Module):
         """Calls the model."""
         if not self.training:
             return self.module(inputs)
-        return self.module({name: _channels_last(x) for name, x in inputs.items()})
+        return self.module(with_channels_last(inputs))
+
+
+def with_channels_last(inputs: Inputs) -> Inputs:
+    """Returns inputs with the channels of images, `[B, C, H, W]`, side by side; no value changes."""
+    return {name: _channels_last(x) for name, x in inputs.items()}
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pawl import rng
+from pawl.models import with_channels_last
 from pawl.techniques import Batch
 from pawl.training.population import Population
 from pawl.training.program import select_values
@@ -24,14 +25,16 @@ class BoundMember:
     Args:
         population: The member's.
         index: Its place there.
+        channels_last: Whether the body gets images with the channels of a pixel side by side.
 
     Attributes:
         weights: `[P]`, a view into the population's matrix.
         gradient: `[P]`, of the last backward pass.
     """
 
-    def __init__(self, population: Population, index: int) -> None:
+    def __init__(self, population: Population, index: int, *, channels_last: bool = False) -> None:
         state = population.state
+        self._channels_last = channels_last
         self.population, self.index = population, index
         self.weights = state.weights[index]
         self.gradient = torch.zeros_like(self.weights)
@@ -75,7 +78,7 @@ class BoundMember:
         inputs = {name: x[0] for name, x in batch.inputs.items()}
         targets = batch.targets.map(operator.itemgetter(0))
         with torch.enable_grad():
-            raw = population.body(inputs)
+            raw = population.body(with_channels_last(inputs) if self._channels_last else inputs)
             loss = batch_loss(
                 population.problem, self._term, raw, targets, self._parameters,
                 several=population.several,
