@@ -158,8 +158,8 @@ def search_and_prove(session: Session, data: LoadedData, options: Options) -> Ca
     nets = options.families is None or NETS in options.families
     findings = in_campaign(session, data, start if nets else baseline)
     tried = try_learners(session, pacing.affordable(session, pace, learners), options.folds)
-    trials, tried = searched(session, start, pace, options, tried, findings)
     alone = not tried and options.ensemble in ("auto", "none")
+    trials, tried = searched(session, start, pace, options, tried, findings, alone=alone)
     if alone:  # what gains by passes is told apart by trainings that are as long as those delivered
         best = ranked(trials, session.problem.objective.sign, 1) or [start]
         pace = _of_length(session, pace, baseline, Single(best[0]))

@@ -30,6 +30,8 @@ def searched(
     options: Options,
     tried: Sequence[TrialRecord],
     findings: tuple[Finding, ...],
+    *,
+    alone: bool = False,
 ) -> tuple[list[TrialRecord], list[TrialRecord]]:
     """Searches networks and tunes learners, for longer where the evidence will leave time over.
 
@@ -42,6 +44,7 @@ def searched(
         options: Its options.
         tried: Trials of learners so far.
         findings: The diagnosis.
+        alone: Whether one network is delivered: trainings are then held to what they would have there.
 
     Returns:
         All trials of networks, and all of learners.
@@ -62,8 +65,11 @@ def searched(
         warm=warm,
     )  # fmt: skip
 
+    passes = partial(pacing.passes_of, session, pace)
+    plan = replace(pace.search, passes=passes if alone and pacing.is_few(session, pace) else None)
+
     def networks(until: float | None) -> None:
-        trials[:] = searching(replace(pace.search, deadline=until))
+        trials[:] = searching(replace(plan, deadline=until))
 
     def learners(until: float | None) -> None:
         if until is not None:

@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 from problems import problem
 
+from pawl.errors import TrialError
 from pawl.evidence import LOOKS, Blend, Single, arm_of
 from pawl.execution import Session
 from pawl.ledger import Ledger, TrialRecord
-from pawl.pacing import Pace, extension, lengthened, natural_epochs, of_length
+from pawl.pacing import (
+    Pace,
+    extension,
+    length,
+    lengthened,
+    natural_epochs,
+    of_length,
+    passes_of,
+)
 from pawl.pacing.proof import pairs_of_blend, seconds_of_each
 from pawl.pacing.sizes import is_few
 from pawl.recipe import Recipe
@@ -56,6 +65,28 @@ def test_trainings_get_longer_until_one_look_at_pairs_is_left(make: Make) -> Non
     long = replace(pace(1.0), epochs=30)
     session.longest = None
     assert lengthened(session, long, start, candidate) == 30  # it is long enough
+
+
+def test_what_takes_longer_is_searched_by_the_passes_that_a_comparison_would_leave_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 20 passes of the baseline: pairs take `1 + c` times as long, of which it has a half."""
+    session, whole = make(BUDGET), replace(pace(20.0), epochs=20)
+    recipe = baseline(session.facts)
+    for times, expected in ((1.0, 20), (3.0, 10), (0.5, 27), (1000.0, 1)):
+        monkeypatch.setattr(length, "seconds_per_epoch", lambda *_, times=times, **__: times)
+        assert passes_of(session, whole, recipe) == expected
+        left = 20.0 * (1.0 + times) * expected / 20
+        assert left == pytest.approx(2 * 20.0, rel=0.03) or expected == 1
+    session.longest = 22
+    monkeypatch.setattr(length, "seconds_per_epoch", lambda *_, **__: 0.5)
+    assert passes_of(session, whole, recipe) == 22  # no longer than asked for
+
+    def broken(*_: object, **__: object) -> float:
+        raise TrialError("it cannot be timed")
+
+    monkeypatch.setattr(length, "seconds_per_epoch", broken)
+    assert passes_of(session, whole, recipe) == 20  # where it trains it will be said
 
 
 def test_what_is_no_network_alone_or_not_timed_keeps_its_length(make: Make) -> None:

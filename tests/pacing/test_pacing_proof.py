@@ -126,6 +126,20 @@ def test_where_trainings_are_few_three_race_with_what_one_look_leaves(make: Make
         assert finalists(session, pace(BUDGET / trainings), [], entrants) == expected
 
 
+def test_where_trainings_are_few_what_takes_longer_than_the_best_does_not_race(make: Make) -> None:
+    """All have as many passes in a race, which favors it."""
+    session = make(BUDGET)
+    session.longest = 2
+    per_trial = BUDGET / 110
+    rows = 2 * int(0.92 * len(session.problem.targets))
+    for slower, without in ((1.2, ()), (1.3, (entrants(2)[1].id,))):
+        seen = [
+            trial_of(recipe, times * per_trial, rows)
+            for recipe, times in zip(entrants(3), (1.0, slower, 1.0), strict=True)
+        ]
+        assert finalists(session, pace(per_trial), seen, entrants) == RacePlan(3, 3, without)
+
+
 def test_of_a_blend_the_best_race_that_fit_whatever_the_others_take(make: Make) -> None:
     session = make(BUDGET)
     per_trial = BUDGET / 300

@@ -39,3 +39,28 @@ def test_known_recipes_get_fewer_settings_where_that_is_wanted(tmp_path: Path) -
         **{(number, "known recipe"): 2 for number in range(len(known))},
         (len(known), "sampler"): 3,
     }
+
+
+def test_structures_train_for_the_passes_they_are_given_and_a_resumed_search_repeats_them(
+    tmp_path: Path,
+) -> None:
+    asked = list[str]()
+
+    def passes(recipe: Recipe) -> int:
+        asked.append(recipe.structure)
+        return 1 + len(asked) % 3
+
+    def found() -> list[tuple[str, int]]:
+        plan = SearchPlan(width=1, quota=2, trials=6, deadline=None, passes=passes)
+        return [(trial.recipe_id, trial.epochs) for trial in search(session, start, plan)]
+
+    with Ledger.create(tmp_path / "campaign", {}) as ledger:
+        session = Session(problem("table"), ledger, 0, epochs=4)
+        start = baseline(session.facts)
+        first = found()
+    assert [epochs for _, epochs in first] == [2, 2, 3, 3, 1, 1]
+    assert len(asked) == len(set(asked)) == 3
+    with Ledger.open(tmp_path / "campaign") as ledger:
+        session = Session(problem("table"), ledger, 0, epochs=4)
+        assert found() == first
+    assert len(asked) == 3

@@ -6,7 +6,7 @@ number of trials they follow from rules alone.
 
 from pawl.pacing.end import aside, copies, reporting
 from pawl.pacing.extending import extension
-from pawl.pacing.length import lengthened, of_length
+from pawl.pacing.length import lengthened, of_length, passes_of
 from pawl.pacing.proof import (
     ConfirmationPlan,
     comparable,
@@ -18,7 +18,7 @@ from pawl.pacing.proof import (
     shortest,
 )
 from pawl.pacing.racing import BLENDED, RacePlan, finalists
-from pawl.pacing.sizes import Pace, affordable, natural_epochs, pace, tuned
+from pawl.pacing.sizes import Pace, affordable, is_few, natural_epochs, pace, tuned
 
 __all__ = [
     "BLENDED",
@@ -32,11 +32,13 @@ __all__ = [
     "extension",
     "finalists",
     "floor",
+    "is_few",
     "lengthened",
     "more_seeds",
     "natural_epochs",
     "of_length",
     "pace",
+    "passes_of",
     "plan_confirmation",
     "reporting",
     "rows_at_end",

@@ -1,18 +1,49 @@
-"""Behind the search: how long trainings are from there on."""
+"""How long trainings are: of structures that take longer than others, and behind the search."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from pawl.errors import TrialError
 from pawl.evidence import Arm, Blend, Stacked
-from pawl.execution import Session
+from pawl.execution import Session, seconds_per_epoch
 from pawl.pacing.end import RESPLIT_ROWS, copies, ending
 from pawl.pacing.proof import pairs_of_blend, seconds_of_each
-from pawl.pacing.sizes import LONGER, PAIRS_OF_LONGER, ROOM, Pace, is_short, long_enough
+from pawl.pacing.sizes import (
+    LONGER,
+    PAIRS,
+    PAIRS_OF_LONGER,
+    ROOM,
+    Pace,
+    is_short,
+    long_enough,
+    natural_epochs,
+)
 from pawl.recipe import Recipe
 
 _MOSTLY = 0.5
 """Of a blend, the share of its networks from which on their length is worth pairs."""
+
+
+def passes_of(session: Session, pace_: Pace, recipe: Recipe) -> int:
+    """Returns the passes of a recipe's trainings in a search by few: what a comparison would leave it.
+
+    A pair of models of a recipe that takes `c` times as long as the baseline takes as long as `1 + c` of
+    the baseline's, so with equal time both get `2 / (1 + c)` times the passes. At equal passes, what
+    takes longer would be found better that is not, once it is compared.
+
+    Args:
+        session: The campaign's.
+        pace_: Its sizes, timed.
+        recipe: Of a structure that can be trained.
+    """
+    assert pace_.seconds_per_trial is not None
+    try:
+        mine = pace_.epochs * seconds_per_epoch(session, recipe, width=PAIRS)
+    except TrialError:  # it will be said where it trains
+        return pace_.epochs
+    passes = round(2.0 * pace_.epochs / (1.0 + mine / pace_.seconds_per_trial))
+    return max(1, min(natural_epochs(session), passes))
 
 
 def lengthened(session: Session, pace_: Pace, baseline: Recipe, candidate: Arm) -> int:

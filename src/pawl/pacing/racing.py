@@ -24,6 +24,8 @@ _RACES = ((16, 10), (12, 8), (8, 6), (6, 5), (4, 4), (3, 3), (2, 3))
 _RACES_OF_FEW = ((3, 3), (2, 3), (2, 2))
 """Where trainings are few: with what one look at pairs leaves, which `extension` plans for."""
 _FEW_RACERS = 3
+_ALIKE = 1.25
+"""Times what the best takes; what takes longer, at as many passes, would have it too easy."""
 BLENDED, _BLENDED_RECIPES = 0.4, 6
 """Of the time of all who race: what a model of their blend is planned to take; and of how many."""
 _FOLDS_OF_BLENDS = (FOLDS, 4, 3, 2)
@@ -65,7 +67,7 @@ def finalists(
 
     On few rows a validation score says little, and trainings are cheap: many recipes race then. The
     race takes a share of the time left, and leaves enough for a confirmation of whichever wins; where
-    trainings are few, all but one look at pairs of it. Where no
+    trainings are few, all but one look at pairs of it, for those that take about as long. Where no
     race of all fits that could be blended, the best of them race, as many as fit; on fewer folds, if few
     do.
 
@@ -101,8 +103,10 @@ def finalists(
 
     for count, pairs in _RACES_OF_FEW if few else _RACES:
         recipes = entrants(count)
-        if len(recipes) > 1 and fits(recipes, pairs):
-            return RacePlan(count, pairs)
+        slow = [r.id for r in recipes if few and cost(r) > _ALIKE * cost(recipes[0])]
+        alike = [recipe for recipe in recipes if recipe.id not in slow]
+        if len(alike) > 1 and fits(alike, pairs):
+            return RacePlan(count, pairs, tuple(slow))
         if blended and pairs == FOLDS:
             plans = [(folds, _fitting(recipes, folds, fits)) for folds in _FOLDS_OF_BLENDS]
             many = len(session.rows.parts[0]) >= _MANY_ROWS

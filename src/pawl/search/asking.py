@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,12 +59,14 @@ class Asked:
         count: Configurations.
         width: Places; configurations beyond them refill places.
         deadline: Campaign seconds at which it ends, or `None`.
+        passes: Tells how many passes trainings like a recipe's take; the campaign's if `None`.
     """
 
     number: int
     count: int
     width: int
     deadline: float | None
+    passes: Callable[[Recipe], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ def run_asked(
         reason = reason_of(error)
         found = [_ended(make, number, params, reason) for number, params in enumerate(drawn)]
     else:
-        probe = Member(representative, session.rows.derive("probe"), train, valid, session.epochs)
+        make = replace(make, epochs=_passes(session, asked, representative))
+        probe = Member(representative, session.rows.derive("probe"), train, valid, make.epochs)
         shares = _shares(min(asked.width, count), min(chosen.workers, count))
         if child is not None:  # members follow each other within one population
             shares = [count]
@@ -200,6 +203,13 @@ def run_asked(
         )
         for item in found
     ]  # fmt: skip
+
+
+def _passes(session: Session, asked: Asked, recipe: Recipe) -> int:
+    """Returns the passes of a generation's trainings, which are timed: what was decided stays."""
+    if asked.passes is None:
+        return session.epochs
+    return session.ledger.decide(f"search/{asked.number}/passes", partial(asked.passes, recipe))
 
 
 def _history(

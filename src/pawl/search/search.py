@@ -7,7 +7,7 @@ sampler proposes. Inside a generation it proposes the memberwise settings.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from pawl.execution import Session
@@ -32,6 +32,7 @@ class SearchPlan:
         trials: Configurations in all, or `None` when a deadline ends the search.
         deadline: Campaign seconds at which it ends, or `None`.
         known: Configurations of a generation that begins with a known recipe; as of others if `None`.
+        passes: Tells how many passes trainings like a recipe's take; all the campaign's if `None`.
     """
 
     width: int
@@ -39,6 +40,7 @@ class SearchPlan:
     trials: int | None
     deadline: float | None
     known: int | None = None
+    passes: Callable[[Recipe], int] | None = None
 
 
 _DEFAULT = Strategy()
@@ -78,7 +80,7 @@ def search(
             break
         if not done:
             session.listener.phase("search", f"generation {generation + 1}")
-        asked = Asked(generation, count, plan.width, plan.deadline)
+        asked = Asked(generation, count, plan.width, plan.deadline, plan.passes)
         work = functools.partial(run_asked, session, space, asked, strategy, tuple(trials), first)
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
         if unit.payload["source"] == EXHAUSTED:
