@@ -21,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,10 @@ class Setting:
         return found, time.perf_counter() - started
 
     def ways(self) -> list[TrainingWay]:
-        """Returns every fixed way to compare with: one thread, all threads, a process per core."""
+        """Returns every fixed way to compare with: one thread, all threads, a process per core.
+
+        Of the convolution, one member at a time, with channels last, too.
+        """
         modes = ("serial",) if self.net == "refused_by_vmap" else ("serial", "fused")
         kinds = [
             (mode, width, False)
@@ -160,13 +163,15 @@ class Setting:
         ]
         if "fused" in modes:
             kinds.append(("fused", 32, True))
-        return [
+        found = [
             TrainingWay(
                 mode, width, compiled=compiled, workers=place.workers, threads=place.threads
             )
             for mode, width, compiled in kinds
             for place in places(self.problem.device, "auto")
         ]
+        serial = [way for way in found if way.mode == "serial" and self.net == "convolution"]
+        return [*found, *(replace(way, channels_last=True) for way in serial)]
 
     def seconds(self, chosen: Plan, most: int | None = None, limit: float = math.inf) -> float:
         """Trains the members (the first few if so wanted) by a plan; returns how long it took.
