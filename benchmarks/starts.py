@@ -1,7 +1,8 @@
 """What each recipe that is known to be good is worth against the baseline, on real data.
 
     python benchmarks/starts.py --records runs/starts.jsonl > benchmarks/results/starts.json
-    python benchmarks/starts.py --records runs/photographs.jsonl --only photographs > photographs.json
+    python benchmarks/starts.py --records runs/photographs.jsonl --only photographs \
+        > benchmarks/results/starts-photographs.json
 
 Ten pairs of repeated five-fold cross-validation over development rows (seed 0 of `deliver.py`'s cases);
 test rows are not looked at. Of photographs, with the net of `examples/own_images.py`, five pairs over

@@ -72,6 +72,18 @@ def test_structures_are_split_between_workers_only_where_there_are_too_few() -> 
     assert sizes("serial", 2) == [3, 2, 3, 2]
 
 
+def test_fits_in_one_go_are_dealt_one_by_one_the_longest_first_and_behind_networks() -> None:
+    short, long = (Recipe.of(**{name: {}}) for name in ("linear", "lightgbm"))
+    recipes = [*[short] * 3, plain(), *[long] * 3]
+    jobs, plan = jobs_of(recipes), Plan(TrainingWay("serial", 1, workers=2), "for the test")
+    seconds = {short.structure: 0.1, long.structure: 2.0}
+    packs = _packs(jobs, lambda _: plan, lambda recipe: seconds[recipe.structure])
+    assert [pack.indices for pack in packs] == [(3,), (4,), (5,), (6,), (0,), (1,), (2,)]
+    # As long as nothing is known they keep their order.
+    packs = _packs(jobs, lambda _: plan)
+    assert [pack.indices for pack in packs] == [(3,), (0,), (1,), (2,), (4,), (5,), (6,)]
+
+
 def test_a_job_without_rows_to_judge_by_does_not_cost_the_others_theirs() -> None:
     jobs = jobs_of([plain()] * 3)
     jobs = [Job(jobs[0].member), Job(jobs[1].member, jobs[1].judge), Job(jobs[2].member, ALL_ROWS)]

@@ -28,6 +28,7 @@ from pawl.training.problem import Problem
 from pawl.training.run import Outcome, Run
 
 Planner = Callable[[Recipe], Plan]
+Expected = Callable[[Recipe], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,7 @@ def train_all(
     *,
     examples: Examples | None = None,
     heartbeat: Heartbeat = lambda: None,
+    expected: Expected = lambda _: 0.0,
 ) -> list[Result]:
     """Trains every job to its end and returns the results in the order of the jobs.
 
@@ -95,9 +97,10 @@ def train_all(
         planner: Chooses mode, width and workers for a structure.
         examples: Where `Job.judge` points into; the development rows by default.
         heartbeat: Called every now and then; what it raises ends the work and is passed on.
+        expected: Tells about how long a fit in one go takes; the longest are begun first.
     """
     results: dict[int, Result] = {}
-    waiting = _packs(jobs, planner)
+    waiting = _packs(jobs, planner, expected)
     while waiting:
         again: list[_Pack] = []
         for workers in sorted({pack.plan.workers for pack in waiting}):
@@ -145,12 +148,15 @@ def executor_of(plan: Plan) -> Executor:
     return executor_with(way.workers, way.threads, adapts=plan.timed and not way.compiled)
 
 
-def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
+def _packs(
+    jobs: Sequence[Job], planner: Planner, expected: Expected = lambda _: 0.0
+) -> list[_Pack]:
     """Returns what each worker trains in one go, the longest first.
 
     A step of a population costs something whatever its width, so one population per structure is least
     work. Structures are split between the workers only where there are too few to keep all busy, or
-    where members train one by one anyway.
+    where members train one by one anyway. What fits in one go comes last, each fit by itself, so that
+    workers end at about the same time.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, job in enumerate(jobs):
@@ -158,7 +164,11 @@ def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
         # Members of fewer rows than a batch take smaller steps, which do not fuse with others'.
         rows = min(one.recipe.batch_size, len(one.train))
         groups.setdefault((one.recipe.structure, rows, len(one.valid) > 0), []).append(index)
-    planned = [_Pack(tuple(g), planner(jobs[g[0]].member.recipe)) for g in groups.values()]
+    recipes = {group[0]: jobs[group[0]].member.recipe for group in groups.values()}
+    planned = [_Pack(tuple(g), planner(recipes[g[0]])) for g in groups.values()]
+    fits = [pack for pack in planned if recipes[pack.indices[0]].learner]
+    fits.sort(key=lambda pack: -expected(recipes[pack.indices[0]]))
+    planned = [pack for pack in planned if pack not in fits]
     work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in planned}
     planned.sort(key=lambda pack: -work[pack])
     fused = [pack for pack in planned if pack.plan.way.mode == "fused"]
@@ -172,7 +182,7 @@ def _packs(jobs: Sequence[Job], planner: Planner) -> list[_Pack]:
             # Interleaved, so that every worker gets as many of each arm and of each length.
             shares = [pack.indices[i :: pack.plan.workers] for i in range(pack.plan.workers)]
             packs += [_Pack(share, pack.plan) for share in shares if share]
-    return packs
+    return [*packs, *(_Pack((index,), pack.plan) for pack in fits for index in pack.indices)]
 
 
 def _narrower(pack: _Pack, refused: _Refused) -> list[_Pack]:

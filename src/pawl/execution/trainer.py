@@ -53,6 +53,7 @@ class Trainer:
         self.problem = rows.problem
         self.executor = executor
         self.epochs = 1
+        self._took: dict[str, float] = {}  # seconds of a fit, by structure, as they were last
 
     def plan(self, recipe: Recipe) -> Plan:
         """Returns how to train a structure: as decided in this campaign, the last time if anew."""
@@ -137,9 +138,11 @@ class Trainer:
             return plans[recipe.structure]
 
         results = train_all(
-            self.problem, jobs, planned, examples=examples, heartbeat=self._heartbeat
-        )
+            self.problem, jobs, planned, examples=examples, heartbeat=self._heartbeat,
+            expected=lambda recipe: self._took.get(recipe.structure, 0.0),
+        )  # fmt: skip
+        ended = [result.outcome for result in results]
         for structure, chosen in plans.items():
-            ended = [result.outcome for result in results]
             self.look_again(chosen, (o for o in ended if o.member.recipe.structure == structure))
+        self._took |= {o.member.recipe.structure: o.seconds for o in ended}
         return results

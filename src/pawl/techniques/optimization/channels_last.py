@@ -15,9 +15,9 @@ def channels_last(module: nn.Module, settings: Settings, sample: Inputs) -> nn.M
     """Trains on images whose channels lie side by side in memory, `[B, H, W, C]` underneath.
 
     Results are the same but for rounding. It is not searched: whether it pays is a matter of the device,
-    not of the data, so campaigns with a budget time it beside the other ways of training and use it where
-    it is faster. Members that train one by one gain where the device's convolutions prefer it; fused
-    ones, whose convolutions are grouped, do not.
+    not of the data, so campaigns with a budget time it beside the other ways of training and use it
+    where it is faster. Members that train one by one gain where the device's convolutions prefer it;
+    fused ones, whose convolutions are grouped, do not.
     """
     del settings, sample
     return ChannelsLast(module)
