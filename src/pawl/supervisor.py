@@ -29,6 +29,8 @@ _GRACE_SECONDS = 5.0
 """How long an interrupted process may take to leave tidily."""
 _LOOK_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HELD = {*_SIGNALS, signal.SIGCHLD}
+"""Signals that wait until both processes are ready: a child may end before its parent goes on."""
 _CLEAR_LINE_AND_SHOW_CURSOR = "\r\x1b[K\x1b[?25h"
 
 
@@ -78,7 +80,7 @@ def supervise(work: Callable[[Link], int]) -> NoReturn:
     reading, writing = os.pipe()
     waking, woken = os.pipe()
     taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     child = os.fork()
     if child:
         os.close(writing)
@@ -86,7 +88,7 @@ def supervise(work: Callable[[Link], int]) -> NoReturn:
         for number in (*taken, signal.SIGCHLD):
             signal.signal(number, _nothing)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         _Supervisor(child, reading, waking).run()
     for descriptor in (reading, waking, woken):
         os.close(descriptor)
@@ -106,7 +108,7 @@ def _work(work: Callable[[Link], int], link: Link, *, ignored: bool) -> NoReturn
     signal.signal(signal.SIGTERM, link.interrupt)
     code = 1
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         code = work(link)
     except BaseException:
         if not link.asked:

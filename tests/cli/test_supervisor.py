@@ -225,3 +225,23 @@ def test_campaigns_of_one_second_have_folders_of_their_own(monkeypatch: pytest.M
         assert second.parent == first.parent == Path("runs").absolute()
     assert first.is_dir()
     assert not second.exists()  # nothing came of it
+
+
+LATE = """
+import os, time
+fork = os.fork
+def late():
+    child = fork()
+    if child:
+        time.sleep(3)
+    return child
+os.fork = late
+"""
+
+
+def test_a_child_that_ends_before_its_parent_goes_on_is_seen() -> None:
+    """On a busy machine the parent may not be back from the fork by then."""
+    process = start("--version", first=LATE)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert out
