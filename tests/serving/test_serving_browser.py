@@ -187,12 +187,12 @@ def test_all_can_be_done_by_keyboard(browser: Any, watched: Watched) -> None:
     shown = page.locator("tbody td:nth-child(4)").all_inner_texts()
     scores = [float(text.split()[0]) for text in shown if text[0] in "01"]
     assert scores == sorted(scores, reverse=True)
+    # Of what is on the page: on a slow machine there are more trials than a page holds.
     every = "[...document.querySelectorAll('[id^=pick-]')].map(each => each.id)"
-    picked = [name[5:] for name in page.evaluate(every) if name in {"pick-1", "pick-2"}]
-    reach("pick-1")
-    page.keyboard.press("Space")
-    reach("pick-2")
-    page.keyboard.press("Space")
+    picked = [name[5:] for name in page.evaluate(every)][:2]
+    for number in picked:
+        reach(f"pick-{number}")
+        page.keyboard.press("Space")
     reach("Compare two")
     page.keyboard.press("Enter")
     page.wait_for_url("**/compare**")
