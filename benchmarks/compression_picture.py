@@ -37,7 +37,7 @@ def points(record: dict[str, Any]) -> list[dict[str, Any]]:
 def panel(record: dict[str, Any]) -> altair.LayerChart:
     """Returns one case: speed of many rows to the right, loss upwards, size as the points' size."""
     base = altair.Chart(altair.Data(values=points(record)))
-    x = altair.X("speed:Q", scale=altair.Scale(type="log"),
+    x = altair.X("speed:Q", scale=altair.Scale(type="log", nice=False, zero=False, padding=12),
                  title=f"times as fast as ONNX Runtime fp32 ({record['batch']} rows, 95%)")  # fmt: skip
     y = altair.Y("lost:Q", title="points of accuracy lost, and at most (95%, one-sided)")
     color = altair.Color(
@@ -50,13 +50,13 @@ def panel(record: dict[str, Any]) -> altair.LayerChart:
     dots = base.mark_circle(opacity=0.9).encode(
         x=x, y=y, color=color, size=size, tooltip=["model:N"]
     )
-    title = f"{record['case']}: {record['test']:,} test rows"
+    title = f"{record['case']}, split {record['seed']}: {record['test']:,} test rows"
     return altair.layer(bounds, spans, dots).properties(width=380, height=300, title=title)
 
 
-def chart(records: list[dict[str, Any]]) -> altair.HConcatChart:
+def chart(records: list[dict[str, Any]]) -> altair.ConcatChart:
     """Returns one panel for each case."""
-    return altair.hconcat(*(panel(record) for record in records))
+    return altair.concat(*(panel(record) for record in records), columns=3)
 
 
 if __name__ == "__main__":
