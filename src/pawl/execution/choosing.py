@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pawl.errors import PawlError
 from pawl.execution.devices import Place
@@ -27,17 +27,29 @@ _ANOTHER_MACHINE = 1.5
 """A way that takes so many times what is remembered is measured on what is another machine by now."""
 
 
+@dataclass(frozen=True)
+class Takes:
+    """What decides which ways a structure can take.
+
+    Attributes:
+        refusal: Why members cannot take fused steps; `None` if they can.
+        compiles: Whether a compiler may be tried.
+        of_images: Whether it convolves images, which may be faster with channels last.
+    """
+
+    refusal: str | None
+    compiles: bool
+    of_images: bool
+
+
 def choose(
     problem: Problem,
     probe: Member,
     where: Sequence[Place],
     width: int,
     training_seconds: TrainingSeconds,
-    refusal: str | None,
-    compiles: bool,
+    takes: Takes,
     memory: TimingCache,
-    *,
-    of_images: bool = False,
 ) -> tuple[TrainingWay, str, float]:
     """Times ways, as far as that is little beside the training ahead, and returns the best and why.
 
@@ -47,10 +59,8 @@ def choose(
         where: Where members may train.
         width: Most members of a population.
         training_seconds: How long the structure will train, given seconds per step and member.
-        refusal: Why members cannot take fused steps; `None` if they can.
-        compiles: Whether a compiler may be tried.
+        takes: What the structure can take.
         memory: What was measured before.
-        of_images: Whether the structure convolves images, which may be faster with channels last.
 
     Returns:
         The way, why, and what a step takes for each member, in seconds.
@@ -66,7 +76,7 @@ def choose(
             return math.inf
         return measured.setup + training_seconds(base) * measured.seconds / base
 
-    for way in _candidates(where, width, refusal, compiles, timings, of_images=of_images):
+    for way in _candidates(where, width, takes, timings):
         if way not in memory.known:
             if timings and not _worthwhile(
                 way, min(timings, key=total), timings, training_seconds, memory
@@ -82,20 +92,10 @@ def choose(
         now = _measured(problem, probe, best)
         if now.seconds > _ANOTHER_MACHINE * timings[best].seconds:
             memory.forget()
-            return choose(
-                problem,
-                probe,
-                where,
-                width,
-                training_seconds,
-                refusal,
-                compiles,
-                memory,
-                of_images=of_images,
-            )
+            return choose(problem, probe, where, width, training_seconds, takes, memory)
     seconds = timings[best].seconds if math.isfinite(timings[best].seconds) else 0.0
     told = ", ".join(f"{way}: {1e3 * timings[way].seconds:.3g} ms" for way in timings)
-    reason = f"{told} per step and member" + (f"; {refusal}" if refusal else "")
+    reason = f"{told} per step and member" + (f"; {takes.refusal}" if takes.refusal else "")
     best = _widened(best, timings, width)
     return replace(best, fewest=_least(best, timings)), reason, seconds
 
@@ -159,19 +159,16 @@ def _parts(narrow: tuple[int, float], wide: tuple[int, float]) -> tuple[float, f
 def _candidates(
     where: Sequence[Place],
     width: int,
-    refusal: str | None,
-    compiles: bool,
+    takes: Takes,
     timings: dict[TrainingWay, Measured],
-    *,
-    of_images: bool,
 ) -> Iterator[TrainingWay]:
     """Yields the ways to time; later ones build on the best of those before."""
     for workers, threads in where:
         yield TrainingWay("serial", 1, workers=workers, threads=threads)
-        if not refusal:
+        if not takes.refusal:
             yield TrainingWay("fused", min(_WIDTHS[0], width), workers=workers, threads=threads)
     serial = [way for way in timings if way.mode == "serial"]
-    if of_images and serial:
+    if takes.of_images and serial:
         yield replace(min(serial, key=lambda way: timings[way].seconds), channels_last=True)
     fused = [way for way in timings if way.mode == "fused"]
     if not fused:
@@ -180,7 +177,7 @@ def _candidates(
     for each in _WIDTHS[1:]:
         if each <= width:
             yield replace(fastest, width=each)
-    for each in _COMPILED_WIDTHS if compiles else ():
+    for each in _COMPILED_WIDTHS if takes.compiles else ():
         if each <= width:
             yield replace(fastest, width=each, compiled=True)
 

@@ -168,7 +168,7 @@ def _packs(
     planned = [_Pack(tuple(g), planner(recipes[g[0]])) for g in groups.values()]
     fits = [pack for pack in planned if recipes[pack.indices[0]].learner]
     fits.sort(key=lambda pack: -expected(recipes[pack.indices[0]]))
-    planned = [pack for pack in planned if pack not in fits]
+    planned = [pack for pack in planned if not recipes[pack.indices[0]].learner]
     work = {pack: sum(jobs[i].member.epochs for i in pack.indices) for pack in planned}
     planned.sort(key=lambda pack: -work[pack])
     fused = [pack for pack in planned if pack.plan.way.mode == "fused"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pawl.data.types import Inputs
 from pawl.errors import PawlError
-from pawl.execution.choosing import TrainingSeconds, choose
+from pawl.execution.choosing import Takes, TrainingSeconds, choose
 from pawl.execution.devices import has_compiler, memory_of, places, synchronize
 from pawl.execution.measuring import TimingCache, probes
 from pawl.execution.ways import TrainingWay
@@ -124,12 +124,9 @@ def plan(
     if timed:
         seconds = _seconds_alone(problem, probe)
         if seconds > _LONG_STEP_SECONDS and training_seconds(seconds) < _LONG_AHEAD * seconds:
-            last = (
-                of_images
-                and (found := _seconds_alone(problem, probe, channels_last=True)) < seconds
-            )
-            way = TrainingWay("serial", width, workers=workers, channels_last=last)
-            seconds = found if last else seconds
+            last = _seconds_alone(problem, probe, channels_last=True) if of_images else math.inf
+            way = TrainingWay("serial", width, workers=workers, channels_last=last < seconds)
+            seconds = min(seconds, last)
             return Plan(way, f"{1e3 * seconds:.0f} ms a step: nothing left to save", seconds)
     refusal = _refusal(problem, probe)
     on_cpu = problem.device.type == "cpu"
@@ -140,19 +137,8 @@ def plan(
         memory = TimingCache(problem, probe.recipe, probe)
         if anew:
             memory.forget()
-        return Plan(
-            *choose(
-                problem,
-                probe,
-                where,
-                width,
-                training_seconds,
-                refusal,
-                compiles,
-                memory,
-                of_images=of_images,
-            )
-        )
+        takes = Takes(refusal, compiles, of_images)
+        return Plan(*choose(problem, probe, where, width, training_seconds, takes, memory))
     recurs = any(isinstance(m, _SERIAL_TYPES) for m in modules)
     # Several threads pay for large steps only, and nothing is timed here.
     threads = where[-1].threads if workers == 1 and (recurs or convolves) else 1
