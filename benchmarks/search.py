@@ -65,6 +65,7 @@ def searched(
         Space,
         Strategy,
         baseline,
+        is_known_turn,
         ranked,
         starts,
         unregister_sampler,
@@ -96,14 +97,14 @@ def searched(
         session = Session(problem, ledger, seed, epochs=EPOCHS, executor="inline")
         start = baseline(session.facts)
         good = starts(start, session.facts, techniques)
-        known = (start,) if plain else (*good[:1], start, *good[1:])
+        known = [start] if plain else [*good[:1], start, *good[1:]]
         space = Space(start, session.facts, techniques)
         trials, spent, best, course = [], 0.0, None, []
         began, used = time.monotonic(), time.process_time()
         rows = len(session.rows.search[0])
         generation = 0
         while spent < EPOCHS * TRAININGS:
-            first = known[generation] if generation < len(known) else None
+            first = known.pop(0) if known and is_known_turn(generation) else None
             asked = Asked(generation, width, width, None)
             _, found = run_asked(session, space, asked, strategy, tuple(trials), first)
             trials += found

@@ -43,7 +43,7 @@ def test_edits_are_few_and_give_a_structure_that_was_not_tried(
     tried = {recipe.structure for recipe in good[:3]}
     counts = []
     for seed in range(60):
-        point = EditSampler(space, seed, history).ask()
+        point = EditSampler(space, seed, history).changed()
         assert space.recipe(point).structure not in tried
         counts.append(min(edits(space, recipe, point) for recipe in good[:3]))
     # An edit can change two techniques: what it brings in may shut another out.
@@ -51,7 +51,7 @@ def test_edits_are_few_and_give_a_structure_that_was_not_tried(
     assert np.median(counts) == 1
 
 
-def test_half_of_the_points_are_the_best_one_with_one_edit(
+def test_half_of_what_is_edited_is_the_best_one_with_one_edit(
     space: Space, good: list[Recipe]
 ) -> None:
     """Also where its neighbors by other edits score far worse, and a better trial was pruned."""
@@ -60,10 +60,22 @@ def test_half_of_the_points_are_the_best_one_with_one_edit(
     best = space.params(good[0])
     one = 0
     for seed in range(80):
-        point = EditSampler(space, seed, history).ask()
+        point = EditSampler(space, seed, history).changed()
         differing = [name for name, value in point.items() if value != best[name]]
         one += len(differing) == 1
     assert 30 <= one <= 65
+
+
+def test_a_third_of_the_points_are_the_best_structure_with_other_settings(
+    space: Space, good: list[Recipe]
+) -> None:
+    history = told(space, *good[:3])
+    points = [EditSampler(space, seed, history).ask() for seed in range(120)]
+    again = [point for point in points if space.recipe(point).structure == good[0].structure]
+    assert 25 <= len(again) <= 55
+    assert len({space.recipe(point).id for point in again} | {good[0].id}) == len(again) + 1
+    others = {space.recipe(point).structure for point in points} - {good[0].structure}
+    assert others.isdisjoint(recipe.structure for recipe in good[:3])
 
 
 def test_what_comes_in_goes_or_changes_has_equal_chances(space: Space, good: list[Recipe]) -> None:

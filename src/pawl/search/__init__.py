@@ -19,7 +19,7 @@ from pawl.search.schedulers import (
     schedulers,
     unregister_scheduler,
 )
-from pawl.search.search import SearchPlan, search
+from pawl.search.search import SearchPlan, is_known_turn, search
 from pawl.search.space import Space
 from pawl.search.starts import baseline, fitting, starts
 from pawl.search.strategy import Strategy, check_strategy
@@ -42,6 +42,7 @@ __all__ = [
     "check_strategy",
     "contenders",
     "fitting",
+    "is_known_turn",
     "make_scheduler",
     "ranked",
     "register_sampler",

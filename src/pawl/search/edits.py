@@ -19,6 +19,7 @@ from pawl.search.optuna_sampler import OptunaSampler, tpe
 from pawl.search.protocols import Params, Searchable, TrialResult
 
 _BASES = 5
+_AGAIN_SHARE = 1 / 3
 _BEST_SHARE = 0.5
 _MOST_EDITS = 4
 _BORROWED_SHARE = 0.5
@@ -32,14 +33,15 @@ Edit = tuple[str, object]
 class EditSampler:
     """Proposes few edits of good recipes, and settings around theirs or from TPE.
 
-    Half of the points are the best one so far with one edit. The others are one of the five best
-    structures, the k-th with a chance in proportion to `1 / k`, with one edit, and with chance 1/2 each
-    up to three more; half of those are borrowed from another of the five. An edit brings a technique in,
-    takes one out or changes one, with equal chances where there are such, and which one by the space's
-    weights. What comes in has the settings of the start, or of the recipe that it is borrowed from:
-    those that a point carries for what is out were never judged. Structures that were tried come again
-    only where no other is found. Of a generation's members, half are near its first point, the others
-    are TPE's. With nothing to edit, points are TPE's.
+    A third of the points are near the best one so far, whose structure then has more settings tried. Of
+    the others, half are the best one with one edit, half one of the five best structures, the k-th with
+    a chance in proportion to `1 / k`, with one edit, and with chance 1/2 each up to three more; half of
+    those are borrowed from another of the five. An edit brings a technique in, takes one out or changes
+    one, with equal chances where there are such, and which one by the space's weights. What comes in has
+    the settings of the start, or of the recipe that it is borrowed from: those that a point carries for
+    what is out were never judged. What edits give was not tried before, if anything is left. Of a
+    generation's members, half are near its first point, the others are TPE's. With nothing to edit,
+    points are TPE's.
 
     Args:
         space: What to sample from.
@@ -83,6 +85,13 @@ class EditSampler:
         return list(found.values())
 
     def ask(self) -> Params:
+        """Returns a point near the best one, or a good one with a few edits."""
+        able = self._bases and self.space.structure(self._bases[0])
+        if able and self._random.random() < _AGAIN_SHARE:
+            return self._near(self._bases[0])
+        return self.changed()
+
+    def changed(self) -> Params:
         """Returns a good point with a few edits."""
         if not self._bases or not self.space.structure(self._bases[0]):
             return self._tpe.ask()

@@ -59,7 +59,7 @@ class NumericSampler:
             return self._next(self.space.start)
         if best is not None and again:
             return self._next(dict(best.params))
-        return EditSampler(self.space, self._seed, self._history).ask()
+        return EditSampler(self.space, self._seed, self._history).changed()
 
     def members(self, point: Params, count: int) -> Iterator[Params]:
         """Yields points of the structure by the model."""

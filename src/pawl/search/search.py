@@ -1,7 +1,8 @@
 """The search: generations of one structure each, every one written to the ledger as a unit.
 
-The first generations try the baseline's neighborhood and recipes that are known to be good, then the
-sampler proposes. Inside a generation it proposes the memberwise settings.
+The first generations try the baseline's neighborhood and the recipe that is most likely to be good; then
+the sampler and other recipes that are known to be good take turns. Inside a generation the sampler
+proposes the memberwise settings.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pawl.search.strategy import Strategy
 
 _PHASE = "search"
 _MAX_GENERATIONS = 10_000
+_LEAD = 2
+"""Known recipes in front of the first generation that the sampler proposes."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,15 @@ def search(
     only = strategy.only(only)
     # The baseline comes second: the first recipe is the one most likely to be worth a short budget.
     good = starts(baseline, session.facts, only)
-    known = tuple(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
+    known = list(dict.fromkeys((*warm, *good[:1], baseline, *good[1:])))
     space = Space(baseline, session.facts, only, strategy.grid, favored, known)
     trials: list[TrialRecord] = []
+    exhausted = False
     for generation in range(_MAX_GENERATIONS):
-        first = known[generation] if generation < len(known) else None
+        turn = exhausted or is_known_turn(generation, len(warm))
+        first = known.pop(0) if known and turn else None
+        if exhausted and first is None:
+            break
         count = plan.quota if first is None or plan.known is None else plan.known
         if plan.trials is not None:
             count = min(count, plan.trials - len(trials))
@@ -83,11 +90,26 @@ def search(
         asked = Asked(generation, count, plan.width, plan.deadline, plan.passes)
         work = functools.partial(run_asked, session, space, asked, strategy, tuple(trials), first)
         unit = session.ledger.compute(f"search/{generation}", _PHASE, work)
-        if unit.payload["source"] == EXHAUSTED:
-            break
+        exhausted = exhausted or unit.payload["source"] == EXHAUSTED
         trials += unit.trials
         session.note(unit.trials)
     return trials
+
+
+def is_known_turn(generation: int, warm: int = 0) -> bool:
+    """Tells whether a generation begins with a known recipe, where some are left.
+
+    Those of another campaign and two more come first, then every other generation does.
+
+    Args:
+        generation: Its number.
+        warm: Recipes of another campaign.
+
+    Example:
+        >>> [number for number in range(8) if is_known_turn(number)]
+        [0, 1, 3, 5, 7]
+    """
+    return (generation - warm) < _LEAD or (generation - warm - _LEAD) % 2 == 1
 
 
 def _goes_on(session: Session, plan: SearchPlan) -> bool:
