@@ -346,7 +346,7 @@ FAULTS: dict[str, Fault] = {
     "rate x1e5 without Adam": Fault(_far_too_fast, ("non_finite", _HIGH)),
     "outliers": Fault(_table(_outliers), ("outliers",), "tables"),
     "leak": Fault(_table(_leak), ("target_leakage",), "tables", flatters=True),
-    "30% wrong labels": Fault(_wrong_labels, ("label_errors",), "classes"),
+    "30% wrong labels": Fault(_wrong_labels, ("label_errors", "weak_signal"), "classes"),
     "conflicting labels": Fault(_table(_conflicting), ("conflicting_labels",), "labeled"),
     "25 rows of a class": Fault(_table(_rare), ("class_imbalance",), "labeled"),
     "repeated rows": Fault(_table(_repeated), ("duplicate_rows",), "tables", flatters=True),

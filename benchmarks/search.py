@@ -10,7 +10,7 @@ a busy machine changes nothing. Pawl's methods start with the recipes that are k
 campaigns; plain Optuna (TPE with its defaults, one training after the other, each to its end) starts
 with the baseline, which is enqueued. Best so far is by the validation score that the search goes by. The
 best recipe of each is then compared with the baseline on five pairs of fresh folds of the development
-rows. What is done is skipped.
+rows. The default is compared with each other by pairs of searches. What is done is skipped.
 """
 
 from __future__ import annotations
@@ -212,6 +212,33 @@ def _rank(
     return 1 + better + (equal - 1) / 2
 
 
+def against(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns by how much the default's best so far is better than each method's, at each quarter.
+
+    Pairs are searches of the same data set and seed; a difference is a share of the method's own best,
+    so that both data sets count alike. Intervals are t intervals over the pairs, without a correction
+    for the number of methods.
+    """
+    by = {(each["case"], each["seed"], each["method"]): each for each in found}
+    rows = []
+    for method in METHODS[1:]:
+        own = [key for key in by if key[2] == method and (*key[:2], METHODS[0]) in by]
+        for share in SHARES if len(own) > 1 else ():
+            gaps = []
+            for key in own:
+                one, other = by[(*key[:2], METHODS[0])], by[key]
+                sign = 1.0 if one["direction"] == "maximize" else -1.0
+                mine, theirs = (
+                    best_at(each["course"], share * EPOCHS * TRAININGS) for each in (one, other)
+                )
+                if mine is not None and theirs is not None:
+                    gaps.append(sign * (mine - theirs) / abs(theirs))
+            mean, low, high = running.t_interval(gaps)
+            numbers = {"n": len(gaps), "mean": mean, "low": low, "high": high}
+            rows.append({"against": method, "share": share, **numbers})
+    return rows
+
+
 def gains(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns for each data set and method the gain of its best recipes on fresh pairs."""
     rows = []
@@ -263,6 +290,7 @@ def main() -> None:
                 "space": SPACE,
                 "pairs": _PAIRS,
                 "quarters": quarters(records),
+                "the default against": against(records),
                 "gains on fresh pairs": gains(records),
                 "searches": records,
                 "hardware": hardware(),

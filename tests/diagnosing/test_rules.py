@@ -290,8 +290,8 @@ def told_of(made: Training) -> set[str]:
 @pytest.mark.parametrize(
     ("rule", "change", "made", "least"),
     [
-        ("batch_too_small", "batch", healthy(batch=4), 0.034),  # 1.645 standard errors of 0.02
-        ("batch_too_large", "batch", healthy(batch=500), 0.021),  # one, as training rows gain too
+        ("batch_too_small", "batch", healthy(batch=4), 0.021),  # a standard error of 0.02
+        ("batch_too_large", "batch", healthy(batch=500), 0.021),
         ("model_too_small", "width", healthy(readings=each(units=(unit(units=2),))), 0.021),
     ],
 )
@@ -310,7 +310,10 @@ def test_a_suspicion_is_told_where_its_trial_gains_more_than_chance(
     assert not told(least - 0.004)
     assert not told(-0.2)
     assert not told(0.5, error=math.nan)
-    assert told(least, train=-0.1) == (rule == "batch_too_small")
+    assert not told(least, train=-0.1)
+    # 1.645 standard errors are enough for small batches, whatever training rows do.
+    assert told(0.034, train=-0.1) == (rule == "batch_too_small")
+    assert not told(0.03, train=-0.1)
 
 
 def test_values_that_a_long_tail_explains_are_no_outliers_nor_one_of_many_columns() -> None:
@@ -318,6 +321,40 @@ def test_values_that_a_long_tail_explains_are_no_outliers_nor_one_of_many_column
     assert [each.rule for each in found(data(columns=(far,)))] == ["outliers"]
     assert found(data(columns=(dataclasses.replace(far, by_chance=0.2),))) == []
     assert found(data(columns=(far, *(column(f"c{i}") for i in range(30))))) == []
+
+
+def test_the_trial_that_most_surely_gained_counts() -> None:
+    few, many = trial("batch", -0.2), trial("batch", 0.1)
+    for both in ((few, many), (many, few)):
+        made = healthy(batch=4, trials=both)
+        assert made.trial("batch") == many
+        assert "batch_too_small" in told_of(made)
+    assert made.trial("width") is None
+
+
+def test_gradients_that_fade_before_the_first_step_are_told_of_though_they_grow() -> None:
+    def starting(ratio: float) -> Training:
+        first = tuple(weight(f"{i}", 1.0 if i else ratio) for i in range(6))
+        return healthy(
+            readings=(reading(0, 1.0, weights=first), *each(weights=LAYERS)[1:]),
+        )
+
+    (told,) = [each for each in found(starting(0.005)) if each.rule == "vanishing_gradients"]
+    assert told.severity == "warning"
+    assert "before the first step" in told.evidence
+    assert "vanishing_gradients" not in told_of(starting(0.05))
+
+
+def test_what_falls_late_but_not_very_late_is_told_of_where_a_longer_training_gains() -> None:
+    readings = tuple(
+        reading(100 * i, loss, valid_loss=loss)
+        for i, loss in enumerate((1.0, 0.5, 0.3, 0.25, 0.167))
+    )
+    made = healthy(readings=readings, rivals=())
+    assert "not_converged" not in told_of(made)
+    gains, loses = trial("passes", 0.1), trial("passes", -0.1)
+    assert "not_converged" in told_of(dataclasses.replace(made, trials=(gains,)))
+    assert "not_converged" not in told_of(dataclasses.replace(made, trials=(loses,)))
 
 
 def test_a_gain_that_is_sure_must_matter_too() -> None:

@@ -32,14 +32,14 @@ def told_of(run: Training) -> set[str]:
     return {each.rule for each in rules.settled(rules.of_training(run, NOTHING_KNOWN))}
 
 
-def seen(*losses: float, units: int = 64, **more: object) -> Training:
-    """A training whose losses are these, a hundred steps apart."""
+def seen(*losses: float, units: int = 64, scale: int = 100, **more: object) -> Training:
+    """A training whose losses are these, so many steps apart."""
     unit = UnitReading(
         name="act", function="ReLU", units=units, mean=0.4, std=0.6, dead=0.0, saturated=0.0, alike=0.0
     )  # fmt: skip
     readings = tuple(
         Reading(
-            step=100 * i, rate=0.1, train_loss=x, valid_loss=x, train_score=0.5, valid_score=0.5,
+            step=scale * i, rate=0.1, train_loss=x, valid_loss=x, train_score=0.5, valid_score=0.5,
             batch_loss=x, noise=1.0, signal=1.0, non_finite=0, weights=(), units=(unit,),
         )
         for i, x in enumerate(losses)
@@ -65,15 +65,18 @@ def test_small_and_large_batches_narrow_layers_and_late_falls_are_tried() -> Non
         return [(each.change, each.value, each.epochs) for each in suspected(run, epochs)]
 
     # 400 steps of 2 rows are 5 sixths of a pass; a third of them are 4 passes of 30 steps.
-    assert tried(seen(*DONE, batch=2), 1) == [("batch", 32, 4)]
-    assert tried(seen(*DONE, batch=2), 3) == [("batch", 32, 4)]
+    assert tried(seen(*DONE, batch=2), 1) == [("batch", 32, 1), ("batch", 32, 4)]
+    assert tried(seen(*DONE, batch=2), 3) == [("batch", 32, 3), ("batch", 32, 4)]
     assert tried(seen(*DONE, batch=2), 8) == [("batch", 32, 8)]
     assert tried(seen(*DONE, batch=960)) == [("batch", 32, 10)]
     assert tried(seen(*DONE, batch=960), 1000) == [("batch", 32, 35)]  # 1,024 steps
     assert tried(seen(*DONE, batch=20, rows=20)) == [("batch", 8, 10)]
     assert tried(seen(*DONE, batch=8, rows=24)) == []
     assert tried(seen(*DONE, units=1)) == [("width", 8.0, 10)]
-    assert tried(seen(*FALLING)) == [("passes", 2, 20)]
+    assert tried(seen(*FALLING)) == [("passes", 2, 20)]  # four times were more than 1,024 steps
+    assert tried(seen(*FALLING, scale=50)) == [("passes", 4, 40)]
+    assert tried(seen(1.0, 0.5, 0.3, 0.25, 0.167)) == [("passes", 2, 20)]  # a tenth of the fall
+    assert tried(seen(1.0, 0.5, 0.3, 0.25, 0.2)) == []
     faster = Rival(rate=10.0, step=100, train_loss=0.1)
     assert tried(seen(*FALLING, rivals=(faster,))) == []
 

@@ -324,8 +324,9 @@ class Training:
         return quarter / whole if whole > 0 and math.isfinite(quarter / whole) else 0.0
 
     def trial(self, change: Change) -> Trial | None:
-        """Returns the trial of a change, if there was one."""
-        return next((each for each in self.trials if each.change == change), None)
+        """Returns the trial of a change, of several the one that most surely gained; `None` without."""
+        found = [each for each in self.trials if each.change == change]
+        return max(found, key=lambda each: each.gain.least(), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON-ready values; what is not finite is `None`."""

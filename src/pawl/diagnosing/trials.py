@@ -18,7 +18,8 @@ from pawl.diagnosing.gains import gain_of
 from pawl.diagnosing.probe import Probe
 from pawl.diagnosing.record import Change, Training, Trial, UnitReading
 from pawl.diagnosing.rules.batches import FEW_STEPS, SMALL
-from pawl.diagnosing.rules.learning import learning_rate_too_low, still_falls
+from pawl.diagnosing.rules.gains import worth
+from pawl.diagnosing.rules.learning import SUSPECTED, learning_rate_too_low, still_falls
 from pawl.errors import RecipeError
 from pawl.execution import OutOfTime
 from pawl.recipe import Recipe
@@ -28,13 +29,12 @@ from pawl.training.run import Run
 from pawl.training.serial import SerialStepper
 
 _BATCH, _LEAST_BATCH, _FEWEST_BATCHES = 32, 8, 16
-_MOST_PASSES = 4
-"""A trial with larger batches makes so many times the passes at most: by default far fewer steps."""
 _STEPS_SHARE = 1 / 3
+"""A trial with larger batches takes no more of the training's steps, in as many passes or in more."""
 _MOST_STEPS = 1024
-"""A trial with smaller batches takes no more than that."""
+"""A trial with smaller batches takes no more; up to it, one with more passes takes four times those."""
 _NARROW, _WIDER = 8, 8.0
-_LONGER = 2
+_LONGER, _MOST_LONGER = 2, 4
 
 RowLosses = tuple[Tensor, Tensor]
 
@@ -58,7 +58,8 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     """Returns what is worth a trial, the cheapest first.
 
     Batches of at most eight rows, or a pass of at most four; a layer of fewer than eight units; a loss
-    that still falls at the end, and not because the rate is too low.
+    that still falls at the end, and not because the rate is too low. Larger batches are tried in as many
+    passes, and in more: the former do too little where steps are what lacks, the latter learn by heart.
 
     Args:
         run: What was seen.
@@ -71,15 +72,16 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     smaller = max(_LEAST_BATCH, min(_BATCH, run.rows // _FEWEST_BATCHES))
     if run.batch <= SMALL and larger > run.batch:
         afforded = int(_STEPS_SHARE * run.last.step) // max(1, run.rows // larger)
-        passes = max(epochs, min(_MOST_PASSES * epochs, afforded))
-        found.append(Suspicion("batch", larger, passes))
+        passes = dict.fromkeys((epochs, max(epochs, afforded)))
+        found += [Suspicion("batch", larger, each) for each in passes]
     elif run.rows // max(1, run.batch) <= FEW_STEPS and 2 * smaller <= run.batch:
         passes = min(epochs, math.ceil(_MOST_STEPS / (run.rows // smaller)))
         found.append(Suspicion("batch", smaller, passes))
     if _narrowest(run.first.units) < _NARROW:
         found.append(Suspicion("width", _WIDER, epochs))
-    if still_falls(run) >= 1 and learning_rate_too_low(run) is None:
-        found.append(Suspicion("passes", _LONGER, _LONGER * epochs))
+    if still_falls(run) >= SUSPECTED and learning_rate_too_low(run) is None:
+        longer = max(_LONGER, min(_MOST_LONGER, _MOST_STEPS // max(1, run.last.step)))
+        found.append(Suspicion("passes", longer, longer * epochs))
     return found
 
 
@@ -100,6 +102,8 @@ def trials(
         return ()
     try:
         for each in suspected(run, member.epochs):
+            if any(t.change == each.change and worth(run, t.gain) for t in found):
+                continue
             with torch.random.fork_rng(devices=[]):
                 trial = _tried(problem, member, each, losses, beat)
             found += [] if trial is None else [trial]

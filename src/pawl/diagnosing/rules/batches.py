@@ -37,7 +37,7 @@ def batch_too_small(run: Training) -> Finding | None:
             "returns plus and minus one, whatever they are"
         )
         found = _FEWEST_VALUES / known.values
-    elif larger is not None and worth(run, larger.gain):
+    elif larger is not None and (worth(run, larger.gain) or learns_more(run, larger)):
         evidence = f"{_steps(larger)} lose {gained(run, larger.gain)} than those of {run.batch}"
         found = strength(run, larger.gain)
     elif still >= limit:

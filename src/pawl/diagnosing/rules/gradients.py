@@ -12,7 +12,7 @@ import statistics
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Reading, Training, WeightReading
 
-_FADED = 1e-3
+_FADED, _FADED_AT_START = 1e-3, 0.01
 _EXPLODED = 100.0
 _FEWEST_LAYERS = 3
 _EARLY = 1 / 3
@@ -45,20 +45,33 @@ def non_finite(run: Training) -> Finding | None:
 
 
 def vanishing_gradients(run: Training) -> Finding | None:
-    """Gradients of the first layer that are a thousandth of the last ones' and less, early on."""
+    """Gradients of the first layer that are a thousandth of the last ones' and less, early on.
+
+    Or a hundredth before the first step, where the first layers come to learn in the end: how far they
+    get in the first third depends on the rate.
+    """
     ratios = [_first_over_last(reading) for reading in _early(run)]
     known = [ratio for ratio in ratios if ratio is not None]
-    if not known or statistics.median(known) > _FADED:
+    if not known:
         return None
-    ratio = statistics.median(known)
-    names = _matrices(run.first)
+    names, ratio = _matrices(run.first), statistics.median(known)
+    if ratio <= _FADED:
+        when, limit = (
+            f"in the first third of the steps (the median of {len(known)} readings)",
+            _FADED,
+        )
+        what = "the first layers learn nothing"
+    elif ratios[0] is not None and ratios[0] <= _FADED_AT_START:
+        when, ratio, limit = "before the first step", ratios[0], _FADED_AT_START
+        what = "the first layers learn late"
+    else:
+        return None
     return Finding(
         rule="vanishing_gradients",
-        severity="critical",
-        evidence=f"in the first third of the steps, the loss depends on {names[0].name!r} {ratio:.1g} "
-        f"times as much as on the last layers (the median of {len(known)} readings): the first layers "
-        "learn nothing",
-        strength=_FADED / max(ratio, 1e-12),
+        severity="critical" if limit == _FADED else "warning",
+        evidence=f"{when}, the loss depends on {names[0].name!r} {ratio:.1g} times as much as on the "
+        f"last layers: {what}",
+        strength=min(100.0, limit / max(ratio, 1e-12)),
         suggests=("residual", "batch_norm", "layer_norm", "initialization", "activation"),
     )
 

@@ -11,11 +11,13 @@ import statistics
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Rival, Training
-from pawl.diagnosing.rules.gains import MARGIN, gained, worth
+from pawl.diagnosing.rules.gains import LIKELY, MARGIN, gained, learns_more, strength, worth
 
 _WORSE = 2.0
 NOTHING = 0.02
 STILL_FALLING = 0.15
+SUSPECTED = 0.6
+"""Of what is told of without a trial: enough to try a longer training."""
 _SPIKE, _SPIKES = 3.0, 2
 _FEWEST_BEFORE, _WINDOW = 2, 8
 _FEWEST_TIMED, _WAITING = 20, 0.5
@@ -117,10 +119,12 @@ def still_falls(run: Training) -> float:
 def not_converged(run: Training) -> Finding | None:
     """A training that came to its planned end while it was still getting better.
 
-    Where one twice as long was tried, it must lose less of other rows.
+    Where a longer one was tried, it must lose less of other rows.
     """
     late, longer = still_falls(run), run.trial("passes")
-    if late < 1 or (longer is not None and not worth(run, longer.gain)):
+    if late < (1 if longer is None else SUSPECTED):
+        return None
+    if longer is not None and not (worth(run, longer.gain) or learns_more(run, longer)):
         return None
     evidence = (
         f"{late * STILL_FALLING:.0%} of the fall of the loss comes in the last quarter of the "
@@ -132,7 +136,7 @@ def not_converged(run: Training) -> Finding | None:
         rule="not_converged",
         severity="warning",
         evidence=evidence,
-        strength=late,
+        strength=late if longer is None else max(late, strength(run, longer.gain, LIKELY)),
         suggests=_optimizer(run),
         advice="a longer training, or a higher learning rate",
     )
