@@ -145,6 +145,13 @@ def test_a_campaign_is_not_started_over(folder: Path) -> None:
         Ledger.create(folder, IDENTITY)
 
 
+def test_a_training_is_not_gone_on_with(folder: Path) -> None:
+    Ledger.create(folder, IDENTITY).close()
+    (folder / "train.json").write_text("{}")
+    with pytest.raises(LedgerError, match=r"holds a training already; give another out=$"):
+        Ledger.create(folder, IDENTITY)
+
+
 def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,18 @@ def test_a_loop_that_raises_leaves_what_was_seen_and_no_hook() -> None:
 def test_what_is_no_model_is_told() -> None:
     with pytest.raises(TaskError, match=r"got int and Adam; give a torch.nn.Module"):
         pawl.watch(3, torch.optim.Adam([nn.Parameter(torch.ones(1))]))  # type: ignore[arg-type]
+
+
+def test_an_optimizer_of_another_model_and_a_scripted_one_are_told() -> None:
+    net, other = fresh(), fresh()
+    with pytest.raises(TaskError, match=r"has none of the model's \d+ parameter tensors"):
+        pawl.watch(net, torch.optim.Adam(other.parameters()))
+    pawl.watch(net, torch.optim.Adam(list(net.parameters())[:1]))  # the others are frozen
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # to script is deprecated, and done
+        scripted = torch.jit.script(nn.Linear(2, 1))
+    with pytest.raises(TaskError, match="got a scripted module"):
+        pawl.watch(scripted, torch.optim.Adam(scripted.parameters()))
 
 
 def test_nothing_seen_is_nothing_said() -> None:

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from problems import problem
 from rich.console import Console
 
 from pawl.cli import show
 from pawl.recipe import Recipe
 from pawl.report import Report, Summary, render
 from pawl.report.card import card
+from pawl.report.findings import nothing_learned
 from pawl.report.outcome import headline, settling
 
 BETTER, HOLDS_ZERO = (0.0152, 0.0371), (-0.0041, 0.0374)
@@ -196,6 +198,30 @@ def test_failed_trainings_are_said(make: Callable[..., Report]) -> None:
     assert "candidate, fresh pairs: 5 of 20 (25%)" in page
     none = render(make(evidence=evidence | {"trainings": [arm | {"failed": 0}]}, trials=()))
     assert "Trainings that failed" not in none
+
+
+def test_an_average_is_told_beside_as_many_baselines(make: Callable[..., Report]) -> None:
+    case = CASES["proven, better on the test rows"]
+    found = changes(case, 10)
+    both = {name: found[name] | {"averaged": 5} for name in ("baseline", "final")}
+    said = make(**found | both, trials=(), curves=()).summary.gain.statement
+    words = r"averages 5 such models: ROC AUC 0\.\d+; as many baselines averaged have 0\.861\."
+    assert re.search(words, said), said
+    unlike = {"final": both["final"]}
+    said = make(**found | unlike, trials=(), curves=()).summary.gain.statement
+    assert "averages 5 such models" in said
+    assert "as many baselines" not in said
+
+
+def test_scaling_is_suggested_where_there_is_something_to_scale() -> None:
+    bare = Recipe.of(adamw={})
+    suggested = {
+        kind: nothing_learned("final", "all the same", bare, problem(kind).facts()).suggests
+        for kind in ("table", "words")
+    }
+    assert suggested == {"table": ["standardize"], "words": []}
+    scaled = Recipe.of(adamw={}, standardize={})
+    assert nothing_learned("final", "", scaled, problem("table").facts()).suggests == []
 
 
 def test_what_learned_nothing_is_said(

@@ -72,8 +72,8 @@ def suspected(run: Training, epochs: int) -> list[Suspicion]:
     smaller = max(_LEAST_BATCH, min(_BATCH, run.rows // _FEWEST_BATCHES))
     if run.batch <= SMALL and larger > run.batch:
         afforded = int(_STEPS_SHARE * run.last.step) // max(1, run.rows // larger)
-        passes = dict.fromkeys((epochs, max(epochs, afforded)))
-        found += [Suspicion("batch", larger, each) for each in passes]
+        tried = dict.fromkeys((epochs, max(epochs, afforded)))
+        found += [Suspicion("batch", larger, each) for each in tried]
     elif run.rows // max(1, run.batch) <= FEW_STEPS and 2 * smaller <= run.batch:
         passes = min(epochs, math.ceil(_MOST_STEPS / (run.rows // smaller)))
         found.append(Suspicion("batch", smaller, passes))

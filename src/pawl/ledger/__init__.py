@@ -9,13 +9,14 @@ from pawl.ledger.beside import (
     write_progress,
 )
 from pawl.ledger.database import LEDGER_FILE
-from pawl.ledger.folders import new_folder, place_of
+from pawl.ledger.folders import TRAINED, new_folder, place_of
 from pawl.ledger.opening import ledger_of
 from pawl.ledger.records import TrialRecord, Unit
 from pawl.ledger.store import Ledger
 
 __all__ = [
     "LEDGER_FILE",
+    "TRAINED",
     "Ledger",
     "Progress",
     "TrialRecord",

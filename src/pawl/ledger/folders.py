@@ -10,6 +10,9 @@ from pathlib import Path
 from pawl.errors import LedgerError, option, printable
 from pawl.ledger.database import LEDGER_FILE, LEFT_BY_A_KILLED_START
 
+TRAINED = "train.json"
+"""What a training leaves beside its ledger, which cannot be gone on with."""
+
 
 @contextlib.contextmanager
 def new_folder(name: str, within: str | Path = "runs") -> Iterator[Path]:
@@ -73,6 +76,8 @@ def refuse_taken(folder: Path) -> None:
         entries = {entry.name for entry in folder.iterdir()} - LEFT_BY_A_KILLED_START
     except OSError as error:
         raise _unwritable(folder, error) from None
+    if LEDGER_FILE in entries and TRAINED in entries:
+        raise LedgerError(f"{str(folder)!r} holds a training already; give another {option('out')}")
     if LEDGER_FILE in entries:
         raise LedgerError(
             f"{str(folder)!r} holds a campaign already; go on with it by "

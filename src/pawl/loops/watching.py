@@ -45,6 +45,17 @@ class Watch:
         if not isinstance(model, nn.Module) or not isinstance(optimizer, torch.optim.Optimizer):
             got = f"{type(model).__name__} and {type(optimizer).__name__}"
             raise TaskError(f"got {got}; give a torch.nn.Module and its torch.optim.Optimizer")
+        if isinstance(model, torch.jit.ScriptModule):
+            raise TaskError(
+                "got a scripted module, which takes no hooks; watch it unscripted"
+            )
+        held = {id(each) for group in optimizer.param_groups for each in group["params"]}
+        own = list(model.parameters())
+        if own and not any(id(each) in held for each in own):
+            raise TaskError(
+                f"the optimizer has none of the model's {len(own)} parameter tensors and cannot train "
+                "it; give the optimizer that was made of model.parameters()"
+            )
         self.share, self.seconds = share, 0.0
         self._model, self._optimizer, self._rows = model, optimizer, rows
         self._reader = Reader(model, optimizer)

@@ -12,6 +12,7 @@ from pawl.pacing import natural_epochs
 from pawl.recipe import Recipe
 from pawl.report.proof import fixes_of, outcome_of
 from pawl.report.summary import FindingSummary, Fix
+from pawl.techniques import Facts, refusal, technique
 
 _LAST_SHARE = 0.8
 
@@ -61,7 +62,7 @@ def _of_campaign(
 ) -> list[FindingSummary]:
     arms = {"baseline": baseline, "final": final}
     found = [
-        nothing_learned(name, reason, arms[name])
+        nothing_learned(name, reason, arms[name], session.facts)
         for name, reason in test.nothing_learned.items()
         if name == "final" or baseline != final
     ]
@@ -152,14 +153,15 @@ def stopped_early(after: float) -> FindingSummary:
     )
 
 
-def nothing_learned(arm: str, reason: str, recipe: Recipe) -> FindingSummary:
+def nothing_learned(arm: str, reason: str, recipe: Recipe, facts: Facts) -> FindingSummary:
     """Returns the finding that an arm's models learned nothing."""
-    scaled = {"standardize", "normalize"} & {technique.name for technique, _ in recipe}
+    scaled = "standardize" in recipe or "normalize" in recipe
+    scales = not scaled and refusal(technique("standardize"), facts) is None
     return FindingSummary(
         rule="learned_nothing",
         severity="critical" if arm == "final" else "warning",
         evidence=f"the {arm} model learned nothing: {reason}",
-        suggests=[] if scaled else ["standardize"],
+        suggests=["standardize"] if scales else [],
     )
 
 

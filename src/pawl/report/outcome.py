@@ -219,7 +219,10 @@ def _of_the_average(summary: Summary) -> str:
     final = summary.final
     if final.averaged == 1:
         return ""
-    value = number(final.value, places(final.interval, final.value))
+    digits = places(final.interval, final.value)
+    value, alike = number(final.value, digits), summary.baseline.averaged == final.averaged
+    beside = f"; as many baselines averaged have {number(summary.baseline.value, digits)}"
     return (
-        f"The bundle averages {final.averaged} such models: {metric_name(summary.metric)} {value}."
+        f"The bundle averages {final.averaged} such models: {metric_name(summary.metric)} {value}"
+        f"{beside if alike else ''}."
     )

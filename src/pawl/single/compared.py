@@ -103,7 +103,7 @@ def _compared(
         objective = session.problem.objective
         means = (objective.sign * pairs.mean(first), objective.sign * pairs.mean(second))
         findings = tuple(
-            nothing_learned(name, reason, recipe)
+            nothing_learned(name, reason, recipe, session.facts)
             for name, recipe in (("first", first), ("second", second))
             if (reason := pairs.nothing_learned(recipe))
         )

@@ -13,7 +13,7 @@ from pawl.deployment import BATCH_ROWS, Costs, measure, predict, write_bundle
 from pawl.errors import BundleError
 from pawl.evidence import final_test
 from pawl.execution import deterministic, driving
-from pawl.ledger import place_of
+from pawl.ledger import TRAINED, place_of
 from pawl.options import TrainCall, training
 from pawl.recipe import Recipe
 from pawl.report.findings import nothing_learned
@@ -96,9 +96,9 @@ def train(source: Any, recipe: Recipe | str | Path, call: TrainCall) -> TrainedR
         )
         ledger.write_file("recipe.toml", recipe.to_toml().encode())
         reason = trained.nothing_learned.get("final")
-        findings = (nothing_learned("final", reason, recipe),) if reason else ()
+        findings = (nothing_learned("final", reason, recipe, session.facts),) if reason else ()
         interval = trained.result.final[1]
         notes = (*data.notes, *notes_on_copies(data))
         result = TrainedResult(folder, objective.metric, value, interval, findings, notes)
-        ledger.write_file("train.json", (result.to_json() + "\n").encode())
+        ledger.write_file(TRAINED, (result.to_json() + "\n").encode())
     return result
