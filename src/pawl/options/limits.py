@@ -16,7 +16,7 @@ class LimitOptions(OptionsModel):
 
     max_latency: str | float | None = Field(
         default=None,
-        description="Most time of a call of the model with one thread: 2ms, 500us.",
+        description="Most time of a call of the model with one thread: 2ms, 500us; 2 is 2ms.",
     )
     max_size: str | int | None = Field(
         default=None,
