@@ -17,6 +17,7 @@ from pawl.models import Builder, outputs, predicting, unknown_code
 from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
 from pawl.training.own_metric import choose_given
+from pawl.training.probabilities import refuse_probabilities
 
 _FEW_ROWS = 4
 _STARTS = 8
@@ -57,8 +58,8 @@ def check_model(
         loss: The user's, or `None`.
 
     Raises:
-        TaskError: The model or the loss raised, its output has the wrong shape or is not finite, or
-            nothing could be learned by it.
+        TaskError: The model or the loss raised, its output has the wrong shape, is not finite or is
+            a probability, or nothing could be learned by it.
     """
     body = builder(0)
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in body.parameters()):
@@ -97,6 +98,8 @@ def check_model(
             "the model's outputs do not depend on its parameters by differentiable operations "
             "(detached, rounded, or computed under no_grad), so nothing could be learned"
         )
+    if KINDS[schema.kind].has_classes:
+        refuse_probabilities(predicted)
     if loss is not None:
         _check_loss(loss, raw, targets)
 
