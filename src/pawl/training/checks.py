@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from pawl.kinds import KINDS
 from pawl.models import Builder, outputs, predicting, unknown_code
 from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
+from pawl.training.own_loss import check_loss
 from pawl.training.own_metric import choose_given
 from pawl.training.probabilities import refuse_probabilities
 
@@ -101,7 +101,7 @@ def check_model(
     if KINDS[schema.kind].has_classes:
         refuse_probabilities(predicted)
     if loss is not None:
-        _check_loss(loss, raw, targets)
+        check_loss(loss, raw, targets)
 
 
 def check_codes(codes: dict[str, int], data: LoadedData) -> None:
@@ -181,42 +181,6 @@ def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
             f"the model returned shape {list(predicting(raw).shape)}, which has {list(got)} places a "
             f"row; targets have {list(targets.shape[1:])}"
         )
-
-
-def _check_loss(loss: LossFunction, raw: Any, targets: Tensor) -> None:
-    name = getattr(loss, "__name__", type(loss).__name__)
-    try:
-        value = loss(raw, targets)
-    except (Exception, SystemExit) as error:
-        raise TaskError(
-            f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
-            f"with outputs {_shapes(raw)} and targets {tuple(targets.shape)} "
-            f"({targets.dtype})"
-        ) from error
-    if not isinstance(value, Tensor) or value.shape not in ((), targets.shape[:1]):
-        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise TaskError(
-            f"the loss {name} returned {got}; it must return one number per batch, or one per row"
-        )
-    value = value.mean()
-    if not value.isfinite() and predicting(raw).isfinite().all():
-        raise TaskError(
-            f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "
-            "must be a finite number there"
-        )
-    if not value.requires_grad:
-        raise TaskError(
-            f"the loss {name} does not depend on the outputs by differentiable operations "
-            "(detached, rounded or constant), so nothing could be learned"
-        )
-
-
-def _shapes(raw: Any) -> str:
-    if isinstance(raw, Mapping):
-        return f"{{{', '.join(f'{name}: {_shapes(each)}' for name, each in raw.items())}}}"
-    if isinstance(raw, tuple | list):
-        return f"({', '.join(map(_shapes, raw))})"
-    return str(tuple(raw.shape)) if isinstance(raw, Tensor) else type(raw).__name__
 
 
 def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> Objective:
