@@ -72,6 +72,12 @@ def check_model(
             "the model has no parameters to train; unfreeze or add some (layers that are kept in a "
             "plain list or dict need nn.ModuleList or nn.ModuleDict)"
         )
+    named = [(name.removeprefix("module."), p) for name, p in body.named_parameters()]
+    if strange := [repr(name) for name, p in named if p.is_complex()]:
+        raise TaskError(
+            f"complex parameters ({', '.join(strange)}) are not supported; "
+            "hold real and imaginary part as two parameters (torch.complex joins them in forward)"
+        )
     # Trials would go on with each other's training, also on the rows that judge them.
     if {id(p) for p in body.parameters()} & {id(p) for p in builder(0).parameters()}:
         raise TaskError(
@@ -153,7 +159,7 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
         mode = "training" if body.training else "evaluation"
         raise TaskError(
             f"the model raised {type(error).__name__} on inputs {shapes}: {first_line(error)} (in "
-            f"{mode} mode)"
+            f"{mode} mode){_of_other_type(body, error)}"
         ) from error
     try:
         out = outputs(raw, KINDS[schema.kind], schema.num_outputs)
@@ -169,6 +175,18 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
             ".float())"
         )
     return raw
+
+
+def _of_other_type(body: nn.Module, error: BaseException) -> str:
+    """Returns what to do where weights of another type than the inputs' may be why a model raised."""
+    types = {p.dtype for p in body.parameters() if p.is_floating_point()} - {torch.float32}
+    if not types or "type" not in str(error):
+        return ""
+    other = str(min(types, key=str))
+    return (
+        f"; inputs are given as float32 and the model has parameters of {other}: let it convert them "
+        f"in forward, as in x.to({other})"
+    )
 
 
 def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
