@@ -38,6 +38,25 @@ def test_the_modules_folder_is_importable_while_it_is_imported(write, tmp_path):
     assert "my" not in sys.modules
 
 
+def test_a_module_in_a_package_imports_from_it(tmp_path):
+    inner = tmp_path / "outer_of_mine" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").write_text("")
+    (inner.parent / "names.py").write_text("FIRST = 'first'\n")
+    (inner / "names.py").write_text("from ..names import FIRST\nNAME = FIRST + ' and second'\n")
+    text = HEADER + "from .names import NAME\ndef task():\n    from ..names import FIRST\n"
+    (inner / "my.py").write_text(text + "    return Task(data='digits', name=f'{NAME}, {FIRST}')\n")
+    before = list(sys.path)
+    try:
+        for _ in range(2):
+            assert load_module_task(str(inner / "my.py")).name == "first and second, first"
+    finally:
+        for name in [name for name in sys.modules if name.startswith("outer_of_mine")]:
+            del sys.modules[name]
+    assert sys.path == before
+
+
 def test_relative_paths_are_the_modules(write, tmp_path):
     text = (
         HEADER + "from pathlib import Path\n"

@@ -376,6 +376,18 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs, torch.zeros(3, 5))
 
 
+class Spectral(nn.Module):
+    """Has complex weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(3, dtype=torch.cfloat))
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.fft.irfft(torch.fft.rfft(x) * self.w, n=4))
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize(
     ("task", "message"),
@@ -384,6 +396,15 @@ def wrong_loss(outputs: Tensor, targets: Tensor) -> Tensor:
         ({"model": lambda: nn.Linear(3, 2)}, "the model raised RuntimeError on inputs x (4, 4): "),
         ({"model": raising("first\nsecond")}, "raised RuntimeError on inputs x (4, 4): first"),
         ({"model": raising("")}, "raised RuntimeError on inputs x (4, 4): no message"),
+        (
+            {"model": lambda: nn.Linear(4, 2).double()},
+            "and the model has parameters of torch.float64: let it convert them in forward, as in x.to(",
+        ),
+        ({"model": lambda: nn.Linear(4, 2).bfloat16()}, "as in x.to(torch.bfloat16)"),
+        (
+            {"model": Spectral},
+            "complex parameters ('w') are not supported; hold real and imaginary",
+        ),
         (
             {"model": Wordy},
             "the model returned tuple whose str would predict; it must return a tens",

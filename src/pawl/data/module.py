@@ -60,7 +60,8 @@ def load_module_task(source: str) -> Task:
     """Imports `module.py` or `module.py:name` and returns its task.
 
     The name (by default `task`) is a `Task` or a callable without arguments that returns one. While
-    the module is imported, its folder is on `sys.path`. Relative paths in the task's data and test
+    the module is imported, its folder is on `sys.path`; of a module in a package, relative imports are
+    those of the package. Relative paths in the task's data and test
     are resolved against that folder.
 
     Raises:
@@ -92,8 +93,9 @@ def _from_module(source: str, kind: type[T]) -> tuple[T, Path]:
     if not path.is_file():
         raise TaskError(f"there is no file {str(path)!r}; check the path of the task's module")
     path = path.resolve()
-    with one_process(), _importable(path.parent):
-        module = _import(path)
+    package, above = _package(path)
+    with one_process(), _importable(above), _importable(path.parent):
+        module = _import(path, package)
         public = [key for key in vars(module) if not key.startswith("_")]
         if name not in vars(module):
             raise TaskError(
@@ -139,8 +141,19 @@ def _importable(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def _import(path: Path) -> ModuleType:
-    name = f"_pawl_task_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+def _package(path: Path) -> tuple[list[str], Path]:
+    """Returns the names of the packages that a file lies in, from the top, and their folder."""
+    names: list[str] = []
+    folder = path.parent
+    while folder.name.isidentifier() and (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return names, folder
+
+
+def _import(path: Path, package: list[str]) -> ModuleType:
+    own = f"_pawl_task_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    name = ".".join([*package, own])
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise TaskError(f"{path.name} cannot be imported; allowed is a Python file")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,7 +15,9 @@ from pawl.kinds import KINDS
 from pawl.models import Builder, outputs, predicting, unknown_code
 from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
+from pawl.training.own_loss import check_loss
 from pawl.training.own_metric import choose_given
+from pawl.training.probabilities import refuse_probabilities
 
 _FEW_ROWS = 4
 _STARTS = 8
@@ -57,8 +58,8 @@ def check_model(
         loss: The user's, or `None`.
 
     Raises:
-        TaskError: The model or the loss raised, its output has the wrong shape or is not finite, or
-            nothing could be learned by it.
+        TaskError: The model or the loss raised, its output has the wrong shape, is not finite or is
+            a probability, or nothing could be learned by it.
     """
     body = builder(0)
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in body.parameters()):
@@ -70,6 +71,12 @@ def check_model(
         raise TaskError(
             "the model has no parameters to train; unfreeze or add some (layers that are kept in a "
             "plain list or dict need nn.ModuleList or nn.ModuleDict)"
+        )
+    named = [(name.removeprefix("module."), p) for name, p in body.named_parameters()]
+    if strange := [repr(name) for name, p in named if p.is_complex()]:
+        raise TaskError(
+            f"complex parameters ({', '.join(strange)}) are not supported; "
+            "hold real and imaginary part as two parameters (torch.complex joins them in forward)"
         )
     # Trials would go on with each other's training, also on the rows that judge them.
     if {id(p) for p in body.parameters()} & {id(p) for p in builder(0).parameters()}:
@@ -97,8 +104,10 @@ def check_model(
             "the model's outputs do not depend on its parameters by differentiable operations "
             "(detached, rounded, or computed under no_grad), so nothing could be learned"
         )
+    if KINDS[schema.kind].has_classes:
+        refuse_probabilities(predicted)
     if loss is not None:
-        _check_loss(loss, raw, targets)
+        check_loss(loss, raw, targets)
 
 
 def check_codes(codes: dict[str, int], data: LoadedData) -> None:
@@ -150,7 +159,7 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
         mode = "training" if body.training else "evaluation"
         raise TaskError(
             f"the model raised {type(error).__name__} on inputs {shapes}: {first_line(error)} (in "
-            f"{mode} mode)"
+            f"{mode} mode){_of_other_type(body, error)}"
         ) from error
     try:
         out = outputs(raw, KINDS[schema.kind], schema.num_outputs)
@@ -168,6 +177,18 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
     return raw
 
 
+def _of_other_type(body: nn.Module, error: BaseException) -> str:
+    """Returns what to do where weights of another type than the inputs' may be why a model raised."""
+    types = {p.dtype for p in body.parameters() if p.is_floating_point()} - {torch.float32}
+    if not types or "type" not in str(error):
+        return ""
+    other = str(min(types, key=str))
+    return (
+        f"; inputs are given as float32 and the model has parameters of {other}: let it convert them "
+        f"in forward, as in x.to({other})"
+    )
+
+
 def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
     if not schema.places:
         return
@@ -178,42 +199,6 @@ def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
             f"the model returned shape {list(predicting(raw).shape)}, which has {list(got)} places a "
             f"row; targets have {list(targets.shape[1:])}"
         )
-
-
-def _check_loss(loss: LossFunction, raw: Any, targets: Tensor) -> None:
-    name = getattr(loss, "__name__", type(loss).__name__)
-    try:
-        value = loss(raw, targets)
-    except (Exception, SystemExit) as error:
-        raise TaskError(
-            f"the loss {name} raised {type(error).__name__}: {first_line(error)}; it is called "
-            f"with outputs {_shapes(raw)} and targets {tuple(targets.shape)} "
-            f"({targets.dtype})"
-        ) from error
-    if not isinstance(value, Tensor) or value.shape not in ((), targets.shape[:1]):
-        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise TaskError(
-            f"the loss {name} returned {got}; it must return one number per batch, or one per row"
-        )
-    value = value.mean()
-    if not value.isfinite() and predicting(raw).isfinite().all():
-        raise TaskError(
-            f"the loss {name} is {float(value.detach())} on finite outputs of an untrained model; it "
-            "must be a finite number there"
-        )
-    if not value.requires_grad:
-        raise TaskError(
-            f"the loss {name} does not depend on the outputs by differentiable operations "
-            "(detached, rounded or constant), so nothing could be learned"
-        )
-
-
-def _shapes(raw: Any) -> str:
-    if isinstance(raw, Mapping):
-        return f"{{{', '.join(f'{name}: {_shapes(each)}' for name, each in raw.items())}}}"
-    if isinstance(raw, tuple | list):
-        return f"({', '.join(map(_shapes, raw))})"
-    return str(tuple(raw.shape)) if isinstance(raw, Tensor) else type(raw).__name__
 
 
 def check_metric_works(objective: Objective, schema: Schema, test: Examples) -> Objective:
