@@ -80,7 +80,8 @@ def check_model(
     few = {name: x[:_FEW_ROWS] for name, x in sample.items()}
     with torch.random.fork_rng(devices=[]):
         with torch.no_grad():
-            _run(body.eval(), schema, few)
+            together = _run(body.eval(), schema, few)
+            _check_one_row(body, few, predicting(together).shape)
         raw = _run(body.train(), schema, sample)
         _check_places(raw, schema, targets)
         predicted = predicting(raw)
@@ -166,6 +167,24 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
             ".float())"
         )
     return raw
+
+
+def _check_one_row(body: nn.Module, few: Inputs, together: torch.Size) -> None:
+    """Refuses a model whose prediction of one row has other axes than its predictions of several.
+
+    One that raises for a row alone may still be trained.
+    """
+    try:
+        got = predicting(body({name: x[:1] for name, x in few.items()})).shape
+    except (Exception, SystemExit):
+        return
+    wanted = [1, *together[1:]]
+    if list(got) != wanted:
+        raise TaskError(
+            f"for one row alone the model returns shape {list(got)} in place of {wanted}; if its "
+            "forward calls squeeze(), which takes the axis of rows then, too, name the axis: "
+            "squeeze(1) or squeeze(-1)"
+        )
 
 
 def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
