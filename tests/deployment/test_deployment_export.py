@@ -11,6 +11,7 @@ import pytest
 import torch
 from problems import frame, images, member, plain
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pawl.data import ModelSpec, load
 from pawl.data.types import Examples, LoadedData
@@ -34,6 +35,24 @@ class Exported:
     trained: Trained
     graph: bytes
     torch_predictions: Tensor
+
+
+RAW = Recipe.of(adamw={"learning_rate": 0.01}, batch_size={"size": 32})
+
+
+def made_up() -> np.ndarray:
+    """Rows of four numbers whose mean is not 0."""
+    return np.random.default_rng(0).normal(0.3, size=(400, 4)).astype(np.float32)
+
+
+def squeezing(graph: bytes) -> bytes:
+    """Returns a graph that takes off every axis of length 1 in the end."""
+    model = onnx.load_from_string(graph)
+    for node in model.graph.node:
+        node.output[:] = ["whole" if name == graphs.OUTPUT else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Squeeze", ["whole"], [graphs.OUTPUT]))
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "any"
+    return bytes(model.SerializeToString())
 
 
 def exported(task: Task, recipe: Recipe) -> Exported:
@@ -226,6 +245,95 @@ def test_a_model_that_cannot_be_exported_is_told_in_one_line() -> None:
     with pytest.raises(BundleError, match="cannot be exported to ONNX") as caught:
         exported(Task(data=frame(), model=Loops), plain())
     assert "\n" not in str(caught.value)
+
+
+class Distances(Loops):
+    """Has an operator that ONNX lacks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -torch.cdist(x, self.layer.weight)
+
+
+def test_an_operator_that_onnx_lacks_is_named() -> None:
+    with pytest.raises(BundleError, match=r"operator aten\._cdist_forward has no ONNX function"):
+        exported(Task(data=frame(), model=Distances), plain())
+
+
+class InPlace(Loops):
+    """Changes what it gets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.5
+        x *= 2
+        return self.layer(x)
+
+
+class Random(Loops):
+    """Drops in evaluation, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(self.layer(x), 0.3)
+
+
+class OfOthers(Loops):
+    """Takes off the mean over the rows that come together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x - x.mean(0))
+
+
+class Plain(Loops):
+    """As it should be."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+def parity_of(model: type[nn.Module], x: np.ndarray) -> float:
+    y = (np.arange(len(x)) % 2).astype(np.int64)
+    task = Task(data=(x, y), model=model)
+    data = load(task)
+    fresh = untrained(Problem.of(task, data), RAW, 0, torch.arange(64))
+    graph = fresh.graph(data.development.take(torch.arange(4)))
+    before = {name: tensor.clone() for name, tensor in data.test.inputs.items()}
+    try:
+        return check_parity(fresh, graph, data.test)
+    finally:
+        for name, tensor in data.test.inputs.items():
+            torch.testing.assert_close(tensor, before[name], equal_nan=True, rtol=0, atol=0)
+
+
+def test_a_model_that_changes_its_inputs_in_place_agrees_with_its_graph() -> None:
+    assert parity_of(InPlace, made_up()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            Random,
+            r"differ by .* otherwise each time, also in evaluation mode; .* F\.dropout without",
+        ),
+        (OfOthers, r"differ by .* prediction of a row depends on the other rows"),
+    ],
+)
+def test_why_a_graph_disagrees_is_told(model: type[nn.Module], message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        parity_of(model, made_up())
+
+
+def test_rows_with_gaps_that_make_no_numbers_are_told() -> None:
+    x = made_up()
+    x[::5, 1] = np.nan
+    with pytest.raises(
+        BundleError, match=r"not finite for (\d+) of \d+ rows \(\1 of them with gaps"
+    ):
+        parity_of(Plain, x)
+
+
+def test_one_row_that_has_another_shape_in_the_graph_is_told(table: Exported) -> None:
+    with pytest.raises(BundleError, match="forward must treat one row as it treats several"):
+        check_parity(table.trained, squeezing(table.graph), table.data.test)
 
 
 class Counts(Loops):

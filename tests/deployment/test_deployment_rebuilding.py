@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from pawl.data import load
 from pawl.deployment import Bundle, write_bundle
 from pawl.deployment.bundle import MANIFEST, manifest_of
 from pawl.deployment.rebuilding import rebuilt
+from pawl.deployment.records import stored_rows
 from pawl.errors import BundleError
 from pawl.execution import Job, Plan, TrainingWay, train_all
 from pawl.ledger import Ledger
@@ -108,6 +110,44 @@ def test_a_users_model_needs_what_makes_it(tmp_path: Path) -> None:
 
     with pytest.raises(BundleError, match="does not predict what the bundle does"):
         found.module(Other)
+
+
+class Masked(nn.Module):
+    """Attends to ids that are not 0: a row of zeros has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.table(ids)
+        return self.head(self.attention(x, x, x, key_padding_mask=ids == 0)[0].mean(1))
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_ids_with_a_padding_mask_are_made_up_as_they_were_seen(old: bool, tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 9, (400, 12))
+    recipe = Recipe.of(adamw={"learning_rate": 0.01}, batch_size={"size": 32})
+    task = Task(data=(ids, np.arange(400) % 2), model=Masked)
+    assert load(task).schema.inputs[0].span == (0, 8)
+    found = bundle(task, tmp_path / "out", recipe)
+    if old:  # without a span, ids are made up as zeros, of which nothing can be predicted
+        path = found.folder / "task.json"
+        content = json.loads(path.read_text())
+        for each in content["schema"]["inputs"]:
+            del each["span"]
+        path.write_text(json.dumps(content))
+        files = {p.name: p.read_bytes() for p in found.folder.iterdir() if p.name != MANIFEST}
+        (found.folder / MANIFEST).write_bytes(manifest_of(files))
+        found = Bundle.open(found.folder)
+        same(found, ids, Masked)
+        return
+    same(found, ids, Masked)
+    rows, expected = stored_rows(found.folder) or pytest.fail("there are none")
+    assert rows.inputs["x"].unique().tolist() == list(range(9))
+    assert np.isfinite(expected).all()
 
 
 def test_weights_without_what_made_them_are_refused(tmp_path: Path) -> None:

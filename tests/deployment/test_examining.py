@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from bundles_to_compress import bundle_of, rows
 from safetensors.torch import load, save
 from terminal import run_here as run
@@ -71,6 +72,19 @@ def test_predictions_that_differ_here_fail(copy: Path, capfd: pytest.CaptureFixt
     assert code == 1
     assert "FAILS" in text
     assert "parity" in text
+
+
+def test_stored_rows_that_have_no_prediction_say_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = load((copy / CHECK).read_bytes())
+    tensors["prediction"] = torch.full_like(tensors["prediction"], torch.nan)
+    rewritten(copy, check__safetensors=save(tensors))
+    lacking = tensors["prediction"].numpy()
+    monkeypatch.setattr("pawl.deployment.examining.predict", lambda *_: lacking)
+    (parity,) = (each for each in examine_bundle(copy)["checks"] if each["name"] == "parity")
+    assert (parity["ok"], parity["needed"]) == (False, False)
+    assert "says nothing: all predictions of the 16 stored rows" in parity["detail"]
 
 
 def test_a_changed_byte_a_missing_file_and_a_newer_version_are_one_line(

@@ -388,10 +388,43 @@ class Spectral(nn.Module):
         return self.layer(torch.fft.irfft(torch.fft.rfft(x) * self.w, n=4))
 
 
+class Squeezed(Several):
+    """One logit, whose axis of rows goes, too, where there is one row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return self.layer(x).squeeze()
+
+
+def old_norm(norm: Any) -> Any:
+    def model() -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is deprecated
+            return nn.Sequential(nn.Linear(4, 4), norm(nn.Linear(4, 2)))
+
+    return model
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize(
     ("task", "message"),
     [
+        (
+            {"model": Squeezed},
+            "for one row alone the model returns shape [] in place of [1]; if its",
+        ),
+        (
+            {"model": old_norm(nn.utils.weight_norm)},
+            "model's '1' has torch.nn.utils.weight_norm in its old form, which cannot be copied; use "
+            "torch.nn.utils.parametrizations.weight_norm",
+        ),
+        (
+            {"model": old_norm(nn.utils.spectral_norm)},
+            "use torch.nn.utils.parametrizations.spectral_norm",
+        ),
         ({"model": lambda: nn.Linear(4, 3)}, "returned shape [4, 3]; for binary it must be [B, 2]"),
         ({"model": lambda: nn.Linear(3, 2)}, "the model raised RuntimeError on inputs x (4, 4): "),
         ({"model": raising("first\nsecond")}, "raised RuntimeError on inputs x (4, 4): first"),

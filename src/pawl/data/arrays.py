@@ -287,7 +287,10 @@ def _spec(name: str, tensor: Tensor, *, own_model: bool) -> InputSpec:
         odd = ~tensor.isfinite()
         is_vector = len(shape) == 1
         missing = tuple(odd.any(0).tolist()) if is_vector else (False,) * (shape[-1:] or (1,))[0]
-    return InputSpec(name=name, shape=shape, dtype=dtype_name(tensor), missing=missing)
+    span = (0, 0)
+    if tensor.dtype == torch.int64 and tensor.numel():
+        span = (int(tensor.min()), int(tensor.max()))
+    return InputSpec(name=name, shape=shape, dtype=dtype_name(tensor), missing=missing, span=span)
 
 
 def _notes_on_gaps(inputs: Inputs, *, own_model: bool) -> Sequence[str]:

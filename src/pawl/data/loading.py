@@ -177,7 +177,7 @@ def _in_memory() -> Iterator[None]:
 
 
 def _fingerprint(schema: Schema, *parts: Examples) -> str:
-    digest = hashlib.sha256(schema.model_dump_json().encode())
+    digest = hashlib.sha256(schema.reading().encode())
     for part in parts:
         tensors = dict(part.inputs)
         if part.targets is not None:

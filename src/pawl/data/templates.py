@@ -48,7 +48,8 @@ def _input(spec: InputSpec, rows: int, generator: torch.Generator) -> Tensor:
     if spec.dtype == "uint8":
         return torch.randint(256, shape, generator=generator, dtype=torch.uint8)
     if spec.dtype == "int64":
-        return torch.zeros(shape, dtype=torch.int64)
+        low, high = spec.span
+        return torch.randint(low, high + 1, shape, generator=generator)
     values = torch.randn(shape, generator=generator)
     if any(spec.missing):
         gaps = torch.rand(shape, generator=generator) < _GAPS

@@ -79,6 +79,7 @@ class InputSpec(_Value):
         cardinalities: For `categorical`: number of codes per column, the 0 included.
         tokens: For a text: number of token ids, that of padding (0) included; 0 for all else.
         is_mask: Whether it tells which steps of padded rows are there, as 1 and 0.
+        span: For whole numbers of arrays: the least and the largest that development rows have.
     """
 
     name: str
@@ -89,6 +90,7 @@ class InputSpec(_Value):
     cardinalities: tuple[int, ...] = ()
     tokens: int = 0
     is_mask: bool = False
+    span: tuple[int, int] = (0, 0)
 
 
 class TargetColumn(_Value):
@@ -160,6 +162,10 @@ class Schema(_Value):
     separator: str | None = None
     encoding: str | None = None
     decimal: Marks = ".,"
+
+    def reading(self) -> str:
+        """Returns as JSON how rows are read: all but what numbers they were seen to have."""
+        return self.model_dump_json(exclude={"inputs": {"__all__": {"span"}}})
 
     @property
     def target(self) -> str:

@@ -11,6 +11,7 @@ import onnxruntime
 import torch
 
 from pawl.data.types import Examples
+from pawl.deployment.disagreeing import cause
 from pawl.errors import BundleError, first_line
 from pawl.models import OUTPUT
 from pawl.training.trained import Predictor
@@ -125,7 +126,11 @@ def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
     """
     rows = rows.take(torch.arange(min(len(rows), _PARITY_ROWS)))
     onnx.checker.check_model(onnx.load_from_string(graph))
-    expected = predictor.predict(rows, torch.device("cpu")).numpy()
+
+    def module(some: Examples) -> np.ndarray:
+        return np.asarray(predictor.predict(some, torch.device("cpu")).numpy())
+
+    expected = module(rows)
     try:
         running = session(graph)
         got = run(running, rows)
@@ -136,13 +141,20 @@ def check_parity(predictor: Predictor, graph: bytes, rows: Examples) -> float:
             f"the exported model cannot be run by ONNX Runtime ({first_line(error)}); use other "
             "operations or float32 in its forward"
         ) from error
+    if got.shape != expected.shape or alone.shape != expected[: len(some)].shape:
+        raise BundleError(
+            f"the exported model returns shape {list(got.shape)} for {len(rows)} rows and "
+            f"{list(alone.shape)} for {len(some)} one by one; {list(expected.shape)} is expected: its "
+            "forward must treat one row as it treats several (squeeze() needs the axis that it takes)"
+        )
     scale = max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(got - expected).max()) / scale
     difference = max(difference, float(np.abs(alone - expected[: len(alone)]).max()) / scale)
     if not difference <= _RELATIVE_TOLERANCE:
+        why = cause(module, rows, _ROWS_ALONE, _RELATIVE_TOLERANCE)
         raise BundleError(
             f"ONNX Runtime and PyTorch differ by {difference:.2g} on {len(rows)} rows (at most "
-            f"{_RELATIVE_TOLERANCE:g} is allowed); the bundle is not written"
+            f"{_RELATIVE_TOLERANCE:g} is allowed), so the bundle is not written: {why}"
         )
     return difference
 

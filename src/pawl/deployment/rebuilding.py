@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from pawl.data.templates import template
 from pawl.data.types import Schema
 from pawl.deployment.export import predict
+from pawl.deployment.records import apart
 from pawl.errors import BundleError, PawlError, first_line
 from pawl.kinds import KINDS
 from pawl.modalities import modality_of
@@ -128,8 +128,7 @@ def _check(pipeline: Pipeline, graph: bytes, schema: Schema) -> None:
             f"the model cannot take the bundle's weights ({first_line(error)}); give the model that the "
             "campaign was given, as model="
         ) from error
-    scale = max(1.0, float(np.abs(expected).max()))
-    if got.shape != expected.shape or not float(np.abs(got - expected).max()) <= _TOLERANCE * scale:
+    if not apart(got, expected) <= _TOLERANCE:
         raise BundleError(
             "the model that was built does not predict what the bundle does: a technique or model makes "
             "more of its training rows than its weights hold"

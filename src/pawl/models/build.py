@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from pawl.data.types import Inputs, ModelSpec, Schema
 from pawl.errors import TaskError, first_line
@@ -28,6 +30,9 @@ Calls = Mapping[Address, Call]
 """Layers that a module calls as functions."""
 Builder = Callable[[int], nn.Module]
 """`builder(seed)` returns a fresh module that maps `Inputs` to raw outputs `[B, O]`."""
+
+_UNCOPIED = {WeightNorm: "weight_norm", SpectralNorm: "spectral_norm"}
+"""Hooks that leave a computed weight in a module, which cannot be copied then, and what sets them."""
 
 NetFactory = Callable[[ModelSpec], nn.Module]
 """Returns a fresh network for inputs and outputs of such sizes."""
@@ -300,4 +305,13 @@ def _call_factory(factory: ModelFactory, spec: ModelSpec) -> nn.Module:
             f"the model factory {name} returned a TorchScript module, which cannot be changed; give "
             "the module that it was made of"
         )
+    for place, each in module.named_modules():
+        for hook in each._forward_pre_hooks.values():
+            if type(hook) in _UNCOPIED:
+                old = _UNCOPIED[type(hook)]
+                raise TaskError(
+                    f"the model's {place or type(each).__name__!r} has torch.nn.utils.{old} in its "
+                    "old form, which cannot be copied; use "
+                    f"torch.nn.utils.parametrizations.{old}"
+                )
     return module

@@ -25,6 +25,7 @@ from pawl.models.operators import operators_kept
 from pawl.models.tree_graphs import with_trees
 
 _PLACE = re.compile(r'(?:File "|Caused by: \()([^":\n]+)(?:", line |:)(\d+)')
+_LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([^']+)'")
 OUTPUT = "prediction"
 """The name of a graph's output."""
 
@@ -104,10 +105,8 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
         cause: BaseException = error
         while cause.__cause__ is not None:  # the exporter's own words say little
             cause = cause.__cause__
-        raise BundleError(
-            f"the model cannot be exported to ONNX ({_reason(cause)}); "
-            "its forward must be traceable: no branches on values, no conversions to numpy or float"
-        ) from error
+        reason, advice = _reason(cause)
+        raise BundleError(f"the model cannot be exported to ONNX ({reason}); {advice}") from error
     assert program is not None
     proto = program.model_proto
     if any(not item.type.tensor_type.shape.dim[0].dim_param for item in proto.graph.input):
@@ -118,8 +117,19 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
     return [part(proto, number, output, OUTPUT) for number, output in enumerate(outputs)]
 
 
-def _reason(cause: BaseException) -> str:
-    """Says in a few words why a model cannot be traced, and where, if PyTorch knows the line."""
+def _reason(cause: BaseException) -> tuple[str, str]:
+    """Says in a few words why a model cannot be exported, and what to do."""
+    lacking = _LACKING.search(str(cause))
+    if lacking:
+        return f"its operator {lacking[1]} has no ONNX function", "write it by other operators"
+    return (
+        _untraceable(cause),
+        "its forward must be traceable: no branches on values, no conversions to numpy or float",
+    )
+
+
+def _untraceable(cause: BaseException) -> str:
+    """Says why a model cannot be traced, and where, if PyTorch knows the line."""
     if "data-dependent" not in str(cause):
         return f"{type(cause).__name__}: {first_line(cause)}"
     places = [

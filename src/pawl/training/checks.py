@@ -87,7 +87,8 @@ def check_model(
     few = {name: x[:_FEW_ROWS] for name, x in sample.items()}
     with torch.random.fork_rng(devices=[]):
         with torch.no_grad():
-            _run(body.eval(), schema, few)
+            together = _run(body.eval(), schema, few)
+            _check_one_row(body, few, predicting(together).shape)
         raw = _run(body.train(), schema, sample)
         _check_places(raw, schema, targets)
         predicted = predicting(raw)
@@ -177,6 +178,7 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
     return raw
 
 
+<<<<<<< HEAD
 def _of_other_type(body: nn.Module, error: BaseException) -> str:
     """Returns what to do where weights of another type than the inputs' may be why a model raised."""
     types = {p.dtype for p in body.parameters() if p.is_floating_point()} - {torch.float32}
@@ -187,6 +189,24 @@ def _of_other_type(body: nn.Module, error: BaseException) -> str:
         f"; inputs are given as float32 and the model has parameters of {other}: let it convert them "
         f"in forward, as in x.to({other})"
     )
+=======
+def _check_one_row(body: nn.Module, few: Inputs, together: torch.Size) -> None:
+    """Refuses a model whose prediction of one row has other axes than its predictions of several.
+
+    One that raises for a row alone may still be trained.
+    """
+    try:
+        got = predicting(body({name: x[:1] for name, x in few.items()})).shape
+    except (Exception, SystemExit):
+        return
+    wanted = [1, *together[1:]]
+    if list(got) != wanted:
+        raise TaskError(
+            f"for one row alone the model returns shape {list(got)} in place of {wanted}; if its "
+            "forward calls squeeze(), which takes the axis of rows then, too, name the axis: "
+            "squeeze(1) or squeeze(-1)"
+        )
+>>>>>>> fix-parity
 
 
 def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:

@@ -115,8 +115,9 @@ class Trained:
         rows = max(64, min(4096, 1_000_000 // examples.width))
         inputs = [torch.split(examples.inputs[name], rows) for name in model.names]
         with torch.no_grad():
+            # Copies: a user's forward may change its inputs in place.
             found = [
-                model(*(part.to(device) for part in chunk)).cpu()
+                model(*(part.to(device, copy=True) for part in chunk)).cpu()
                 for chunk in zip(*inputs, strict=True)
             ]
         model.cpu()
