@@ -385,10 +385,13 @@ def test_rare_classes_can_be_merged(frame, rare):
     assert data.schema.classes == ("no", "other", "so", "yes")
     assert len(data.development) + len(data.test) == 60
     assert said(data, "9 rows", "merged into the class 'other'")
-    # Too few in all: the next smallest class joins them.
-    data = load(Task(data=rare, read=ReadOptions(rare="merge")))
-    assert "other" in data.schema.classes
-    assert len(data.schema.classes) == 2
+    # Too few in all: no class that is not rare joins them.
+    with pytest.raises(DataError, match=r"'b', 'c', 'a' .* have 4 row.* at least 7 .* use drop"):
+        load(Task(data=rare, read=ReadOptions(rare="merge")))
+    two = frame.assign(label=["no"] * 30 + ["yes"] * 28 + ["zz"] * 2)
+    with pytest.raises(DataError, match=r"'zz' .* have 2 row"):
+        load(Task(data=two, read=ReadOptions(rare="merge")))
+    assert load(Task(data=two, read=ReadOptions(rare="drop"))).schema.classes == ("no", "yes")
 
 
 def test_rare_numbers_in_arrays():
