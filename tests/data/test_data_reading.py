@@ -357,6 +357,27 @@ def test_fractions_stay_quantities_whatever_the_metric():
     assert not said(data, "whole numbers")
 
 
+@pytest.mark.parametrize("named", ["None", " NA", "nan"])
+def test_classes_that_read_as_missing_are_quoted(write, named):
+    rows = "".join(f"{row},{('mild', 'severe', named)[row % 3]}\n" for row in range(60))
+    data = load(Task(data=write("x,y\n" + rows)))
+    shown = named.strip()
+    assert said(
+        data, f"20 of 60 rows have no target in 'y' (20 cell(s) '{shown}' count as missing; "
+    )
+    assert said(data, "name the class otherwise to keep it) and were left out")
+    empty = load(Task(data=write("x,y\n" + rows.replace(named, ""))))
+    assert "20 of 60 rows have no target in 'y' and were left out" in empty.notes
+    rows = "".join(f"{row},{('None', 'nan')[row % 2]}\n" for row in range(60))
+    with pytest.raises(
+        DataError, match=r"no row has a target in 'y' \(30 cell.*'None', 30 .*'nan'"
+    ):
+        load(Task(data=write("x,y\n" + rows)))
+    rows = "".join(f"{row},{('2.5', str(row), named)[row % 3]}\n" for row in range(60))
+    data = load(Task(data=write("x,y\n" + rows)))
+    assert said(data, f"(20 cell(s) '{shown}' count as missing) and were left out")
+
+
 @pytest.fixture
 def rare(frame):
     """Two classes of 28 rows, and three of one or two rows."""

@@ -5,6 +5,7 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pawl.data.cells import as_numbers, as_texts, number_name, read_cells
+from pawl.data.cells import MISSING, as_numbers, as_texts, number_name, read_cells
 from pawl.data.numbers import Marks
 from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
 
 _MOSTLY_NUMBERS = 0.95
+_WORDS = sorted(text for text in MISSING if any(map(str.isalpha, text)))
+"""Texts that stand for a missing cell, and that someone may have meant as a class."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Labels:
         whole: Whether they came as integers in the user's own arrays.
         odd: A text among targets that are nearly all numbers.
         num_infinite: How many infinite values became missing.
+        spelled: The texts that stood for missing cells, such as `None`, and how many of each.
     """
 
     name: str
@@ -42,6 +46,17 @@ class Labels:
     whole: bool = False
     odd: str | None = None
     num_infinite: int = 0
+    spelled: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def told_missing(self) -> str:
+        """What messages say behind the name of a target that misses cells: how they are spelled."""
+        if not self.spelled:
+            return ""
+        cells = ", ".join(f"{count} cell(s) {text!r}" for text, count in self.spelled)
+        classes = self.numbers is None or not self.present.any()
+        way_out = "; name the class otherwise to keep it" if classes else ""
+        return f" ({cells} count as missing{way_out})"
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -82,7 +97,7 @@ def read_labels(
         raise DataError(
             f"the target {name!r} holds {got}; allowed are numbers, text, booleans and categories"
         )
-    odd = None
+    odd, spelled = None, _spelled(column) if cells.missing.any() else ()
     if cells.kind in ("number", "text"):
         numbers = as_numbers(cells, decimal)
         num_present = int((~cells.missing).sum())
@@ -92,12 +107,20 @@ def read_labels(
                 infinite = np.isinf(numbers.astype(np.float32))
             numbers = np.where(infinite, np.nan, numbers)
             num_infinite = int(infinite.sum())
-            return Labels(name, numbers=numbers, whole=whole, num_infinite=num_infinite)
+            return Labels(
+                name, numbers=numbers, whole=whole, num_infinite=num_infinite, spelled=spelled
+            )
         if num_odd < (1 - _MOSTLY_NUMBERS) * num_present:
             odd = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]
     texts, codes = as_texts(cells)
     spread = np.array([*texts, None], dtype=object)[codes]
-    return Labels(name, texts=spread, odd=odd)
+    return Labels(name, texts=spread, odd=odd, spelled=spelled)
+
+
+def _spelled(column: pd.Series[Any]) -> tuple[tuple[str, int], ...]:
+    """The texts of a column that count as missing, the most frequent first; none for empty cells."""
+    texts = column[column.map(lambda cell: isinstance(cell, str))].astype(object).map(str.strip)
+    return tuple(Counter(texts[texts.isin(_WORDS)]).most_common())
 
 
 def sort_classes(names: set[str]) -> list[str]:

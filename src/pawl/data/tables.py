@@ -57,7 +57,10 @@ def load_table(
         test_frame, test_read, more = _with_targets(whole_test, chosen, "test rows", decimal)
         notes += [*test.notes, *more]
         if not len(test_frame):
-            raise DataError(f"no test row has a target in {read.name!r}; fill it or leave test out")
+            raise DataError(
+                f"no test row has a target in {read.name!r}{test_read.told_missing}; fill it or leave "
+                f"test out"
+            )
     if len(frame):
         check_rows(len(frame))
     # Whole numbers beside a frame are what a user's array of classes looks like.
@@ -176,8 +179,8 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost
             frame, read = frame[present], read.take(present)  # the others are seen by these
         elif not present.all():
             raise DataError(
-                f"{(~present).sum()} row(s) have no target in {schema.target!r}, the first is row "
-                f"{(~present).argmax() + 1}; every row needs one here; fill or remove them"
+                f"{(~present).sum()} row(s) have no target in {schema.target!r}{read.told_missing}, the "
+                f"first is row {(~present).argmax() + 1}; every row needs one here; fill or remove them"
             )
         targets = encode_targets(read, schema.kind, schema.targets)
     inputs = [spec for spec in schema.inputs if spec.name != WINDOW]
@@ -311,7 +314,7 @@ def _with_targets(
         return frame, targets, notes
     if present.any():
         notes.append(
-            f"{(~present).sum()} of {len(frame)} {what} have no target in {targets.name!r} and were "
-            f"left out"
+            f"{(~present).sum()} of {len(frame)} {what} have no target in {targets.name!r}"
+            f"{targets.told_missing} and were left out"
         )
     return frame[present], targets.take(present), notes
