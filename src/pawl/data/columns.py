@@ -14,7 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
+from pawl.data.cells import (
+    Cells,
+    as_booleans,
+    as_dates,
+    as_numbers,
+    as_texts,
+    read_cells,
+    short,
+    zones,
+)
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
 from pawl.data.narrowing import coarse, too_coarse
@@ -185,7 +194,7 @@ def _infer(name: str, cells: Cells, found: _Found) -> None:
     elif cells.kind in ("number", "boolean"):
         _infer_numbers(name, cells, found)
     elif cells.kind == "date":
-        _infer_dates(name, as_dates(cells), found)
+        _infer_dates(name, as_dates(cells), zones(cells), found)
     elif cells.kind == "category":
         _infer_categories(name, cells, found)
     else:
@@ -223,7 +232,7 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
                 f"{short(cells.present_texts[0])}) and are read day first; the option date_format "
                 f"(mdy) reads the month first"
             )
-        return _infer_dates(name, dates, found, date_format)
+        return _infer_dates(name, dates, zones(cells, date_format), found, date_format)
     return _infer_varied(name, cells, found)
 
 
@@ -269,7 +278,8 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
         )
     _note_odd(name, written, absent, f"{_NOUNS[kind]}s", found)
     if kind == "date":
-        return _infer_dates(name, dates, found, date_format)
+        zoned = zones(cells if typed else written, date_format)
+        return _infer_dates(name, dates, zoned, found, date_format)
     return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found)
 
 
@@ -331,7 +341,11 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
 
 
 def _infer_dates(
-    name: str, dates: NDArray[np.datetime64], found: _Found, date_format: str = "ymd"
+    name: str,
+    dates: NDArray[np.datetime64],
+    zoned: tuple[bool, bool],
+    found: _Found,
+    date_format: str = "ymd",
 ) -> None:
     absent = np.isnat(dates)
     if not absent.any() and (dates == dates[0]).all():
@@ -339,7 +353,17 @@ def _infer_dates(
         return
     has_times = bool((dates[~absent] != dates[~absent].astype("datetime64[D]")).any())
     parts = _DATE_PARTS if has_times else _DATE_PARTS[:3]
-    column = Column(name=name, kind="date", missing=bool(absent.any()), date_format=date_format)
+    if all(zoned):
+        found.notes.append(
+            f"column {name!r}: some times have a zone and some have none; those without count as UTC"
+        )
+    column = Column(
+        name=name,
+        kind="date",
+        missing=bool(absent.any()),
+        date_format=date_format,
+        zoned=("some" if zoned[1] else "all") if zoned[0] else "",
+    )
     found.add(column, [f"{name}:{part}" for part in parts])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
+from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, zones
 from pawl.data.lost import Lost
 from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import token_ids
@@ -112,6 +112,8 @@ def _encoded_numbers(
         cells = read_cells(frame[column.name], marks if column.kind == "numeric" else None)
         if column.kind == "date":
             dates = as_dates(cells, column.date_format)
+            if lost is not None:
+                lost.add_zones(column.name, column.zoned, *zones(cells, column.date_format))
             values = _date_parts(dates)[:, : len(widths[column.name])]
         elif column.kind == "boolean":
             values = as_booleans(cells)[:, None]
