@@ -55,6 +55,45 @@ def semicolons(marks=",", rows=ROWS):
     return "a;b;target\n" + "\n".join(lines) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("cells", "sign", "numbers"),
+    [
+        (["$3,292.36", "-$5", "$-7.5", "$ .5"], "$", [3292.36, -5, -7.5, 0.5]),
+        (["€1,683.81", "€12", "€3.5", "€4.25"], "€", [1683.81, 12, 3.5, 4.25]),
+        (["1.683,81 €", "12 €", "-3,5 €", "4,25€"], "€", [1683.81, 12, -3.5, 4.25]),
+        (["83.0%", "-13 %", "3.5%", "+4.25%"], "%", [83, -13, 3.5, 4.25]),
+    ],
+)
+def test_money_and_percentages_are_numbers(cells, sign, numbers):
+    frame = pd.DataFrame({"x": range(40), "price": cells * 10, "y": cells * 10})
+    frame.loc[39, "price"] = ""
+    data = load(Task(data=frame, test=frame, target="y"))
+    assert data.schema.kind == "regression"
+    assert data.development.targets[:4].tolist() == pytest.approx(numbers)
+    read = data.development.inputs["numeric"][:, 1]
+    assert read[:4].tolist() == pytest.approx(numbers)
+    assert read[39].isnan()
+    assert said(data, "column 'price'", repr(sign), repr(cells[0]))
+    assert said(data, "the target 'y'", repr(sign))
+    rows = pd.DataFrame({"x": [1, 2, 3], "price": [cells[1], numbers[1], f"{numbers[2]:g}"]})
+    again = read_like(data.schema, rows).inputs["numeric"][:, 1]
+    assert again.tolist() == pytest.approx([numbers[1], numbers[1], numbers[2]])
+    with pytest.warns(DataWarning, match="'price': 1 of 3 cells are no finite number"):
+        read_like(data.schema, rows.assign(price=[cells[1], cells[2], "£5"]))
+
+
+def test_other_signs_beside_numbers_are_categories_unless_said():
+    cells = ["$1", "$2", "free", "$3"] * 10
+    frame = pd.DataFrame({"x": range(40), "c": cells, "d": ["$1", "€2"] * 20, "y": range(40)})
+    plain = load(Task(data=frame, test=frame))
+    assert [column.kind for column in plain.schema.columns] == ["numeric", *["categorical"] * 2]
+    assert "sign" not in plain.schema.model_dump_json()  # it is written as ever
+    said_so = load(Task(data=frame, test=frame, read=ReadOptions(types=["c=numeric"])))
+    numbers = said_so.development.inputs["numeric"][:4, 1]
+    assert numbers[[0, 1, 3]].tolist() == [1, 2, 3]
+    assert said(said_so, "'c'", "10 cell(s) are no numbers", "'free'")
+
+
 def test_decimal_commas_are_numbers_and_stay_so_at_prediction(write):
     path = write(semicolons())
     data = load(task(path))

@@ -7,7 +7,7 @@ Text is factorized first, so that parsing works on distinct texts only. Shape le
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pawl.data.dates import parse_dates, with_zones
-from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.numbers import Marks, find_sign, parse_numbers, unsigned
 
 MISSING = frozenset(
     ("", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "?", "<NA>", "NaT")
@@ -184,6 +184,29 @@ def as_numbers(cells: Cells, marks: Marks = ".,") -> NDArray[np.float64]:
     if cells.kind not in ("text", "category"):
         return np.full(len(cells.values), np.nan)
     return _spread(parse_numbers(cells.values, marks)[0], cells.codes, np.nan)
+
+
+def sign_of(cells: Cells, marks: Marks, *, every: bool = True) -> str:
+    """The sign of money or percent beside a column's numbers; empty if there is none.
+
+    Args:
+        cells: The column's.
+        marks: The decimal marks that may be.
+        every: Whether all cells must read so; otherwise some.
+    """
+    if cells.kind not in ("text", "category"):
+        return ""
+    sign = find_sign(cells.values, every=every)
+    if sign and every and np.isnan(parse_numbers(unsigned(cells.values, sign), marks)[0]).any():
+        return ""
+    return sign
+
+
+def without_sign(cells: Cells, sign: str) -> Cells:
+    """A column's cells without the sign beside its numbers."""
+    if not sign or cells.kind not in ("text", "category"):
+        return cells
+    return replace(cells, values=unsigned(cells.values, sign))
 
 
 def as_booleans(cells: Cells) -> NDArray[np.float64]:

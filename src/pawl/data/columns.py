@@ -22,12 +22,14 @@ from pawl.data.cells import (
     as_texts,
     read_cells,
     short,
+    sign_of,
+    without_sign,
     zones,
 )
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
 from pawl.data.narrowing import coarse, too_coarse
-from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.numbers import Marks, parse_numbers, told_sign
 from pawl.data.tokens import (
     INSTALL,
     TEXT,
@@ -214,14 +216,17 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
             f"makes them numbers (numeric)"
         )
         return _infer_varied(name, cells, found)
-    numbers = as_numbers(cells, found.decimal)
+    sign = sign_of(cells, found.decimal)
+    plain = without_sign(cells, sign)
+    numbers = as_numbers(plain, found.decimal)
     num_odd = num_present - int((~np.isnan(numbers)).sum())
     if num_odd == 0 or num_odd / num_present < _MAX_ODD_SHARE:
         _note_odd(name, cells, np.isnan(numbers), "numbers", found)
         if any("," in text for text in cells.present_texts):
-            _, mark = parse_numbers(cells.values, found.decimal)
+            _, mark = parse_numbers(plain.values, found.decimal)
             (found.decimal_commas if mark == "," else found.grouped).append(name)
-        return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found)
+        _note_sign(name, cells, sign, found)
+        return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found, sign)
     date_format, unsure = choose_format(cells.values, cells.codes, found.options.date_format)
     dates = as_dates(cells, date_format)
     if (~np.isnat(dates)).sum() / num_present >= _MIN_DATE_SHARE:
@@ -253,6 +258,12 @@ def _note_odd(name: str, cells: Cells, absent: NDArray[np.bool_], what: str, fou
         )
 
 
+def _note_sign(name: str, cells: Cells, sign: str, found: _Found) -> None:
+    if sign:
+        first = next(text for text in cells.present_texts if sign in text)
+        found.notes.append(told_sign(f"column {name!r}", sign, first))
+
+
 def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
     """Takes a column as what the user says it is."""
     texts, codes = as_texts(cells)
@@ -268,7 +279,9 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
         dates = cells.values if typed else as_dates(written, date_format)
         absent = np.isnat(dates)
     else:
-        values = as_booleans(cells) if kind == "boolean" else as_numbers(cells, found.decimal)
+        sign = sign_of(cells, found.decimal, every=False) if kind == "numeric" else ""
+        plain = without_sign(cells, sign)
+        values = as_booleans(cells) if kind == "boolean" else as_numbers(plain, found.decimal)
         absent = np.isnan(values)
     if absent.all():
         first = f" such as {short(texts[0])}" if texts else ""
@@ -280,7 +293,8 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
     if kind == "date":
         zoned = zones(cells if typed else written, date_format)
         return _infer_dates(name, dates, zoned, found, date_format)
-    return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found)
+    _note_sign(name, cells, sign, found)
+    return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found, sign)
 
 
 def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
@@ -320,7 +334,7 @@ def _add_text(name: str, cells: Cells, found: _Found) -> None:
     )
 
 
-def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
+def _infer_numbers(name: str, cells: Cells, found: _Found, sign: str = "") -> None:
     values, num_infinite = finite_float32(cells.values)
     if num_infinite:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
@@ -336,6 +350,7 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
             name=name,
             kind="boolean" if cells.kind == "boolean" else "numeric",
             missing=bool(absent.any()),
+            sign=sign,
         )
         found.add(column, [name])
 

@@ -16,7 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pawl.data.cells import MISSING, as_numbers, as_texts, number_name, read_cells
+from pawl.data.cells import (
+    MISSING,
+    as_numbers,
+    as_texts,
+    number_name,
+    read_cells,
+    sign_of,
+    without_sign,
+)
 from pawl.data.numbers import Marks
 from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
@@ -37,6 +45,7 @@ class Labels:
         whole: Whether they came as integers in the user's own arrays.
         odd: A text among targets that are nearly all numbers.
         num_infinite: How many infinite values became missing.
+        sign: What stands beside each number, such as `$` or `%`.
         spelled: The texts that stood for missing cells, such as `None`, and how many of each.
     """
 
@@ -46,6 +55,7 @@ class Labels:
     whole: bool = False
     odd: str | None = None
     num_infinite: int = 0
+    sign: str = ""
     spelled: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -99,7 +109,8 @@ def read_labels(
         )
     odd, spelled = None, _spelled(column) if cells.missing.any() else ()
     if cells.kind in ("number", "text"):
-        numbers = as_numbers(cells, decimal)
+        sign = sign_of(cells, decimal)
+        numbers = as_numbers(without_sign(cells, sign), decimal)
         num_present = int((~cells.missing).sum())
         num_odd = num_present - int((~np.isnan(numbers)).sum())
         if num_odd == 0:
@@ -108,7 +119,12 @@ def read_labels(
             numbers = np.where(infinite, np.nan, numbers)
             num_infinite = int(infinite.sum())
             return Labels(
-                name, numbers=numbers, whole=whole, num_infinite=num_infinite, spelled=spelled
+                name,
+                numbers=numbers,
+                whole=whole,
+                num_infinite=num_infinite,
+                sign=sign,
+                spelled=spelled,
             )
         if num_odd < (1 - _MOSTLY_NUMBERS) * num_present:
             odd = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]

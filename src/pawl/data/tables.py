@@ -307,7 +307,11 @@ def _with_targets(
             raise
         raise DataError(f"{what}: {error}") from None
     present = targets.present
-    notes = []
+    notes = [
+        f"the numbers of the target {labels.name!r} are read without the {labels.sign!r} beside them"
+        for labels in targets.columns
+        if labels.sign and what == "rows"
+    ]
     if targets.num_infinite:
         notes.append(f"{targets.num_infinite} infinite target(s) in the {what} count as missing")
     if present.all():
