@@ -26,7 +26,7 @@ from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Column, Examples, Inputs, InputSpec, Schema, TargetColumn, Window
 from pawl.data.windowed import Tables, Windowed, with_windows
 from pawl.data.windows import WINDOW, notes_on_time, read_past
-from pawl.errors import DataError, DataWarning
+from pawl.errors import DataError, DataWarning, TaskError
 from pawl.options import ReadOptions
 from pawl.task import Task
 
@@ -248,6 +248,11 @@ def _choose_targets(
     if wanted is not None:
         parts = [str(wanted)] if isinstance(wanted, str | int) else [str(each) for each in wanted]
         chosen = split_names(parts, names)  # a header may hold a comma itself
+        asked = [each for part in parts for each in ([part] if part in names else part.split(","))]
+        if len(asked) > len(chosen):
+            raise TaskError(
+                f"got the target {', '.join(parts)!r}, which names a column twice; name each once"
+            )
         if source.targets:
             if chosen != source.targets:
                 raise DataError(
