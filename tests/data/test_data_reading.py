@@ -396,6 +396,20 @@ def test_fractions_stay_quantities_whatever_the_metric():
     assert not said(data, "whole numbers")
 
 
+def test_long_whole_numbers_stay_the_classes_that_they_are(write):
+    named = ["9007199254740993", "9007199254740994"]
+    rows = "".join(f"{row},{named[row % 2]}\n" for row in range(60))
+    path = write("x,y\n" + rows)
+    typed = pd.DataFrame({"x": range(60), "y": [int(each) for each in named] * 30})
+    for source in (path, typed):
+        data = load(Task(data=source, test=source))
+        assert (data.schema.kind, data.schema.classes) == ("binary", tuple(named))
+        assert data.development.targets[:4].tolist() == [0, 1, 0, 1]
+    other = typed.assign(y=9007199254740995)
+    with pytest.raises(DataError, match="unknown class '9007199254740995'"):
+        read_like(data.schema, other, with_targets=True)
+
+
 @pytest.mark.parametrize("named", ["None", " NA", "nan"])
 def test_classes_that_read_as_missing_are_quoted(write, named):
     rows = "".join(f"{row},{('mild', 'severe', named)[row % 3]}\n" for row in range(60))

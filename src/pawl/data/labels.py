@@ -5,6 +5,7 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
 
 _MOSTLY_NUMBERS = 0.95
+_WHOLE = re.compile(r"[+-]?\d{1,40}")
+_LONGEST = 2**53
+"""Above it floats do not tell whole numbers apart."""
+_FEW_LONG = 20
 _WORDS = sorted(text for text in MISSING if any(map(str.isalpha, text)))
 """Texts that stand for a missing cell, and that someone may have meant as a class."""
 
@@ -101,6 +106,8 @@ def read_labels(
     Raises:
         DataError: If it holds dates, lists or the like.
     """
+    if _are_long(column):
+        column = column.astype(object).astype("category")
     cells = read_cells(column, decimal)
     if cells.kind in ("date", "other"):
         got = "dates" if cells.kind == "date" else "lists or other objects"
@@ -131,6 +138,19 @@ def read_labels(
     texts, codes = as_texts(cells)
     spread = np.array([*texts, None], dtype=object)[codes]
     return Labels(name, texts=spread, odd=odd, spelled=spelled)
+
+
+def _are_long(column: pd.Series[Any]) -> bool:
+    """Whether a column holds a few whole numbers, some too long for a float: names of classes."""
+    if pd.api.types.is_float_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    try:
+        texts = {str(value).strip() for value in column.dropna().unique()[: _FEW_LONG + 1]}
+    except TypeError:  # unhashable: lists, dicts, arrays
+        return False
+    texts -= MISSING
+    few = len(texts) <= _FEW_LONG and all(map(_WHOLE.fullmatch, texts))
+    return few and any(abs(int(text)) > _LONGEST for text in texts)
 
 
 def _spelled(column: pd.Series[Any]) -> tuple[tuple[str, int], ...]:
@@ -205,4 +225,6 @@ def class_codes(labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
 
 def canonical_name(name: str) -> str:
     """One writing for a number's class, so that `1`, `1.0` and `01` are the same."""
-    return number_name(float(name)) if is_number(name) else name
+    if not is_number(name) or (_WHOLE.fullmatch(name) and abs(int(name)) > _LONGEST):
+        return name
+    return number_name(float(name))
