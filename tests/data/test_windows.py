@@ -333,14 +333,17 @@ def test_a_window_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) 
         loaded(frame())
 
 
-def test_arrays_have_no_windows() -> None:
-    x = {"t": np.arange(100), "a": np.random.default_rng(0).normal(size=100)}
-    with pytest.raises(DataError, match="for tables alone"):
-        load(resolve_task((x, x["a"]), time="t", window=3))
+def test_a_window_longer_than_the_table_is_refused() -> None:
     with pytest.raises(
         TaskError, match="got a window of 301 rows, and the table has 300; give a sho"
     ):
         loaded(frame(300), window=301)
+
+
+def test_arrays_have_no_windows() -> None:
+    x = {"t": np.arange(100), "a": np.random.default_rng(0).normal(size=100)}
+    with pytest.raises(DataError, match="for tables alone"):
+        load(resolve_task((x, x["a"]), time="t", window=3))
 
 
 def test_several_times_repeat_as_they_were_given() -> None:
