@@ -64,6 +64,13 @@ def test_broken_files(tmp_path, name):
         load(Task(data=tmp_path / name))
 
 
+def test_a_zip_of_a_table_is_said_to_be_one(tmp_path):
+    path = tmp_path / "t.csv.zip"
+    pd.DataFrame({"x": range(60), "y": [0, 1] * 30}).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"t\.csv\.zip is a zip of a table .*unzip it, .*\.csv\.gz"):
+        load(Task(data=path))
+
+
 def test_a_cut_gzip_file(tmp_path):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(f"a,b,target\n{ROWS}".encode())[:-20])

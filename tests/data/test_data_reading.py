@@ -55,6 +55,45 @@ def semicolons(marks=",", rows=ROWS):
     return "a;b;target\n" + "\n".join(lines) + "\n"
 
 
+@pytest.mark.parametrize(
+    ("cells", "sign", "numbers"),
+    [
+        (["$3,292.36", "-$5", "$-7.5", "$ .5"], "$", [3292.36, -5, -7.5, 0.5]),
+        (["€1,683.81", "€12", "€3.5", "€4.25"], "€", [1683.81, 12, 3.5, 4.25]),
+        (["1.683,81 €", "12 €", "-3,5 €", "4,25€"], "€", [1683.81, 12, -3.5, 4.25]),
+        (["83.0%", "-13 %", "3.5%", "+4.25%"], "%", [83, -13, 3.5, 4.25]),
+    ],
+)
+def test_money_and_percentages_are_numbers(cells, sign, numbers):
+    frame = pd.DataFrame({"x": range(40), "price": cells * 10, "y": cells * 10})
+    frame.loc[39, "price"] = ""
+    data = load(Task(data=frame, test=frame, target="y"))
+    assert data.schema.kind == "regression"
+    assert data.development.targets[:4].tolist() == pytest.approx(numbers)
+    read = data.development.inputs["numeric"][:, 1]
+    assert read[:4].tolist() == pytest.approx(numbers)
+    assert read[39].isnan()
+    assert said(data, "column 'price'", repr(sign), repr(cells[0]))
+    assert said(data, "the target 'y'", repr(sign))
+    rows = pd.DataFrame({"x": [1, 2, 3], "price": [cells[1], numbers[1], f"{numbers[2]:g}"]})
+    again = read_like(data.schema, rows).inputs["numeric"][:, 1]
+    assert again.tolist() == pytest.approx([numbers[1], numbers[1], numbers[2]])
+    with pytest.warns(DataWarning, match="'price': 1 of 3 cells are no finite number"):
+        read_like(data.schema, rows.assign(price=[cells[1], cells[2], "£5"]))
+
+
+def test_other_signs_beside_numbers_are_categories_unless_said():
+    cells = ["$1", "$2", "free", "$3"] * 10
+    frame = pd.DataFrame({"x": range(40), "c": cells, "d": ["$1", "€2"] * 20, "y": range(40)})
+    plain = load(Task(data=frame, test=frame))
+    assert [column.kind for column in plain.schema.columns] == ["numeric", *["categorical"] * 2]
+    assert "sign" not in plain.schema.model_dump_json()  # it is written as ever
+    said_so = load(Task(data=frame, test=frame, read=ReadOptions(types=["c=numeric"])))
+    numbers = said_so.development.inputs["numeric"][:4, 1]
+    assert numbers[[0, 1, 3]].tolist() == [1, 2, 3]
+    assert said(said_so, "'c'", "10 cell(s) are no numbers", "'free'")
+
+
 def test_decimal_commas_are_numbers_and_stay_so_at_prediction(write):
     path = write(semicolons())
     data = load(task(path))
@@ -357,6 +396,41 @@ def test_fractions_stay_quantities_whatever_the_metric():
     assert not said(data, "whole numbers")
 
 
+def test_long_whole_numbers_stay_the_classes_that_they_are(write):
+    named = ["9007199254740993", "9007199254740994"]
+    rows = "".join(f"{row},{named[row % 2]}\n" for row in range(60))
+    path = write("x,y\n" + rows)
+    typed = pd.DataFrame({"x": range(60), "y": [int(each) for each in named] * 30})
+    for source in (path, typed):
+        data = load(Task(data=source, test=source))
+        assert (data.schema.kind, data.schema.classes) == ("binary", tuple(named))
+        assert data.development.targets[:4].tolist() == [0, 1, 0, 1]
+    other = typed.assign(y=9007199254740995)
+    with pytest.raises(DataError, match="unknown class '9007199254740995'"):
+        read_like(data.schema, other, with_targets=True)
+
+
+@pytest.mark.parametrize("named", ["None", " NA", "nan"])
+def test_classes_that_read_as_missing_are_quoted(write, named):
+    rows = "".join(f"{row},{('mild', 'severe', named)[row % 3]}\n" for row in range(60))
+    data = load(Task(data=write("x,y\n" + rows)))
+    shown = named.strip()
+    assert said(
+        data, f"20 of 60 rows have no target in 'y' (20 cell(s) '{shown}' count as missing; "
+    )
+    assert said(data, "name the class otherwise to keep it) and were left out")
+    empty = load(Task(data=write("x,y\n" + rows.replace(named, ""))))
+    assert "20 of 60 rows have no target in 'y' and were left out" in empty.notes
+    rows = "".join(f"{row},{('None', 'nan')[row % 2]}\n" for row in range(60))
+    with pytest.raises(
+        DataError, match=r"no row has a target in 'y' \(30 cell.*'None', 30 .*'nan'"
+    ):
+        load(Task(data=write("x,y\n" + rows)))
+    rows = "".join(f"{row},{('2.5', str(row), named)[row % 3]}\n" for row in range(60))
+    data = load(Task(data=write("x,y\n" + rows)))
+    assert said(data, f"(20 cell(s) '{shown}' count as missing) and were left out")
+
+
 @pytest.fixture
 def rare(frame):
     """Two classes of 28 rows, and three of one or two rows."""
@@ -385,10 +459,13 @@ def test_rare_classes_can_be_merged(frame, rare):
     assert data.schema.classes == ("no", "other", "so", "yes")
     assert len(data.development) + len(data.test) == 60
     assert said(data, "9 rows", "merged into the class 'other'")
-    # Too few in all: the next smallest class joins them.
-    data = load(Task(data=rare, read=ReadOptions(rare="merge")))
-    assert "other" in data.schema.classes
-    assert len(data.schema.classes) == 2
+    # Too few in all: no class that is not rare joins them.
+    with pytest.raises(DataError, match=r"'b', 'c', 'a' .* have 4 row.* at least 7 .* use drop"):
+        load(Task(data=rare, read=ReadOptions(rare="merge")))
+    two = frame.assign(label=["no"] * 30 + ["yes"] * 28 + ["zz"] * 2)
+    with pytest.raises(DataError, match=r"'zz' .* have 2 row"):
+        load(Task(data=two, read=ReadOptions(rare="merge")))
+    assert load(Task(data=two, read=ReadOptions(rare="drop"))).schema.classes == ("no", "yes")
 
 
 def test_rare_numbers_in_arrays():

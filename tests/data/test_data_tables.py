@@ -300,7 +300,7 @@ def test_dates(text, parts):
     assert data.development.inputs["numeric"][39, 1:].isnan().all()
 
 
-@pytest.mark.parametrize("text", ["2020-02-29 13:30", "2020-02-29T13:30:00.123+02:00"])
+@pytest.mark.parametrize("text", ["2020-02-29 13:30", "2020-02-29T15:30:00.123+02:00"])
 def test_times_add_the_hour(text):
     frame = with_column([text, *["2021-01-01"] * 39])
     data = load(Task(data=frame, test=frame))
@@ -315,7 +315,7 @@ def test_typed_dates_are_read_like_text():
     frame = with_column(text)
     typed = frame.assign(c=pd.to_datetime(frame["c"]))
     days = frame.assign(c=[value.date() for value in typed["c"]])
-    zoned = typed.assign(c=typed["c"].dt.tz_localize("Asia/Tokyo"))
+    zoned = typed.assign(c=typed["c"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"))
     data = load(Task(data=frame, test=frame))
     for other in (typed, zoned):
         assert torch.equal(
@@ -323,6 +323,38 @@ def test_typed_dates_are_read_like_text():
             data.development.inputs["numeric"],
         )
     assert load(Task(data=days)).schema.inputs[0].features[-1] == "c:weekday"
+
+
+def test_times_with_zones_are_instants():
+    text = [f"2020-01-{day:02} 00:30:00+01:00" for day in range(1, 29)]
+    frame = with_column(text)
+    data = load(Task(data=frame, test=frame))
+    assert data.development.inputs["numeric"][0, 1:].tolist() == [18261, 12, 1, 23.5]
+    assert column(data, "c").zoned == "all"
+    berlin = pd.to_datetime(frame["c"], utc=True).dt.tz_convert("Europe/Berlin")
+    utc = berlin.dt.tz_convert("UTC")
+    for other in (berlin, utc, utc.dt.strftime("%Y-%m-%dT%H:%M:%SZ"), utc.astype(object)):
+        again = read_like(data.schema, frame.assign(c=other))
+        assert torch.equal(again.inputs["numeric"], data.development.inputs["numeric"])
+
+
+def test_times_that_lack_the_zones_of_others_are_noted():
+    plain = with_column([f"2020-01-{day:02} 00:30:00" for day in range(1, 29)])
+    zoned = plain.assign(c=plain["c"] + "Z")
+    typed = plain.assign(c=pd.to_datetime(plain["c"]))
+    learned = load(Task(data=zoned, test=zoned)).schema
+    for rows in (plain, typed):
+        with pytest.warns(DataWarning, match="'c': times without a zone count as UTC"):
+            read_like(learned, rows)
+    learned = load(Task(data=typed, test=plain)).schema
+    assert "zoned" not in learned.model_dump_json()  # it is written as ever
+    with pytest.warns(DataWarning, match="'c': times with a zone are read in UTC"):
+        read_like(learned, zoned)
+    mixed = plain.assign(c=[*zoned["c"][:9], *plain["c"][9:]])
+    data = load(Task(data=mixed, test=mixed))
+    assert any("'c': some times have a zone and some have none" in note for note in data.notes)
+    read_like(data.schema, zoned)
+    read_like(data.schema, plain)
 
 
 def test_text_with_too_few_dates_is_categorical():

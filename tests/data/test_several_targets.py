@@ -135,6 +135,8 @@ def test_every_label_is_in_both_parts():
         ({"target": "rain,wett"}, r"no target 'wett' \(did you mean 'wet'\?\)"),
         ({"target": "rain,wet"}, "some of the targets rain, wet are labels and some are quant"),
         ({"target": "wet,town"}, r"the target 'town' has 4 classes \('k', 'l', 'm', 'n'\); of sev"),
+        ({"target": "wet,wet"}, "got the target 'wet,wet', which names a column twice; name each"),
+        ({"target": ["wet", "wet"]}, "which names a column twice"),
         ({"target": "wet,same"}, "the target 'same' is always '1'; at least two"),
         (
             {"target": "wet,dark", "kind": "binary"},

@@ -333,6 +333,13 @@ def test_a_window_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) 
         loaded(frame())
 
 
+def test_a_window_longer_than_the_table_is_refused() -> None:
+    with pytest.raises(
+        TaskError, match="got a window of 301 rows, and the table has 300; give a sho"
+    ):
+        loaded(frame(300), window=301)
+
+
 def test_arrays_have_no_windows() -> None:
     x = {"t": np.arange(100), "a": np.random.default_rng(0).normal(size=100)}
     with pytest.raises(DataError, match="for tables alone"):

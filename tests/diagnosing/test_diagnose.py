@@ -50,6 +50,14 @@ def test_faults_of_a_table_are_found_in_the_order_of_their_weight() -> None:
     assert found.diagnosis.training.status in ("completed", "stopped")
 
 
+def test_a_leak_of_huge_numbers_is_found() -> None:
+    x = np.random.default_rng(0).normal(size=(ROWS, 3))
+    table = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "target": x[:, 0] * 1e30})
+    facts = measured(load(pawl.Task(data=table)))
+    assert facts.columns[0].predicts > 0.95
+    assert facts.columns[1].predicts < 0.5
+
+
 def test_a_clean_table_has_none_of_them_and_the_same_seed_finds_the_same() -> None:
     once, again = (pawl.diagnose(frame(ROWS), epochs=10, seed=3) for _ in range(2))
     assert not {each.rule for each in once.findings} - {"overfitting", "model_too_large"}

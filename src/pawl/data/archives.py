@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from pawl.data import memory
+from pawl.data.csvfiles import CSV_SUFFIXES, PARQUET_SUFFIXES
 from pawl.errors import DataError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -117,6 +118,23 @@ class ImageFiles:
                 f"{', '.join(IMAGE_SUFFIXES)}; give a folder or archive with one folder of images "
                 f"per class"
             )
+
+
+def refuse_zipped_table(path: Path) -> None:
+    """Raises `DataError` when a file is a zip of a table; archives are for images."""
+    if not path.name.lower().endswith(".zip"):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except _BROKEN:  # said where its images are read
+        return
+    tables = [name for name in names if name.lower().endswith((*CSV_SUFFIXES, *PARQUET_SUFFIXES))]
+    if tables and not any(map(is_image, names)):
+        raise DataError(
+            f"{path.name} is a zip of a table ({tables[0]!r}); archives are for images; unzip it, or "
+            f"compress it as .csv.gz"
+        )
 
 
 def is_image(name: str) -> bool:

@@ -7,7 +7,7 @@ Text is factorized first, so that parsing works on distinct texts only. Shape le
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pawl.data.dates import parse_dates
-from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.dates import parse_dates, with_zones
+from pawl.data.numbers import Marks, find_sign, parse_numbers, unsigned
 
 MISSING = frozenset(
     ("", "NaN", "nan", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "?", "<NA>", "NaT")
@@ -41,11 +41,13 @@ class Cells:
         values: `[R]` float64 with NaN (number, boolean), `[R]` datetime64[s] with NaT (date), or
             `[U]` distinct texts without missing ones (text, category).
         codes: `[R]` indices into the texts, -1 where missing; empty for typed cells.
+        zoned: Whether typed dates had a zone; they are in UTC then.
     """
 
     kind: Literal["number", "boolean", "date", "text", "category", "other"]
     values: NDArray[Any]
     codes: NDArray[np.int64]
+    zoned: bool = False
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -63,7 +65,7 @@ class Cells:
 def read_cells(column: pd.Series[Any], marks: Marks | None = None) -> Cells:
     """Reads a column of any dtype.
 
-    Times with a zone keep the clock as written; durations become seconds.
+    Times with a zone become UTC; durations become seconds.
 
     Args:
         column: `[R]`.
@@ -78,8 +80,9 @@ def read_cells(column: pd.Series[Any], marks: Marks | None = None) -> Cells:
     if types.is_bool_dtype(dtype):
         return Cells("boolean", column.to_numpy(np.float64, na_value=np.nan), none)
     if types.is_datetime64_any_dtype(dtype):
-        local = column if column.dt.tz is None else column.dt.tz_localize(None)
-        return Cells("date", local.to_numpy().astype("datetime64[s]"), none)
+        zoned = column.dt.tz is not None
+        plain = column.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else column
+        return Cells("date", plain.to_numpy().astype("datetime64[s]"), none, zoned)
     if types.is_timedelta64_dtype(dtype):
         return Cells("number", column.dt.total_seconds().to_numpy(np.float64), none)
     if types.is_complex_dtype(dtype):
@@ -183,6 +186,29 @@ def as_numbers(cells: Cells, marks: Marks = ".,") -> NDArray[np.float64]:
     return _spread(parse_numbers(cells.values, marks)[0], cells.codes, np.nan)
 
 
+def sign_of(cells: Cells, marks: Marks, *, every: bool = True) -> str:
+    """The sign of money or percent beside a column's numbers; empty if there is none.
+
+    Args:
+        cells: The column's.
+        marks: The decimal marks that may be.
+        every: Whether all cells must read so; otherwise some.
+    """
+    if cells.kind not in ("text", "category"):
+        return ""
+    sign = find_sign(cells.values, every=every)
+    if sign and every and np.isnan(parse_numbers(unsigned(cells.values, sign), marks)[0]).any():
+        return ""
+    return sign
+
+
+def without_sign(cells: Cells, sign: str) -> Cells:
+    """A column's cells without the sign beside its numbers."""
+    if not sign or cells.kind not in ("text", "category"):
+        return cells
+    return replace(cells, values=unsigned(cells.values, sign))
+
+
 def as_booleans(cells: Cells) -> NDArray[np.float64]:
     """`[R]` 1 for true, yes and 1.0, 0 for false, no and 0.0, NaN for everything else."""
     if cells.kind in ("number", "boolean"):
@@ -204,6 +230,18 @@ def as_dates(cells: Cells, date_format: str = "ymd") -> NDArray[np.datetime64]:
     texts, codes = as_texts(cells)
     dates = parse_dates(np.array(texts, dtype=object), date_format)
     return _spread(dates, codes, np.datetime64("NaT", "s"))
+
+
+def zones(cells: Cells, date_format: str = "ymd") -> tuple[bool, bool]:
+    """Whether any of a column's dates has a zone, and whether any has none."""
+    if cells.kind == "date":
+        present = bool((~cells.missing).any())
+        return cells.zoned and present, not cells.zoned and present
+    if cells.kind not in ("text", "category"):
+        return False, False
+    read = cells.values[~np.isnat(parse_dates(cells.values, date_format))]
+    zoned = with_zones(read, date_format)
+    return bool(zoned.any()), not zoned.all()
 
 
 def as_texts(cells: Cells) -> tuple[list[str], NDArray[np.int64]]:

@@ -14,11 +14,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells, short
+from pawl.data.cells import (
+    Cells,
+    as_booleans,
+    as_dates,
+    as_numbers,
+    as_texts,
+    read_cells,
+    short,
+    sign_of,
+    without_sign,
+    zones,
+)
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
 from pawl.data.narrowing import coarse, too_coarse
-from pawl.data.numbers import Marks, parse_numbers
+from pawl.data.numbers import Marks, parse_numbers, told_sign
 from pawl.data.tokens import (
     INSTALL,
     TEXT,
@@ -185,7 +196,7 @@ def _infer(name: str, cells: Cells, found: _Found) -> None:
     elif cells.kind in ("number", "boolean"):
         _infer_numbers(name, cells, found)
     elif cells.kind == "date":
-        _infer_dates(name, as_dates(cells), found)
+        _infer_dates(name, as_dates(cells), zones(cells), found)
     elif cells.kind == "category":
         _infer_categories(name, cells, found)
     else:
@@ -205,14 +216,17 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
             f"makes them numbers (numeric)"
         )
         return _infer_varied(name, cells, found)
-    numbers = as_numbers(cells, found.decimal)
+    sign = sign_of(cells, found.decimal)
+    plain = without_sign(cells, sign)
+    numbers = as_numbers(plain, found.decimal)
     num_odd = num_present - int((~np.isnan(numbers)).sum())
     if num_odd == 0 or num_odd / num_present < _MAX_ODD_SHARE:
         _note_odd(name, cells, np.isnan(numbers), "numbers", found)
         if any("," in text for text in cells.present_texts):
-            _, mark = parse_numbers(cells.values, found.decimal)
+            _, mark = parse_numbers(plain.values, found.decimal)
             (found.decimal_commas if mark == "," else found.grouped).append(name)
-        return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found)
+        _note_sign(name, cells, sign, found)
+        return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found, sign)
     date_format, unsure = choose_format(cells.values, cells.codes, found.options.date_format)
     dates = as_dates(cells, date_format)
     if (~np.isnat(dates)).sum() / num_present >= _MIN_DATE_SHARE:
@@ -223,7 +237,7 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
                 f"{short(cells.present_texts[0])}) and are read day first; the option date_format "
                 f"(mdy) reads the month first"
             )
-        return _infer_dates(name, dates, found, date_format)
+        return _infer_dates(name, dates, zones(cells, date_format), found, date_format)
     return _infer_varied(name, cells, found)
 
 
@@ -244,6 +258,12 @@ def _note_odd(name: str, cells: Cells, absent: NDArray[np.bool_], what: str, fou
         )
 
 
+def _note_sign(name: str, cells: Cells, sign: str, found: _Found) -> None:
+    if sign:
+        first = next(text for text in cells.present_texts if sign in text)
+        found.notes.append(told_sign(f"column {name!r}", sign, first))
+
+
 def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
     """Takes a column as what the user says it is."""
     texts, codes = as_texts(cells)
@@ -259,7 +279,9 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
         dates = cells.values if typed else as_dates(written, date_format)
         absent = np.isnat(dates)
     else:
-        values = as_booleans(cells) if kind == "boolean" else as_numbers(cells, found.decimal)
+        sign = sign_of(cells, found.decimal, every=False) if kind == "numeric" else ""
+        plain = without_sign(cells, sign)
+        values = as_booleans(cells) if kind == "boolean" else as_numbers(plain, found.decimal)
         absent = np.isnan(values)
     if absent.all():
         first = f" such as {short(texts[0])}" if texts else ""
@@ -269,8 +291,10 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
         )
     _note_odd(name, written, absent, f"{_NOUNS[kind]}s", found)
     if kind == "date":
-        return _infer_dates(name, dates, found, date_format)
-    return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found)
+        zoned = zones(cells if typed else written, date_format)
+        return _infer_dates(name, dates, zoned, found, date_format)
+    _note_sign(name, cells, sign, found)
+    return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found, sign)
 
 
 def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
@@ -310,7 +334,7 @@ def _add_text(name: str, cells: Cells, found: _Found) -> None:
     )
 
 
-def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
+def _infer_numbers(name: str, cells: Cells, found: _Found, sign: str = "") -> None:
     values, num_infinite = finite_float32(cells.values)
     if num_infinite:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
@@ -326,12 +350,17 @@ def _infer_numbers(name: str, cells: Cells, found: _Found) -> None:
             name=name,
             kind="boolean" if cells.kind == "boolean" else "numeric",
             missing=bool(absent.any()),
+            sign=sign,
         )
         found.add(column, [name])
 
 
 def _infer_dates(
-    name: str, dates: NDArray[np.datetime64], found: _Found, date_format: str = "ymd"
+    name: str,
+    dates: NDArray[np.datetime64],
+    zoned: tuple[bool, bool],
+    found: _Found,
+    date_format: str = "ymd",
 ) -> None:
     absent = np.isnat(dates)
     if not absent.any() and (dates == dates[0]).all():
@@ -339,7 +368,17 @@ def _infer_dates(
         return
     has_times = bool((dates[~absent] != dates[~absent].astype("datetime64[D]")).any())
     parts = _DATE_PARTS if has_times else _DATE_PARTS[:3]
-    column = Column(name=name, kind="date", missing=bool(absent.any()), date_format=date_format)
+    if all(zoned):
+        found.notes.append(
+            f"column {name!r}: some times have a zone and some have none; those without count as UTC"
+        )
+    column = Column(
+        name=name,
+        kind="date",
+        missing=bool(absent.any()),
+        date_format=date_format,
+        zoned=("some" if zoned[1] else "all") if zoned[0] else "",
+    )
     found.add(column, [f"{name}:{part}" for part in parts])
 
 

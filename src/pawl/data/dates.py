@@ -17,7 +17,7 @@ from pawl.options import DATE_ORDERS
 
 _TIME = (
     r"(?:(?:T|,? )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"\s*(?P<half>[AaPp][Mm])?\s*(?:Z|[+-]\d{2}:?\d{2})?)?"
+    r"\s*(?P<half>[AaPp][Mm])?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?"
 )
 _YEAR, _MONTH, _DAY = r"(?P<year>\d{4})", r"(?P<month>\d{1,2})", r"(?P<day>\d{1,2})"
 _SEPARATED = r"(?P<by>[-/.])"
@@ -26,6 +26,7 @@ _PATTERNS = {
     "dmy": re.compile(f"{_DAY}{_SEPARATED}{_MONTH}(?P=by){_YEAR}{_TIME}"),
     "mdy": re.compile(f"{_MONTH}{_SEPARATED}{_DAY}(?P=by){_YEAR}{_TIME}"),
 }
+_ZONE = re.compile(r".*(?<!\d)\d{1,2}:\d{2}.*?(?:Z|[+-]\d{2}:?\d{2})", re.DOTALL)
 _LOOKED_AT = 1000
 _NOON = 12
 
@@ -33,7 +34,7 @@ _NOON = 12
 def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]:
     """Reads texts as dates.
 
-    Times with a zone keep the clock as written.
+    Times with a zone are instants, in UTC; those without keep the clock as written.
 
     Args:
         texts: `[U]` distinct texts without white space at their ends.
@@ -48,15 +49,22 @@ def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]
     if date_format in _PATTERNS:
         pattern = _PATTERNS[date_format]
         texts = np.array([_canonical(pattern.fullmatch(text)) for text in texts], dtype=object)
-        date_format = "%Y%m%d%H%M%S"
+        date_format = "%Y%m%d%H%M%S%z"
     try:
         series = pd.Series(texts, dtype="str")
-        dates = pd.to_datetime(series, format=date_format, errors="coerce")
+        dates = pd.to_datetime(series, format=date_format, errors="coerce", utc=True)
     except ValueError as error:
         raise DataError(
             f"the date format {date_format!r} cannot be used ({error}); correct it"
         ) from error
-    return dates.to_numpy().astype("datetime64[s]")
+    return dates.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+
+
+def with_zones(texts: NDArray[Any], date_format: str) -> NDArray[np.bool_]:
+    """Returns which texts of dates have a zone, `[U]`; see `parse_dates`."""
+    if date_format not in _PATTERNS:
+        return np.zeros(len(texts), dtype=np.bool_)  # such formats have none
+    return np.fromiter((_ZONE.fullmatch(text) is not None for text in texts), np.bool_, len(texts))
 
 
 def _canonical(match: re.Match[str] | None) -> str | None:
@@ -68,7 +76,8 @@ def _canonical(match: re.Match[str] | None) -> str | None:
             return None
         hour = hour % _NOON + (_NOON if match["half"] in ("PM", "pm", "Pm", "pM") else 0)
     day = f"{match['year']}{match['month']:0>2}{match['day']:0>2}"
-    return f"{day}{hour:02}{match['minute'] or '00'}{match['second'] or '00'}"
+    zone = "+0000" if match["zone"] in (None, "Z") else match["zone"]
+    return f"{day}{hour:02}{match['minute'] or '00'}{match['second'] or '00'}{zone}"
 
 
 def choose_format(

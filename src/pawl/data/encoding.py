@@ -13,7 +13,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pawl.data.cells import Cells, as_booleans, as_dates, as_numbers, as_texts, read_cells
+from pawl.data.cells import (
+    Cells,
+    as_booleans,
+    as_dates,
+    as_numbers,
+    as_texts,
+    read_cells,
+    without_sign,
+    zones,
+)
 from pawl.data.lost import Lost
 from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import token_ids
@@ -112,12 +121,14 @@ def _encoded_numbers(
         cells = read_cells(frame[column.name], marks if column.kind == "numeric" else None)
         if column.kind == "date":
             dates = as_dates(cells, column.date_format)
+            if lost is not None:
+                lost.add_zones(column.name, column.zoned, *zones(cells, column.date_format))
             values = _date_parts(dates)[:, : len(widths[column.name])]
         elif column.kind == "boolean":
             values = as_booleans(cells)[:, None]
         else:
             assert marks is not None
-            values = as_numbers(cells, marks)[:, None]
+            values = as_numbers(without_sign(cells, column.sign), marks)[:, None]
         finite, _ = finite_float32(values)
         if lost is not None:
             where = ~cells.missing & np.isnan(finite[:, 0])
@@ -151,7 +162,7 @@ def marks_of(frame: pd.DataFrame, columns: Sequence[Column], decimal: Marks) -> 
             continue
         if column.name not in frame.columns:
             raise DataError(missing_column(column.name, [str(name) for name in frame.columns]))
-        cells = read_cells(frame[column.name])
+        cells = without_sign(read_cells(frame[column.name]), column.sign)
         found[column.name] = decimal
         if cells.kind in ("text", "category") and any(
             set(text) & {".", ","} for text in cells.values

@@ -102,12 +102,15 @@ def check_kind(kind: str | None) -> None:
 def check_varies(labels: Labels) -> None:
     """Raises `DataError` when a target has no values, or always the same."""
     if not labels.present.any():
-        raise DataError(f"no row has a target in {labels.name!r}; fill it or choose another target")
+        raise DataError(
+            f"no row has a target in {labels.name!r}{labels.told_missing}; fill it or choose another "
+            f"target"
+        )
     names = labels.names()
     if len(names) == 1:
         raise DataError(
-            f"the target {labels.name!r} is always {names[0]!r}; at least two different values are "
-            f"needed; choose another target or add rows"
+            f"the target {labels.name!r} is always {names[0]!r}{labels.told_missing}; at least two "
+            f"different values are needed; choose another target or add rows"
         )
 
 

@@ -5,6 +5,8 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +17,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pawl.data.cells import as_numbers, as_texts, number_name, read_cells
+from pawl.data.cells import (
+    MISSING,
+    as_numbers,
+    as_texts,
+    number_name,
+    read_cells,
+    sign_of,
+    without_sign,
+)
 from pawl.data.numbers import Marks
 from pawl.data.types import list_names
 from pawl.errors import DataError, did_you_mean
 
 _MOSTLY_NUMBERS = 0.95
+_WHOLE = re.compile(r"[+-]?\d{1,40}")
+_LONGEST = 2**53
+"""Above it floats do not tell whole numbers apart."""
+_FEW_LONG = 20
+_WORDS = sorted(text for text in MISSING if any(map(str.isalpha, text)))
+"""Texts that stand for a missing cell, and that someone may have meant as a class."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,8 @@ class Labels:
         whole: Whether they came as integers in the user's own arrays.
         odd: A text among targets that are nearly all numbers.
         num_infinite: How many infinite values became missing.
+        sign: What stands beside each number, such as `$` or `%`.
+        spelled: The texts that stood for missing cells, such as `None`, and how many of each.
     """
 
     name: str
@@ -42,6 +60,18 @@ class Labels:
     whole: bool = False
     odd: str | None = None
     num_infinite: int = 0
+    sign: str = ""
+    spelled: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def told_missing(self) -> str:
+        """What messages say behind the name of a target that misses cells: how they are spelled."""
+        if not self.spelled:
+            return ""
+        cells = ", ".join(f"{count} cell(s) {text!r}" for text, count in self.spelled)
+        classes = self.numbers is None or not self.present.any()
+        way_out = "; name the class otherwise to keep it" if classes else ""
+        return f" ({cells} count as missing{way_out})"
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -76,15 +106,18 @@ def read_labels(
     Raises:
         DataError: If it holds dates, lists or the like.
     """
+    if _are_long(column):
+        column = column.astype(object).astype("category")
     cells = read_cells(column, decimal)
     if cells.kind in ("date", "other"):
         got = "dates" if cells.kind == "date" else "lists or other objects"
         raise DataError(
             f"the target {name!r} holds {got}; allowed are numbers, text, booleans and categories"
         )
-    odd = None
+    odd, spelled = None, _spelled(column) if cells.missing.any() else ()
     if cells.kind in ("number", "text"):
-        numbers = as_numbers(cells, decimal)
+        sign = sign_of(cells, decimal)
+        numbers = as_numbers(without_sign(cells, sign), decimal)
         num_present = int((~cells.missing).sum())
         num_odd = num_present - int((~np.isnan(numbers)).sum())
         if num_odd == 0:
@@ -92,12 +125,38 @@ def read_labels(
                 infinite = np.isinf(numbers.astype(np.float32))
             numbers = np.where(infinite, np.nan, numbers)
             num_infinite = int(infinite.sum())
-            return Labels(name, numbers=numbers, whole=whole, num_infinite=num_infinite)
+            return Labels(
+                name,
+                numbers=numbers,
+                whole=whole,
+                num_infinite=num_infinite,
+                sign=sign,
+                spelled=spelled,
+            )
         if num_odd < (1 - _MOSTLY_NUMBERS) * num_present:
             odd = cells.present_texts[cells.codes[np.isnan(numbers) & ~cells.missing][0]]
     texts, codes = as_texts(cells)
     spread = np.array([*texts, None], dtype=object)[codes]
-    return Labels(name, texts=spread, odd=odd)
+    return Labels(name, texts=spread, odd=odd, spelled=spelled)
+
+
+def _are_long(column: pd.Series[Any]) -> bool:
+    """Whether a column holds a few whole numbers, some too long for a float: names of classes."""
+    if pd.api.types.is_float_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    try:
+        texts = {str(value).strip() for value in column.dropna().unique()[: _FEW_LONG + 1]}
+    except TypeError:  # unhashable: lists, dicts, arrays
+        return False
+    texts -= MISSING
+    few = len(texts) <= _FEW_LONG and all(map(_WHOLE.fullmatch, texts))
+    return few and any(abs(int(text)) > _LONGEST for text in texts)
+
+
+def _spelled(column: pd.Series[Any]) -> tuple[tuple[str, int], ...]:
+    """The texts of a column that count as missing, the most frequent first; none for empty cells."""
+    texts = column[column.map(lambda cell: isinstance(cell, str))].astype(object).map(str.strip)
+    return tuple(Counter(texts[texts.isin(_WORDS)]).most_common())
 
 
 def sort_classes(names: set[str]) -> list[str]:
@@ -166,4 +225,6 @@ def class_codes(labels: Labels, classes: Sequence[str]) -> NDArray[np.int64]:
 
 def canonical_name(name: str) -> str:
     """One writing for a number's class, so that `1`, `1.0` and `01` are the same."""
-    return number_name(float(name)) if is_number(name) else name
+    if not is_number(name) or (_WHOLE.fullmatch(name) and abs(int(name)) > _LONGEST):
+        return name
+    return number_name(float(name))

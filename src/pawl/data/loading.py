@@ -139,7 +139,7 @@ def read_noting(schema: Schema, source: Any, *, with_targets: bool = False) -> R
         if schema.source == "table":
             lost = Lost()
             examples = read_table(schema, found, with_targets=with_targets, lost=lost)
-            return Reading(examples, tuple(lost), found.notes)
+            return Reading(examples, tuple(lost), (*found.notes, *lost.notes))
         return Reading(_READ[schema.source](schema, found, with_targets=with_targets))
 
 

@@ -53,9 +53,11 @@ class Lost:
 
     Attributes:
         rows: How many rows were read before this part.
+        notes: What else a reader should know of the cells, a line each.
     """
 
     rows: int = 0
+    notes: list[str] = field(default_factory=list)
     _found: dict[str, LostCells] = field(default_factory=dict)
 
     def add(self, column: pd.Series, kind: ColumnKind, where: NDArray[np.bool_]) -> None:
@@ -68,6 +70,26 @@ class Lost:
             first = short(str(column.iloc[row]))
             known = LostCells(name, kind, 0, first, self.rows + row + 1)
         self._found[name] = replace(known, count=known.count + int(where.sum()))
+
+    def add_zones(self, name: str, trained: str, zoned: bool, plain: bool) -> None:
+        """Notes that times have a zone where those that the model knows have none, or the other way.
+
+        Args:
+            name: The column's.
+            trained: Which times had zones where the columns are from; see `Column`.
+            zoned: Whether some here have one.
+            plain: Whether some here have none.
+        """
+        note = ""
+        if trained == "all" and plain:
+            note = "times without a zone count as UTC; those that the model learned from have zones"
+        elif zoned and not trained:
+            note = (
+                "times with a zone are read in UTC; those that the model learned from have no zone"
+            )
+        note = f"column {name!r}: {note}" if note else ""
+        if note and note not in self.notes:
+            self.notes.append(note)
 
     def __iter__(self) -> Iterator[LostCells]:
         for each in self._found.values():

@@ -23,6 +23,9 @@ _GROUPED = {
     )
     for mark, other in ((".", ","), (",", "."))
 }
+_CURRENCY = r"[$\u00a2-\u00a5\u20a0-\u20cf]"
+_FRONT = re.compile(rf"(?P<minus>[+-]?)\s*(?P<sign>{_CURRENCY})\s*(?P<rest>[+-]?[\d.,].*)")
+_BEHIND = re.compile(rf"(?P<rest>[+-]?[\d.,].*?)\s*(?P<sign>%|{_CURRENCY})")
 _MOSTLY = 0.95
 _VOTING_COLUMNS = 500
 _VOTING_ROWS = 200
@@ -45,6 +48,43 @@ def parse_numbers(texts: NDArray[Any], marks: Marks) -> tuple[NDArray[np.float64
     if (~np.isnan(other)).sum() > (~np.isnan(found)).sum():
         return other, marks[1]
     return found, marks[0]
+
+
+def find_sign(texts: NDArray[Any], *, every: bool = True) -> str:
+    """Returns the sign of money or percent beside numbers, such as `$`; empty if there is none.
+
+    Args:
+        texts: `[U]` distinct texts without white space at their ends.
+        every: Whether each text needs it; otherwise some may have none.
+    """
+    sign = ""
+    for text in texts:
+        own = _split_sign(text)[0]
+        if (every and not own) or (own and sign and own != sign):
+            return ""
+        sign = own or sign
+    return sign
+
+
+def unsigned(texts: NDArray[Any], sign: str) -> NDArray[Any]:
+    """Returns texts without a sign beside their numbers; those with another one stay as they are."""
+    plain = []
+    for text in texts:
+        own, rest = _split_sign(text)
+        plain.append(rest if own == sign else text)
+    return np.array(plain, dtype=object)
+
+
+def told_sign(what: str, sign: str, first: str) -> str:
+    """Returns the note on numbers with a sign beside them, such as the first one."""
+    return f"{what}: numbers with {sign!r} beside them (such as {first!r}) are read without it"
+
+
+def _split_sign(text: str) -> tuple[str, str]:
+    if match := _FRONT.fullmatch(text):
+        return match["sign"], match["minus"] + match["rest"]
+    match = _BEHIND.fullmatch(text)
+    return (match["sign"], match["rest"]) if match else ("", text)
 
 
 def _with(texts: NDArray[Any], mark: str) -> NDArray[np.bool_]:
@@ -84,6 +124,8 @@ def usual_mark(frame: pd.DataFrame, separator: str | None) -> Literal[".", ","] 
         marked = np.array([text for text in texts if "," in text or "." in text], dtype=object)
         if not len(marked):
             continue
+        if sign := find_sign(marked):
+            marked = unsigned(marked, sign)
         read = {mark: (~np.isnan(_parse(marked, mark))).mean() for mark in votes}
         best = max(votes, key=lambda mark: read[mark])
         if read[best] < _MOSTLY:

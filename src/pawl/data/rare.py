@@ -5,6 +5,7 @@ Shape legend: `R` rows.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from pawl.data.labels import Labels
 from pawl.data.several import settle_several
 from pawl.data.targets import Targets
 from pawl.data.types import TargetColumn, list_names
-from pawl.errors import TaskError
+from pawl.errors import DataError, TaskError
 from pawl.kinds import KindName
 from pawl.task import Task
 
@@ -68,7 +69,8 @@ def settle_rows(
 
     Raises:
         TaskError: If the targets cannot be what the task asks for.
-        DataError: If the target does not vary, or the test rows don't fit.
+        DataError: If the target does not vary, the test rows don't fit, or rare classes are too few
+            rows to be merged.
     """
     if len(targets.columns) > 1:
         kind, columns = settle_several(targets, task, form=form, test=test)
@@ -101,7 +103,8 @@ def _settle_one(
             f"out, or ask for the kind multiclass"
         )
     names = _names(labels)
-    few = _rare(names, 0.0 if test is not None else test_share, merge=rare == "merge")
+    share = 0.0 if test is not None else test_share
+    few = _rare(names, share)
     if not few:
         return settled()
     counted = f"{len(few)} rare class(es) ({list_names(few)}) with {np.isin(names, few).sum()} rows"
@@ -113,6 +116,7 @@ def _settle_one(
             test = test.take(test_keep)
         notes.append(f"{counted} were left out")
     else:
+        _check_merged(labels.name, few, int(np.isin(names, few).sum()), share)
         other = _OTHER
         while other in classes:
             other += "_"
@@ -137,16 +141,24 @@ def _merged(labels: Labels, few: list[str], other: str) -> Labels:
     return replace(labels, texts=texts, numbers=None, odd=None)
 
 
-def _rare(names: NDArray[Any], share: float, *, merge: bool) -> list[str]:
-    """Classes with too few rows to develop on, and as many more as a merged class of them needs."""
+def _rare(names: NDArray[Any], share: float) -> list[str]:
+    """Classes with too few rows to develop on, the smallest first."""
     classes, counts = np.unique(names.astype(str), return_counts=True)
     order = np.argsort(counts, kind="stable")
+    return [str(classes[place]) for place in order if not _enough(int(counts[place]), share)]
 
-    def enough(count: int) -> bool:
-        return count - math.ceil(count * share) >= MIN_CLASS_ROWS
 
-    few = [place for place in order if not enough(int(counts[place]))]
-    if merge and few:
-        while not enough(int(counts[few].sum())) and len(few) < len(order) - 1:
-            few.append(order[len(few)])
-    return [str(classes[place]) for place in few]
+def _enough(count: int, share: float) -> bool:
+    """Whether so many rows are enough to develop on, once test rows are set aside."""
+    return count - math.ceil(count * share) >= MIN_CLASS_ROWS
+
+
+def _check_merged(target: str, few: list[str], count: int, share: float) -> None:
+    """Raises `DataError` when rare classes are too few rows even together."""
+    if _enough(count, share):
+        return
+    needed = next(rows for rows in itertools.count(count) if _enough(rows, share))
+    raise DataError(
+        f"the rare class(es) {list_names(few)} of the target {target!r}, merged, would have {count} "
+        f"row(s); at least {needed} are needed; use drop for the option rare, or add rows"
+    )

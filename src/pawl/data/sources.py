@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES
+from pawl.data.archives import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES, refuse_zipped_table
 from pawl.data.csvfiles import (
     CSV_SUFFIXES,
     PARQUET_SUFFIXES,
@@ -143,6 +143,7 @@ def _from_path(data: str | Path, options: ReadOptions) -> Source:
         return replace(identify(rows, options), name=name)
     for suffix in (*ARCHIVE_SUFFIXES, *IMAGE_SUFFIXES):
         if lowered.endswith(suffix):
+            refuse_zipped_table(path)
             return Source("images", path.name[: -len(suffix)], path)
     if lowered.endswith(ARRAY_SUFFIX):
         return Source("arrays", path.name[: -len(ARRAY_SUFFIX)], read_npz(path))

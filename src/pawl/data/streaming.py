@@ -85,7 +85,7 @@ class TableStream:
     @property
     def notes(self) -> list[str]:
         """What a reader should know of the rows that have been read, a line each."""
-        return [*self._notes, *map(str, self._lost)]
+        return [*self._notes, *self._lost.notes, *map(str, self._lost)]
 
     def __iter__(self) -> Iterator[Examples]:
         """Yields the rows in order.

@@ -26,7 +26,7 @@ from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Column, Examples, Inputs, InputSpec, Schema, TargetColumn, Window
 from pawl.data.windowed import Tables, Windowed, with_windows
 from pawl.data.windows import WINDOW, notes_on_time, read_past
-from pawl.errors import DataError, DataWarning
+from pawl.errors import DataError, DataWarning, TaskError
 from pawl.options import ReadOptions
 from pawl.task import Task
 
@@ -57,7 +57,10 @@ def load_table(
         test_frame, test_read, more = _with_targets(whole_test, chosen, "test rows", decimal)
         notes += [*test.notes, *more]
         if not len(test_frame):
-            raise DataError(f"no test row has a target in {read.name!r}; fill it or leave test out")
+            raise DataError(
+                f"no test row has a target in {read.name!r}{test_read.told_missing}; fill it or leave "
+                f"test out"
+            )
     if len(frame):
         check_rows(len(frame))
     # Whole numbers beside a frame are what a user's array of classes looks like.
@@ -176,8 +179,8 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost
             frame, read = frame[present], read.take(present)  # the others are seen by these
         elif not present.all():
             raise DataError(
-                f"{(~present).sum()} row(s) have no target in {schema.target!r}, the first is row "
-                f"{(~present).argmax() + 1}; every row needs one here; fill or remove them"
+                f"{(~present).sum()} row(s) have no target in {schema.target!r}{read.told_missing}, the "
+                f"first is row {(~present).argmax() + 1}; every row needs one here; fill or remove them"
             )
         targets = encode_targets(read, schema.kind, schema.targets)
     inputs = [spec for spec in schema.inputs if spec.name != WINDOW]
@@ -245,6 +248,11 @@ def _choose_targets(
     if wanted is not None:
         parts = [str(wanted)] if isinstance(wanted, str | int) else [str(each) for each in wanted]
         chosen = split_names(parts, names)  # a header may hold a comma itself
+        asked = [each for part in parts for each in ([part] if part in names else part.split(","))]
+        if len(asked) > len(chosen):
+            raise TaskError(
+                f"got the target {', '.join(parts)!r}, which names a column twice; name each once"
+            )
         if source.targets:
             if chosen != source.targets:
                 raise DataError(
@@ -304,14 +312,18 @@ def _with_targets(
             raise
         raise DataError(f"{what}: {error}") from None
     present = targets.present
-    notes = []
+    notes = [
+        f"the numbers of the target {labels.name!r} are read without the {labels.sign!r} beside them"
+        for labels in targets.columns
+        if labels.sign and what == "rows"
+    ]
     if targets.num_infinite:
         notes.append(f"{targets.num_infinite} infinite target(s) in the {what} count as missing")
     if present.all():
         return frame, targets, notes
     if present.any():
         notes.append(
-            f"{(~present).sum()} of {len(frame)} {what} have no target in {targets.name!r} and were "
-            f"left out"
+            f"{(~present).sum()} of {len(frame)} {what} have no target in {targets.name!r}"
+            f"{targets.told_missing} and were left out"
         )
     return frame[present], targets.take(present), notes

@@ -42,6 +42,16 @@ class Targets:
         return there
 
     @property
+    def told_missing(self) -> str:
+        """What messages say behind their name of missing cells; see `Labels`."""
+        several = len(self.columns) > 1
+        return "".join(
+            f"{f', {each.name!r}' if several else ''}{each.told_missing}"
+            for each in self.columns
+            if each.spelled
+        )
+
+    @property
     def num_infinite(self) -> int:
         """How many infinite values became missing."""
         return sum(column.num_infinite for column in self.columns)

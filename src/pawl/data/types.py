@@ -8,10 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from torch import Tensor
 
 from pawl.data.blocks import Blocks
@@ -21,6 +27,7 @@ from pawl.errors import TaskError
 from pawl.kinds import KINDS, KindName
 from pawl.options import ColumnKind
 
+_SELDOM = ("zoned", "sign")
 _TEXT_WIDTH = 16_384
 Inputs = dict[str, Tensor]
 """Named tensors, batch first, in the order the model takes them.
@@ -47,6 +54,8 @@ class Column(_Value):
         missing: Whether development rows miss it.
         date_format: How a date is written as text, as in `pawl.ReadOptions`.
         tokenizer: What makes token ids of a text, as JSON; see `pawl.data.tokens`.
+        zoned: Whether all or some of its dates have zones; they are read in UTC then.
+        sign: What stands beside each of its numbers, such as `$` or `%`.
     """
 
     name: str
@@ -55,6 +64,14 @@ class Column(_Value):
     missing: bool = False
     date_format: str = "ymd"
     tokenizer: str = ""
+    zoned: Literal["", "all", "some"] = ""
+    sign: str = ""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what most columns lack, so that they are written as ever."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value or name not in _SELDOM}
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> Self:

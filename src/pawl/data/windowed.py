@@ -16,7 +16,7 @@ from pawl.data.encoding import features_by_column, missing_column
 from pawl.data.numbers import Marks
 from pawl.data.types import InputSpec, TargetColumn, Window, list_names
 from pawl.data.windows import notes_on_time, read_past, seen_columns, window_spec
-from pawl.errors import DataError
+from pawl.errors import DataError, TaskError
 from pawl.options import ReadOptions
 
 
@@ -75,6 +75,7 @@ def with_windows(
         decimal: The decimal marks of numbers written as text.
 
     Raises:
+        TaskError: The window is longer than the table.
         DataError: A column that is named is not there, or windows do not fit into memory.
     """
     window, notes = _window(tables.whole, inferred, options)
@@ -126,6 +127,11 @@ def _window(
     if options.group is not None and options.group not in names:
         raise DataError(missing_column(options.group, names, "group column"))
     assert options.window is not None
+    if options.window > len(whole):
+        raise TaskError(
+            f"got a window of {options.window:,} rows, and the table has {len(whole):,}; give a shorter "
+            "one, or add rows"
+        )
     window = Window(
         steps=options.window,
         ahead=options.horizon or 1,

@@ -227,6 +227,8 @@ def _predicts(values: Floats, targets: NDArray[Any], exclusive: bool) -> float:
         return 0.0
     chosen = np.random.default_rng(0).permutation(len(values))[:_TREE_ROWS]
     x, y = np.where(np.isfinite(values), values, np.nan)[chosen, None], targets[chosen]
+    if not exclusive:
+        y = y.astype(np.float64)  # squares of large targets are too large for less
     make = DecisionTreeClassifier if exclusive else DecisionTreeRegressor
     half = len(x) // 2
     wrong = const = 0.0
