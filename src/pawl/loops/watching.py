@@ -46,9 +46,7 @@ class Watch:
             got = f"{type(model).__name__} and {type(optimizer).__name__}"
             raise TaskError(f"got {got}; give a torch.nn.Module and its torch.optim.Optimizer")
         if isinstance(model, torch.jit.ScriptModule):
-            raise TaskError(
-                "got a scripted module, which takes no hooks; watch it unscripted"
-            )
+            raise TaskError("got a scripted module, which takes no hooks; watch it unscripted")
         held = {id(each) for group in optimizer.param_groups for each in group["params"]}
         own = list(model.parameters())
         if own and not any(id(each) in held for each in own):

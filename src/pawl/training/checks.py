@@ -178,7 +178,6 @@ def _run(body: nn.Module, schema: Schema, sample: Inputs) -> Any:
     return raw
 
 
-<<<<<<< HEAD
 def _of_other_type(body: nn.Module, error: BaseException) -> str:
     """Returns what to do where weights of another type than the inputs' may be why a model raised."""
     types = {p.dtype for p in body.parameters() if p.is_floating_point()} - {torch.float32}
@@ -189,7 +188,8 @@ def _of_other_type(body: nn.Module, error: BaseException) -> str:
         f"; inputs are given as float32 and the model has parameters of {other}: let it convert them "
         f"in forward, as in x.to({other})"
     )
-=======
+
+
 def _check_one_row(body: nn.Module, few: Inputs, together: torch.Size) -> None:
     """Refuses a model whose prediction of one row has other axes than its predictions of several.
 
@@ -206,7 +206,6 @@ def _check_one_row(body: nn.Module, few: Inputs, together: torch.Size) -> None:
             "forward calls squeeze(), which takes the axis of rows then, too, name the axis: "
             "squeeze(1) or squeeze(-1)"
         )
->>>>>>> fix-parity
 
 
 def _check_places(raw: Any, schema: Schema, targets: Tensor) -> None:
