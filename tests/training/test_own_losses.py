@@ -32,7 +32,9 @@ def column() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    "loss", [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(), F.huber_loss], ids=str
+    "loss",
+    [nn.MSELoss(), nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss(), F.huber_loss],
+    ids=lambda loss: getattr(loss, "__name__", type(loss).__name__),
 )
 def test_a_loss_that_would_compare_rows_with_other_rows_is_refused(loss: LossFunction) -> None:
     with pytest.raises(TaskError) as caught:
