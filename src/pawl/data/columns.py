@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -28,8 +28,9 @@ from pawl.data.cells import (
 )
 from pawl.data.dates import choose_format
 from pawl.data.encoding import finite_float32
+from pawl.data.found import Found
 from pawl.data.narrowing import coarse, too_coarse
-from pawl.data.numbers import Marks, parse_numbers, told_sign
+from pawl.data.numbers import Marks, parse_numbers
 from pawl.data.tokens import (
     INSTALL,
     TEXT,
@@ -54,43 +55,6 @@ _NOUNS: dict[ColumnKind, Literal["number", "boolean", "date"]] = {
     "numeric": "number", "boolean": "boolean", "date": "date"
 }  # fmt: skip
 _DATE_PARTS = ("days", "month", "weekday", "hour")
-
-
-@dataclass
-class _Found:
-    """What inference has gathered so far, and what it goes by."""
-
-    options: ReadOptions
-    decimal: Marks
-    texts: bool
-    columns: list[Column] = field(default_factory=list)
-    features: list[str] = field(default_factory=list)
-    missing: list[bool] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    reasons: dict[str, list[str]] = field(default_factory=dict)
-    decimal_commas: list[str] = field(default_factory=list)
-    grouped: list[str] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-
-    def leave_out(self, name: str, why: str) -> None:
-        self.left_out.append(name)
-        self.reasons.setdefault(why, []).append(name)
-
-    def told(self) -> tuple[str, ...]:
-        """Returns the notes, behind them one of each reason why columns were left out."""
-        left_out = [
-            f"column {names[0]!r} was left out: {why}"
-            if len(names) == 1
-            else f"each of the columns {list_names(names)} was left out: {why}"
-            for why, names in self.reasons.items()
-        ]
-        return (*self.notes, *left_out)
-
-    def add(self, column: Column, features: Sequence[str] = ()) -> None:
-        self.columns.append(column)
-        self.features.extend(features)
-        self.missing.extend([column.missing] * len(features))
 
 
 @dataclass(frozen=True)
@@ -124,7 +88,7 @@ def infer_columns(
     Raises:
         DataError: If no column is left, or one is not what the options say.
     """
-    found = _Found(options, decimal, texts)
+    found = Found(options, decimal, texts)
     types = options.kinds
     for name in map(str, frame.columns):
         if name in options.ignore:
@@ -184,7 +148,7 @@ def infer_columns(
     return Inferred(tuple(found.columns), tuple(inputs), found.told(), tuple(found.left_out))
 
 
-def _infer(name: str, cells: Cells, found: _Found) -> None:
+def _infer(name: str, cells: Cells, found: Found) -> None:
     missing = cells.missing
     if not name:
         found.left_out.append("")
@@ -203,7 +167,7 @@ def _infer(name: str, cells: Cells, found: _Found) -> None:
         _infer_text(name, cells, found)
 
 
-def _infer_text(name: str, cells: Cells, found: _Found) -> None:
+def _infer_text(name: str, cells: Cells, found: Found) -> None:
     lowered = {text.lower() for text in cells.present_texts}
     if lowered <= {"true", "false"} or lowered <= {"yes", "no"}:
         typed = Cells("boolean", as_booleans(cells), cells.codes[:0])
@@ -221,16 +185,16 @@ def _infer_text(name: str, cells: Cells, found: _Found) -> None:
     numbers = as_numbers(plain, found.decimal)
     num_odd = num_present - int((~np.isnan(numbers)).sum())
     if num_odd == 0 or num_odd / num_present < _MAX_ODD_SHARE:
-        _note_odd(name, cells, np.isnan(numbers), "numbers", found)
+        found.note_odd(name, cells, np.isnan(numbers), "numbers")
         if any("," in text for text in cells.present_texts):
             _, mark = parse_numbers(plain.values, found.decimal)
             (found.decimal_commas if mark == "," else found.grouped).append(name)
-        _note_sign(name, cells, sign, found)
+        found.note_sign(name, cells, sign)
         return _infer_numbers(name, Cells("number", numbers, cells.codes[:0]), found, sign)
     date_format, unsure = choose_format(cells.values, cells.codes, found.options.date_format)
     dates = as_dates(cells, date_format)
     if (~np.isnat(dates)).sum() / num_present >= _MIN_DATE_SHARE:
-        _note_odd(name, cells, np.isnat(dates), "dates", found)
+        found.note_odd(name, cells, np.isnat(dates), "dates")
         if unsure:
             found.notes.append(
                 f"column {name!r}: day and month could be either way round in all dates (such as "
@@ -248,23 +212,7 @@ def _are_codes(texts: Sequence[str]) -> bool:
     return bool(padded) and all(len(text) == longest for text in padded)
 
 
-def _note_odd(name: str, cells: Cells, absent: NDArray[np.bool_], what: str, found: _Found) -> None:
-    odd = absent & ~cells.missing
-    if odd.any():
-        first = short(cells.present_texts[cells.codes[odd][0]])
-        found.notes.append(
-            f"column {name!r}: {odd.sum()} cell(s) are no {what} (such as {first}) and count as "
-            f"missing"
-        )
-
-
-def _note_sign(name: str, cells: Cells, sign: str, found: _Found) -> None:
-    if sign:
-        first = next(text for text in cells.present_texts if sign in text)
-        found.notes.append(told_sign(f"column {name!r}", sign, first))
-
-
-def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
+def _read_as(kind: ColumnKind, name: str, cells: Cells, found: Found) -> None:
     """Takes a column as what the user says it is."""
     texts, codes = as_texts(cells)
     written = Cells("category", np.array(texts, dtype=object), codes)
@@ -289,15 +237,15 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: _Found) -> None:
             f"got the type {kind} for column {name!r}, but none of its cells{first} is one; leave "
             f"the type out, or give another"
         )
-    _note_odd(name, written, absent, f"{_NOUNS[kind]}s", found)
+    found.note_odd(name, written, absent, f"{_NOUNS[kind]}s")
     if kind == "date":
         zoned = zones(cells if typed else written, date_format)
         return _infer_dates(name, dates, zoned, found, date_format)
-    _note_sign(name, cells, sign, found)
+    found.note_sign(name, cells, sign)
     return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found, sign)
 
 
-def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
+def _infer_varied(name: str, cells: Cells, found: Found) -> None:
     num_present = int((~cells.missing).sum())
     num_distinct = len(cells.values)
     mostly = num_distinct > _FREE_TEXT_SHARE * len(cells.codes)
@@ -319,7 +267,7 @@ def _infer_varied(name: str, cells: Cells, found: _Found) -> None:
     return _infer_categories(name, cells, found)
 
 
-def _add_text(name: str, cells: Cells, found: _Found) -> None:
+def _add_text(name: str, cells: Cells, found: Found) -> None:
     texts, rows = cells.present_texts, len(cells.codes)
     missing = bool(cells.missing.any())
     if len(texts) == 1 and not missing:
@@ -334,7 +282,7 @@ def _add_text(name: str, cells: Cells, found: _Found) -> None:
     )
 
 
-def _infer_numbers(name: str, cells: Cells, found: _Found, sign: str = "") -> None:
+def _infer_numbers(name: str, cells: Cells, found: Found, sign: str = "") -> None:
     values, num_infinite = finite_float32(cells.values)
     if num_infinite:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
@@ -359,7 +307,7 @@ def _infer_dates(
     name: str,
     dates: NDArray[np.datetime64],
     zoned: tuple[bool, bool],
-    found: _Found,
+    found: Found,
     date_format: str = "ymd",
 ) -> None:
     absent = np.isnat(dates)
@@ -382,7 +330,7 @@ def _infer_dates(
     found.add(column, [f"{name}:{part}" for part in parts])
 
 
-def _infer_categories(name: str, cells: Cells, found: _Found) -> None:
+def _infer_categories(name: str, cells: Cells, found: Found) -> None:
     texts, codes = cells.present_texts, cells.codes
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     order = sorted(
