@@ -37,6 +37,7 @@ from torch.nn import functional as F
 import pawl
 from pawl.data import load
 from pawl.environment import hardware, versions
+from pawl.errors import TrialError
 from pawl.training.fused import FusedStepper
 from pawl.training.instruments import SHARE, Instruments
 from pawl.training.population import Member, Population, Stepper
@@ -132,7 +133,10 @@ def spent(run: Run) -> tuple[float, float]:
 def compared(net: str, mode: str, seconds: float, pairs: int) -> dict[str, Any]:
     """Returns the ratio of times with instruments and without."""
     tried = fresh(net, mode, 0.0)
-    spent(tried)  # compiled, and warm
+    try:
+        spent(tried)  # compiled, and warm
+    except TrialError as error:
+        return {"net": net, "mode": mode, "refused": str(error)}
     both = plain, read = fresh(net, mode, 0.0), fresh(net, mode, SHARE)
     for run in both:
         spent(run)
