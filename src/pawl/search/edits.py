@@ -84,16 +84,19 @@ class EditSampler:
                 break
         return list(found.values())
 
+    @property
+    def _can_edit(self) -> bool:
+        return bool(self._bases and self.space.structure(self._bases[0]))
+
     def ask(self) -> Params:
         """Returns a point near the best one, or a good one with a few edits."""
-        able = self._bases and self.space.structure(self._bases[0])
-        if able and self._random.random() < _AGAIN_SHARE:
+        if self._can_edit and self._random.random() < _AGAIN_SHARE:
             return self._near(self._bases[0])
         return self.changed()
 
     def changed(self) -> Params:
         """Returns a good point with a few edits."""
-        if not self._bases or not self.space.structure(self._bases[0]):
+        if not self._can_edit:
             return self._tpe.ask()
         tried = {self._effective(each.params) for each in self._history}
         again = self._bases[0]

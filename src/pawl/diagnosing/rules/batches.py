@@ -10,7 +10,7 @@ import math
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Training, Trial
-from pawl.diagnosing.rules.gains import LEAST, LIKELY, MARGIN, gained, learns_more, strength, worth
+from pawl.diagnosing.rules.gains import LEAST, LIKELY, MARGIN, gained, helps, learns_more, strength
 from pawl.diagnosing.rules.learning import NOTHING, STILL_FALLING
 
 SMALL, FEW_STEPS = 8, 4
@@ -37,7 +37,7 @@ def batch_too_small(run: Training) -> Finding | None:
             "returns plus and minus one, whatever they are"
         )
         found = _FEWEST_VALUES / known.values
-    elif larger is not None and (worth(run, larger.gain) or learns_more(run, larger)):
+    elif larger is not None and helps(run, larger):
         evidence = f"{_steps(larger)} lose {gained(run, larger.gain)} than those of {run.batch}"
         found = strength(run, larger.gain)
     elif still >= limit:

@@ -27,6 +27,11 @@ def learns_more(run: Training, trial: Trial) -> bool:
     return more and trial.gain.least(LIKELY) > 0 and trial.gain.mean >= LEAST * run.reference
 
 
+def helps(run: Training, trial: Trial) -> bool:
+    """Tells whether a trial surely loses less of other rows, or learns more."""
+    return worth(run, trial.gain) or learns_more(run, trial)
+
+
 def strength(run: Training, gain: Gain, errors: float = ONE_SIDED) -> float:
     """Returns a gain over the least that counts: that matters, or is more than chance.
 

@@ -56,14 +56,11 @@ def vanishing_gradients(run: Training) -> Finding | None:
         return None
     names, ratio = _matrices(run.first), statistics.median(known)
     if ratio <= _FADED:
-        when, limit = (
-            f"in the first third of the steps (the median of {len(known)} readings)",
-            _FADED,
-        )
-        what = "the first layers learn nothing"
+        when = f"in the first third of the steps (the median of {len(known)} readings)"
+        limit, what = _FADED, "the first layers learn nothing"
     elif ratios[0] is not None and ratios[0] <= _FADED_AT_START:
-        when, ratio, limit = "before the first step", ratios[0], _FADED_AT_START
-        what = "the first layers learn late"
+        when, ratio = "before the first step", ratios[0]
+        limit, what = _FADED_AT_START, "the first layers learn late"
     else:
         return None
     return Finding(

@@ -11,7 +11,7 @@ import statistics
 
 from pawl.diagnosing.finding import Finding
 from pawl.diagnosing.record import Rival, Training
-from pawl.diagnosing.rules.gains import LIKELY, MARGIN, gained, learns_more, strength, worth
+from pawl.diagnosing.rules.gains import LIKELY, MARGIN, gained, helps, strength
 
 _WORSE = 2.0
 NOTHING = 0.02
@@ -124,7 +124,7 @@ def not_converged(run: Training) -> Finding | None:
     late, longer = still_falls(run), run.trial("passes")
     if late < (1 if longer is None else SUSPECTED):
         return None
-    if longer is not None and not (worth(run, longer.gain) or learns_more(run, longer)):
+    if longer is not None and not helps(run, longer):
         return None
     evidence = (
         f"{late * STILL_FALLING:.0%} of the fall of the loss comes in the last quarter of the "
