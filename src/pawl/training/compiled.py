@@ -100,9 +100,15 @@ class CompiledStep:
 
 
 def _draws(node: fx.Node) -> bool:
+    """Tells whether a call draws random numbers; attention is marked as if it always did."""
     target = node.target
-    tags = target.tags if isinstance(target, torch._ops.OpOverload) else ()
-    return torch.Tag.nondeterministic_seeded in tags
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    if torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    names = [argument.name for argument in target._schema.arguments]
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    return bool(given.get("dropout_p", 0.0) if "dropout_p" in names else True)
 
 
 def _transpose_products(graph: fx.GraphModule) -> None:
