@@ -193,3 +193,102 @@ def test_nothing_seen_is_nothing_said() -> None:
         pass
     assert w.findings == []
     assert "0 steps" in w.page()
+
+
+class Plain(nn.Module):
+    """Layers of which some are in a list, if asked for."""
+
+    def __init__(self, hidden: bool = False) -> None:
+        super().__init__()
+        layers = [nn.Linear(10, 16), nn.Linear(16, 16)]
+        self.blocks: list[nn.Module] | nn.ModuleList = layers if hidden else nn.ModuleList(layers)
+        self.drop, self.head = nn.Dropout(0.2), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = F.relu(block(x))
+        return self.head(self.drop(x))
+
+
+def mistakes(
+    net: nn.Module,
+    *,
+    clear: str = "step",
+    train_again: bool = True,
+    parts: int = 1,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> set[str]:
+    """Trains for some epochs, with validation; returns the names of the rules on the loop itself."""
+    x, y = rows()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2) if optimizer is None else optimizer
+    with pawl.watch(net, optimizer) as w:
+        net.train()
+        for _ in range(4):
+            if train_again:
+                net.train()
+            for step in range(6):
+                loss = F.cross_entropy(
+                    net(x[32 * step : 32 * step + 32]), y[32 * step : 32 * step + 32]
+                )
+                if clear == "step":
+                    optimizer.zero_grad()
+                elif clear == "in place":
+                    optimizer.zero_grad(set_to_none=False)
+                for _ in range(parts - 1):
+                    F.cross_entropy(net(x[:32]), y[:32]).backward()
+                loss.backward()
+                optimizer.step()
+                if clear == "behind":
+                    optimizer.zero_grad()
+            with torch.no_grad():
+                w.valid(F.cross_entropy(net.eval()(x[200:]), y[200:]))
+    known = {
+        "gradients_add_up", "trains_in_evaluation_mode", "layers_not_registered",
+        "optimizer_of_other_weights",
+    }  # fmt: skip
+    return {each.rule for each in w.findings} & known
+
+
+@pytest.mark.parametrize("clear", ["step", "in place", "behind"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_loop_that_clears_its_gradients_is_told_nothing(clear: str, parts: int) -> None:
+    assert mistakes(Plain(), clear=clear, parts=parts) == set()
+
+
+def test_gradients_that_nobody_clears_are_named() -> None:
+    assert mistakes(Plain(), clear="never") == {"gradients_add_up"}
+
+
+def test_a_model_that_stays_in_evaluation_mode_is_named_where_that_matters() -> None:
+    assert mistakes(Plain(), train_again=False) == {"trains_in_evaluation_mode"}
+    alike = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+    assert mistakes(alike, train_again=False) == set()
+
+
+def test_layers_in_a_plain_list_are_named() -> None:
+    assert mistakes(Plain(hidden=True)) == {"layers_not_registered"}
+
+
+def test_a_layer_that_was_replaced_behind_the_optimizer_is_named() -> None:
+    net = Plain()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2)
+    net.head = nn.Linear(16, 3)
+    assert mistakes(net, optimizer=optimizer) == {"optimizer_of_other_weights"}
+
+
+def test_two_networks_that_train_in_turns_are_told_nothing() -> None:
+    torch.manual_seed(0)
+    maker, judge = nn.Linear(4, 10), Plain()
+    ours, theirs = (torch.optim.Adam(net.parameters()) for net in (maker, judge))
+    x, _ = rows()
+    with pawl.watch(judge, theirs) as w:
+        for _ in range(12):
+            theirs.zero_grad()
+            made = maker(torch.randn(32, 4))
+            real = judge(x[:32])[:, 0]
+            (F.softplus(judge(made.detach())[:, 0]).mean() + F.softplus(-real).mean()).backward()
+            theirs.step()
+            ours.zero_grad()
+            F.softplus(-judge(maker(torch.randn(32, 4)))[:, 0]).mean().backward()  # judge's, too
+            ours.step()
+    assert not any(each.rule == "gradients_add_up" for each in w.findings)

@@ -355,6 +355,20 @@ class Unseen(nn.Module):
         self.layers = [nn.Linear(4, 2)]
 
 
+class HalfSeen(nn.Module):
+    """Keeps some layers where PyTorch does not look; the last would train on what they return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = {"a": [nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)]}
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks["a"]:
+            x = block(x)
+        return self.head(x)
+
+
 ALWAYS_THE_SAME = nn.Linear(4, 2)
 
 
@@ -446,7 +460,11 @@ def old_norm(norm: Any) -> Any:
             {"model": Sized},
             "needs width, depth; it is called as model() or model(spec): give functo",
         ),
-        ({"model": Unseen}, "(layers that are kept in a plain list or dict need nn.ModuleList"),
+        (
+            {"model": Unseen},
+            "where training does not find them: 'layers' (a list with 1 layer); write nn.ModuleList",
+        ),
+        ({"model": HalfSeen}, "does not find them: 'blocks' (a dict with 2 layers); write nn.Mod"),
         ({"model": lambda: ALWAYS_THE_SAME}, "gives the same parameters each time it is called"),
         ({"model": scripted}, "scripted returned a TorchScript module, which cannot be changed"),
         ({"model": Half}, "returned torch.bfloat16; it must return float32 or float64"),
@@ -469,6 +487,21 @@ def test_a_task_that_cannot_work_is_refused_at_the_start(
         problem_of(Task(data=numbers(), **task))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_frozen_network_may_be_held_in_a_list() -> None:
+    class Taught(nn.Module):
+        """Hides a network that is not to be trained from its parameters, as many do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.teacher = [nn.Linear(4, 3).requires_grad_(False)]
+            self.head = nn.Linear(7, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.cat([x, self.teacher[0](x)], 1))
+
+    assert problem_of(Task(data=numbers(), model=Taught)).schema.num_outputs == 2
 
 
 def test_a_loss_is_an_instance() -> None:

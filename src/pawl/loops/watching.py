@@ -18,6 +18,7 @@ from pawl.diagnosing.facts import DataFacts
 from pawl.diagnosing.record import Reading, Times
 from pawl.errors import TaskError
 from pawl.loops import losses as backward_calls
+from pawl.loops.mistakes import Mistakes
 from pawl.loops.reader import Batch, Reader, mean_losses, rows_of
 
 SHARE = 0.03
@@ -57,6 +58,7 @@ class Watch:
         self.share, self.seconds = share, 0.0
         self._model, self._optimizer, self._rows = model, optimizer, rows
         self._reader = Reader(model, optimizer)
+        self._mistakes = Mistakes(self._reader.model, optimizer)
         self._handles: list[Any] = []
         self._readings: list[Reading] = []
         self._losses: list[tuple[int, float]] = []
@@ -124,7 +126,8 @@ class Watch:
     def findings(self) -> list[Finding]:
         """What the rules find in what was seen so far, the gravest first."""
         known = DataFacts(kind="regression", rows=0, test_rows=0, looked=0)  # of data nothing
-        return rules.settled(rules.of_training(self.training, known))
+        found = rules.of_training(self.training, known)
+        return rules.settled([*self._mistakes.findings(), *found])
 
     def page(self) -> str:
         """Returns findings, curves and layers as one HTML page that loads nothing."""
@@ -206,6 +209,7 @@ def _quiet(watch: Watch, act: Callable[..., None]) -> Callable[..., None]:
 
 
 def _called(watch: Watch, model: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    watch._mistakes.called(model.training)
     if model.training:
         watch._timed("data")
         watch._batch = args, options
@@ -221,6 +225,7 @@ def _answered(watch: Watch, model: nn.Module, *_: Any) -> None:
 
 
 def _heard(watch: Watch, loss: Tensor) -> None:
+    watch._mistakes.backward()
     watch._waiting.append(loss)
 
 
@@ -239,6 +244,7 @@ def _before_step(watch: Watch, *_: Any) -> None:
 
 def _after_step(watch: Watch, *_: Any) -> None:
     watch._timed("update")
+    watch._mistakes.stepped()
     watch._step += 1
     if watch._follows:
         last = watch._readings[-1]

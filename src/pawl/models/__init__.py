@@ -73,6 +73,7 @@ from pawl.models.started import Started, for_channels
 from pawl.models.surgery import assign
 from pawl.models.thinned_graphs import members_of, thinned, with_members
 from pawl.models.trees import Tree, Trees
+from pawl.models.unregistered import unregistered
 from pawl.models.views import Views
 
 __all__ = [
@@ -178,6 +179,7 @@ __all__ = [
     "threshold_of",
     "to_onnx",
     "unknown_code",
+    "unregistered",
     "with_channels_last",
     "with_members",
 ]

@@ -12,7 +12,7 @@ from pawl.data.kinds import check_kind
 from pawl.data.types import Examples, Inputs, LoadedData, Schema
 from pawl.errors import TaskError, TrialError, first_line
 from pawl.kinds import KINDS
-from pawl.models import Builder, outputs, predicting, unknown_code
+from pawl.models import Builder, outputs, predicting, unknown_code, unregistered
 from pawl.task import LossFunction, Objective, Task
 from pawl.training.metrics import check_metric, score
 from pawl.training.own_loss import check_loss
@@ -67,11 +67,14 @@ def check_model(
             "the model has lazy layers, whose sizes are not known when it is built; give them "
             "(model(spec) is told the sizes of the data)"
         )
-    if not any(True for _ in body.parameters()):
+    if lost := unregistered(body):
         raise TaskError(
-            "the model has no parameters to train; unfreeze or add some (layers that are kept in a "
-            "plain list or dict need nn.ModuleList or nn.ModuleDict)"
+            f"the model holds layers where training does not find them: {', '.join(lost)}; write "
+            "nn.ModuleList or nn.ModuleDict (for parameters nn.ParameterList), or freeze what is not to "
+            "be trained (requires_grad_(False))"
         )
+    if not any(True for _ in body.parameters()):
+        raise TaskError("the model has no parameters to train; unfreeze or add some")
     named = [(name.removeprefix("module."), p) for name, p in body.named_parameters()]
     if strange := [repr(name) for name, p in named if p.is_complex()]:
         raise TaskError(
