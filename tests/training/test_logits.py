@@ -63,10 +63,29 @@ def test_probabilities_are_refused(
         problem_of(Task(**task, model=lambda: Ends(count, end)))
 
 
+def _both(z: Tensor) -> Tensor:
+    return torch.stack([1 - z[:, 0].sigmoid(), z[:, 0].sigmoid()], 1)
+
+
+def _shares(z: Tensor) -> Tensor:
+    return F.softplus(z) / F.softplus(z).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(("count", "end"), [(1, _both), (2, _shares)])
+def test_probabilities_that_were_put_together_are_refused(
+    count: int, end: Callable[[Tensor], Tensor]
+) -> None:
+    with pytest.raises(
+        TaskError, match=r"returns probabilities, between 0 and 1 and 1 in all.*logits"
+    ):
+        problem_of(Task(data=rows(), model=lambda: Ends(count, end)))
+
+
 @pytest.mark.parametrize(
     ("data", "count", "end"),
     [
         (rows(), 2, lambda z: z * z.sigmoid()),
+        (rows(), 2, lambda z: z.sigmoid() * 2),
         (rows(), 2, lambda z: z.log_softmax(-1)),
         (rows(), 2, lambda z: z.softmax(-1).log()),
         (values(), 1, lambda z: z.sigmoid().squeeze(1)),

@@ -1,4 +1,4 @@
-"""Whether a model ends in a sigmoid or a softmax, where logits are wanted."""
+"""Whether a model returns probabilities, where logits are wanted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pawl.errors import TaskError
 
+_CLASSES, _FEWEST, _APART = 2, 4, 1e-4
+"""Axes and classes at least, rows at least, and how far from 1 sums may be."""
 _ENDS = {"Sigmoid": "a sigmoid", "Softmax": "a softmax"}
 _MOVES = frozenset(
     (
@@ -30,18 +32,31 @@ def refuse_probabilities(predicted: Tensor) -> None:
         predicted: What predicts, as the model returned it while it trains.
 
     Raises:
-        TaskError: It comes from a sigmoid or a softmax.
+        TaskError: It comes from a sigmoid or a softmax, or is between 0 and 1 and 1 in all for each row.
     """
     node: Any = predicted.grad_fn
     while node is not None and (name := _operation(node)) in _MOVES:
         node = node.next_functions[0][0]
-    if node is None or name not in _ENDS:
+    if node is not None and name in _ENDS:
+        seen = f"the model ends in {_ENDS[name]}, so it returns probabilities"
+    elif _sum_to_one(predicted):
+        seen = "the model returns probabilities, between 0 and 1 and 1 in all for each row"
+    else:
         return
     raise TaskError(
-        f"the model ends in {_ENDS[name]}, so it returns probabilities; of classes it must return "
-        "logits: leave that last layer out (predictions are probabilities all the same), and let a "
-        "loss of your own take logits, as binary_cross_entropy_with_logits and cross_entropy do"
+        f"{seen}; of classes it must return logits: leave what makes them probabilities out "
+        "(predictions are probabilities all the same), and let a loss of your own take logits, as "
+        "binary_cross_entropy_with_logits and cross_entropy do"
     )
+
+
+def _sum_to_one(predicted: Tensor) -> bool:
+    """Tells of `[B, C, ...]` whether all are between 0 and 1, and 1 in all for each row and place."""
+    if predicted.dim() < _CLASSES or predicted.shape[1] < _CLASSES or len(predicted) < _FEWEST:
+        return False
+    shares, sums = predicted.detach(), predicted.detach().sum(1)
+    between = ((shares >= 0) & (shares <= 1)).all()
+    return bool(between and (sums - 1).abs().max() < _APART)
 
 
 def _operation(node: Any) -> str:
