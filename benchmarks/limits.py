@@ -5,9 +5,10 @@
 
 Per case a network is trained as a recipe is, its bundle is measured, and `pawl compress` gets a limit of
 a share of that (`SHARES`); a limit that cannot be kept counts as such. Then each of 20 fresh processes
-opens the bundle and calls it: one row, one thread, 10 calls to warm up, then `CALLS` calls, each timed
-alone. A process keeps the limit if the 95th percentile of its calls is within it. What others do on the
-machine is in these times, so `load` says how many processes wanted a core (1 at its end is this one).
+opens the bundle and calls it: `--batch` rows (1,024, so that a call takes as long as those that limits
+are given for), one thread, 10 calls to warm up, then `CALLS` calls, each timed alone. A process keeps
+the limit if the 95th percentile of its calls is within it. What others do on the machine is in these
+times, so `load` says how many processes wanted a core (1 at its end is this one).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def trained(name: str, seed: int, out: Path) -> None:
 
 
 def made(
-    name: str, share: float, seed: int, processes: int, original: Path, scratch: Path
+    name: str, share: float, seed: int, given: argparse.Namespace, original: Path, scratch: Path
 ) -> dict[str, Any]:
     """Compresses for a limit, and measures in fresh processes."""
     import torch
@@ -105,25 +106,26 @@ def made(
         trained(name, seed, original)
     bundle = pawl.Bundle.open(original)
     graph = (bundle.folder / "model.onnx").read_bytes()
-    own = latencies({"": graph}, loaded.test)[""]
+    rows, batch = scratch / "rows.npz", given.batch
+    own = latencies({"": graph}, loaded.test, batch=batch)[""]
     limit = share * own.p95
     missed = ""
     try:
         found = pawl.compress(
             bundle, data, max_loss=ALLOWED, seed=seed, out=scratch / "small", metric="accuracy",
-            max_latency=f"{1e3 * limit:.4g}us",
+            max_latency=f"{1e3 * limit:.4g}us", batch=batch,
         )  # fmt: skip
         steps = [f"{step.step}: {step.detail}" for step in found.kept]
     except LimitError as error:
         missed, steps = str(error).replace(str(scratch), "."), []
-    rows = scratch / "rows.npz"
-    one = loaded.test.take(torch.arange(1))
-    np.savez(rows, **{key: value.numpy() for key, value in one.inputs.items()})
-    each = [fresh(scratch / "small" / "bundle", rows) for _ in range(processes)]
+    called = loaded.test.take(torch.arange(batch) % len(loaded.test))
+    np.savez(rows, **{key: value.numpy() for key, value in called.inputs.items()})
+    each = [fresh(scratch / "small" / "bundle", rows) for _ in range(given.processes)]
     return {
-        "case": name, "share": share, "seed": seed, "limit_ms": limit, "original_p95": own.p95,
-        "original_median": own.median, "missed": missed, "steps": steps, "processes": each,
-        "kept": sum(one["p95"] <= limit for one in each), "of": processes, "calls": CALLS,
+        "case": name, "share": share, "seed": seed, "batch": batch, "limit_ms": limit,
+        "original_p95": own.p95, "original_median": own.median, "missed": missed, "steps": steps,
+        "processes": each,
+        "kept": sum(one["p95"] <= limit for one in each), "of": len(each), "calls": CALLS,
         "seconds": round(time.monotonic() - began, 1), "load": os.getloadavg()[0],
         "hardware": hardware(), "cpu_features": list(cpu_features()), "versions": versions(),
     }  # fmt: skip
@@ -135,6 +137,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, default=None)
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--processes", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=1024, help="rows of a call")
     parser.add_argument("--seeds", type=running.numbers, default=[0])
     parser.add_argument("--measure", nargs=2, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -152,9 +155,9 @@ def main() -> None:
                 with contextlib.ExitStack() as stack:
                     scratch.mkdir()
                     stack.callback(shutil.rmtree, scratch)
-                    return made(name, share, seed, given.processes, original, scratch)
+                    return made(name, share, seed, given, original, scratch)
 
-            key = (name, share, seed, given.processes)
+            key = (name, share, seed, given.processes, given.batch)
             records.append(running.computed(given.records, key, work))
     print(json.dumps(records, indent=1, default=running.plain))
 
