@@ -232,15 +232,16 @@ def as_dates(cells: Cells, date_format: str = "ymd") -> NDArray[np.datetime64]:
     return _spread(dates, codes, np.datetime64("NaT", "s"))
 
 
-def zones(cells: Cells, date_format: str = "ymd") -> tuple[bool, bool]:
-    """Whether any of a column's dates has a zone, and whether any has none."""
+def zones(
+    cells: Cells, dates: NDArray[np.datetime64], date_format: str = "ymd"
+) -> tuple[bool, bool]:
+    """Whether any of a column's dates, as `as_dates` read them, has a zone, and whether any has none."""
+    present = ~np.isnat(dates)
     if cells.kind == "date":
-        present = bool((~cells.missing).any())
-        return cells.zoned and present, not cells.zoned and present
+        return cells.zoned and bool(present.any()), not cells.zoned and bool(present.any())
     if cells.kind not in ("text", "category"):
         return False, False
-    read = cells.values[~np.isnat(parse_dates(cells.values, date_format))]
-    zoned = with_zones(read, date_format)
+    zoned = with_zones(cells.values[np.unique(cells.codes[present])], date_format)
     return bool(zoned.any()), not zoned.all()
 
 

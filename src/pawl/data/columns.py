@@ -160,7 +160,7 @@ def _infer(name: str, cells: Cells, found: Found) -> None:
     elif cells.kind in ("number", "boolean"):
         _infer_numbers(name, cells, found)
     elif cells.kind == "date":
-        _infer_dates(name, as_dates(cells), zones(cells), found)
+        _infer_dates(name, cells.values, zones(cells, cells.values), found)
     elif cells.kind == "category":
         _infer_categories(name, cells, found)
     else:
@@ -201,7 +201,7 @@ def _infer_text(name: str, cells: Cells, found: Found) -> None:
                 f"{short(cells.present_texts[0])}) and are read day first; the option date_format "
                 f"(mdy) reads the month first"
             )
-        return _infer_dates(name, dates, zones(cells, date_format), found, date_format)
+        return _infer_dates(name, dates, zones(cells, dates, date_format), found, date_format)
     return _infer_varied(name, cells, found)
 
 
@@ -239,7 +239,7 @@ def _read_as(kind: ColumnKind, name: str, cells: Cells, found: Found) -> None:
         )
     found.note_odd(name, written, absent, f"{_NOUNS[kind]}s")
     if kind == "date":
-        zoned = zones(cells if typed else written, date_format)
+        zoned = zones(cells if typed else written, dates, date_format)
         return _infer_dates(name, dates, zoned, found, date_format)
     found.note_sign(name, cells, sign)
     return _infer_numbers(name, Cells(_NOUNS[kind], values, codes[:0]), found, sign)

@@ -122,7 +122,7 @@ def _encoded_numbers(
         if column.kind == "date":
             dates = as_dates(cells, column.date_format)
             if lost is not None:
-                lost.add_zones(column.name, column.zoned, *zones(cells, column.date_format))
+                lost.add_zones(column.name, column.zoned, *zones(cells, dates, column.date_format))
             values = _date_parts(dates)[:, : len(widths[column.name])]
         elif column.kind == "boolean":
             values = as_booleans(cells)[:, None]
