@@ -40,12 +40,19 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True, help="JSONL file to append to")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--campaigns", type=int, help="at most so many of each case")
+    parser.add_argument(
+        "--parts", default="", help="only these, such as placebo,noise; all if none"
+    )
     parser.add_argument("--tally", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     path: Path = arguments.records
     done = {tuple(record["job"]) for record in read(path)}
-    most = arguments.campaigns
-    wanted = [j for j in jobs() if j not in done and (most is None or j[2] < most)]
+    most, parts = arguments.campaigns, {part for part in arguments.parts.split(",") if part}
+    wanted = [
+        job
+        for job in jobs()
+        if job not in done and (most is None or job[2] < most) and (not parts or job[0] in parts)
+    ]
     if wanted and not arguments.tally:
         path.parent.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("spawn")
