@@ -10,6 +10,8 @@ from pawl.compression.distilling import distilled
 from pawl.compression.factoring import STEP as LOW_RANK
 from pawl.compression.factoring import factored
 from pawl.compression.graphs import WEIGHTS, bytes_for_weights, clean, half
+from pawl.compression.heads import STEP as HEADS
+from pawl.compression.heads import fewer_heads
 from pawl.compression.learned_integers import STEP as INT8_TRAINING
 from pawl.compression.learned_integers import integers_learned
 from pawl.compression.members import STEP as MEMBERS
@@ -30,6 +32,7 @@ STEPS: dict[str, Step] = {
     MEMBERS: fewer_members,
     DISTILL: distilled,
     PRUNE: pruned,
+    HEADS: fewer_heads,
     "graph": clean,
     LOW_RANK: factored,
     INT8_TRAINING: integers_learned,

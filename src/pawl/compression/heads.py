@@ -1,0 +1,130 @@
+"""Whole heads of attention taken out, those that move predictions least first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, numpy_helper
+
+from pawl.compression.attending import Attending
+from pawl.compression.candidate import Candidate
+from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, optimized
+from pawl.compression.trainable import Leaf, Trainable, trained
+from pawl.compression.work import Work
+from pawl.deployment.export import predict
+
+STEP = "heads"
+_SHARES = (0.25, 0.5, 0.75)
+"""Of all heads, those that go; an attention keeps one."""
+_SEEN = 512
+"""Rows by which it is measured what heads matter."""
+_RATE = 1e-3
+
+
+def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
+    """Proposes graphs whose attention has fewer heads, the fewest that seem good enough last.
+
+    Each head is set to zero alone, and what the graph predicts then is held to what it predicted
+    (Michel, Levy and Neubig, Are sixteen heads really better than one?, NeurIPS 2019): those that move
+    predictions least go first, over all attentions, of which each keeps one. Their columns of the
+    projections of queries, keys and values go with them, and their rows of the output projection
+    (`attending`). What is left is trained on what the original predicts.
+
+    Args:
+        work: Rows and measures.
+        current: What it starts from: any graph of floats.
+
+    Returns:
+        Candidates, or why there are none.
+    """
+    model = optimized(current.graph)
+    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in model.graph.node):
+        return "the graph computes with integers already"
+    found = Attending(model, work.choices)
+    if not found.found:
+        why = f" ({found.reasons[0]})" if found.reasons else ""
+        return f"the graph has no attention whose heads can go{why}"
+    order = _order(work, found)
+    made, seen, lost = list[Candidate](), set[int](), ""
+    for share in _SHARES:
+        gone = _gone(found, order, round(share * len(order)))
+        if not gone or len(gone) in seen:
+            continue
+        seen.add(len(gone))
+        candidate = _candidate(work, current, found, gone, len(order))
+        judged = work.judge(predict(candidate.graph, work.choices))
+        if not work.is_hopeful(judged):
+            lost = (
+                f"on the rows for choices {len(gone)} of {len(order)} heads less lose "
+                f"{judged.loss:.3g}, at most {judged.at_most:.3g}, where {judged.allowed:.3g} is allowed"
+            )
+            break
+        made.append(candidate)
+    return made or lost or "each attention has one head"
+
+
+def _order(work: Work, found: Attending) -> list[tuple[str, int]]:
+    """Returns all heads, by their attention, those that move predictions least first."""
+    rows = work.choices.take(torch.arange(min(_SEEN, len(work.choices))))
+    whole = predict(found.masked({}), rows)
+    moved = dict[tuple[str, int], float]()
+    for each in found.found:
+        for head in range(each.heads):
+            others = [other for other in range(each.heads) if other != head]
+            said = predict(found.masked({each.name: others}), rows)
+            moved[each.name, head] = float(np.square(said - whole).mean())
+    return sorted(moved, key=lambda head: moved[head])
+
+
+def _gone(found: Attending, order: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
+    """Returns the first heads of an order, so many at most, with one left of each attention."""
+    left, gone = {each.name: each.heads for each in found.found}, list[tuple[str, int]]()
+    for name, head in order:
+        if len(gone) < count and left[name] > 1:
+            left[name] -= 1
+            gone.append((name, head))
+    return gone
+
+
+def _candidate(
+    work: Work, current: Candidate, found: Attending, gone: list[tuple[str, int]], every: int
+) -> Candidate:
+    """Takes heads out of a graph, and trains what is left.
+
+    Raises:
+        BundleError: The graph cannot be trained.
+    """
+    kept = {
+        each.name: [head for head in range(each.heads) if (each.name, head) not in gone]
+        for each in found.found
+    }
+    model = optimized(bytes(found.without(kept).SerializeToString()))
+    graph = Trainable(model, _leaves(model))
+    steps = trained(work, graph, _RATE)
+    values = graph.values()
+    for each in model.graph.initializer:
+        if each.name in values:
+            each.CopyFrom(numpy_helper.from_array(values[each.name].numpy(), each.name))
+    facts = {
+        "heads": {name: len(heads) for name, heads in kept.items()},
+        "kept": kept,
+        "steps": steps,
+    }
+    return replace(
+        current, step=STEP, detail=f"{every - len(gone)} of {every} heads of attention left",
+        graph=bytes(model.SerializeToString()), facts=facts, is_exact=False, is_lossless=False,
+    )  # fmt: skip
+
+
+def _leaves(model: onnx.ModelProto) -> dict[str, Leaf]:
+    """Returns what is trained: weights and biases of layers and of normalizations."""
+    layers = ("Conv", "Gemm", "LayerNormalization", "MatMul")
+    names = {n for node in model.graph.node if node.op_type in layers for n in node.input[1:]}
+    return {
+        each.name: Leaf(torch.from_numpy(numpy_helper.to_array(each).copy()))
+        for each in model.graph.initializer
+        if each.name in names and each.data_type == TensorProto.FLOAT
+    }
