@@ -46,6 +46,7 @@ _SCALES, _BETWEEN = (
 )
 _LAYERS = frozenset(("Gemm", "MatMul"))
 _FEWEST = 2
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
 """How far predictions may be apart, with sums in another order."""
 Kept = Mapping[str, Sequence[int]]
@@ -65,6 +66,7 @@ class Attending:
     """
 
     def __init__(self, model: onnx.ModelProto, rows: Examples) -> None:
+        model = _unshared(model)
         self._model, self._rows = model, rows.take(torch.arange(3))
         self._held = {each.name: each for each in model.graph.initializer}
         self._uses = Counter(name for node in model.graph.node for name in node.input)
@@ -109,6 +111,7 @@ class Attending:
         """
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
+        del model.graph.value_info[:]  # shapes with all heads
         cut = Cut(model, self._one, self._two)
         for each in self.found_in(kept):
             cut.attention(each, list(kept[each.name]))
@@ -283,6 +286,24 @@ class Attending:
             raise UncutError(f"without a head it does not run ({first_line(error)})") from error
         finally:
             self.found.remove(attention)
+
+
+def _unshared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a graph whose nodes have biases and masks of their own; equal ones are stored once."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    held = {each.name: each for each in model.graph.initializer}
+    seen = set[str]()
+    for number, node in enumerate(made.graph.node):
+        for at, name in enumerate(node.input):
+            known = held.get(name)
+            if known is None or len(known.dims) in (0, 2) or known.data_type not in _FLOATS:
+                continue
+            if name in seen:
+                made.graph.initializer.append(known)
+                made.graph.initializer[-1].name = node.input[at] = f"{name}_of_{number}"
+            seen.add(name)
+    return made
 
 
 def _numbered(way: Way, *, swapped: bool = False) -> Way:
