@@ -15,6 +15,7 @@ from pawl import rng
 from pawl.data.types import Examples, Inputs
 from pawl.kinds import KINDS
 from pawl.models import outputs
+from pawl.training.attention import attention_at_once
 from pawl.training.compiled import CompiledStep
 from pawl.training.fused_step import Arguments, StepFunction, fused_step
 from pawl.training.population import Population
@@ -168,9 +169,10 @@ class FusedStepper:
 
         inputs = {name: x[rows] for name, x in examples.inputs.items()}
         shared = None if rows.dim() == 1 else 0
-        return vmap(one, in_dims=(0, 0, 0, shared), randomness="different")(
-            population.layout.views(kept.weights), kept.buffers, kept.front, inputs
-        )
+        with attention_at_once():
+            return vmap(one, in_dims=(0, 0, 0, shared), randomness="different")(
+                population.layout.views(kept.weights), kept.buffers, kept.front, inputs
+            )
 
 
 def _bind(step: StepFunction, fixed: Arguments, ahead: Arguments) -> Callable[[int], None]:

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from pawl import rng
 from pawl.data.types import Inputs
 from pawl.techniques import Batch, GradientContext, StepContext, Targets
+from pawl.training.attention import attention_at_once
 from pawl.training.population import Population
 from pawl.training.program import Namespace
 from pawl.training.state import Buffers, known_inputs, layer_keys
@@ -117,7 +118,7 @@ def gradients_of_members(
     ) -> Gradients:
         views = layout.views(weights)
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        with torch.enable_grad():
+        with torch.enable_grad(), attention_at_once():
             losses, reassigned = losses_of(
                 leaves, buffers, shared, batch.inputs, batch.targets.tensors(), settings
             )
