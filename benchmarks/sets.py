@@ -6,6 +6,8 @@ that are not among those of the task: what is measured of fine-tuning is so of r
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +28,13 @@ _FEW, _MORE = 40, 150
 _LENGTH, _ROWS = 12, 2500
 _HOURS, _WINDOWS, _HOURLY = 24, 1500, 2500
 _REVIEWS = 800
+_DOCS, _DOC_START, _DOC_WORDS = 250, 10, 20
+"""Functions of each package, where in their documentation a text starts, and its words."""
+DOCUMENTED = (
+    "numpy", "numpy.linalg", "numpy.ma", "numpy.random", "scipy.linalg", "scipy.ndimage", "scipy.signal",
+    "scipy.special", "scipy.stats", "sklearn.cluster", "sklearn.ensemble", "sklearn.linear_model",
+    "sklearn.metrics", "sklearn.preprocessing", "torch", "torch.linalg", "torch.nn",
+)  # fmt: skip
 
 
 class Block(nn.Module):
@@ -120,6 +129,23 @@ def reviews(_: Path) -> Own:
     frame = frame.sample(_REVIEWS, random_state=0).reset_index(drop=True)
     frame["text"] = [" ".join(text.split()[:120]) for text in frame["text"]]
     return Own({"data": frame[["text", "label"]], "target": "label"}, 15)
+
+
+def docstrings(_: Path) -> Own:
+    """Which package a documented function is from, by twenty words from the middle of what it says."""
+    found: dict[str, str] = {}
+    for name in DOCUMENTED:
+        module = importlib.import_module(name)
+        for each in (getattr(module, key) for key in sorted(dir(module)) if key[0] != "_"):
+            told = getattr(each, "__doc__", None)
+            words = re.findall(r"[a-z]{2,}", told.lower()) if isinstance(told, str) else []
+            words = [word for word in words if word not in name and word != "array"]
+            if callable(each) and len(words) > _DOC_START + _DOC_WORDS:
+                text = " ".join(words[_DOC_START : _DOC_START + _DOC_WORDS])
+                found.setdefault(text, name.partition(".")[0])
+    frame = pd.DataFrame({"text": list(found), "package": list(found.values())})
+    frame = frame.groupby("package").head(_DOCS).sample(frac=1.0, random_state=0)
+    return Own({"data": frame.reset_index(drop=True), "target": "package"}, 15)
 
 
 def air(_: Path) -> Own:
@@ -295,4 +321,5 @@ OWN = {
     "digits by lstm": digits_by_lstm,
     "air by attention": air_by_attention,
     "digits by attention": digits_by_attention,
+    "docstrings": docstrings,
 }
