@@ -199,3 +199,9 @@ def test_stages_come_in_their_order(recipe: Recipe) -> None:
     assert stages == sorted(stages)
     for technique, values in recipe:
         assert (technique, values) in recipe.of_stage(type(technique))
+
+
+@pytest.mark.parametrize("value", ["0.01", True])
+def test_a_number_is_no_text_and_no_switch(value: object) -> None:
+    with pytest.raises(RecipeError, match=r"setting 'learning_rate': got .*; write a number"):
+        Recipe.from_dict({"adamw": {"learning_rate": value}})

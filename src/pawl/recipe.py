@@ -93,9 +93,11 @@ class Recipe:
         try:
             tables = tomllib.loads(text)
             if isinstance(tables.get("member"), list):
+                count = len(tables["member"])
+                several = "one recipe" if count == 1 else f"{count} recipes"
                 raise RecipeError(
-                    f"{source} holds the {len(tables['member'])} recipes of a blend; a recipe is one: "
-                    "give what stands below one of them"
+                    f"{source} holds the {several} of a blend; a recipe is one: give what stands below "
+                    "one of them"
                 )
             return cls.from_dict(tables)
         except tomllib.TOMLDecodeError as error:
@@ -281,6 +283,11 @@ def _settings(name: str, values: Any) -> Settings:
             f"technique {name!r} must be a table of settings, got {values!r}; "
             f"write [{name}] and its settings below"
         )
+    for key, field in model.model_fields.items():
+        if field.annotation in (int, float) and isinstance(values.get(key), bool | str):
+            raise RecipeError(  # pydantic would read a text as a number, and true as 1
+                f"technique {name!r}, setting {key!r}: got {values[key]!r}; write a number"
+            )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:

@@ -18,7 +18,7 @@ from pawl.data.templates import template
 from pawl.data.types import Schema
 from pawl.deployment.export import predict
 from pawl.deployment.records import apart
-from pawl.errors import BundleError, PawlError, first_line
+from pawl.errors import BundleError, PawlError, first_line, option
 from pawl.kinds import KINDS
 from pawl.modalities import modality_of
 from pawl.models import Averaged, Corrected, Deployed, ModelBuilder, Pipeline, assign
@@ -80,7 +80,7 @@ def rebuilt(
         except Exception as error:
             raise BundleError(
                 f"the bundle's model cannot be built ({type(error).__name__}: {first_line(error)}); "
-                "give the model that the campaign was given, as model="
+                f"give the model that the campaign was given, as {option('model')}"
             ) from error
         assert isinstance(fresh, Deployed)
         members.append(fresh)
@@ -112,7 +112,7 @@ def _assign(pipeline: nn.Module, tensors: dict[str, Tensor]) -> None:
     if unlike:
         raise BundleError(
             f"the model has other weights than the bundle ({', '.join(unlike[:3])}...); give the model "
-            "that the campaign was given, as model="
+            f"that the campaign was given, as {option('model')}"
         )
     assign(pipeline, tensors)
 
@@ -126,7 +126,7 @@ def _check(pipeline: Pipeline, graph: bytes, schema: Schema) -> None:
     except Exception as error:
         raise BundleError(
             f"the model cannot take the bundle's weights ({first_line(error)}); give the model that the "
-            "campaign was given, as model="
+            f"campaign was given, as {option('model')}"
         ) from error
     if not apart(got, expected) <= _TOLERANCE:
         raise BundleError(
