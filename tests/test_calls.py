@@ -200,7 +200,6 @@ def test_every_one_is_exchanged_in_training_and_evaluation(style: type[nn.Module
         assert calls["tanh"] == expected
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     "tables",

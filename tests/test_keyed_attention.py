@@ -56,7 +56,6 @@ def test_weights_are_dropped_at_the_rate_by_the_key() -> None:
     assert not torch.equal(keyed(x, x, x, average_attn_weights=False)[1], one)
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
 def test_members_draw_in_a_population_as_alone() -> None:
     problem = problem_of(Task(data=images(), model=StockEncoder))
     assert "attention that is there" in str(refusal(technique("self_attention"), problem.facts()))

@@ -73,7 +73,6 @@ def test_what_can_be_changed(net: str) -> None:
     assert all("\n" not in reason for reason in reasons.values() if reason)
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
 @pytest.mark.parametrize("net", NETS)
 def test_what_is_accepted_trains(net: str) -> None:
     """Two steps of a population; its first weights are the same each time, and follow the seed."""
@@ -91,7 +90,6 @@ def test_what_is_accepted_trains(net: str) -> None:
         assert not torch.equal(first[0], first[1]), name
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("net", ["resnet", "stock_vit"])
 def test_all_of_it_at_once_trains_fused_as_serial_and_exports(net: str) -> None:
     recipe = BARE

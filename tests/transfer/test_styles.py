@@ -21,7 +21,6 @@ from pawl.training.trained import untrained
 BARE = Recipe.of(batch_size={"size": 32}, momentum={"learning_rate": 0.02})
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention under vmap
 @pytest.mark.parametrize("net", [ResNet, StockViT])
 def test_what_trains_of_it_trains_alike_and_exports(net: type) -> None:
     spec = ModelSpec((), 10, "multiclass")
