@@ -156,8 +156,10 @@ class Attending:
         keys = _numbered(keys, swapped=True)
         ways = _numbered(queries), keys, _numbered(values)
         heads = len(ways[0].of_head)
-        if heads < _FEWEST or any(len(way.of_head) != heads for way in ways):
+        if any(len(way.of_head) != heads for way in ways):
             raise UncutError("queries, keys and values are of unlike heads")
+        if heads < _FEWEST:
+            raise UncutError("it has one head")
         out = self._out(context, heads)
         weight = out.layer.input[1]
         for way in (*ways, out):
