@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 _HELD = (list, tuple, dict, set)
+_OWN = ("_modules", "_parameters", "_buffers", "_flat_weights")
+"""What PyTorch keeps itself; recurrent layers keep old weights there where these are parametrized."""
 _DEPTH = 3
 
 
@@ -27,7 +29,7 @@ def unregistered(module: nn.Module) -> list[str]:
     found = []
     for name, owner in module.named_modules():
         for key, value in vars(owner).items():
-            if key in ("_modules", "_parameters", "_buffers") or not isinstance(value, _HELD):
+            if key in _OWN or not isinstance(value, _HELD):
                 continue
             inside = list(_inside(value, _DEPTH))
             lost = [
