@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -203,3 +204,11 @@ def test_a_graph_without_attention_says_so() -> None:
     graph = bytes(model.SerializeToString())
     work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
     assert fewer_heads(work, current) == "the graph has no attention whose heads can go"
+
+
+def test_heads_are_not_measured_where_time_is_short() -> None:
+    graph = exported(Fused)
+    work, current = work_on(SCHEMA, examples(graph), graph, metric="rmse")
+    assert fewer_heads(replace(work, left=lambda: 0.0), current) == (
+        "there is too little time left to measure its heads"
+    )

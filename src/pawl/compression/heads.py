@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,8 @@ _SHARES = (0.25, 0.5, 0.75)
 _SEEN = 512
 """Rows by which it is measured what heads matter."""
 _RATE = 1e-3
+_TIME_SHARE = 0.1
+"""Of the seconds left, where these are limited, those that measuring heads may take."""
 
 
 def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
@@ -48,6 +51,8 @@ def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
         why = f" ({found.reasons[0]})" if found.reasons else ""
         return f"the graph has no attention whose heads can go{why}"
     order = _order(work, found)
+    if not order:
+        return "there is too little time left to measure its heads"
     made, seen, lost = list[Candidate](), set[int](), ""
     for share in _SHARES:
         gone = _gone(found, order, round(share * len(order)))
@@ -67,9 +72,16 @@ def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
 
 
 def _order(work: Work, found: Attending) -> list[tuple[str, int]]:
-    """Returns all heads, by their attention, those that move predictions least first."""
+    """Returns all heads, by their attention, those that move predictions least first.
+
+    Without any where that would take too long.
+    """
     rows = work.choices.take(torch.arange(min(_SEEN, len(work.choices))))
+    began, left = time.monotonic(), work.left()
     whole = predict(found.masked({}), rows)
+    taken = (time.monotonic() - began) * sum(each.heads for each in found.found)
+    if left is not None and taken > _TIME_SHARE * left:
+        return []
     moved = dict[tuple[str, int], float]()
     for each in found.found:
         for head in range(each.heads):
