@@ -357,6 +357,54 @@ def test_a_length_is_the_number_of_rows() -> None:
     assert "len" not in globals()  # files are left as they were
 
 
+class Masked(nn.Module):
+    """PyTorch's own encoder, which looks at the values of a mask if nobody says what it is."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.embed = nn.Linear(1, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.out = nn.Linear(8, spec.num_outputs)
+
+    def mask(self, length: int) -> Tensor:
+        return nn.Transformer.generate_square_subsequent_mask(length)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.encoder(self.embed(x[..., None]), mask=self.mask(x.shape[1]))[:, 0])
+
+
+class MaskedByTruth(Masked):
+    def mask(self, length: int) -> Tensor:
+        return torch.ones(length, length, dtype=torch.bool).triu(1)
+
+
+class MaskedBehind(Masked):
+    """Each place sees those behind it alone: its mask is not the causal one."""
+
+    def mask(self, length: int) -> Tensor:
+        return torch.ones(length, length, dtype=torch.bool).tril(-1)
+
+
+class MaskedDecoder(Masked):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        layer = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.decoder = nn.TransformerDecoder(layer, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x[..., None])
+        mask = self.mask(x.shape[1])
+        return self.out(self.decoder(x, self.encoder(x), tgt_mask=mask)[:, 0])
+
+
+@pytest.mark.parametrize("model", [Masked, MaskedByTruth, MaskedBehind, MaskedDecoder])
+def test_an_encoder_takes_a_mask_of_which_nobody_says_whether_it_is_causal(
+    model: type[nn.Module],
+) -> None:
+    assert parity_of(model, made_up()) < 1e-5
+
+
 def test_a_graph_takes_any_number_of_rows_or_is_refused() -> None:
     with pytest.raises(BundleError, match=r"4 rows at a time and no other number.* x\.shape\[0\]"):
         exported(Task(data=frame(), model=Counts), plain())

@@ -283,6 +283,39 @@ def test_a_loss_that_falls_from_above_a_constant_is_not_at_its_end_even_if_it_st
     assert "plateau" not in told
 
 
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        (
+            (1.0, 0.9, 0.8, 0.7, 0.6),
+            "25% of the fall of the loss comes in the last quarter of the 400 steps",
+        ),
+        (
+            (1.0, 1.2, 1.5, 1.6, 0.8),
+            "all of the fall of the loss comes in the last quarter of the 400 steps, after it had risen",
+        ),
+    ],
+)
+def test_a_loss_that_rose_before_it_fell_is_told_in_words(
+    losses: tuple[float, ...], told: str
+) -> None:
+    readings = tuple(reading(100 * i, loss) for i, loss in enumerate(losses))
+    made = found(healthy(readings=readings, rivals=()))
+    assert [each.evidence for each in made if each.rule == "not_converged"] == [told]
+
+
+def test_small_parts_are_not_told_as_nothing() -> None:
+    weights = tuple(
+        dataclasses.replace(each, distance=0.0 if i == 0 else 4e-5) for i, each in enumerate(LAYERS)
+    )
+    (told,) = [
+        e for e in found(healthy(readings=each(weights=weights))) if e.rule == "layer_never_learns"
+    ]
+    assert told.evidence.endswith("(others moved by 0.004% of their norm)")
+    new = (dataclasses.replace(weights[0], distance=math.nan), *weights[1:])
+    assert "layer_never_learns" not in told_of(healthy(readings=each(weights=new)))
+
+
 def told_of(made: Training) -> set[str]:
     return {each.rule for each in found(made)}
 

@@ -27,7 +27,7 @@ from pawl.data.types import Examples
 from pawl.deployment import Latency, disturbed
 from pawl.environment import cpu_features, versions
 from pawl.errors import first_line
-from pawl.models import Pipeline, Trees
+from pawl.models import Pipeline, Trees, masks_taken
 
 _ROUNDS = 24
 _GAIN = 1.02
@@ -169,7 +169,7 @@ def _programs(
     example = tuple(rows.inputs[name][torch.arange(2) % len(rows)] for name in names)
     path = folder / "model.pt2"
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), masks_taken():
             warnings.simplefilter("ignore")
             free = torch.export.Dim("rows", min=1)
             program = torch.export.export(

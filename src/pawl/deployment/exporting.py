@@ -27,7 +27,7 @@ from pawl.deployment.records import apart, stored_rows
 from pawl.errors import BundleError, LedgerError, did_you_mean, first_line, option
 from pawl.kinds import KINDS
 from pawl.ledger import place_of
-from pawl.models import Trees, lengths_kept
+from pawl.models import Trees, lengths_kept, masks_taken
 from pawl.task import ModelFactory
 
 _TOLERANCE = 1e-3
@@ -235,7 +235,7 @@ def _torch_export(
     batch = torch.export.Dim("rows", min=1)
     file = io.BytesIO()
     try:
-        with warnings.catch_warnings(), lengths_kept(whole):
+        with warnings.catch_warnings(), lengths_kept(whole), masks_taken():
             warnings.simplefilter("ignore")
             program = torch.export.export(
                 whole, example, dynamic_shapes=(tuple({0: batch} for _ in example),)

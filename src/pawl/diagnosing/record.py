@@ -26,7 +26,8 @@ class WeightReading:
         gradient: Norm of the gradient of the training loss.
         moved: Norm of the change of a step over `norm`, the mean over the steps that followed; 0 at
             the last reading.
-        distance: Norm of the change since the start over the norm at the start.
+        distance: Norm of the change since the start over the norm at the start; NaN where a loop of the
+            user's own has put the tensor in the place of another since.
     """
 
     name: str

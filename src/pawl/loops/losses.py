@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Heard = Callable[[Tensor], None]
+Heard = Callable[[Tensor], Callable[[], None] | None]
+"""Is told of a loss before its gradients are computed; what it returns is called when they are."""
 _lock = threading.Lock()
 _listeners: list[Heard] = []
 _original: Any = None
@@ -42,9 +43,12 @@ def leave(heard: Heard) -> None:
 def _telling(original: Any) -> Any:
     @functools.wraps(original)
     def backward(self: Tensor, *args: Any, **options: Any) -> Any:
-        if self.numel() == 1:
-            for heard in tuple(_listeners):
-                heard(self.detach())
-        return original(self, *args, **options)
+        told = tuple(_listeners) if self.numel() == 1 else ()
+        after = [heard(self.detach()) for heard in told]
+        result = original(self, *args, **options)
+        for then in after:
+            if then is not None:
+                then()
+        return result
 
     return backward

@@ -6,12 +6,13 @@ happens between two of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pawl.diagnosing import Finding
+from pawl.diagnosing import Finding, Training
+from pawl.loops.stillness import Stillness
 from pawl.models import unregistered
 
 _FEWEST, _MOST = 3, 32
@@ -34,6 +35,7 @@ class Mistakes:
         self._heard = self._cleared = False
         self._modes = set[bool]()
         self._still_eval = 0
+        self._stillness = Stillness(optimizer)
 
     def called(self, training: bool) -> None:
         """Notes a call of the model, and in which mode."""
@@ -41,12 +43,21 @@ class Mistakes:
 
     def backward(self) -> None:
         """Looks, before gradients are computed, whether those of the last step are still there."""
-        self._heard = True
         if self._seen is not None and not self._cleared:
             self._cleared = self._seen.grad is None or not bool(self._seen.grad.any())
 
-    def stepped(self) -> None:
+    def computed(self, reached: bool, tensors: Sequence[Tensor]) -> None:
+        """Notes whether gradients that were computed reached the tensors that train."""
+        self._heard |= reached
+        self._stillness.backward(reached, tensors)
+
+    def stepping(self, tensors: Sequence[Tensor]) -> None:
+        """Looks at the gradients that a step goes by."""
+        self._stillness.stepping(tensors)
+
+    def stepped(self, tensors: Sequence[Tensor]) -> None:
         """Ends a step."""
+        self._stillness.stepped(tensors)
         if self._heard:
             self._still_eval = self._still_eval + 1 if self._modes == {False} else 0
             if self._seen is not None:
@@ -56,9 +67,13 @@ class Mistakes:
         self._modes.clear()
         self._seen = self._smallest() if self._looked < _MOST else None
 
-    def findings(self) -> list[Finding]:
-        """Returns what was found so far."""
-        return [*self._of_gradients(), *self._of_modes(), *self._of_layers(), *self._of_optimizer()]
+    def findings(self, run: Training) -> list[Finding]:
+        """Returns what was found so far, in a loop of which this was seen."""
+        still = self._stillness.finding(run)
+        return [
+            *([] if still is None else [still]),
+            *self._of_gradients(), *self._of_modes(), *self._of_layers(), *self._of_optimizer(),
+        ]  # fmt: skip
 
     def _smallest(self) -> torch.Tensor | None:
         """Returns the smallest tensor that has a gradient other than 0."""

@@ -14,8 +14,8 @@ from pawl.serving.layers import losses, of_watched
 _HIGH = 640
 
 
-def page(run: Training, findings: Sequence[Finding], name: str) -> str:
-    """Returns the page as HTML text."""
+def page(run: Training, findings: Sequence[Finding], name: str, trouble: str = "") -> str:
+    """Returns the page as HTML text; `trouble` is why readings are missing."""
     from markupsafe import Markup  # noqa: PLC0415
 
     css = "\n".join(
@@ -34,6 +34,7 @@ def page(run: Training, findings: Sequence[Finding], name: str) -> str:
             steps=count(run.total, "step"),
             status=run.status,
             readings=count(len(run.readings), "reading"),
+            trouble=clean(trouble),
             times=_times(run),
             findings=[
                 {

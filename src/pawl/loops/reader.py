@@ -6,14 +6,15 @@ Shape legend: `P` weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pawl.diagnosing.record import Reading, UnitReading, WeightReading
 from pawl.diagnosing.units import called_functions, unit_readings
+from pawl.loops.slopes import values
 
 _MOST_ROWS = 256
 Batch = tuple[tuple[Any, ...], dict[str, Any]]
@@ -31,21 +32,24 @@ class Reader:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self._optimizer = optimizer
-        self._start = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self._start: dict[str, tuple[nn.Parameter, Tensor]] = {}
         self._functional: dict[str, type[nn.Module]] | None = None
         self._before: dict[str, Tensor] = {}
         self._gradient: Tensor | None = None
         self.trouble = ""
+        for name, p in self._known():
+            self._far(name, p)
 
     @property
     def parameters(self) -> int:
         """Weights that are trained."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return sum(p.numel() for _, p in self._known() if p.requires_grad)
 
     @property
     def rate(self) -> float:
         """Learning rate of the first group of weights."""
-        return float(self._optimizer.param_groups[0].get("lr", math.nan))
+        known = self._optimizer.param_groups[0].get("lr")
+        return float(known) if isinstance(known, float | int | Tensor) else math.nan
 
     @torch.no_grad()
     def read(self, step: int, losses: tuple[float, float], batch: Batch | None) -> Reading:
@@ -58,15 +62,14 @@ class Reader:
         """
         weights, bad = [], 0
         self._before = {}
-        for name, p in self.model.named_parameters():
+        for name, p in self._known():
             if not p.requires_grad:
                 continue
-            slope = p.grad
+            slope = None if p.grad is None else values(p.grad)
             bad += int((~p.isfinite()).sum()) + (
                 0 if slope is None else int((~slope.isfinite()).sum())
             )
             self._before[name] = p.detach().clone()
-            start = self._start.get(name, p.detach())
             weights.append(
                 WeightReading(
                     name=name,
@@ -74,7 +77,7 @@ class Reader:
                     norm=float(p.norm()),
                     gradient=0.0 if slope is None else float(slope.norm()),
                     moved=0.0,
-                    distance=_over(p - start, start),
+                    distance=self._far(name, p),
                 )
             )
         self._gradient = self._flat()
@@ -107,12 +110,28 @@ class Reader:
             return math.nan, math.nan
         return rows * float((first - second).square().sum()) / 2, float(first @ second)
 
+    def _known(self) -> list[tuple[str, nn.Parameter]]:
+        """Returns the parameters whose size is known: a lazy layer's is at its first call."""
+        return [(n, p) for n, p in self.model.named_parameters() if not is_lazy(p)]
+
+    def _far(self, name: str, p: nn.Parameter) -> float:
+        """Returns how far a parameter is from where it was first seen, over its norm there.
+
+        NaN of one that is new, such as in the place of another.
+        """
+        known, start = self._start.get(name, (None, p))
+        if known is not p:
+            self._start[name] = p, p.detach().clone()
+            return math.nan
+        start = start.to(p)
+        return _over(p - start, start)
+
     def _flat(self) -> Tensor | None:
         slopes = [p.grad for p in self.model.parameters() if p.requires_grad]
         if any(slope is None or slope.is_sparse for slope in slopes) or not slopes:
             return None
         return torch.cat(
-            [slope.detach().flatten().double() for slope in slopes if slope is not None]
+            [values(slope).flatten().double() for slope in slopes if slope is not None]
         )
 
     def _units(self, batch: Batch | None) -> tuple[UnitReading, ...]:
@@ -154,9 +173,4 @@ def _over(change: Tensor, size: Tensor) -> float:
     return float(change.norm()) / max(float(size.norm()), 1e-12)
 
 
-def mean_losses(losses: Sequence[Tensor]) -> float:
-    """Returns the mean of losses; NaN of none."""
-    return float(torch.stack(list(losses)).double().mean()) if losses else math.nan
-
-
-__all__ = ["Batch", "Reader", "mean_losses", "rows_of"]
+__all__ = ["Batch", "Reader", "rows_of"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,14 +14,17 @@ from torch import Tensor, nn
 
 from pawl.diagnosing import Finding, Training, rules
 from pawl.diagnosing.facts import DataFacts
-from pawl.diagnosing.record import Reading, Times
+from pawl.diagnosing.record import Reading
 from pawl.errors import TaskError
+from pawl.loops import hooks
 from pawl.loops import losses as backward_calls
 from pawl.loops.mistakes import Mistakes
-from pawl.loops.reader import Batch, Reader, mean_losses, rows_of
+from pawl.loops.reader import Batch, Reader, rows_of
+from pawl.loops.slopes import updated
+from pawl.loops.steps import Clock, Curve
 
 SHARE = 0.03
-_SPACING, _CHUNK = 1.25, 16
+_SPACING = 1.25
 _ROWS_UNKNOWN = 1 << 40
 """Where nobody said how many rows there are, no rule that counts them may tell of anything."""
 
@@ -61,27 +63,30 @@ class Watch:
         self._mistakes = Mistakes(self._reader.model, optimizer)
         self._handles: list[Any] = []
         self._readings: list[Reading] = []
-        self._losses: list[tuple[int, float]] = []
-        self._waiting: list[Tensor] = []
+        self._curve, self._clock = Curve(), Clock()
         self._batch: Batch | None = None
-        self._valid, self._status, self._step, self._due = math.nan, "running", 0, 0
+        self._valid, self._status, self._step = math.nan, "running", 0
+        self._tried = self._due = 0
         self._reading = self._open = self._follows = False
-        self._begun = self._mark = 0.0
-        self._spent = dict.fromkeys(("data", "forward", "backward", "update"), 0.0)
+        self._begun, self._trouble = 0.0, ""
+        self._threads: tuple[int, ...] = ()
+        self._tensors: list[Tensor] = []
+        self._held = -1
 
     def __enter__(self) -> Watch:
         model, optimizer = self._model, self._optimizer
         # Functions, not methods: a copy of the model would copy all that a method is of.
         self._handles = [
-            model.register_forward_pre_hook(_quiet(self, _called), with_kwargs=True),
-            model.register_forward_hook(_quiet(self, _answered)),
-            optimizer.register_step_pre_hook(_quiet(self, _before_step)),
-            optimizer.register_step_post_hook(_quiet(self, _after_step)),
+            model.register_forward_pre_hook(hooks.quiet(self, hooks.called), with_kwargs=True),
+            model.register_forward_hook(hooks.quiet(self, hooks.answered)),
+            optimizer.register_step_pre_hook(hooks.quiet(self, hooks.before_step)),
+            optimizer.register_step_post_hook(hooks.quiet(self, hooks.after_step)),
         ]
-        self._heard = _quiet(self, _heard)
+        self._heard = hooks.quiet(self, hooks.heard)
         backward_calls.listen(self._heard)
         self._open, self._begun = True, time.perf_counter()
-        self._mark = self._begun
+        self._threads = (threading.get_ident(),)
+        self._clock.skip()
         return self
 
     def __exit__(
@@ -93,21 +98,27 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         backward_calls.leave(self._heard)
-        self._open = False
         if self._step:
-            self._read()
+            hooks.quiet(self, Watch._read)()
+        self._open = False
         self._status = "completed" if kind is None else "failed"
 
     def loss(self, value: Tensor | float) -> None:
         """Hands over a training loss, in place of the one that `backward` is called on.
 
-        For losses that are scaled before (mixed precision), or parts of a batch.
+        For losses that are scaled before (mixed precision), or parts of a batch; before the step that
+        takes their gradients. The mean of several counts.
         """
-        self._waiting = [*self._waiting[:-1], torch.as_tensor(value).detach()]
+        self._curve.handed(torch.as_tensor(value).detach())
 
     def valid(self, value: Tensor | float) -> None:
         """Hands over a loss of rows that do not train; without any nothing is said of overfitting."""
         self._valid = float(value)
+
+    @property
+    def trouble(self) -> str:
+        """Why readings are missing, or parts of them; empty if none are."""
+        return self._trouble or self._reader.trouble
 
     @property
     def training(self) -> Training:
@@ -118,22 +129,23 @@ class Watch:
         return Training(
             techniques=(name,), optimizer=name, rows=whole, batch=batch, total=self._step,
             status=self._status, parameters=self._reader.parameters,
-            kept=self._step, losses=tuple(self._losses), readings=tuple(self._readings),
-            times=self._times(),
+            kept=self._step, losses=tuple(self._curve.points), readings=tuple(self._readings),
+            times=self._clock.times(self._step),
         )  # fmt: skip
 
     @property
     def findings(self) -> list[Finding]:
         """What the rules find in what was seen so far, the gravest first."""
         known = DataFacts(kind="regression", rows=0, test_rows=0, looked=0)  # of data nothing
-        found = rules.of_training(self.training, known)
-        return rules.settled([*self._mistakes.findings(), *found])
+        run = self.training
+        return rules.settled([*self._mistakes.findings(run), *rules.of_training(run, known)])
 
     def page(self) -> str:
         """Returns findings, curves and layers as one HTML page that loads nothing."""
         from pawl.loops.page import page  # noqa: PLC0415
 
-        return page(self.training, self.findings, type(self._reader.model).__name__)
+        name = type(self._reader.model).__name__
+        return page(self.training, self.findings, name, self.trouble)
 
     def save(self, path: str | Path) -> Path:
         """Writes the page to a file; returns its path."""
@@ -149,111 +161,39 @@ class Watch:
     def __repr__(self) -> str:
         told = [f"{each.severity}: {each.evidence}" for each in self.findings]
         head = f"{self._step:,} steps, {len(self._readings)} readings ({self._status})"
-        return "\n".join([head, *(told or ["nothing found that is wrong"])])
+        missing = [f"not everything could be read: {self.trouble}"] if self.trouble else []
+        return "\n".join([head, *(told or ["nothing found that is wrong"]), *missing])
 
-    def _times(self) -> Times | None:
-        if not self._step:
-            return None
-        data, forward, backward, update = (x / self._step for x in self._spent.values())
-        return Times(steps=self._step, data=data, forward=forward, backward=backward, update=update)
-
-    def _read(self, ahead: int = 0) -> None:
-        """Takes a reading now, and lets the next come when it fits the share.
-
-        Args:
-            ahead: Steps whose losses are there and that are not taken yet.
-        """
+    def _read(self) -> None:
+        """Takes a reading now, and lets the next come when it fits the share."""
         started = time.perf_counter()
         self._reading = True
         try:
-            loss = self._flush(self._step + ahead)
+            self._held = -1  # layers may have been replaced
+            loss = self._curve.flush()
             known = self._readings[-1].train_loss if self._readings else math.nan
             pair = (known if math.isnan(loss) else loss), self._valid
             self._readings.append(self._reader.read(self._step, pair, self._batch))
         finally:
             self._reading = False
-        self.seconds += time.perf_counter() - started
-        self._due = max(self._step + 1, int(_SPACING * self._step))
+            self._tried += 1
+            self.seconds += time.perf_counter() - started
+            self._due = max(self._step + 1, int(_SPACING * self._step))
 
-    def _flush(self, end: int) -> float:
-        """Keeps the losses up to a step as means of a few; returns the mean of them all."""
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), _CHUNK):
-            part = waiting[start : start + _CHUNK]
-            step = max(1, end - len(waiting) + start + len(part))
-            self._losses.append((step, mean_losses(part)))
-        return mean_losses(waiting)
+    @property
+    def _updated(self) -> list[Tensor]:
+        """The tensors that train, sought anew where the optimizer has got others."""
+        held = sum(len(group["params"]) for group in self._optimizer.param_groups)
+        if held != self._held:
+            self._held, self._tensors = held, updated(self._model, self._optimizer)
+        return self._tensors
 
     def _is_due(self) -> bool:
-        if not self._readings:
+        if not self._tried:
             return True
-        each = self.seconds / len(self._readings)
+        each = self.seconds / self._tried
         elapsed = time.perf_counter() - self._begun
         return self._step >= self._due and self.seconds + each <= self.share * elapsed
-
-    def _timed(self, part: str) -> None:
-        """Counts the time since the last mark as that of a part of a step."""
-        now = time.perf_counter()
-        self._spent[part] += now - self._mark
-        self._mark = now
-
-
-def _quiet(watch: Watch, act: Callable[..., None]) -> Callable[..., None]:
-    """Returns a hook that does nothing while a reading runs the model, or after the block."""
-
-    def hook(*given: Any) -> None:
-        if watch._open and not watch._reading:
-            act(watch, *given)
-
-    return hook
-
-
-def _called(watch: Watch, model: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-    watch._mistakes.called(model.training)
-    if model.training:
-        watch._timed("data")
-        watch._batch = args, options
-    else:  # what validation takes is no wait for data
-        watch._mark = time.perf_counter()
-
-
-def _answered(watch: Watch, model: nn.Module, *_: Any) -> None:
-    if model.training:
-        watch._timed("forward")
-    else:
-        watch._mark = time.perf_counter()
-
-
-def _heard(watch: Watch, loss: Tensor) -> None:
-    watch._mistakes.backward()
-    watch._waiting.append(loss)
-
-
-def _before_step(watch: Watch, *_: Any) -> None:
-    watch._timed("backward")
-    if watch._follows:
-        noise, signal = watch._reader.noise(rows_of(watch._batch))
-        last = watch._readings[-1]
-        watch._readings[-1] = dataclasses.replace(last, noise=noise, signal=signal)
-        watch._follows = False
-    if watch._is_due():
-        watch._read(ahead=1)
-        watch._follows = True
-    watch._mark = time.perf_counter()  # what readings take is no part of a step
-
-
-def _after_step(watch: Watch, *_: Any) -> None:
-    watch._timed("update")
-    watch._mistakes.stepped()
-    watch._step += 1
-    if watch._follows:
-        last = watch._readings[-1]
-        weights = tuple(
-            dataclasses.replace(each, moved=far)
-            for each, far in zip(last.weights, watch._reader.moved(), strict=True)
-        )
-        watch._readings[-1] = dataclasses.replace(last, weights=weights)
-    watch._mark = time.perf_counter()
 
 
 def watch(
@@ -277,9 +217,10 @@ def watch(
         >>> w.training.last.step, w.training.status
         (20, 'completed')
 
-    Losses are those that `backward` is called on, gradients those that the optimizer gets; `w.loss` and
-    `w.valid` hand over what these do not tell. `w` shows itself in a notebook; `w.save("watch.html")`
-    writes the page. Times of a step are those of the process; nobody waits for what a GPU still does.
+    Losses are those whose `backward` reaches what the optimizer updates, of each step their sum;
+    gradients those that the optimizer gets. `w.loss` and `w.valid` hand over what these do not tell.
+    `w` shows itself in a notebook; `w.save("watch.html")` writes the page. Times of a step are those of
+    the process; nobody waits for what a GPU still does.
 
     Args:
         model: What trains; a compiled one, too.

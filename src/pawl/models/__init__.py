@@ -50,6 +50,7 @@ from pawl.models.layout import Layout
 from pawl.models.learned import Affinity, Encoder, Learned, Link, Neighbors
 from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import LowRank, adapt, merged, merged_tensors
+from pawl.models.masks import masks_taken
 from pawl.models.member_layers import (
     KeyedAttention,
     KeyedDropConnect,
@@ -161,6 +162,7 @@ __all__ = [
     "known_codes",
     "layers_in_order",
     "lengths_kept",
+    "masks_taken",
     "member_layers",
     "members_of",
     "merged",

@@ -21,6 +21,7 @@ from pawl.models.deployed import Averaged, Deployed, Pipeline
 from pawl.models.joined_graphs import joined, part, structure, with_tensors
 from pawl.models.lengths import lengths_kept
 from pawl.models.low_rank import merged
+from pawl.models.masks import masks_taken
 from pawl.models.operators import operators_kept
 from pawl.models.tree_graphs import with_trees
 
@@ -89,7 +90,9 @@ def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProt
     batch = torch.export.Dim("batch", min=1)
     whole = _Several(models)
     try:
-        with warnings.catch_warnings(), _quiet(), operators_kept(), lengths_kept(whole):
+        with (
+            warnings.catch_warnings(), _quiet(), operators_kept(), lengths_kept(whole), masks_taken(),
+        ):  # fmt: skip
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 whole,

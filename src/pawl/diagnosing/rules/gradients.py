@@ -139,7 +139,11 @@ def layer_never_learns(run: Training) -> Finding | None:
     """A layer that never learns while others do."""
     if not run.readings or not run.whole:
         return None
-    moved = {each.name: each.distance for each in run.last.weights if each.axes > 1}
+    moved = {
+        each.name: each.distance
+        for each in run.last.weights
+        if each.axes > 1 and not math.isnan(each.distance)
+    }
     usual = statistics.median(moved.values()) if moved else 0.0
     pulled = {each.name for reading in run.readings for each in reading.weights if each.gradient}
     still = [
@@ -150,7 +154,10 @@ def layer_never_learns(run: Training) -> Finding | None:
     found = [*run.layers, *still]
     if not found or (still and len(still) == len(moved)):
         return None
-    why = "frozen as drawn" if run.layers else f"others moved by {usual:.0%} of their norm"
+    others = [far for name, far in moved.items() if name not in still]
+    why = "frozen as drawn"
+    if not run.layers:
+        why = f"others moved by {_percent(statistics.median(others))} of their norm"
     return Finding(
         rule="layer_never_learns",
         severity="warning",
@@ -159,6 +166,10 @@ def layer_never_learns(run: Training) -> Finding | None:
         suggests=("residual", "initialization") if still else (),
         advice="let it train, or take it out",
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.1g}%"
 
 
 def _with_scaling(run: Training, *names: str) -> tuple[str, ...]:

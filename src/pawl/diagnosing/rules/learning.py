@@ -126,10 +126,7 @@ def not_converged(run: Training) -> Finding | None:
         return None
     if longer is not None and not helps(run, longer):
         return None
-    evidence = (
-        f"{late * STILL_FALLING:.0%} of the fall of the loss comes in the last quarter of the "
-        f"{run.last.step:,} steps"
-    )
+    evidence = _late(run, late * STILL_FALLING)
     if longer is not None:
         evidence += f"; {longer.value:g} times as many lose {gained(run, longer.gain)}"
     return Finding(
@@ -139,6 +136,16 @@ def not_converged(run: Training) -> Finding | None:
         strength=late if longer is None else max(late, strength(run, longer.gain, LIKELY)),
         suggests=_optimizer(run),
         advice="a longer training, or a higher learning rate",
+    )
+
+
+def _late(run: Training, share: float) -> str:
+    """Says what share of the fall comes late: above 1 where the loss was higher then than at first."""
+    part = f"{share:.0%}" if share < 1 else "all"
+    risen = any(each.train_loss > run.first.train_loss for each in run.readings)
+    return (
+        f"{part} of the fall of the loss comes in the last quarter of the {run.last.step:,} steps"
+        + (", after it had risen" if share > 1 and risen else "")
     )
 
 
