@@ -90,7 +90,10 @@ def imbalanced() -> pawl.Task:
 RECIPES: dict[str, Tables] = {
     "unscaled": {name: table for name, table in RECIPE.items() if name != "standardize"},
     "too_low": {**RECIPE, "adamw": {"learning_rate": 1e-5}},
-    "too_high": {**RECIPE, "adamw": {"learning_rate": 0.5}},
+    "too_high": {
+        **{n: t for n, t in RECIPE.items() if n != "adamw"},
+        "sgd": {"learning_rate": 1.0},
+    },
     "dead": RECIPE,
     "imbalanced": RECIPE,
 }
