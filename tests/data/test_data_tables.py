@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -457,6 +458,34 @@ def test_given_test_rows_are_read_by_the_schema(frame, tmp_path):
     assert (data.test.inputs["categorical"][:5] == 0).all()
     assert (data.test.inputs["categorical"][5:] > 0).all()
     assert data.test.targets.tolist() == [0, 1] * 5
+
+
+def test_cells_of_given_test_rows_that_no_model_can_take_are_noted(frame):
+    """As they are of rows to predict, and by their row in the test table."""
+    days = pd.date_range("2024-01-01", periods=60).astype(str)
+    data = frame.assign(day=days, open=["yes", "no", "no"] * 20)
+    test = data.assign(
+        size=[f"{each} kg" if row % 2 else str(each) for row, each in enumerate(frame["size"])],
+        color=frame["color"].str.upper(),
+        day=[f"{each[8:]}.{each[5:7]}.{each[:4]}" for each in days],
+        open=["yes", "no", "perhaps"] * 20,
+        label=[None, None, *frame["label"][2:]],
+    )
+    task = Task(data=data, test=test, target="label")
+    notes = [note for note in load(task).notes if note.startswith("test rows, ")]
+    assert [note.removeprefix("test rows, ") for note in notes] == [
+        "column 'size': 29 of 58 cells are no finite number and count as missing; the first is "
+        f"'{frame['size'][3]} kg' in row 4",
+        "column 'day': 58 of 58 cells are no date and count as missing; the first is '03.01.2024' in "
+        "row 3",
+        "column 'open': 20 of 58 cells are no truth value and count as missing; the first is "
+        "'perhaps' in row 3",
+        "column 'color': 58 of 58 cells are no category of the model and count as unknown; the first "
+        f"is {frame['color'][2].upper()!r} in row 3",
+    ]
+    for test in (data, None):
+        notes = load(replace(task, test=test)).notes
+        assert not any(note.startswith("test rows, ") for note in notes)
 
 
 def test_test_rows_that_do_not_fit(frame):
