@@ -631,3 +631,37 @@ def test_numbers_that_32_bits_hardly_tell_apart_are_named(kind):
     assert "place 1: its numbers become" in load(Task(data=(inputs, targets))).notes[0]
     years = table.assign(time=1_700_000_000 + 1_000_000 * np.arange(120))
     assert not any("32 bits" in note for note in load(Task(data=years)).notes)
+
+
+def test_targets_that_32_bits_hardly_tell_apart_are_refused():
+    """Scores would be of what rounding leaves of them."""
+    spread = np.random.default_rng(0).normal(size=120)
+    table = pd.DataFrame({"x": spread, "y": spread})
+    for values, steps in (
+        (2_460_000 + 0.05 * spread, "0.25"),
+        (1e12 + 1e3 * spread, "65536"),
+        (2**60 + 3 * np.arange(120), "1.37439e+11"),
+        (1e-300 * spread, "1.4013e-45"),
+    ):
+        task = Task(data=table.assign(y=values), target="y", kind="regression")
+        with pytest.raises(DataError) as raised:
+            load(task)
+        assert str(raised.value) == (
+            f"target 'y': its numbers become 32 bits, which here are {steps} apart, coarse for what "
+            "they spread by; take a constant off them, or change their unit"
+        )
+    far = 2_460_000 + 0.05 * spread
+    for data in ((spread[:, None], far), (spread[:, None], np.stack([spread, far], 1))):
+        with pytest.raises(DataError, match="become 32 bits, which here are 0.25 apart"):
+            load(Task(data=data))
+    for values in (2_460_000 + 1e3 * spread, (1e12 + 1e6 * spread).astype(np.float32)):
+        load(Task(data=table.assign(y=values), target="y"))
+
+
+@pytest.mark.parametrize(
+    "values", [2**60 + 3 * np.arange(40), 2**60 + np.arange(40), 1e-300 * np.arange(1, 41)]
+)
+def test_a_column_that_32_bits_do_not_tell_apart_is_not_called_constant(values):
+    table = pd.DataFrame({"x": np.arange(40.0), "c": values, "target": np.arange(40) * 0.5})
+    (note,) = load(Task(data=table)).notes
+    assert note.startswith("column 'c' was left out: its numbers become 32 bits, which don't tell")

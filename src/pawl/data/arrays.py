@@ -19,7 +19,7 @@ from pawl.data.block_columns import check_classes, pop_blocks, read_blocks
 from pawl.data.blocks import Blocks
 from pawl.data.kinds import check_rows
 from pawl.data.labels import Labels, read_labels
-from pawl.data.places import check_like, column_of, kind_at_places, read_places
+from pawl.data.places import check_like, check_width, column_of, kind_at_places, read_places
 from pawl.data.ragged import MASK
 from pawl.data.rare import settle_rows
 from pawl.data.several import check_targets
@@ -126,6 +126,7 @@ def _load_places(
     )
     rows = Examples(inputs, _read_all(arrays, kind), blocks=blocks[0])
     check_rows(len(rows))
+    check_width(arrays.targets, kind)
     if apart is None or test_inputs is None:
         rest, held = split_rows(rows.known_targets, kind, test_share, seed, blocks=blocks[0])
         development, test_rows = rows.take(rest), rows.take(held)
