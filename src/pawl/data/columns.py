@@ -323,10 +323,16 @@ def _infer_dates(
     date_format: str = "ymd",
 ) -> None:
     absent = np.isnat(dates)
-    if not absent.any() and (dates == dates[0]).all():
-        found.leave_out(name, f"it is always {dates[0]}")
+    seconds = dates.astype("datetime64[s]")  # which a model is given
+    if not absent.any() and (seconds == seconds[0]).all():
+        same = (dates == dates[0]).all()
+        found.leave_out(
+            name,
+            f"it is {'always' if same else 'always within the second'} {seconds[0]}"
+            + ("" if same else ", and dates are given to models in seconds"),
+        )
         return
-    has_times = bool((dates[~absent] != dates[~absent].astype("datetime64[D]")).any())
+    has_times = bool((seconds[~absent] != seconds[~absent].astype("datetime64[D]")).any())
     parts = _DATE_PARTS if has_times else _DATE_PARTS[:3]
     if all(zoned):
         found.notes.append(

@@ -105,7 +105,7 @@ def column_of(targets: Tensor, test: Tensor | None, kind: KindName, name: str) -
 
 
 def check_width(targets: Any, kind: KindName) -> None:
-    """Raises `DataError` when values vary too little to be told apart in 32 bits; see `refuse_coarse`."""
+    """Raises `DataError` when 32 bits hardly tell values apart; see `refuse_coarse`."""
     array = _as_array(targets)
     if array is not None and not KINDS[kind].has_classes:
         refuse_coarse("the target", array.reshape(-1))
