@@ -128,6 +128,40 @@ def test_a_frame_with_targets_apart(frame):
         load(Task(data=(features, digits[1:])))
 
 
+@pytest.mark.parametrize("named", ["size", ["color", "size"]])
+def test_a_named_index_is_taken_as_columns(frame, tmp_path, named):
+    """From memory and from Parquet files, which hold it as a column; it may be a column elsewhere."""
+    indexed = frame.set_index(named)
+    path = tmp_path / "things.parquet"
+    indexed.to_parquet(path)
+    names = [named] if isinstance(named, str) else named
+    told = [
+        f"the index {name!r} is taken as a column; the option ignore leaves it out"
+        for name in names
+    ]
+    wanted = load(Task(data=frame[[*names, *frame.columns.drop(names)]], target="label"))
+    apart = indexed[indexed.columns.drop("label")]
+    for data in (indexed, path, *([(apart, indexed["label"])] if len(apart.columns) else [])):
+        found = load(Task(data=data, target="label"))
+        assert (list(found.notes), found.fingerprint) == (told, wanted.fingerprint)
+        for rows in (frame, indexed, path, apart):
+            again = read_like(found.schema, rows).inputs
+            assert all(torch.equal(x, again[name]) for name, x in
+                       read_like(wanted.schema, frame).inputs.items())  # fmt: skip
+        parts = [part.inputs["numeric"] for part in TableStream.open(found.schema, path, 7)]
+        assert torch.equal(torch.cat(parts), read_like(wanted.schema, frame).inputs["numeric"])
+    ignored = load(Task(data=frame.assign(z=frame.index % 7).set_index(named), target="label",
+                        read=ReadOptions(ignore=names)))  # fmt: skip
+    assert not any(note.startswith("the index") for note in ignored.notes)
+
+
+def test_an_index_that_only_counts_or_has_no_name_is_no_column(frame):
+    for index in (frame.index.rename("row"), np.arange(60)[::-1], frame.index.rename("size")):
+        data = load(Task(data=frame.set_index(index)))
+        assert [column.name for column in data.schema.columns] == ["size", "color"]
+        assert not any(note.startswith("the index") for note in data.notes)
+
+
 def test_breast_cancer_sample():
     data = load(Task(data="breast-cancer"))
     assert data.schema.classes == ("benign", "malignant")

@@ -49,7 +49,7 @@ def load_table(
     decimal = _decimal(options.decimal, usual_mark(frame, source.separator))
     whole, whole_test = frame, None
     frame, read, notes = _with_targets(frame, chosen, "rows", decimal)
-    notes = [*source.notes, *notes]
+    notes = [*source.notes, *_notes_on_index(source, chosen, options), *notes]
     test_frame, test_read = None, None
     if test is not None:
         require_form(test, "table", "the test data")
@@ -107,6 +107,17 @@ def load_table(
         notes,
         features.left_out,
     )
+
+
+def _notes_on_index(source: Source, targets: Sequence[str], options: ReadOptions) -> list[str]:
+    """Returns notes on columns that came as an index and that no option names."""
+    blocks = block_columns(options, [str(name) for name in source.value.columns])
+    named = {*targets, *options.ignore, *options.kinds, *blocks, options.group}
+    return [
+        f"the index {name!r} is taken as a column; the option ignore leaves it out"
+        for name in source.index
+        if name not in named
+    ]
 
 
 def _numbers_read(
