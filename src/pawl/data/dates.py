@@ -62,8 +62,9 @@ def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]
         raise DataError(
             f"the date format {date_format!r} cannot be used ({error}); correct it"
         ) from error
-    read: NDArray[np.datetime64] = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    return read + fractions
+    whole = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    found: NDArray[np.datetime64] = whole + fractions
+    return found
 
 
 def with_zones(texts: NDArray[Any], date_format: str) -> NDArray[np.bool_]:
