@@ -49,7 +49,7 @@ def load_arrays(
         DataError: If the arrays cannot be used.
     """
     refuse_target(task.target, _TARGET, "arrays")
-    arrays = unpack(source.value, None)
+    arrays = unpack(source.value, None, task.read)
     if (kind := kind_at_places(arrays.targets, arrays.inputs, task.kind)) is not None:
         return _load_places(task, arrays, kind, test, seed=seed, test_share=test_share)
     inputs, read, notes = _labeled(arrays, "rows")
@@ -57,7 +57,7 @@ def load_arrays(
         check_rows(len(read.present))
     test_inputs, test_read = None, None
     if test is not None:
-        test_inputs, test_read, more = _labeled(_test_arrays(test, arrays), "test rows")
+        test_inputs, test_read, more = _labeled(_test_arrays(test, arrays, task.read), "test rows")
         require_columns(test_read, read)
         notes += more
     settled = settle_rows(read, task, form="arrays", test=test_read, test_share=test_share)
@@ -120,7 +120,7 @@ def _load_places(
         raise TaskError(
             f"got the option {refused!r}, which is not for the kind {kind}; leave it out"
         )
-    apart = None if test is None else _test_arrays(test, arrays)
+    apart = None if test is None else _test_arrays(test, arrays, task.read)
     inputs, test_inputs, blocks, notes = _blocks_apart(
         arrays.inputs, None if apart is None else apart.inputs, task.read
     )
@@ -154,14 +154,14 @@ def _blocks_apart(
     return inputs, test, (blocks, apart), notes
 
 
-def _test_arrays(test: Source, arrays: Arrays) -> Arrays:
+def _test_arrays(test: Source, arrays: Arrays, options: ReadOptions) -> Arrays:
     """Reads test rows; those of unlike lengths are padded as the data is."""
     require_form(test, "arrays", "the test data")
     if not arrays.masks:
-        return unpack(test.value, None)
+        return unpack(test.value, None, options)
     specs = _specs(arrays.inputs, arrays, own_model=True)
     like = Schema(source="arrays", kind="regression", targets=(), inputs=specs, style=arrays.style)
-    found = unpack(test.value, like)
+    found = unpack(test.value, like, options)
     if found.targets is None:
         raise DataError(f"got test rows without targets; allowed is {FORMS}")
     return found
