@@ -56,3 +56,16 @@ def test_a_recipe_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(pawl.PawlError, match=reason):
             pawl.train(doubled(), wrong, out=tmp_path / "wrong", target="target")
         assert not (tmp_path / "wrong").exists()
+
+
+def test_test_rows_may_be_a_pair_of_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pawl.pacing.sizes._STEPS", 20)
+    inputs = np.random.default_rng(0).normal(size=(120, 2)).astype(np.float32)
+    targets = np.where(inputs[:, 0] > 0, "yes", "no")
+    data, test = (inputs[:80], targets[:80]), (inputs[80:], targets[80:])
+    trained = pawl.train(data, RECIPE, out=tmp_path / "out", test=test, epochs=1)
+    assert 0 <= trained.value <= 1
+    other = RECIPE.with_("dropout")
+    assert pawl.compare(data, RECIPE, other, test=test, pairs=5, epochs=1).metric
+    assert pawl.diagnose(data, test=list(test), epochs=1).to_json()
+    assert len(pawl.find_rate(data, test=test, rates=5, steps=12, seeds=1).rates) == 5

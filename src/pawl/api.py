@@ -15,7 +15,7 @@ from pawl.data import resolve_task
 from pawl.errors import LedgerError, LimitError, TaskError, option
 from pawl.following import followed
 from pawl.ledger import Ledger, new_folder, place_of
-from pawl.options import Call, Options, in_order, optimizing
+from pawl.options import Call, Options, in_order, is_recorded, optimizing
 from pawl.recipe import Recipe
 from pawl.result import Result, load_result
 from pawl.task import Task
@@ -23,8 +23,6 @@ from pawl.techniques import technique
 from pawl.training.checks import check_task
 
 _PATH = (str, Path)
-_TYPED = (str, Path, int, float, tuple)
-"""What a command line can give."""
 _IDENTITY = {"source", "options", "objects", "name", "command", "fingerprint", "code", "versions"}
 
 
@@ -232,7 +230,7 @@ def _command(call: Call, source: Any, names: str) -> str:
     """Returns what repeats a campaign: a shell line, or a Python call if it was given objects."""
     differing = call.repeated()
     set_ = {name: differing[name] for name in in_order(Options) if name in differing}
-    if all(isinstance(value, _TYPED) for value in (source, *set_.values())):
+    if all(isinstance(value, Path) or is_recorded(value) for value in (source, *set_.values())):
         flags = [
             text
             for name, value in set_.items()
@@ -242,7 +240,7 @@ def _command(call: Call, source: Any, names: str) -> str:
         return shlex.join(["pawl", "optimize", str(source), *flags])
     arguments = [
         f"{name}={list(value) if isinstance(value, tuple) else value!r}"
-        if isinstance(value, str | int | float | tuple)
+        if is_recorded(value)
         else f"{name}={name}"
         for name, value in set_.items()
     ]

@@ -116,7 +116,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self._columns = list(X.columns)
         while name in map(str, self._columns):
             name += "_"
-        return X, y, name
+        return X.reset_index(drop=True), y, name  # an index is no feature in scikit-learn
 
     def _as_floats(self, X: np.ndarray) -> np.ndarray:
         # Whole numbers are features like others; only a model of the user's own may want codes.

@@ -99,8 +99,10 @@ def test_a_frame_with_gaps_and_text_and_what_becomes_of_its_classifier(tmp_path:
     table = frame(150)
     X, y = table.drop(columns="target"), table["target"]
     classifier = PawlClassifier(**SHORT, out=tmp_path, metric=f1_score, direction="maximize")
-    assert classifier.fit(X, y) is classifier
+    indexed = X.set_index(pd.Index(np.arange(150)[::-1], name="id"))
+    assert classifier.fit(indexed, y) is classifier
     assert list(classifier.classes_) == ["no", "yes"]
+    assert not any("index" in note for note in classifier.result_.summary.task.notes)
     assert list(classifier.feature_names_in_) == list(X.columns)
     assert classifier.n_features_in_ == 5
     assert classifier.result_.folder.parent == tmp_path

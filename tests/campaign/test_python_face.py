@@ -48,6 +48,20 @@ def test_arrays_with_a_metric_function(tmp_path: Path) -> None:
     assert again.summary.direction == "maximize"
 
 
+def test_data_and_test_rows_may_each_be_a_pair_of_arrays(tmp_path: Path) -> None:
+    table = frame(300)
+    inputs = table[["size", "age", "noise"]].fillna(0.0).to_numpy()
+    targets = (table["target"] == "yes").to_numpy().astype(int)
+    data, test = (inputs[:200], targets[:200]), (inputs[200:], targets[200:])
+    out = tmp_path / "out"
+    summary = pawl.optimize(data, test=test, trials=1, epochs=1, average=1, out=out).summary
+    assert summary.command.startswith("pawl.optimize(source, test=test, ")
+    (out / "summary.json").unlink()
+    with pytest.raises(LedgerError, match="with the same ones"):
+        pawl.optimize(data, resume=out)
+    assert pawl.optimize(data, test=test, resume=out).summary.gain == summary.gain
+
+
 def mean_gap(targets: np.ndarray, predictions: np.ndarray) -> float:
     return float(np.abs(targets - predictions).mean())
 

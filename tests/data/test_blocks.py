@@ -193,6 +193,24 @@ def test_columns_that_cannot_say_it(options, words):
     assert "\n" not in str(raised.value)
 
 
+def test_arrays_of_times_and_groups_keep_all_their_digits():
+    x, y = np.random.default_rng(0).normal(size=(2, 240, 1))
+    times, patients = 1.7e9 + np.arange(240), 1e12 + np.arange(240) // 4
+    for made in (np.asarray, torch.from_numpy):
+        arrays = {"x": x[:200], "t": made(times[:200]), "g": made(patients[:200])}
+        later = {"x": x[200:], "t": made(times[200:]), "g": made(patients[200:])}
+        more = {"test": (later, y[200:, 0])}
+        for options, count in (({}, 200), (more, 240)):
+            data = load(resolve_task((arrays, y[:200, 0]), time="t", **options))
+            own = [part.blocks.keys for part in (data.development, data.test)]
+            assert len(torch.cat(own).unique()) == count
+            assert own[0].max() < own[1].min()
+        groups = load(resolve_task((arrays, y[:200, 0]), group="g", **more))
+        assert any("(50 of them)" in note for note in groups.notes)
+        assert not any("test row(s) are of" in note for note in groups.notes)
+        assert {each.dtype for each in data.development.inputs.values()} == {torch.float32}
+
+
 def test_options_that_do_not_go_together():
     with pytest.raises(TaskError, match="give one of them"):
         resolve_task(frame(), target="y", group="patient", time="day")

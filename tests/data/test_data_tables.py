@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -125,6 +126,40 @@ def test_a_frame_with_targets_apart(frame):
     assert load(Task(data=(features, digits + 0.5))).schema.kind == "regression"
     with pytest.raises(DataError, match="60 rows of inputs and 59 targets"):
         load(Task(data=(features, digits[1:])))
+
+
+@pytest.mark.parametrize("named", ["size", ["color", "size"]])
+def test_a_named_index_is_taken_as_columns(frame, tmp_path, named):
+    """From memory and from Parquet files, which hold it as a column; it may be a column elsewhere."""
+    indexed = frame.set_index(named)
+    path = tmp_path / "things.parquet"
+    indexed.to_parquet(path)
+    names = [named] if isinstance(named, str) else named
+    told = [
+        f"the index {name!r} is taken as a column; the option ignore leaves it out"
+        for name in names
+    ]
+    wanted = load(Task(data=frame[[*names, *frame.columns.drop(names)]], target="label"))
+    apart = indexed[indexed.columns.drop("label")]
+    for data in (indexed, path, *([(apart, indexed["label"])] if len(apart.columns) else [])):
+        found = load(Task(data=data, target="label"))
+        assert (list(found.notes), found.fingerprint) == (told, wanted.fingerprint)
+        for rows in (frame, indexed, path, apart):
+            again = read_like(found.schema, rows).inputs
+            assert all(torch.equal(x, again[name]) for name, x in
+                       read_like(wanted.schema, frame).inputs.items())  # fmt: skip
+        parts = [part.inputs["numeric"] for part in TableStream.open(found.schema, path, 7)]
+        assert torch.equal(torch.cat(parts), read_like(wanted.schema, frame).inputs["numeric"])
+    ignored = load(Task(data=frame.assign(z=frame.index % 7).set_index(named), target="label",
+                        read=ReadOptions(ignore=names)))  # fmt: skip
+    assert not any(note.startswith("the index") for note in ignored.notes)
+
+
+def test_an_index_that_only_counts_or_has_no_name_is_no_column(frame):
+    for index in (frame.index.rename("row"), np.arange(60)[::-1], frame.index.rename("size")):
+        data = load(Task(data=frame.set_index(index)))
+        assert [column.name for column in data.schema.columns] == ["size", "color"]
+        assert not any(note.startswith("the index") for note in data.notes)
 
 
 def test_breast_cancer_sample():
@@ -310,6 +345,17 @@ def test_times_add_the_hour(text):
     assert later.inputs["numeric"][0, 1:].tolist() == [18321, 2, 5, 0]
 
 
+@pytest.mark.parametrize("typed", [True, False])
+def test_times_within_one_second_are_not_called_equal(typed):
+    times = pd.date_range("2020-01-01", periods=40, freq="ms")
+    frame = with_column(times.strftime("%Y-%m-%d %H:%M:%S.%f"))
+    data = load(Task(data=frame.assign(c=times) if typed else frame))
+    assert (
+        "column 'c' was left out: it is always within the second 2020-01-01T00:00:00, and dates are "
+        "given to models in seconds"
+    ) in data.notes
+
+
 def test_typed_dates_are_read_like_text():
     text = [f"2020-01-{day:02} 0{day % 10}:00:00" for day in range(1, 29)]
     frame = with_column(text)
@@ -459,6 +505,34 @@ def test_given_test_rows_are_read_by_the_schema(frame, tmp_path):
     assert data.test.targets.tolist() == [0, 1] * 5
 
 
+def test_cells_of_given_test_rows_that_no_model_can_take_are_noted(frame):
+    """As they are of rows to predict, and by their row in the test table."""
+    days = pd.date_range("2024-01-01", periods=60).astype(str)
+    data = frame.assign(day=days, open=["yes", "no", "no"] * 20)
+    test = data.assign(
+        size=[f"{each} kg" if row % 2 else str(each) for row, each in enumerate(frame["size"])],
+        color=frame["color"].str.upper(),
+        day=[f"{each[8:]}.{each[5:7]}.{each[:4]}" for each in days],
+        open=["yes", "no", "perhaps"] * 20,
+        label=[None, None, *frame["label"][2:]],
+    )
+    task = Task(data=data, test=test, target="label")
+    notes = [note for note in load(task).notes if note.startswith("test rows, ")]
+    assert [note.removeprefix("test rows, ") for note in notes] == [
+        "column 'size': 29 of 58 cells are no finite number and count as missing; the first is "
+        f"'{frame['size'][3]} kg' in row 4",
+        "column 'day': 58 of 58 cells are no date and count as missing; the first is '03.01.2024' in "
+        "row 3",
+        "column 'open': 20 of 58 cells are no truth value and count as missing; the first is "
+        "'perhaps' in row 3",
+        "column 'color': 58 of 58 cells are no category of the model and count as unknown; the first "
+        f"is {frame['color'][2].upper()!r} in row 3",
+    ]
+    for test in (data, None):
+        notes = load(replace(task, test=test)).notes
+        assert not any(note.startswith("test rows, ") for note in notes)
+
+
 def test_test_rows_that_do_not_fit(frame):
     with pytest.raises(DataError, match="test rows: the table has no target 'label'"):
         load(Task(data=frame, test=frame.drop(columns=["label"])))
@@ -602,3 +676,37 @@ def test_numbers_that_32_bits_hardly_tell_apart_are_named(kind):
     assert "place 1: its numbers become" in load(Task(data=(inputs, targets))).notes[0]
     years = table.assign(time=1_700_000_000 + 1_000_000 * np.arange(120))
     assert not any("32 bits" in note for note in load(Task(data=years)).notes)
+
+
+def test_targets_that_32_bits_hardly_tell_apart_are_refused():
+    """Scores would be of what rounding leaves of them."""
+    spread = np.random.default_rng(0).normal(size=120)
+    table = pd.DataFrame({"x": spread, "y": spread})
+    for values, steps in (
+        (2_460_000 + 0.05 * spread, "0.25"),
+        (1e12 + 1e3 * spread, "65536"),
+        (2**60 + 3 * np.arange(120), "1.37439e+11"),
+        (1e-300 * spread, "1.4013e-45"),
+    ):
+        task = Task(data=table.assign(y=values), target="y", kind="regression")
+        with pytest.raises(DataError) as raised:
+            load(task)
+        assert str(raised.value) == (
+            f"target 'y': its numbers become 32 bits, which here are {steps} apart, coarse for what "
+            "they spread by; take a constant off them, or change their unit"
+        )
+    far = 2_460_000 + 0.05 * spread
+    for data in ((spread[:, None], far), (spread[:, None], np.stack([spread, far], 1))):
+        with pytest.raises(DataError, match="become 32 bits, which here are"):
+            load(Task(data=data))
+    for values in (2_460_000 + 1e3 * spread, (1e12 + 1e6 * spread).astype(np.float32)):
+        load(Task(data=table.assign(y=values), target="y"))
+
+
+@pytest.mark.parametrize(
+    "values", [2**60 + 3 * np.arange(40), 2**60 + np.arange(40), 1e-300 * np.arange(1, 41)]
+)
+def test_a_column_that_32_bits_do_not_tell_apart_is_not_called_constant(values):
+    table = pd.DataFrame({"x": np.arange(40.0), "c": values, "target": np.arange(40) * 0.5})
+    (note,) = load(Task(data=table)).notes
+    assert note.startswith("column 'c' was left out: its numbers become 32 bits, which don't tell")

@@ -53,6 +53,12 @@ def test_kind_and_places_are_inferred(data, kind, shape, outputs):
     assert torch.equal(again.targets, wanted.view(ROWS, *shape).to(again.targets.dtype))
 
 
+def test_values_that_32_bits_hardly_tell_apart_are_refused():
+    far = 2_460_000 + 0.05 * IMAGES[:, 0].astype(np.float64)
+    with pytest.raises(DataError, match="the target: its numbers become 32 bits"):
+        load(task((IMAGES, far)))
+
+
 def test_what_the_user_says_wins():
     assert load(task((TOKENS, NEXT), kind="sequence")).schema.kind == "sequence"
     floats = np.where(NEXT == NOTHING, NOTHING, NEXT).astype(float)

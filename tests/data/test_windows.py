@@ -168,6 +168,19 @@ def test_rows_of_one_time_do_not_see_each_other() -> None:
     assert torch.equal(windows[2::2].nan_to_num(), windows[3::2].nan_to_num())
 
 
+def test_times_are_told_apart_by_fractions_of_a_second() -> None:
+    """Written or typed, on either side of 1970, as far as microseconds."""
+    mixed = frame(120).sample(frac=1, random_state=0)
+    wanted = everything(loaded(mixed))
+    for start, step in (("2024-01-01", "100ms"), ("1969-12-31 23:59:59.5", "7ms"), ("1700", "us")):
+        times = pd.date_range(start, periods=120, freq=step, unit="us")
+        written = times.strftime("%Y-%m-%d %H:%M:%S.%f")
+        for column in (times, times.tz_localize("Asia/Tokyo"), written):
+            data = loaded(mixed.assign(t=column[mixed["t"]]))
+            assert not any("time of another row" in note for note in data.notes)
+            assert torch.equal(everything(data).nan_to_num(), wanted.nan_to_num())
+
+
 def test_gaps_in_time_are_said() -> None:
     table = frame()
     table = table[(table["t"] < 100) | (table["t"] >= 150)]

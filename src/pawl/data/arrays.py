@@ -19,7 +19,7 @@ from pawl.data.block_columns import check_classes, pop_blocks, read_blocks
 from pawl.data.blocks import Blocks
 from pawl.data.kinds import check_rows
 from pawl.data.labels import Labels, read_labels
-from pawl.data.places import check_like, column_of, kind_at_places, read_places
+from pawl.data.places import check_like, check_width, column_of, kind_at_places, read_places
 from pawl.data.ragged import MASK
 from pawl.data.rare import settle_rows
 from pawl.data.several import check_targets
@@ -49,7 +49,7 @@ def load_arrays(
         DataError: If the arrays cannot be used.
     """
     refuse_target(task.target, _TARGET, "arrays")
-    arrays = unpack(source.value, None)
+    arrays = unpack(source.value, None, task.read)
     if (kind := kind_at_places(arrays.targets, arrays.inputs, task.kind)) is not None:
         return _load_places(task, arrays, kind, test, seed=seed, test_share=test_share)
     inputs, read, notes = _labeled(arrays, "rows")
@@ -57,7 +57,7 @@ def load_arrays(
         check_rows(len(read.present))
     test_inputs, test_read = None, None
     if test is not None:
-        test_inputs, test_read, more = _labeled(_test_arrays(test, arrays), "test rows")
+        test_inputs, test_read, more = _labeled(_test_arrays(test, arrays, task.read), "test rows")
         require_columns(test_read, read)
         notes += more
     settled = settle_rows(read, task, form="arrays", test=test_read, test_share=test_share)
@@ -120,12 +120,13 @@ def _load_places(
         raise TaskError(
             f"got the option {refused!r}, which is not for the kind {kind}; leave it out"
         )
-    apart = None if test is None else _test_arrays(test, arrays)
+    apart = None if test is None else _test_arrays(test, arrays, task.read)
     inputs, test_inputs, blocks, notes = _blocks_apart(
         arrays.inputs, None if apart is None else apart.inputs, task.read
     )
     rows = Examples(inputs, _read_all(arrays, kind), blocks=blocks[0])
     check_rows(len(rows))
+    check_width(arrays.targets, kind)
     if apart is None or test_inputs is None:
         rest, held = split_rows(rows.known_targets, kind, test_share, seed, blocks=blocks[0])
         development, test_rows = rows.take(rest), rows.take(held)
@@ -153,14 +154,14 @@ def _blocks_apart(
     return inputs, test, (blocks, apart), notes
 
 
-def _test_arrays(test: Source, arrays: Arrays) -> Arrays:
+def _test_arrays(test: Source, arrays: Arrays, options: ReadOptions) -> Arrays:
     """Reads test rows; those of unlike lengths are padded as the data is."""
     require_form(test, "arrays", "the test data")
     if not arrays.masks:
-        return unpack(test.value, None)
+        return unpack(test.value, None, options)
     specs = _specs(arrays.inputs, arrays, own_model=True)
     like = Schema(source="arrays", kind="regression", targets=(), inputs=specs, style=arrays.style)
-    found = unpack(test.value, like)
+    found = unpack(test.value, like, options)
     if found.targets is None:
         raise DataError(f"got test rows without targets; allowed is {FORMS}")
     return found

@@ -172,7 +172,7 @@ def read_keys(
 
 
 def read_times(column: pd.Series[Any], date_format: str) -> NDArray[np.float64]:
-    """Returns a column's numbers, or of dates their seconds since 1970; NaN where there is neither."""
+    """Returns a column's numbers, or of dates microseconds since 1970; NaN where there is neither."""
     cells = read_cells(column)
     order: NDArray[np.float64] = as_numbers(cells)
     if np.isnan(order).any():

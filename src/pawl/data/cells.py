@@ -38,7 +38,7 @@ class Cells:
         kind: How they came: `number`, `boolean` and `date` are typed; `text` may still hold numbers
             or dates; `category` is text that the user declared categorical; `other` is lists and
             the like, which pawl does not use.
-        values: `[R]` float64 with NaN (number, boolean), `[R]` datetime64[s] with NaT (date), or
+        values: `[R]` float64 with NaN (number, boolean), `[R]` datetime64[us] with NaT (date), or
             `[U]` distinct texts without missing ones (text, category).
         codes: `[R]` indices into the texts, -1 where missing; empty for typed cells.
         zoned: Whether typed dates had a zone; they are in UTC then.
@@ -82,7 +82,7 @@ def read_cells(column: pd.Series[Any], marks: Marks | None = None) -> Cells:
     if types.is_datetime64_any_dtype(dtype):
         zoned = column.dt.tz is not None
         plain = column.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else column
-        return Cells("date", plain.to_numpy().astype("datetime64[s]"), none, zoned)
+        return Cells("date", plain.to_numpy().astype("datetime64[us]"), none, zoned)
     if types.is_timedelta64_dtype(dtype):
         return Cells("number", column.dt.total_seconds().to_numpy(np.float64), none)
     if types.is_complex_dtype(dtype):
@@ -222,14 +222,14 @@ def as_booleans(cells: Cells) -> NDArray[np.float64]:
 
 
 def as_dates(cells: Cells, date_format: str = "ymd") -> NDArray[np.datetime64]:
-    """`[R]` datetime64[s], NaT where missing or no date; see `parse_dates`."""
+    """`[R]` datetime64[us], NaT where missing or no date; see `parse_dates`."""
     if cells.kind == "date":
         return cells.values
     if cells.kind in ("boolean", "other"):
-        return np.full(len(cells.values), np.datetime64("NaT", "s"))
+        return np.full(len(cells.values), np.datetime64("NaT", "us"))
     texts, codes = as_texts(cells)
     dates = parse_dates(np.array(texts, dtype=object), date_format)
-    return _spread(dates, codes, np.datetime64("NaT", "s"))
+    return _spread(dates, codes, np.datetime64("NaT", "us"))
 
 
 def zones(

@@ -50,6 +50,7 @@ _MIN_DATE_SHARE = 0.95
 _FREE_TEXT_DISTINCT = 1000
 _FREE_TEXT_SHARE = 0.5
 _MIN_IDENTIFIER_ROWS = 20
+_EXACT = 2.0**53  # from here on floats do not tell whole numbers apart
 _CODE = re.compile(r"\d+")
 _NOUNS: dict[ColumnKind, Literal["number", "boolean", "date"]] = {
     "numeric": "number", "boolean": "boolean", "date": "date"
@@ -287,13 +288,19 @@ def _infer_numbers(name: str, cells: Cells, found: Found, sign: str = "") -> Non
     if num_infinite:
         found.notes.append(f"column {name!r}: {num_infinite} infinite value(s) count as missing")
     absent = np.isnan(values)
-    if coarse(cells.values[:, None], values[:, None]):
-        found.notes.append(too_coarse(f"column {name!r}", values))
     if absent.all():
         found.leave_out(name, "every cell is missing")
     elif not absent.any() and (values == values[0]).all():
-        found.leave_out(name, f"it is always {short(values[0])}")
+        why = f"it is always {short(values[0])}"
+        if not _are_one(cells.values):
+            why = (
+                f"its numbers become 32 bits, which don't tell them apart (all are {short(values[0])}); "
+                "to use them, take a constant off them, or change their unit"
+            )
+        found.leave_out(name, why)
     else:
+        if coarse(cells.values[:, None], values[:, None]):
+            found.notes.append(too_coarse(f"column {name!r}", values))
         column = Column(
             name=name,
             kind="boolean" if cells.kind == "boolean" else "numeric",
@@ -301,6 +308,11 @@ def _infer_numbers(name: str, cells: Cells, found: Found, sign: str = "") -> Non
             sign=sign,
         )
         found.add(column, [name])
+
+
+def _are_one(numbers: NDArray[np.float64]) -> bool:
+    """Whether numbers are all the same, also as they were before they became floats."""
+    return bool((numbers == numbers[0]).all() and abs(numbers[0]) < _EXACT)
 
 
 def _infer_dates(
@@ -311,10 +323,16 @@ def _infer_dates(
     date_format: str = "ymd",
 ) -> None:
     absent = np.isnat(dates)
-    if not absent.any() and (dates == dates[0]).all():
-        found.leave_out(name, f"it is always {dates[0]}")
+    seconds = dates.astype("datetime64[s]")  # which a model is given
+    if not absent.any() and (seconds == seconds[0]).all():
+        same = (dates == dates[0]).all()
+        found.leave_out(
+            name,
+            f"it is {'always' if same else 'always within the second'} {seconds[0]}"
+            + ("" if same else ", and dates are given to models in seconds"),
+        )
         return
-    has_times = bool((dates[~absent] != dates[~absent].astype("datetime64[D]")).any())
+    has_times = bool((seconds[~absent] != seconds[~absent].astype("datetime64[D]")).any())
     parts = _DATE_PARTS if has_times else _DATE_PARTS[:3]
     if all(zoned):
         found.notes.append(

@@ -33,11 +33,13 @@ class TableFile:
         frame: Its rows.
         separator: What separates its cells, if it is text.
         notes: What a reader should know.
+        index: The columns that came as its index.
     """
 
     frame: pd.DataFrame
     separator: str | None = None
     notes: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()
 
 
 def read_table_file(path: Path, options: ReadOptions) -> TableFile:
@@ -53,7 +55,8 @@ def read_table_file(path: Path, options: ReadOptions) -> TableFile:
     """
     name = path.name
     if name.lower().endswith(PARQUET_SUFFIXES):
-        return TableFile(check_frame(read_parquet(path), name))
+        frame, index = with_index(read_parquet(path))
+        return TableFile(check_frame(frame, name), index=index)
     return read_table_text(read_bytes(path), name, options)
 
 
@@ -123,6 +126,35 @@ def named(cells: pd.DataFrame, headers: Sequence[str], name: str) -> pd.DataFram
 def empty(name: str) -> DataError:
     """Returns what is said of a file that holds nothing."""
     return DataError(f"{name} is empty; a header and rows are needed; check the file")
+
+
+def with_index(
+    frame: pd.DataFrame, but: Sequence[str] = ()
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns a frame with what its index holds as columns in front, and their names.
+
+    What has no name, counts rows, or has the name of a column is left out.
+
+    Args:
+        frame: The frame.
+        but: Names that are left out as well.
+    """
+    headers = [str(header).strip() for header in frame.columns]
+    named = {
+        str(name).strip(): frame.index.get_level_values(level)
+        for level, name in enumerate(frame.index.names)
+        if name is not None
+    }
+    kept = {
+        name: values
+        for name, values in named.items()
+        if name not in ("", *headers, *but) and not isinstance(values, pd.RangeIndex)
+    }
+    if not kept:
+        return frame, ()
+    rest = frame.reset_index(drop=True)
+    rest.columns = pd.Index(headers, dtype=object)
+    return pd.concat([pd.DataFrame(kept), rest], axis=1), tuple(kept)
 
 
 def check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:

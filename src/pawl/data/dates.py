@@ -16,7 +16,8 @@ from pawl.errors import DataError
 from pawl.options import DATE_ORDERS
 
 _TIME = (
-    r"(?:(?:T|,? )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
+    r"(?:(?:T|,? )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d+))?)?"
     r"\s*(?P<half>[AaPp][Mm])?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?"
 )
 _YEAR, _MONTH, _DAY = r"(?P<year>\d{4})", r"(?P<month>\d{1,2})", r"(?P<day>\d{1,2})"
@@ -29,6 +30,7 @@ _PATTERNS = {
 _ZONE = re.compile(r".*(?<!\d)\d{1,2}:\d{2}.*?(?:Z|[+-]\d{2}:?\d{2})", re.DOTALL)
 _LOOKED_AT = 1000
 _NOON = 12
+_DIGITS = 6  # of microseconds
 
 
 def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]:
@@ -41,14 +43,17 @@ def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]
         date_format: An order of year, month and day, or a format of `datetime.strptime`.
 
     Returns:
-        `[U]` datetime64[s], NaT where there is no date.
+        `[U]` datetime64[us], NaT where there is no date.
 
     Raises:
         DataError: If the format cannot be used.
     """
+    fractions: Any = 0
     if date_format in _PATTERNS:
-        pattern = _PATTERNS[date_format]
-        texts = np.array([_canonical(pattern.fullmatch(text)) for text in texts], dtype=object)
+        matches = [_PATTERNS[date_format].fullmatch(text) for text in texts]
+        texts = np.array([_canonical(match) for match in matches], dtype=object)
+        # Read apart: with %f, pandas knows no years before 1677.
+        fractions = np.array([_microseconds(match) for match in matches], dtype="timedelta64[us]")
         date_format = "%Y%m%d%H%M%S%z"
     try:
         series = pd.Series(texts, dtype="str")
@@ -57,7 +62,9 @@ def parse_dates(texts: NDArray[Any], date_format: str) -> NDArray[np.datetime64]
         raise DataError(
             f"the date format {date_format!r} cannot be used ({error}); correct it"
         ) from error
-    return dates.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
+    whole = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    found: NDArray[np.datetime64] = whole + fractions
+    return found
 
 
 def with_zones(texts: NDArray[Any], date_format: str) -> NDArray[np.bool_]:
@@ -78,6 +85,11 @@ def _canonical(match: re.Match[str] | None) -> str | None:
     day = f"{match['year']}{match['month']:0>2}{match['day']:0>2}"
     zone = "+0000" if match["zone"] in (None, "Z") else match["zone"]
     return f"{day}{hour:02}{match['minute'] or '00'}{match['second'] or '00'}{zone}"
+
+
+def _microseconds(match: re.Match[str] | None) -> int:
+    fraction = match["fraction"] if match is not None else None
+    return int(fraction[:_DIGITS].ljust(_DIGITS, "0")) if fraction else 0
 
 
 def choose_format(

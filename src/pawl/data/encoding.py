@@ -188,7 +188,11 @@ def _category_codes(cells: Cells, column: Column) -> NDArray[np.int64]:
 
 
 def _date_parts(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
-    """`[R, 4]`: days since 1970, month 1-12, weekday 0-6 from Monday, hour with its fraction."""
+    """`[R, 4]`: days since 1970, month 1-12, weekday 0-6 from Monday, hour with its fraction.
+
+    Of whole seconds, as in bundles that there are.
+    """
+    dates = dates.astype("datetime64[s]")
     days = dates.astype("datetime64[D]")
     num_days = days.astype(np.int64)
     seconds = (dates - days).astype(np.int64)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.errors import DataError
+
 _COARSE = 1e-3
 _SAME = 1e-14
 """A column varies where its spread is more than this share of its largest number."""
@@ -49,8 +51,29 @@ def too_coarse(what: str, narrow: NDArray[np.float32]) -> str:
         what: The column.
         narrow: `[R]`.
     """
+    return f"{_told(what, narrow)}; take a constant off them, or give times as dates"
+
+
+def refuse_coarse(what: str, given: NDArray[Any]) -> None:
+    """Refuses targets of which float32 keeps too little: models would be judged by what is left.
+
+    Args:
+        what: The target.
+        given: Its numbers, all of them finite, `[R]`.
+
+    Raises:
+        DataError: It keeps too little; see `coarse`.
+    """
+    narrow = given.astype(np.float32, copy=False)
+    if (narrow == given).all() or (given == given[0]).all():
+        return
+    if coarse(given[:, None], narrow[:, None]) or (narrow == narrow[0]).all():
+        raise DataError(f"{_told(what, narrow)}; take a constant off them, or change their unit")
+
+
+def _told(what: str, narrow: NDArray[np.float32]) -> str:
     steps = np.spacing(np.abs(narrow[np.isfinite(narrow)]).max())
     return (
         f"{what}: its numbers become 32 bits, which here are {steps:g} apart, coarse for what they "
-        "spread by; take a constant off them, or give times as dates"
+        "spread by"
     )

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pawl.data.narrowing import refuse_coarse
 from pawl.data.types import Inputs, TargetColumn
 from pawl.errors import DataError
 from pawl.kinds import KINDS, NOTHING, KindName
@@ -101,6 +102,13 @@ def column_of(targets: Tensor, test: Tensor | None, kind: KindName, name: str) -
         return TargetColumn(name=name, shape=shape)
     most = max(int(part.max()) for part in (targets, test) if part is not None)
     return TargetColumn(name=name, shape=shape, count=max(2, most + 1))
+
+
+def check_width(targets: Any, kind: KindName) -> None:
+    """Raises `DataError` when 32 bits hardly tell values apart; see `refuse_coarse`."""
+    array = _as_array(targets)
+    if array is not None and not KINDS[kind].has_classes:
+        refuse_coarse("the target", array.reshape(-1))
 
 
 def check_like(targets: Tensor, column: TargetColumn) -> None:

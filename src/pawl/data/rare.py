@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pawl.data.cells import number_name
 from pawl.data.kinds import MIN_CLASS_ROWS, settle
 from pawl.data.labels import Labels
+from pawl.data.narrowing import refuse_coarse
 from pawl.data.several import settle_several
 from pawl.data.targets import Targets
 from pawl.data.types import TargetColumn, list_names
@@ -69,14 +70,19 @@ def settle_rows(
 
     Raises:
         TaskError: If the targets cannot be what the task asks for.
-        DataError: If the target does not vary, the test rows don't fit, or rare classes are too few
-            rows to be merged.
+        DataError: If the target does not vary, or hardly does in 32 bits, the test rows don't fit, or
+            rare classes are too few rows to be merged.
     """
     if len(targets.columns) > 1:
         kind, columns = settle_several(targets, task, form=form, test=test)
-        return Settled(kind, columns, targets, test, None, None, [])
-    own_test = None if test is None else test.columns[0]
-    return _settle_one(targets.columns[0], task, form, own_test, test_share)
+        settled = Settled(kind, columns, targets, test, None, None, [])
+    else:
+        own_test = None if test is None else test.columns[0]
+        settled = _settle_one(targets.columns[0], task, form, own_test, test_share)
+    for labels, column in zip(settled.targets.columns, settled.columns, strict=True):
+        if not column.classes and labels.numbers is not None:
+            refuse_coarse(f"target {labels.name!r}", labels.numbers)
+    return settled
 
 
 def _settle_one(

@@ -20,6 +20,7 @@ from pawl.data.csvfiles import (
     TableFile,
     check_frame,
     read_table_file,
+    with_index,
 )
 from pawl.data.npz import read_npz
 from pawl.data.readers import ARRAY_SUFFIX, own_suffixes, read_own
@@ -52,6 +53,7 @@ class Source:
         targets: The targets' columns when they came apart from the table.
         separator: What separates the cells of a table's file, if it is text.
         notes: What a reader should know.
+        index: The columns that came as a data frame's index.
     """
 
     form: Form
@@ -60,6 +62,7 @@ class Source:
     targets: tuple[str, ...] = ()
     separator: str | None = None
     notes: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def identify(data: Any, options: ReadOptions = AS_IT_IS) -> Source:
     if isinstance(data, str | Path):
         return _from_path(data, options)
     if isinstance(data, pd.DataFrame):
-        return Source("table", "table", check_frame(data, "the data frame"))
+        frame, index = with_index(data)
+        return Source("table", "table", check_frame(frame, "the data frame"), index=index)
     if isinstance(data, TableFile):
         return Source("table", "table", data.frame, separator=data.separator, notes=data.notes)
     if isinstance(data, tuple | list) and len(data) == _PAIR:
@@ -152,7 +156,14 @@ def _from_path(data: str | Path, options: ReadOptions) -> Source:
         if lowered.endswith(suffix):
             file = read_table_file(path, options)
             name = path.name[: -len(suffix)]
-            return Source("table", name, file.frame, separator=file.separator, notes=file.notes)
+            return Source(
+                "table",
+                name,
+                file.frame,
+                separator=file.separator,
+                notes=file.notes,
+                index=file.index,
+            )
     got = path.suffix or "no extension"
     own_ = "".join(f", and {suffix} by your own reader" for suffix in own_suffixes())
     raise DataError(f"{path.name} has the extension {got!r}; allowed are {_PATH_FORMS}{own_}")
@@ -208,10 +219,11 @@ def _from_frame_and_several(frame: pd.DataFrame, targets: pd.DataFrame) -> Sourc
 
 
 def _joined(frame: pd.DataFrame, targets: Mapping[str, pd.Series[Any]]) -> Source:
+    frame, index = with_index(frame, but=list(targets))
     clean = check_frame(frame, "the data frame")
     for name in targets:
         if name in clean.columns:
             raise DataError(
                 f"the inputs have a column {name!r} like the targets' name; rename or drop the column"
             )
-    return Source("table", "table", clean.assign(**targets), tuple(targets))
+    return Source("table", "table", clean.assign(**targets), tuple(targets), index=index)

@@ -22,6 +22,7 @@ from pawl.data.csvfiles import (
     check_widths,
     empty,
     parse,
+    with_index,
 )
 from pawl.data.encoding import encode_columns, marks_of, missing_column
 from pawl.data.filebytes import UNREADABLE, open_bytes, parts_of, unreadable
@@ -97,7 +98,7 @@ class TableStream:
         marks: dict[str, Marks] = {}
         decimal: Marks | None = None
         for part in self._parts:
-            frame = check_frame(part, self.path.name)
+            frame = check_frame(with_index(part)[0], self.path.name)
             decimal = decimal or decimal_of(schema, frame, self._separator)
             for name, mark in marks_of(frame, schema.columns, decimal).items():
                 if len(marks.get(name, ".,")) > 1:

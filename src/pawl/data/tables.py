@@ -49,7 +49,7 @@ def load_table(
     decimal = _decimal(options.decimal, usual_mark(frame, source.separator))
     whole, whole_test = frame, None
     frame, read, notes = _with_targets(frame, chosen, "rows", decimal)
-    notes = [*source.notes, *notes]
+    notes = [*source.notes, *_notes_on_index(source, chosen, options), *notes]
     test_frame, test_read = None, None
     if test is not None:
         require_form(test, "table", "the test data")
@@ -109,6 +109,17 @@ def load_table(
     )
 
 
+def _notes_on_index(source: Source, targets: Sequence[str], options: ReadOptions) -> list[str]:
+    """Returns notes on columns that came as an index and that no option names."""
+    blocks = block_columns(options, [str(name) for name in source.value.columns])
+    named = {*targets, *options.ignore, *options.kinds, *blocks, options.group}
+    return [
+        f"the index {name!r} is taken as a column; the option ignore leaves it out"
+        for name in source.index
+        if name not in named
+    ]
+
+
 def _numbers_read(
     frame: pd.DataFrame, targets: Sequence[str], options: ReadOptions, decimal: Marks
 ) -> pd.DataFrame:
@@ -150,15 +161,25 @@ def _features(
         windowed = with_windows(tables, found, targets, options, decimal)
         found, notes = windowed.own, [*notes, *windowed.notes]
     columns, inputs = found.columns, found.inputs
-    rows, test = (
-        encode_columns(frame, columns, inputs, decimal=decimal)
-        for frame in (tables.rows, tables.test)
-    )
+    lost = Lost()
+    rows = encode_columns(tables.rows, columns, inputs, decimal=decimal)
+    test = encode_columns(tables.test, columns, inputs, decimal=decimal, lost=lost)
+    if (
+        tables.apart is not None
+    ):  # drawn rows lack no more than those that columns are inferred from
+        notes += _notes_on_test(lost, tables.test)
     if windowed is not None:
         inputs = (*inputs, windowed.spec)
         rows, test = rows | {WINDOW: windowed.rows}, test | {WINDOW: windowed.test}
     window = None if windowed is None else windowed.window
     return _Features(columns, window, inputs, rows, test, found.left_out, notes)
+
+
+def _notes_on_test(lost: Lost, test: pd.DataFrame) -> list[str]:
+    """Returns what of test rows no model can take, as `read_noting` says it of rows to predict."""
+    places = test.index  # of rows that have a target, in their table
+    cells = [replace(each, row=int(places[each.row - 1]) + 1) for each in lost]
+    return [f"test rows, {note}" for note in (*lost.notes, *map(str, cells))]
 
 
 def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost) -> Examples:

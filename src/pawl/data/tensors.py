@@ -15,8 +15,13 @@ _BYTE_MAX = 255
 _NUMPY_DTYPES = {"b": np.float32, "f": np.float32, "i": np.int64, "u": np.int64}
 
 
-def as_tensor(value: Any, name: str) -> Tensor:
+def as_tensor(value: Any, name: str, *, exact: bool = False) -> Tensor:
     """A copy in float32, int64 or uint8.
+
+    Args:
+        value: The array.
+        name: What messages call it.
+        exact: Whether it is float64 in place of float32.
 
     Raises:
         DataError: If it holds no numbers, or its rows differ in shape.
@@ -38,6 +43,8 @@ def as_tensor(value: Any, name: str) -> Tensor:
                 f"whose columns may hold text and dates"
             )
         dtype = np.uint8 if array.dtype == np.uint8 else _NUMPY_DTYPES[array.dtype.kind]
+        if exact and array.dtype.kind == "f":
+            dtype = np.float64
         # A copy, because torch takes neither read-only arrays nor swapped bytes.
         with np.errstate(over="ignore"):
             value = torch.from_numpy(np.array(array, dtype=dtype, order="C"))
@@ -54,7 +61,9 @@ def as_tensor(value: Any, name: str) -> Tensor:
     if tensor.is_complex():
         raise DataError(f"input {name!r} is complex; allowed are real numbers; split it into two")
     is_float = tensor.is_floating_point() or tensor.dtype == torch.bool
-    wanted = torch.float32 if is_float else torch.int64
+    wanted = torch.int64
+    if is_float:
+        wanted = torch.float64 if exact else torch.float32
     if tensor.dtype == torch.uint8:
         wanted = torch.uint8
     return tensor.to(wanted, copy=True, memory_format=torch.contiguous_format)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from pawl.data.block_columns import block_columns
 from pawl.data.narrowing import coarse, too_coarse
 from pawl.data.ragged import MASK, pad
 from pawl.data.stacking import stack_dataset
@@ -21,6 +22,7 @@ from pawl.data.tensors import as_tensor
 from pawl.data.types import Inputs, Schema
 from pawl.errors import DataError
 from pawl.kinds import NOTHING
+from pawl.options import AS_IT_IS, ReadOptions
 
 _PAIR, _VECTORS = 2, 2
 FORMS = (
@@ -50,12 +52,13 @@ class Arrays:
     notes: tuple[str, ...] = ()
 
 
-def unpack(value: Any, schema: Schema | None) -> Arrays:
+def unpack(value: Any, schema: Schema | None, options: ReadOptions = AS_IT_IS) -> Arrays:
     """Reads arrays or a dataset; rows of unlike lengths are padded, with a mask as a further input.
 
     Args:
         value: What the user gave.
         schema: How it is to be read, where that is known; targets may then be absent.
+        options: Arrays of groups or times, by their names here, keep all their digits.
 
     Raises:
         DataError: It is of no form that is allowed.
@@ -84,7 +87,11 @@ def unpack(value: Any, schema: Schema | None) -> Arrays:
         length = next(iter(masks.values())).shape[1]
         filled = pad(targets, "targets", length=length, fill=NOTHING)
         targets = targets if filled is None else filled[0]
-    tensors = {name: as_tensor(array, name) for name, array in (named | masks).items()}
+    blocks = block_columns(options, list(named))
+    tensors = {
+        name: as_tensor(array, name, exact=name in blocks)
+        for name, array in (named | masks).items()
+    }
     lengths = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(lengths.values())) != 1:
         got = ", ".join(f"{name}: {length}" for name, length in lengths.items())

@@ -239,7 +239,7 @@ def _steps_of_time(frame: pd.DataFrame, window: Window, series: _Integers) -> ND
     elif {name.lower() for name in window.time} in _CALENDARS:
         parts = {name.lower(): read_times(frame[name], window.date_format) for name in window.time}
         dates = pd.to_datetime(pd.DataFrame(parts), errors="coerce").to_numpy()
-        times = dates.astype("datetime64[s]").astype(np.float64)
+        times = dates.astype("datetime64[us]").astype(np.float64)
         times[np.isnat(dates)] = np.nan
     else:
         return np.zeros(0)

@@ -33,6 +33,7 @@ from pawl.options.shared import (
     ExecutorName,
     FollowOptions,
     KindName,
+    is_recorded,
     sink_of,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "comparing",
     "diagnosing",
     "in_order",
+    "is_recorded",
     "of_bundle",
     "optimizing",
     "plain",

@@ -26,7 +26,13 @@ DEFAULT_BUDGET = "10m"
 LISTENER = Field(
     default=None, description="Told how it goes on.", json_schema_extra={"python_only": True}
 )
-_PLAIN = (str, int, float, tuple)
+
+
+def is_recorded(value: Any) -> bool:
+    """Whether records hold an option's value: text, a number or a list of such, no arrays."""
+    if isinstance(value, tuple | list):
+        return all(isinstance(each, str | int | float) for each in value)
+    return isinstance(value, str | int | float)
 
 
 def listed(name: str, given: Any) -> tuple[str, ...]:
@@ -158,7 +164,7 @@ class SearchOptions(TimedOptions):
                 value = str(value)
             elif isinstance(value, tuple):
                 value = list(value)
-            if isinstance(value, str | int | float | list | dict | None):
+            if value is None or isinstance(value, dict) or is_recorded(value):
                 known[name] = value
         return {**known, "budget": self.seconds}
 
@@ -169,7 +175,7 @@ class SearchOptions(TimedOptions):
             name: value
             for name, value in self.given.items()
             # What is no plain value, such as an array, may not compare.
-            if name in kept and not (isinstance(value, _PLAIN) and value == fields[name].default)
+            if name in kept and not (is_recorded(value) and value == fields[name].default)
         }
         if self.trials is None:
             differing["budget"] = DEFAULT_BUDGET if self.budget is None else self.budget

@@ -10,13 +10,11 @@ from pawl import pacing
 from pawl.data import LoadedData
 from pawl.execution import Listener, Session, Silent, pick_device, read_task
 from pawl.ledger import Ledger
-from pawl.options import RunOptions
+from pawl.options import RunOptions, is_recorded
 from pawl.recipe import Recipe
 from pawl.task import Task
 from pawl.techniques import check_recipe
 from pawl.training.checks import check_task
-
-_PLAIN = (str, int, float, tuple)
 
 
 def open_session(
@@ -40,7 +38,7 @@ def open_session(
     facts = problem.facts()
     for recipe in recipes:
         check_recipe(facts, recipe)
-    options = {name: value for name, value in call.of_task().items() if isinstance(value, _PLAIN)}
+    options = {name: value for name, value in call.of_task().items() if is_recorded(value)}
     known = {"what": what, "fingerprint": data.fingerprint, "code": read.code, "seed": call.seed,
              "options": {**options, "seed": call.seed},
              "recipes": [recipe.to_dict() for recipe in recipes]}  # fmt: skip
