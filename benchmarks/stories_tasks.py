@@ -92,7 +92,7 @@ RECIPES: dict[str, Tables] = {
     "too_low": {**RECIPE, "adamw": {"learning_rate": 1e-5}},
     "too_high": {
         **{n: t for n, t in RECIPE.items() if n != "adamw"},
-        "sgd": {"learning_rate": 1.0},
+        "rmsprop": {"learning_rate": 0.05},
     },
     "dead": RECIPE,
     "imbalanced": RECIPE,
