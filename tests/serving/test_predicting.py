@@ -23,7 +23,8 @@ from PIL import Image
 from predicted import Served, serving
 from problems import frame, images, several
 
-from pawl.errors import TaskError
+from pawl.errors import DataWarning, TaskError
+from pawl.options import ReadOptions
 from pawl.options.serving import PredictionServerCall
 from pawl.serving.predicting import server as listening
 from pawl.serving.predicting.connections import HEAD_BYTES
@@ -458,3 +459,53 @@ def test_wrong_options_are_told(folder: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(TaskError, match="the port is in use"):
             listening.serve(folder, port=port)
+
+
+def sales(rows: int = 240) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    found = pd.DataFrame(
+        {"day": pd.date_range("2026-01-01", periods=rows // 2).repeat(2).astype(str)}
+    )
+    found["shop"] = ["north", "south"] * (rows // 2)
+    found["rain"] = random.normal(size=rows).round(3)
+    found["sold"] = random.normal(size=rows).round(3)
+    return found
+
+
+@pytest.mark.parametrize("horizon", [None, 2])
+def test_rows_of_a_series_see_those_before_them(tmp_path: Path, horizon: int | None) -> None:
+    table = sales()
+    options = ReadOptions(time=("day",), window=3, group="shop", horizon=horizon)
+    folder = bundle_of(
+        Task(data=table, target="sold", read=options), tmp_path / "campaign", metric="rmse"
+    )
+    new = table.tail(12).reset_index(drop=True)
+    new.loc[10:, "sold"] = np.nan
+    with serving(folder) as running:
+        with pytest.warns(DataWarning, match="fewer than 3 rows before them"):
+            expected = running.bundle.predict(new)
+        status, got = running.ask(records(new))
+        assert status == 200
+        same(got["predictions"], expected)
+        assert "fewer than 3 rows before them" in got["notes"][0]
+        assert running.ask(new.to_csv(index=False).encode(), "text/csv")[1] == got
+        lacking = [
+            {name: cell for name, cell in row.items() if name != "sold"} for row in records(new)
+        ]
+        refused(running.ask(lacking), 422, "row 1", "'sold'", "null")
+        timeless = [records(new)[0], {**records(new)[1], "day": None}]
+        refused(running.ask(timeless), 422, "no value", "'day'", "row 2")
+        refused(
+            running.ask([{**records(new)[0], "day": [1]}]), 422, "row 1, column 'day'", "a date"
+        )
+        schema = running.ask(path="/schema")[1]
+        assert {each["name"] for each in schema["columns"]} == set(table.columns)
+        assert schema["window"] == {
+            "rows": 3, "ahead": horizon or 1, "time": ["day"], "series": "shop",
+        }  # fmt: skip
+        first, last = schema["example"]["rows"]
+        assert first["day"] < last["day"]
+        assert (first["sold"], last["sold"]) == (0, None)
+        status, got = running.ask(schema["example"])
+        assert status == 200
+        assert len(got["predictions"]) == 2
