@@ -132,8 +132,19 @@ def test_predictions_have_a_column_for_the_class_and_one_per_probability(campaig
     # In the order of the rows, whatever the order of the columns; other columns do not matter.
     shuffled = rows.sample(frac=1, random_state=1)
     other = bundle.predict(shuffled[shuffled.columns[::-1]].assign(more="x", target="?"))
-    expected = got.iloc[shuffled.index].reset_index(drop=True)
+    expected = got.loc[shuffled.index]
     pd.testing.assert_frame_equal(other, expected, rtol=0, atol=1e-6)
+
+
+def test_predictions_keep_the_index_of_a_data_frame(campaign: Path) -> None:
+    rows = frame(40)
+    bundle = Bundle.open(campaign)
+    expected = bundle.predict(rows).set_index(rows.index)
+    some = rows.sample(frac=0.5, random_state=1)
+    for given in (some, (some.drop(columns="target"), some["target"])):
+        pd.testing.assert_frame_equal(
+            bundle.predict(given).sort_index(), expected.loc[sorted(some.index)]
+        )
 
 
 def test_a_new_category_counts_as_unknown(campaign: Path) -> None:

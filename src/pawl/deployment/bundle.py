@@ -161,6 +161,8 @@ class Bundle:
     def predict(self, source: Any) -> pd.DataFrame | dict[str, Any]:
         """Returns one row per input row: `prediction`, and `p_CLASS` per class.
 
+        Rows of a data frame keep its index.
+
         Of several targets, each has a column of its name; labels also `p_NAME`, how likely they are. For
         images from files, `file` comes first: each image's path inside the source. Where predictions lie
         on places of a row, they are arrays, `prediction` and, of classes, `probabilities`.
@@ -176,7 +178,11 @@ class Bundle:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
         """
-        return self.predict_read(self.read(source))
+        found = self.predict_read(self.read(source))
+        index = _index_of(source)
+        if index is not None and isinstance(found, pd.DataFrame):
+            found.index = index
+        return found
 
     def predict_read(self, examples: Examples) -> pd.DataFrame | dict[str, Any]:
         """Returns what `predict` does, for rows as `read` gives them."""
@@ -261,6 +267,12 @@ def manifest_of(files: dict[str, bytes]) -> bytes:
     """Returns the manifest of a bundle's files."""
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     return (json.dumps({"format": _FORMAT, "sha256": digests}, indent=2) + "\n").encode()
+
+
+def _index_of(source: Any) -> pd.Index[Any] | None:
+    """Returns the index of a data frame's rows, also where their targets are beside it."""
+    rows = source[0] if isinstance(source, tuple | list) and source else source
+    return rows.index if isinstance(rows, pd.DataFrame | pd.Series) else None
 
 
 def _reason(error: Exception) -> str:

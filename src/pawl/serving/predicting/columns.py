@@ -36,7 +36,7 @@ def columns_of_rows(schema: Schema) -> list[dict[str, Any]]:
 
 
 def example_rows(schema: Schema) -> list[dict[str, Any]]:
-    """Returns rows as a request may have them: with a window one that is predicted, and one before it."""
+    """Returns rows as a request may have them; with a window one that is predicted, and one before."""
     columns = columns_of_rows(schema)
     row = {each["name"]: _example(each, 0) for each in columns}
     if schema.window is None:

@@ -76,7 +76,7 @@ class PlainRows:
 
     @classmethod
     def of(cls, schema: Schema) -> Self | None:
-        """Returns it; `None` where rows are always read by the data frame: with dates, texts, windows."""
+        """Returns it; `None` where the data frame always reads rows: with dates, texts, windows."""
         framed = any(c.kind in ("date", "text") for c in schema.columns)
         if schema.source != "table" or schema.window is not None or framed:
             return None
