@@ -13,6 +13,7 @@ import pytest
 from bundles import bundle_of
 from problems import frame, plain
 
+from pawl.data import Examples
 from pawl.deployment import Bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
 from pawl.errors import BundleError, DataError, DataWarning
@@ -179,6 +180,28 @@ def test_predictions_are_written_as_they_are_returned(
     assert write_predictions(bundle, source, out) == len(frame())
     read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     pd.testing.assert_frame_equal(read, bundle.predict(source), check_dtype=False, rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_without_a_prediction_are_written_without_a_class(
+    campaign: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, true = Bundle.open(campaign), Bundle.predict_raw
+
+    def lost(self: Bundle, examples: Examples) -> np.ndarray:
+        raw = true(self, examples)
+        raw[examples.inputs["numeric"][:, 0].numpy() < 0] = np.nan
+        return raw
+
+    monkeypatch.setattr(Bundle, "predict_raw", lost)
+    source, out = tmp_path / "rows.csv", tmp_path / f"out{suffix}"
+    rows = frame(20).sort_values("size")
+    rows.to_csv(source, index=False)
+    with pytest.warns(DataWarning, match="not finite"):
+        write_predictions(bundle, source, out, rows=1)
+    read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    assert read["prediction"].isna().tolist() == (rows["size"] < 0).tolist()
+    assert read["p_yes"].isna().tolist() == (rows["size"] < 0).tolist()
 
 
 def test_predictions_go_to_csv_or_parquet_only(campaign: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from bundles import bundle_of
 from PIL import Image
 from predicted import Served, serving
 from problems import frame, images, several
+from torch import Tensor, nn
 
 from pawl.errors import DataWarning, TaskError
 from pawl.options import ReadOptions
@@ -509,3 +510,39 @@ def test_rows_of_a_series_see_those_before_them(tmp_path: Path, horizon: int | N
         status, got = running.ask(schema["example"])
         assert status == 200
         assert len(got["predictions"]) == 2
+
+
+class Pixels(nn.Module):
+    """A value for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale(x).squeeze(1)
+
+
+def test_rows_without_a_prediction_have_none_and_are_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(160, 3)).astype(np.float32)
+    task = Task(data=(inputs, (inputs[:, 0] > 0).astype(int)), model=lambda spec: nn.Linear(3, 2))
+    note = "1 of 2 predictions are not finite: the model has none for these rows"
+    with serving(bundle_of(task, tmp_path / "classes", epochs=1)) as running:
+        rows = [[1e300, 0, 0], [0, 0, 0]]
+        status, got = running.ask(rows)
+        assert (status, got["notes"]) == (200, [note])
+        assert list(got["predictions"][0].values()) == [None] * 3
+        assert None not in got["predictions"][1].values()
+        text = running.ask(rows, Accept="text/csv")[1]
+        assert text.splitlines()[1] == ",,"
+        with pytest.warns(DataWarning, match=note):
+            expected = running.bundle.predict(rows)
+        assert expected["prediction"].isna().tolist() == [True, False]
+    images = random.normal(size=(160, 1, 2, 2)).astype(np.float32)
+    task = Task(data=(images, images[:, 0]), model=lambda spec: Pixels())
+    with serving(bundle_of(task, tmp_path / "places", "rmse", epochs=1)) as running:
+        status, got = running.ask([[[[1e300, 0], [0, 0]]], [[[0, 0], [0, 0]]]])
+        assert (status, got["notes"]) == (200, [note])
+        assert got["predictions"][0]["prediction"][0][0] is None
+        assert None not in got["predictions"][1]["prediction"][0]

@@ -24,7 +24,11 @@ from safetensors import SafetensorError, deserialize
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
 from pawl.deployment.export import Running, check_graph, run
-from pawl.deployment.predictions import prediction_arrays, prediction_frame
+from pawl.deployment.predictions import (
+    prediction_arrays,
+    prediction_frame,
+    without_prediction,
+)
 from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import CHECK, MEASURED, check_rows
 from pawl.deployment.running import running_of
@@ -161,7 +165,8 @@ class Bundle:
     def predict(self, source: Any) -> pd.DataFrame | dict[str, Any]:
         """Returns one row per input row: `prediction`, and `p_CLASS` per class.
 
-        Rows of a data frame keep its index.
+        Rows of a data frame keep its index. Rows for which the model has no prediction (what it computes
+        is not finite) keep their place, without a class or value; a `DataWarning` counts them.
 
         Of several targets, each has a column of its name; labels also `p_NAME`, how likely they are. For
         images from files, `file` comes first: each image's path inside the source. Where predictions lie
@@ -187,13 +192,8 @@ class Bundle:
     def predict_read(self, examples: Examples) -> pd.DataFrame | dict[str, Any]:
         """Returns what `predict` does, for rows as `read` gives them."""
         raw = self.predict_raw(examples)
-        lost = int((~np.isfinite(raw).reshape(len(raw), -1).all(1)).sum())
-        if lost:
-            warnings.warn(
-                f"{lost} of {len(raw)} predictions are not finite: the model has none for these rows",
-                DataWarning,
-                stacklevel=2,
-            )
+        for note in without_prediction(raw):
+            warnings.warn(note, DataWarning, stacklevel=2)
         if KINDS[self.schema.kind].has_places:
             return prediction_arrays(self.schema, raw)
         frame = prediction_frame(self.schema, raw, self.conformal, self.task.get("shift"))
