@@ -90,6 +90,8 @@ def test_other_folders_are_not_bundles(tmp_path: Path) -> None:
         b'{"format": 2}',
         b'{"format": 2, "sha256": null}',
         b'{"format": 2, "sha256": 3}',
+        b'{"format": 1e999, "sha256": {}}',
+        json.dumps({"format": 3, "sha256": FILES}).encode(),
         b"\xff\xfe\x00",
     ],
 )
@@ -110,10 +112,26 @@ def test_a_manifest_of_another_version_is_told(copy: Path) -> None:
 def test_a_bundle_with_a_bad_task_or_graph_is_told_in_one_line(copy: Path) -> None:
     """Digests that fit do not make the content right."""
     good = {name: (copy / name).read_bytes() for name in FILES}
+
+    def changed(**values: object) -> bytes:
+        return json.dumps(json.loads(good["task.json"]) | values).encode()
+
     for name, content in (
         ("task.json", b"{}"),
         ("task.json", b'{"schema": {"source": "table"}}'),
         ("task.json", b"[]"),
+        ("task.json", changed(codes=5)),
+        ("task.json", changed(codes={"z": 3})),
+        ("task.json", changed(compressed=True)),
+        ("task.json", changed(shift="0.5")),
+        ("task.json", changed(conformal=[1])),
+        ("card.md", b"\xff\xfe"),
+        ("recipe.toml", b"\xff\xfe"),
+        ("measured.json", b"junk"),
+        ("measured.json", b"[1]"),
+        ("measured.json", b'{"runtime": "openvino"}'),
+        ("measured.json", b'{"runtime": {"used": {"level": "all"}}}'),
+        ("measured.json", b'{"latency_ms": "x", "cpu_features": 5}'),
         ("model.onnx", b"no graph"),
     ):
         for each, data in (good | {name: content}).items():

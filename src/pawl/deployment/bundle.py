@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pandas as pd
-from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
+from pawl.deployment.contents import Unreadable, read_measured, read_task, reason
 from pawl.deployment.export import Running, check_graph, run
 from pawl.deployment.predictions import (
     prediction_arrays,
@@ -43,6 +43,7 @@ MANIFEST = "manifest.json"
 FILES = (
     "model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md", CHECK, MEASURED,
 )  # fmt: skip
+_TEXTS = ("card.md", "recipe.toml")
 _FORMAT = 3
 _FILES_OF = {2: set(FILES) - {CHECK, MEASURED}, _FORMAT: set(FILES)}
 """Files of bundles by version; the one before is read, too."""
@@ -79,16 +80,17 @@ class Bundle:
             path = path / "bundle"
         manifest = _manifest(path)
         content = {name: _verified(path, name, digest) for name, digest in manifest.items()}
+        name = ""
         try:
-            task = json.loads(content["task.json"])
-            schema = Schema.model_validate(task.pop("schema"))
-            if "conformal" in task:
-                Conformal.from_dict(task["conformal"])
-            float(task.get("shift", 0.0))
-        except (ValueError, KeyError, TypeError) as error:
+            for name in _TEXTS:
+                content[name].decode()
+            name = "task.json"
+            schema, task = read_task(content[name])
+            name = MEASURED
+            runtime = read_measured(content.get(name, b"{}")).get("runtime")
+        except Unreadable as error:
             raise BundleError(
-                f"{str(path / 'task.json')!r} cannot be read ({_reason(error)}); take the bundle "
-                "anew"
+                f"{str(path / name)!r} cannot be read ({reason(error)}); take the bundle anew"
             ) from None
         try:
             deserialize(content["model.safetensors"])  # type: ignore[no-untyped-call]
@@ -99,7 +101,6 @@ class Bundle:
             ) from None
         try:
             check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
-            runtime = json.loads(content.get(MEASURED, b"{}")).get("runtime")
             running = running_of(content["model.onnx"], runtime, threads=threads)
         except BundleError as error:
             raise BundleError(
@@ -275,17 +276,12 @@ def _index_of(source: Any) -> pd.Index[Any] | None:
     return rows.index if isinstance(rows, pd.DataFrame | pd.Series) else None
 
 
-def _reason(error: Exception) -> str:
-    """Returns what is wrong with a `task.json`: of a schema's values the first that is."""
-    if isinstance(error, ValidationError):
-        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    return first_line(error)
-
-
 def _manifest(folder: Path) -> dict[str, str]:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         digests, version = content["sha256"], int(content["format"])
+        if not isinstance(digests, dict):
+            raise TypeError(digests)
         if version > _FORMAT:
             raise BundleError(
                 f"{str(folder)!r} is a bundle of a newer version of pawl (format {version}; this one "
@@ -298,9 +294,9 @@ def _manifest(folder: Path) -> dict[str, str]:
             f"{str(folder)!r} is not a bundle (no {MANIFEST}); give the folder `bundle` that a "
             "campaign left"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise BundleError(f"{str(folder / MANIFEST)!r} is damaged; take the bundle anew") from None
-    return dict(digests)
+    return digests
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:
