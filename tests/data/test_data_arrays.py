@@ -406,6 +406,17 @@ def test_test_rows_are_padded_like_the_others():
     assert data.test.targets.shape == (3, 7)
 
 
+def test_rows_of_unlike_lengths_are_refused_where_no_mask_would_tell():
+    task = Task(data=(X, Y), model=lambda spec: nn.Linear(5, 3))
+    schema = load(task).schema
+    ragged = [[1.0] * 5, [1.0] * 3]
+    for rows in (ragged, {"x": ragged}):
+        with pytest.raises(DataError, match=r"unlike lengths; \[5\] is needed for each"):
+            read_like(schema, rows)
+    with pytest.raises(DataError, match=r"unlike lengths; \[5\] is needed for each"):
+        load(Task(data=(X, Y), test=(ragged, [0, 1]), model=task.model))
+
+
 def test_targets_of_padded_steps_are_none():
     data = read_ragged((RAGGED, [row % 3 for row in RAGGED]))
     assert (data.schema.kind, data.schema.places, data.schema.num_outputs) == ("sequence", (7,), 3)

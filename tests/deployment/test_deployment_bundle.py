@@ -13,6 +13,7 @@ import pytest
 from bundles import bundle_of
 from problems import frame, plain
 
+from pawl.data import Examples
 from pawl.deployment import Bundle, write_predictions
 from pawl.deployment.bundle import FILES, MANIFEST, manifest_of
 from pawl.errors import BundleError, DataError, DataWarning
@@ -89,6 +90,8 @@ def test_other_folders_are_not_bundles(tmp_path: Path) -> None:
         b'{"format": 2}',
         b'{"format": 2, "sha256": null}',
         b'{"format": 2, "sha256": 3}',
+        b'{"format": 1e999, "sha256": {}}',
+        json.dumps({"format": 3, "sha256": FILES}).encode(),
         b"\xff\xfe\x00",
     ],
 )
@@ -109,10 +112,26 @@ def test_a_manifest_of_another_version_is_told(copy: Path) -> None:
 def test_a_bundle_with_a_bad_task_or_graph_is_told_in_one_line(copy: Path) -> None:
     """Digests that fit do not make the content right."""
     good = {name: (copy / name).read_bytes() for name in FILES}
+
+    def changed(**values: object) -> bytes:
+        return json.dumps(json.loads(good["task.json"]) | values).encode()
+
     for name, content in (
         ("task.json", b"{}"),
         ("task.json", b'{"schema": {"source": "table"}}'),
         ("task.json", b"[]"),
+        ("task.json", changed(codes=5)),
+        ("task.json", changed(codes={"z": 3})),
+        ("task.json", changed(compressed=True)),
+        ("task.json", changed(shift="0.5")),
+        ("task.json", changed(conformal=[1])),
+        ("card.md", b"\xff\xfe"),
+        ("recipe.toml", b"\xff\xfe"),
+        ("measured.json", b"junk"),
+        ("measured.json", b"[1]"),
+        ("measured.json", b'{"runtime": "openvino"}'),
+        ("measured.json", b'{"runtime": {"used": {"level": "all"}}}'),
+        ("measured.json", b'{"latency_ms": "x", "cpu_features": 5}'),
         ("model.onnx", b"no graph"),
     ):
         for each, data in (good | {name: content}).items():
@@ -132,8 +151,19 @@ def test_predictions_have_a_column_for_the_class_and_one_per_probability(campaig
     # In the order of the rows, whatever the order of the columns; other columns do not matter.
     shuffled = rows.sample(frac=1, random_state=1)
     other = bundle.predict(shuffled[shuffled.columns[::-1]].assign(more="x", target="?"))
-    expected = got.iloc[shuffled.index].reset_index(drop=True)
+    expected = got.loc[shuffled.index]
     pd.testing.assert_frame_equal(other, expected, rtol=0, atol=1e-6)
+
+
+def test_predictions_keep_the_index_of_a_data_frame(campaign: Path) -> None:
+    rows = frame(40)
+    bundle = Bundle.open(campaign)
+    expected = bundle.predict(rows).set_index(rows.index)
+    some = rows.sample(frac=0.5, random_state=1)
+    for given in (some, (some.drop(columns="target"), some["target"])):
+        pd.testing.assert_frame_equal(
+            bundle.predict(given).sort_index(), expected.loc[sorted(some.index)]
+        )
 
 
 def test_a_new_category_counts_as_unknown(campaign: Path) -> None:
@@ -168,6 +198,28 @@ def test_predictions_are_written_as_they_are_returned(
     assert write_predictions(bundle, source, out) == len(frame())
     read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     pd.testing.assert_frame_equal(read, bundle.predict(source), check_dtype=False, rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_without_a_prediction_are_written_without_a_class(
+    campaign: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, true = Bundle.open(campaign), Bundle.predict_raw
+
+    def lost(self: Bundle, examples: Examples) -> np.ndarray:
+        raw = true(self, examples)
+        raw[examples.inputs["numeric"][:, 0].numpy() < 0] = np.nan
+        return raw
+
+    monkeypatch.setattr(Bundle, "predict_raw", lost)
+    source, out = tmp_path / "rows.csv", tmp_path / f"out{suffix}"
+    rows = frame(20).sort_values("size")
+    rows.to_csv(source, index=False)
+    with pytest.warns(DataWarning, match="not finite"):
+        write_predictions(bundle, source, out, rows=1)
+    read = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    assert read["prediction"].isna().tolist() == (rows["size"] < 0).tolist()
+    assert read["p_yes"].isna().tolist() == (rows["size"] < 0).tolist()
 
 
 def test_predictions_go_to_csv_or_parquet_only(campaign: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pawl import Task
 from pawl.deployment import Bundle
 from pawl.deployment.raw_graphs import raw_feed, raw_graph
 from pawl.errors import BundleError, LedgerError
+from pawl.options import ReadOptions
 from pawl.recipe import Recipe
 
 
@@ -86,6 +87,58 @@ def table_of(bundle: Bundle) -> pd.DataFrame:
     from bundles_to_compress import rows
 
     return rows(200, 1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "outputs"),
+    [
+        (("label", "probabilities"), ["label_", "probabilities_"]),
+        (("value", "label_"), ["label", "probabilities"]),
+        (("label", "label_"), ["label__", "probabilities"]),
+    ],
+)
+def test_columns_keep_their_names_where_outputs_are_called_so(
+    tmp_path: Path, columns: tuple[str, ...], outputs: list[str]
+) -> None:
+    rows = table()[["size of it", "color", "target"]].set_axis([*columns, "target"], axis=1)
+    campaign = bundle_of(Task(data=rows, target="target"), tmp_path / "c", epochs=1)
+    pawl.export(campaign, "onnx", tmp_path / "out", rows=rows)
+    running = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    assert {each.name for each in running.get_inputs()} == set(columns)
+    feed = {
+        columns[0]: rows[columns[0]].to_numpy(np.float32),
+        columns[1]: rows[columns[1]].to_numpy(),
+    }
+    label, probabilities = running.run(outputs, feed)
+    expected = Bundle.open(campaign).predict(rows)
+    assert list(label) == list(expected["prediction"])
+    np.testing.assert_allclose(probabilities, expected[["p_no", "p_yes"]], atol=1e-5)
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert f"returns `{outputs[0]}` and `{outputs[1]}`" in card
+
+
+@pytest.mark.filterwarnings("ignore::pawl.errors.DataWarning")  # the first rows see few
+def test_a_series_takes_windows(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"t": np.arange(200), "window": random.normal(size=200)})
+    rows["value"] = random.normal(size=200)
+    task = Task(data=rows, target="value", read=ReadOptions(time=("t",), window=3))
+    campaign = bundle_of(task, tmp_path / "c", "rmse", epochs=1)
+    pawl.export(campaign, "onnx", tmp_path / "out", rows=rows)
+    running = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    assert {each.name: each.shape for each in running.get_inputs()} == {
+        "t": ["rows"], "window": ["rows"], "window_": ["rows", 3, 2],
+    }  # fmt: skip
+    bundle = Bundle.open(campaign)
+    feed = {name: rows[name].to_numpy(np.float32) for name in ("t", "window")}
+    feed["window_"] = bundle.read(rows).inputs["window"].numpy()
+    (value,) = running.run(None, feed)
+    np.testing.assert_allclose(value, bundle.predict(rows)["prediction"], atol=1e-5)
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert (
+        "`window_`: float32 `[rows, 3, 2]`: of each row before it, the oldest first, window, value"
+        in card
+    )
 
 
 def test_torch_export_is_a_program_for_any_number_of_rows(mixed: Path, tmp_path: Path) -> None:

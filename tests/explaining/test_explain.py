@@ -188,7 +188,7 @@ def test_one_row_is_explained_beside_others(table: Path, rows: pd.DataFrame) -> 
     found = pawl.explain(table, rows.tail(1), background=rows).explanation
     (row,) = found.attributions[0].rows
     assert row.prediction == pytest.approx(
-        pawl.Bundle.open(table).predict(rows.tail(1))["p_yes"][0], abs=1e-5
+        pawl.Bundle.open(table).predict(rows.tail(1))["p_yes"].iloc[0], abs=1e-5
     )
     assert "10 or more are needed" in found.skipped["importance"]
 

@@ -22,8 +22,10 @@ from bundles import bundle_of
 from PIL import Image
 from predicted import Served, serving
 from problems import frame, images, several
+from torch import Tensor, nn
 
-from pawl.errors import TaskError
+from pawl.errors import DataWarning, TaskError
+from pawl.options import ReadOptions
 from pawl.options.serving import PredictionServerCall
 from pawl.serving.predicting import server as listening
 from pawl.serving.predicting.connections import HEAD_BYTES
@@ -458,3 +460,89 @@ def test_wrong_options_are_told(folder: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(TaskError, match="the port is in use"):
             listening.serve(folder, port=port)
+
+
+def sales(rows: int = 240) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    found = pd.DataFrame(
+        {"day": pd.date_range("2026-01-01", periods=rows // 2).repeat(2).astype(str)}
+    )
+    found["shop"] = ["north", "south"] * (rows // 2)
+    found["rain"] = random.normal(size=rows).round(3)
+    found["sold"] = random.normal(size=rows).round(3)
+    return found
+
+
+@pytest.mark.parametrize("horizon", [None, 2])
+def test_rows_of_a_series_see_those_before_them(tmp_path: Path, horizon: int | None) -> None:
+    table = sales()
+    options = ReadOptions(time=("day",), window=3, group="shop", horizon=horizon)
+    folder = bundle_of(
+        Task(data=table, target="sold", read=options), tmp_path / "campaign", metric="rmse"
+    )
+    new = table.tail(12).reset_index(drop=True)
+    new.loc[10:, "sold"] = np.nan
+    with serving(folder) as running:
+        with pytest.warns(DataWarning, match="fewer than 3 rows before them"):
+            expected = running.bundle.predict(new)
+        status, got = running.ask(records(new))
+        assert status == 200
+        same(got["predictions"], expected)
+        assert "fewer than 3 rows before them" in got["notes"][0]
+        assert running.ask(new.to_csv(index=False).encode(), "text/csv")[1] == got
+        lacking = [
+            {name: cell for name, cell in row.items() if name != "sold"} for row in records(new)
+        ]
+        refused(running.ask(lacking), 422, "row 1", "'sold'", "null")
+        timeless = [records(new)[0], {**records(new)[1], "day": None}]
+        refused(running.ask(timeless), 422, "no value", "'day'", "row 2")
+        refused(
+            running.ask([{**records(new)[0], "day": [1]}]), 422, "row 1, column 'day'", "a date"
+        )
+        schema = running.ask(path="/schema")[1]
+        assert {each["name"] for each in schema["columns"]} == set(table.columns)
+        assert schema["window"] == {
+            "rows": 3, "ahead": horizon or 1, "time": ["day"], "series": "shop",
+        }  # fmt: skip
+        first, last = schema["example"]["rows"]
+        assert first["day"] < last["day"]
+        assert (first["sold"], last["sold"]) == (0, None)
+        status, got = running.ask(schema["example"])
+        assert status == 200
+        assert len(got["predictions"]) == 2
+
+
+class Pixels(nn.Module):
+    """A value for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale(x).squeeze(1)
+
+
+def test_rows_without_a_prediction_have_none_and_are_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(160, 3)).astype(np.float32)
+    task = Task(data=(inputs, (inputs[:, 0] > 0).astype(int)), model=lambda spec: nn.Linear(3, 2))
+    note = "1 of 2 predictions are not finite: the model has none for these rows"
+    with serving(bundle_of(task, tmp_path / "classes", epochs=1)) as running:
+        rows = [[1e300, 0, 0], [0, 0, 0]]
+        status, got = running.ask(rows)
+        assert (status, got["notes"]) == (200, [note])
+        assert list(got["predictions"][0].values()) == [None] * 3
+        assert None not in got["predictions"][1].values()
+        text = running.ask(rows, Accept="text/csv")[1]
+        assert text.splitlines()[1] == ",,"
+        with pytest.warns(DataWarning, match=note):
+            expected = running.bundle.predict(rows)
+        assert expected["prediction"].isna().tolist() == [True, False]
+    images = random.normal(size=(160, 1, 2, 2)).astype(np.float32)
+    task = Task(data=(images, images[:, 0]), model=lambda spec: Pixels())
+    with serving(bundle_of(task, tmp_path / "places", "rmse", epochs=1)) as running:
+        status, got = running.ask([[[[1e300, 0], [0, 0]]], [[[0, 0], [0, 0]]]])
+        assert (status, got["notes"]) == (200, [note])
+        assert got["predictions"][0]["prediction"][0][0] is None
+        assert None not in got["predictions"][1]["prediction"][0]

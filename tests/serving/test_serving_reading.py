@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -263,3 +264,42 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path, number: sign
         finally:
             process.kill()
     assert (process.returncode, out, error) == (0, "", "")
+
+
+def test_a_training_is_shown_as_one_and_not_as_a_campaign(tmp_path: Path) -> None:
+    found = {"metric": "roc_auc", "value": 0.9261, "interval": [0.8951, 0.9571], "findings": []}
+    for name, what in (("done", "train"), ("killed", "train"), ("looked", "diagnosis")):
+        made = ledger(tmp_path / name, 0, name=None, source=None, what=what, options={})
+        made.record("test/0", "test", {}, [trial(1, phase="test")], 2.0)
+        made.close()
+    (tmp_path / "done" / "train.json").write_text(json.dumps(found))
+    (tmp_path / "looked" / "diagnosis.json").write_text("{}")
+    states = {
+        name: Campaign(tmp_path / name, name, name).look()[0]
+        for name in ("done", "killed", "looked")
+    }
+    assert {name: (known.state, known.name) for name, known in states.items()} == {
+        "done": ("finished", "training"),
+        "killed": ("interrupted", "training"),
+        "looked": ("finished", "diagnosis"),
+    }
+    with served(tmp_path) as running:
+        listed = running.ask("/").text
+        assert listed.count("Finished") == 2
+        pages = {each.label: running.ask(f"/c/{each.id}").text for each in running.campaigns.all()}
+    assert "Trained." in pages["done"]
+    assert "ROC AUC 0.926 on the test rows (95% interval 0.895 to 0.957)" in pages["done"]
+    assert "All is done" in pages["looked"]
+    assert "No process works on it" in pages["killed"]
+    for page in pages.values():
+        assert "--resume" not in page
+        assert "Steps of the campaign" not in page
+        assert "The search" not in page
+
+
+def test_what_a_training_finds_is_seen_when_it_ends(tmp_path: Path) -> None:
+    ledger(tmp_path / "a", 0, what="train").close()
+    campaign = Campaign(tmp_path / "a", "a", "a")
+    assert campaign.look()[0].state == "interrupted"
+    (tmp_path / "a" / "train.json").write_text("{}")
+    assert campaign.look()[0].state == "finished"

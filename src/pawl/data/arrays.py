@@ -157,14 +157,24 @@ def _blocks_apart(
 def _test_arrays(test: Source, arrays: Arrays, options: ReadOptions) -> Arrays:
     """Reads test rows; those of unlike lengths are padded as the data is."""
     require_form(test, "arrays", "the test data")
-    if not arrays.masks:
-        return unpack(test.value, None, options)
     specs = _specs(arrays.inputs, arrays, own_model=True)
     like = Schema(source="arrays", kind="regression", targets=(), inputs=specs, style=arrays.style)
-    found = unpack(test.value, like, options)
+    found = unpack(test.value, like if arrays.masks else None, options)
+    _refuse_other_masks(found, like)
     if found.targets is None:
         raise DataError(f"got test rows without targets; allowed is {FORMS}")
     return found
+
+
+def _refuse_other_masks(arrays: Arrays, schema: Schema) -> None:
+    """Raises `DataError` where rows were padded whose padding no mask of the schema would tell."""
+    known = {spec.name: spec.shape for spec in schema.inputs}
+    for name in (mask.removesuffix(MASK) for mask in arrays.masks if mask not in known):
+        if name in known:
+            raise DataError(
+                f"input {name!r} has rows of unlike lengths; {list(known[name])} is needed for each, as "
+                "in the data that the schema comes from; pad or crop them"
+            )
 
 
 def _read_all(arrays: Arrays, kind: KindName) -> Tensor:
@@ -179,6 +189,7 @@ def read_arrays(schema: Schema, source: Source, *, with_targets: bool) -> Exampl
     """
     require_form(source, "arrays", "the source")
     arrays = unpack(source.value, schema)
+    _refuse_other_masks(arrays, schema)
     inputs = fit_inputs(arrays.inputs, schema)
     if not len(next(iter(inputs.values()))):
         raise DataError("got no rows; give at least one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,7 +25,7 @@ from pawl.data.targets import Targets, encode_targets
 from pawl.data.types import Column, Examples, Inputs, InputSpec, Schema, TargetColumn, Window
 from pawl.data.windowed import Tables, Windowed, with_windows
 from pawl.data.windows import WINDOW, notes_on_time, read_past
-from pawl.errors import DataError, DataWarning, TaskError
+from pawl.errors import DataError, TaskError
 from pawl.options import ReadOptions
 from pawl.task import Task
 
@@ -209,8 +208,7 @@ def read_table(schema: Schema, source: Source, *, with_targets: bool, lost: Lost
     if schema.window is not None:
         past = read_past(whole, schema.window, schema.targets, decimal)
         rows = frame.index.to_numpy()
-        for note in notes_on_time(whole, schema.window, past, rows):
-            warnings.warn(note, DataWarning, stacklevel=2)
+        lost.notes += notes_on_time(whole, schema.window, past, rows)
         encoded[WINDOW] = past.of(rows)
     return Examples(encoded, targets)
 

@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pandas as pd
-from pydantic import ValidationError
 from safetensors import SafetensorError, deserialize
 
 from pawl.data import read_like
 from pawl.data.types import Examples, Schema
+from pawl.deployment.contents import Unreadable, read_measured, read_task, reason
 from pawl.deployment.export import Running, check_graph, run
-from pawl.deployment.predictions import prediction_arrays, prediction_frame
+from pawl.deployment.predictions import (
+    prediction_arrays,
+    prediction_frame,
+    without_prediction,
+)
 from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import CHECK, MEASURED, check_rows
 from pawl.deployment.running import running_of
@@ -39,6 +43,7 @@ MANIFEST = "manifest.json"
 FILES = (
     "model.onnx", "model.safetensors", "recipe.toml", "task.json", "card.md", CHECK, MEASURED,
 )  # fmt: skip
+_TEXTS = ("card.md", "recipe.toml")
 _FORMAT = 3
 _FILES_OF = {2: set(FILES) - {CHECK, MEASURED}, _FORMAT: set(FILES)}
 """Files of bundles by version; the one before is read, too."""
@@ -75,16 +80,17 @@ class Bundle:
             path = path / "bundle"
         manifest = _manifest(path)
         content = {name: _verified(path, name, digest) for name, digest in manifest.items()}
+        name = ""
         try:
-            task = json.loads(content["task.json"])
-            schema = Schema.model_validate(task.pop("schema"))
-            if "conformal" in task:
-                Conformal.from_dict(task["conformal"])
-            float(task.get("shift", 0.0))
-        except (ValueError, KeyError, TypeError) as error:
+            for name in _TEXTS:
+                content[name].decode()
+            name = "task.json"
+            schema, task = read_task(content[name])
+            name = MEASURED
+            runtime = read_measured(content.get(name, b"{}")).get("runtime")
+        except Unreadable as error:
             raise BundleError(
-                f"{str(path / 'task.json')!r} cannot be read ({_reason(error)}); take the bundle "
-                "anew"
+                f"{str(path / name)!r} cannot be read ({reason(error)}); take the bundle anew"
             ) from None
         try:
             deserialize(content["model.safetensors"])  # type: ignore[no-untyped-call]
@@ -95,7 +101,6 @@ class Bundle:
             ) from None
         try:
             check_graph(content["model.onnx"], [spec.name for spec in schema.inputs])
-            runtime = json.loads(content.get(MEASURED, b"{}")).get("runtime")
             running = running_of(content["model.onnx"], runtime, threads=threads)
         except BundleError as error:
             raise BundleError(
@@ -161,6 +166,9 @@ class Bundle:
     def predict(self, source: Any) -> pd.DataFrame | dict[str, Any]:
         """Returns one row per input row: `prediction`, and `p_CLASS` per class.
 
+        Rows of a data frame keep its index. Rows for which the model has no prediction (what it computes
+        is not finite) keep their place, without a class or value; a `DataWarning` counts them.
+
         Of several targets, each has a column of its name; labels also `p_NAME`, how likely they are. For
         images from files, `file` comes first: each image's path inside the source. Where predictions lie
         on places of a row, they are arrays, `prediction` and, of classes, `probabilities`.
@@ -176,18 +184,17 @@ class Bundle:
             source: A path, data frame or arrays in the form of the training data; the target may be
                 missing.
         """
-        return self.predict_read(self.read(source))
+        found = self.predict_read(self.read(source))
+        index = _index_of(source)
+        if index is not None and isinstance(found, pd.DataFrame):
+            found.index = index
+        return found
 
     def predict_read(self, examples: Examples) -> pd.DataFrame | dict[str, Any]:
         """Returns what `predict` does, for rows as `read` gives them."""
         raw = self.predict_raw(examples)
-        lost = int((~np.isfinite(raw).reshape(len(raw), -1).all(1)).sum())
-        if lost:
-            warnings.warn(
-                f"{lost} of {len(raw)} predictions are not finite: the model has none for these rows",
-                DataWarning,
-                stacklevel=2,
-            )
+        for note in without_prediction(raw):
+            warnings.warn(note, DataWarning, stacklevel=2)
         if KINDS[self.schema.kind].has_places:
             return prediction_arrays(self.schema, raw)
         frame = prediction_frame(self.schema, raw, self.conformal, self.task.get("shift"))
@@ -263,17 +270,18 @@ def manifest_of(files: dict[str, bytes]) -> bytes:
     return (json.dumps({"format": _FORMAT, "sha256": digests}, indent=2) + "\n").encode()
 
 
-def _reason(error: Exception) -> str:
-    """Returns what is wrong with a `task.json`: of a schema's values the first that is."""
-    if isinstance(error, ValidationError):
-        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    return first_line(error)
+def _index_of(source: Any) -> pd.Index[Any] | None:
+    """Returns the index of a data frame's rows, also where their targets are beside it."""
+    rows = source[0] if isinstance(source, tuple | list) and source else source
+    return rows.index if isinstance(rows, pd.DataFrame | pd.Series) else None
 
 
 def _manifest(folder: Path) -> dict[str, str]:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         digests, version = content["sha256"], int(content["format"])
+        if not isinstance(digests, dict):
+            raise TypeError(digests)
         if version > _FORMAT:
             raise BundleError(
                 f"{str(folder)!r} is a bundle of a newer version of pawl (format {version}; this one "
@@ -286,9 +294,9 @@ def _manifest(folder: Path) -> dict[str, str]:
             f"{str(folder)!r} is not a bundle (no {MANIFEST}); give the folder `bundle` that a "
             "campaign left"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise BundleError(f"{str(folder / MANIFEST)!r} is damaged; take the bundle anew") from None
-    return dict(digests)
+    return digests
 
 
 def _verified(folder: Path, name: str, digest: str) -> bytes:

@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pawl.data.types import Schema
-from pawl.deployment.raw_graphs import LABEL, PROBABILITIES, VALUE
+from pawl.deployment.raw_graphs import RawInput, raw_inputs, raw_outputs
 from pawl.kinds import KINDS
 
 
 def _how_onnx(schema: Schema) -> str:
-    table = schema.source == "table"
-    lines = []
-    for spec in schema.inputs:
-        if not table or spec.tokens:
-            lines.append(
-                f"- `{spec.name}`: {spec.dtype} `[rows, {', '.join(map(str, spec.shape))}]`"
-            )
-        elif spec.cardinalities:
-            lines += [
-                f'- `{each.name}`: text `[rows]`, one of {len(each.categories)} known to it; "" where '
-                "it is missing"
-                for each in schema.columns
-                if each.kind == "categorical"
-            ]
-        else:
-            lines += [
-                f"- `{name}`: float32 `[rows]`, NaN where it is missing" for name in spec.features
-            ]
-    gives = f"`{LABEL}` and `{PROBABILITIES}`" if KINDS[schema.kind].has_classes else f"`{VALUE}`"
+    lines = [f"- `{each.name}`: {_told(each)}" for each in raw_inputs(schema)]
+    gives = " and ".join(f"`{name}`" for name in raw_outputs(schema))
     dates = (
         " A part of a date is days since 1970-01-01, month (1 to 12), weekday (0 from Monday) or hour."
         if any(each.kind == "date" for each in schema.columns)
@@ -40,6 +23,22 @@ def _how_onnx(schema: Schema) -> str:
         'running = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])\n'
         "print(running.run(None, {name: column for name, column in rows.items()}))\n```"
     )
+
+
+def _told(each: RawInput) -> str:
+    """Says what an input of an ONNX graph holds."""
+    spec = each.spec
+    if each.categories is not None:
+        return f'text `[rows]`, one of {len(each.categories)} known to it; "" where it is missing'
+    if each.place is not None:
+        return "float32 `[rows]`, NaN where it is missing"
+    shape = ", ".join(map(str, spec.shape))
+    steps = (
+        f": of each row before it, the oldest first, {', '.join(spec.features)}; NaN where it is missing"
+        if spec.features and len(spec.shape) > 1
+        else ""
+    )
+    return f"{spec.dtype} `[rows, {shape}]`{steps}"
 
 
 def _how_torch(schema: Schema) -> str:

@@ -21,7 +21,7 @@ from pawl.deployment.bundle import Bundle
 from pawl.deployment.export import predict, session
 from pawl.deployment.export_cards import HOW
 from pawl.deployment.predictions import unshifted
-from pawl.deployment.raw_graphs import LABEL, PROBABILITIES, VALUE, raw_feed, raw_graph
+from pawl.deployment.raw_graphs import raw_feed, raw_graph, raw_outputs
 from pawl.deployment.rebuilding import rebuilt
 from pawl.deployment.records import apart, stored_rows
 from pawl.errors import BundleError, LedgerError, did_you_mean, first_line, option
@@ -163,14 +163,14 @@ def _onnx(
 
     def said(rows: Examples) -> np.ndarray:
         found = _run(running, raw_feed(schema, rows))
+        label_or_value, *more = (found[name] for name in raw_outputs(schema))
         if not kind.has_classes:
-            return found[VALUE]
+            return label_or_value
         expected = predict((bundle.folder / "model.onnx").read_bytes(), rows)
-        _hold_labels(schema, found[LABEL], expected)
+        _hold_labels(schema, label_or_value, expected)
         plain = unshifted(expected, shift) if shift else expected
-        if apart(found[PROBABILITIES], plain) > _TOLERANCE:
-            return found[PROBABILITIES]
-        return expected
+        (probabilities,) = more
+        return probabilities if apart(probabilities, plain) > _TOLERANCE else expected
 
     difference = _hold(bundle, checked, said, "the ONNX graph")
     return {"model.onnx": made}, difference

@@ -5,6 +5,7 @@ Shape legend: `R` rows, `C` classes, `S` places of a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,13 @@ def prediction_columns(
     return columns
 
 
+def without_prediction(predictions: np.ndarray) -> list[str]:
+    """Returns a note on the rows for which a model has no prediction, if there are any."""
+    lost = int((~np.isfinite(predictions).reshape(len(predictions), -1).all(1)).sum())
+    said = f"{lost} of {len(predictions)} predictions are not finite: the model has none for these rows"
+    return [said] if lost else []
+
+
 def unshifted(predictions: np.ndarray, shift: float) -> np.ndarray:
     """Returns the probabilities of two classes whose odds were multiplied by `exp(shift)`, `[R, 2]`."""
     second = predictions[:, 1].astype(np.float64)
@@ -65,7 +73,8 @@ def _predicted(schema: Schema, predictions: np.ndarray) -> dict[str, np.ndarray]
     if not kind.target_axes:
         if not kind.has_classes:
             return {"prediction": predictions}
-        columns = {"prediction": np.asarray(schema.classes, dtype=object)[kind.labels(predictions)]}
+        there = np.isfinite(predictions).all(1)
+        columns = {"prediction": _classes(schema.classes, kind.labels(predictions), there)}
         for index, name in enumerate(schema.classes):
             columns[printable(f"p_{name}")] = predictions[:, index]
         return columns
@@ -74,10 +83,17 @@ def _predicted(schema: Schema, predictions: np.ndarray) -> dict[str, np.ndarray]
         return {name: predictions[:, place] for place, name in enumerate(names)}
     chosen = kind.labels(predictions)
     columns = {
-        name: np.asarray(column.classes, dtype=object)[chosen[:, place]]
+        name: _classes(column.classes, chosen[:, place], np.isfinite(predictions[:, place]))
         for place, (name, column) in enumerate(zip(names, schema.targets, strict=True))
     }
     return columns | {f"p_{name}": predictions[:, place] for place, name in enumerate(names)}
+
+
+def _classes(names: Sequence[str], numbers: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Returns the classes of some numbers, and `None` where there is no prediction, `[R]`."""
+    found: np.ndarray = np.asarray(names, dtype=object)[numbers]
+    found[~there] = None
+    return found
 
 
 def prediction_arrays(schema: Schema, predictions: np.ndarray) -> dict[str, Any]:

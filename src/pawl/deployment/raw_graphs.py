@@ -3,21 +3,22 @@
 A bundle's `model.onnx` takes a table as two tensors, of numbers and of codes, and returns probabilities
 or values. The graph here has an input for each column, `[rows]`: numbers (NaN where missing) as float32,
 categories as text ("" where missing), each part of a date (days since 1970-01-01, month, weekday, hour)
-as a number; texts stay token ids, images and arrays what they are. It returns `label`, as text, and
-`probabilities` of classes, or `value`.
+as a number; texts stay token ids, and windows, images and arrays what they are. It returns `label`, as
+text, and `probabilities` of classes, or `value`; where a column is called so, with `_` behind it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from pawl.data.types import Examples, Schema
+from pawl.data.types import Examples, InputSpec, Schema
 from pawl.kinds import KINDS
 from pawl.models import OUTPUT
 
@@ -26,6 +27,60 @@ _INNER = "inner."
 _ML = "ai.onnx.ml"
 _CODES_OPSET = 2
 """Of `LabelEncoder` that turns texts into numbers."""
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """An input of the graph.
+
+    Attributes:
+        name: What it is called.
+        spec: The input of the bundle's graph that is made of it.
+        place: Its place among that one's columns; `None` if it is all of it.
+        categories: Of a column of categories, which it gives as text.
+    """
+
+    name: str
+    spec: InputSpec
+    place: int | None = None
+    categories: tuple[str, ...] | None = None
+
+
+def raw_inputs(schema: Schema) -> list[RawInput]:
+    """Returns the graph's inputs in order. Columns have their names, and what is none has another."""
+    coded = [each for each in schema.columns if each.kind == "categorical"]
+    found: list[RawInput] = []
+    for spec in schema.inputs:
+        if _is_whole(schema, spec):
+            found.append(RawInput(spec.name, spec))
+        elif spec.cardinalities:
+            found += [RawInput(c.name, spec, at, c.categories) for at, c in enumerate(coded)]
+        else:
+            found += [RawInput(name, spec, at) for at, name in enumerate(spec.features)]
+    columns = {column.name for column in schema.columns}
+    taken = {each.name for each in found if each.place is not None} & columns
+    for at, each in enumerate(found):
+        if each.place is None or each.name not in columns:
+            found[at] = replace(each, name=_free(each.name, taken))
+            taken.add(found[at].name)
+    return found
+
+
+def raw_outputs(schema: Schema) -> tuple[str, ...]:
+    """Returns the names of the graph's outputs: of labels and probabilities, or of values."""
+    taken = {each.name for each in raw_inputs(schema)}
+    names = (LABEL, PROBABILITIES) if KINDS[schema.kind].has_classes else (VALUE,)
+    return tuple(_free(name, taken) for name in names)
+
+
+def _is_whole(schema: Schema, spec: InputSpec) -> bool:
+    return schema.source != "table" or bool(spec.tokens) or len(spec.shape) > 1
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 class _Nodes:
@@ -81,48 +136,40 @@ def raw_graph(graph: bytes, schema: Schema, shift: float = 0.0) -> bytes:
 def raw_feed(schema: Schema, rows: Examples) -> Mapping[str, np.ndarray]:
     """Returns rows as the graph takes them, from the tensors that the bundle's graph takes."""
     feed: dict[str, np.ndarray] = {}
-    for spec in schema.inputs:
-        tensor = rows.inputs[spec.name].numpy()
-        if schema.source != "table" or spec.tokens:
-            feed[spec.name] = tensor
-        elif spec.cardinalities:
-            for at, (name, categories) in enumerate(_categories(schema)):
-                texts = np.array(["", *categories], dtype=object)
-                feed[name] = texts[tensor[:, at]]
-        else:
-            feed |= {name: tensor[:, at].copy() for at, name in enumerate(spec.features)}
+    for each in raw_inputs(schema):
+        tensor = rows.inputs[each.spec.name].numpy()
+        if each.place is not None:
+            tensor = tensor[:, each.place].copy()
+        if each.categories is not None:
+            tensor = np.array(["", *each.categories], dtype=object)[tensor]
+        feed[each.name] = tensor
     return feed
-
-
-def _categories(schema: Schema) -> list[tuple[str, tuple[str, ...]]]:
-    return [(each.name, each.categories) for each in schema.columns if each.kind == "categorical"]
 
 
 def _inputs(schema: Schema, outer: _Nodes, taken: set[str]) -> list[onnx.ValueInfoProto]:
     """Returns the graph's inputs; adds the nodes that make the inner graph's of them."""
     found = []
-    for spec in schema.inputs:
-        inner = f"{_INNER}{spec.name}"
-        if schema.source != "table" or spec.tokens:
+    parts: dict[str, list[str]] = {}
+    last = outer.constant(np.array([1], dtype=np.int64))
+    for each in raw_inputs(schema):
+        name, spec, inner = each.name, each.spec, f"{_INNER}{each.spec.name}"
+        if each.place is None:
             kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
-            found.append(helper.make_tensor_value_info(spec.name, kind, ["rows", *spec.shape]))
+            found.append(helper.make_tensor_value_info(name, kind, ["rows", *spec.shape]))
             if inner in taken:
-                outer.node("Identity", [spec.name], inner)
+                outer.node("Identity", [name], inner)
             continue
-        parts, last = [], outer.constant(np.array([1], dtype=np.int64))
-        if spec.cardinalities:
-            for name, categories in _categories(schema):
-                found.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["rows"]))
-                codes = outer.node(
-                    "LabelEncoder", [name], domain=_ML, keys_strings=list(categories),
-                    values_int64s=list(range(1, len(categories) + 1)), default_int64=0,
-                )  # fmt: skip
-                parts.append(outer.node("Unsqueeze", [codes, last]))
-        else:
-            for name in spec.features:
-                found.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows"]))
-                parts.append(outer.node("Unsqueeze", [name, last]))
-        outer.node("Concat", parts, inner, axis=1)
+        kind, column = TensorProto.FLOAT, name
+        if each.categories is not None:
+            kind, codes = TensorProto.STRING, list(range(1, len(each.categories) + 1))
+            column = outer.node(
+                "LabelEncoder", [name], domain=_ML, keys_strings=list(each.categories),
+                values_int64s=codes, default_int64=0,
+            )  # fmt: skip
+        found.append(helper.make_tensor_value_info(name, kind, ["rows"]))
+        parts.setdefault(inner, []).append(outer.node("Unsqueeze", [column, last]))
+    for inner, columns in parts.items():
+        outer.node("Concat", columns, inner, axis=1)
     return found
 
 
@@ -130,10 +177,12 @@ def _outputs(schema: Schema, outer: _Nodes, shift: float) -> list[onnx.ValueInfo
     """Returns the graph's outputs; adds the nodes that make them of the inner graph's."""
     kind, said = KINDS[schema.kind], f"{_INNER}{OUTPUT}"
     axes = ["rows", *(f"place_{at}" for at in range(len(schema.places)))]
+    named = raw_outputs(schema)
     if not kind.has_classes:
         wide = [len(schema.targets)] if kind.target_axes and not kind.has_places else []
-        outer.node("Identity", [said], VALUE)
-        return [helper.make_tensor_value_info(VALUE, TensorProto.FLOAT, [*axes, *wide])]
+        outer.node("Identity", [said], named[0])
+        return [helper.make_tensor_value_info(named[0], TensorProto.FLOAT, [*axes, *wide])]
+    label, probabilities = named
     if kind.exclusive:
         best = outer.node("ArgMax", [said], axis=-1, keepdims=0)
         names, wide = schema.classes, []
@@ -149,22 +198,22 @@ def _outputs(schema: Schema, outer: _Nodes, shift: float) -> list[onnx.ValueInfo
         )
     kind_of_label = TensorProto.STRING if names else TensorProto.INT64
     if names:
-        outer.node("Gather", [outer.constant(np.array(names, dtype=object)), best], LABEL)
+        outer.node("Gather", [outer.constant(np.array(names, dtype=object)), best], label)
     else:
-        outer.node("Identity", [best], LABEL)
-    _probabilities(outer, said, shift)
+        outer.node("Identity", [best], label)
+    _probabilities(outer, said, shift, probabilities)
     return [
-        helper.make_tensor_value_info(LABEL, kind_of_label, [*axes, *wide]),
+        helper.make_tensor_value_info(label, kind_of_label, [*axes, *wide]),
         helper.make_tensor_value_info(
-            PROBABILITIES, TensorProto.FLOAT, [*axes, schema.num_outputs]
+            probabilities, TensorProto.FLOAT, [*axes, schema.num_outputs]
         ),
     ]
 
 
-def _probabilities(outer: _Nodes, said: str, shift: float) -> None:
+def _probabilities(outer: _Nodes, said: str, shift: float, output: str) -> None:
     """Adds what undoes the shift of the second of two classes (`pawl.deployment.predictions`)."""
     if not shift:
-        outer.node("Identity", [said], PROBABILITIES)
+        outer.node("Identity", [said], output)
         return
     last = outer.constant(np.array([1], dtype=np.int64))
     second = outer.node("Gather", [said, last], axis=1)
@@ -172,4 +221,4 @@ def _probabilities(outer: _Nodes, said: str, shift: float) -> None:
     odds = outer.constant(np.array(math.exp(shift), dtype=np.float32))
     rest = outer.node("Mul", [outer.node("Sub", [one, second]), odds])
     plain = outer.node("Div", [second, outer.node("Add", [second, rest])])
-    outer.node("Concat", [outer.node("Sub", [one, plain]), plain], PROBABILITIES, axis=1)
+    outer.node("Concat", [outer.node("Sub", [one, plain]), plain], output, axis=1)

@@ -133,6 +133,11 @@ def _writing(part: Path, suffix: str) -> Iterator[Callable[[pd.DataFrame], None]
         def write(frame: pd.DataFrame) -> None:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if not writers:
+                # Classes are text, also where the first rows have none.
+                texts = [
+                    f.with_type(pa.string()) if f.type == pa.null() else f for f in table.schema
+                ]
+                table = table.cast(pa.schema(texts))
                 writers.append(stack.enter_context(pq.ParquetWriter(part, table.schema)))
             writers[0].write_table(table.cast(writers[0].schema))
 

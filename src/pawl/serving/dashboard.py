@@ -122,7 +122,9 @@ class Pages:
             if wanted not in views.OVERVIEW:
                 return _not_found()
             return HTMLResponse(self._drawn_once(wanted, asked, version))
-        parts = [(name, Markup(self._drawn_once(name, asked, version))) for name in views.OVERVIEW]
+        parts = [
+            (name, Markup(self._drawn_once(name, asked, version))) for name in views.parts(known)
+        ]
         return self._page("overview.html.j2", asked, version, parts=parts)
 
     def _part(self, name: str, asked: Asked) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pawl.ledger import TRAINED
 from pawl.report import outcome, page, story, verdicts, words
 from pawl.report.filling import Tile
 from pawl.report.summary import Summary
@@ -25,12 +26,15 @@ from pawl.report.text import (
     places,
 )
 from pawl.serving.reading import Campaign, Known
+from pawl.serving.telling import metric
 
 _FILES = {
     "report": ("report.html", "Report"),
     "summary": ("summary.json", "Summary as JSON"),
     "recipe": ("recipe.toml", "Recipe"),
     "settings": ("settings.json", "Settings"),
+    "trained": (TRAINED, "Result as JSON"),
+    "diagnosis": ("diagnosis.json", "Diagnosis as JSON"),
     "card": ("bundle/card.md", "Card of the bundle"),
 }
 _EXPLAINED = "explain"
@@ -57,6 +61,8 @@ def ended(known: Known) -> Ended | None:
     if known.summary is None:
         return None
     try:
+        if known.single:
+            return _training(known) if "value" in known.summary else None
         if known.summary.get("what") == "function":
             return _function(known.summary)
         return _campaign(Summary.model_validate(known.summary))
@@ -121,6 +127,20 @@ def _function(summary: dict[str, Any]) -> Ended:
     return Ended(
         headline=headline, statement=clean(str(summary.get("statement", ""))), seen=proven, tiles=[],
         verdicts=rows, stories=[], remarks=[], members=[],
+    )  # fmt: skip
+
+
+def _training(known: Known) -> Ended:
+    """Returns the outcome of one training."""
+    assert known.summary is not None
+    value, (low, high) = float(known.summary["value"]), known.summary["interval"]
+    digits = places((low, high), value)
+    said = f"{metric(known)} {number(value, digits)} on the test rows"
+    said += f" (95% interval {interval_text((low, high), digits)})."
+    found = [str(each["evidence"]) for each in known.summary.get("findings", [])]
+    return Ended(
+        headline="Trained.", statement=clean(" ".join([said, *found])), seen=False, tiles=[],
+        verdicts=[], stories=[], remarks=[], members=[],
     )  # fmt: skip
 
 

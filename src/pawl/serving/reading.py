@@ -18,10 +18,14 @@ from typing import Any
 
 from pawl import budget as budgets
 from pawl.errors import LedgerError, PawlError, first_line
-from pawl.ledger import LEDGER_FILE, Progress, read_progress, stop_asked
+from pawl.ledger import LEDGER_FILE, TRAINED, Progress, read_progress, stop_asked
 from pawl.ledger.database import SCHEMA_VERSION
 
 SUMMARY_FILE = "summary.json"
+SINGLE = {"train": "training", "compare": "comparison", "diagnosis": "diagnosis"}
+"""What is no campaign and leaves a ledger, too: as a ledger calls it, and as pages do."""
+_RESULTS = {"train": TRAINED, "diagnosis": "diagnosis.json"}
+"""What such a thing leaves when it is finished, in place of a summary."""
 _TRIALS = """
 SELECT trials.id, unit, units.phase, units.seconds, units.elapsed,
        json_remove(record, '$.curve', '$.layers', '$.extra.params')
@@ -113,13 +117,18 @@ class Known:
         return "stopping" if self.stopping else "running"
 
     @property
+    def single(self) -> str:
+        """What it is that is no campaign, in a word; empty for a campaign."""
+        return SINGLE.get(str(self.identity.get("what")), "")
+
+    @property
     def name(self) -> str:
         """What the campaign is of."""
         task = (self.summary or {}).get("task")
         if isinstance(task, dict):
             return str(task.get("name", ""))
         name = self.identity.get("name") or (self.summary or {}).get("name")
-        return Path(str(name or self.identity.get("source") or "campaign")).name
+        return Path(str(name or self.identity.get("source") or self.single or "campaign")).name
 
     @property
     def metric(self) -> str:
@@ -206,7 +215,8 @@ class Campaign:
         where = None
         if progress is not None:
             where = progress.working, progress.phase, progress.detail, progress.trained
-        return ledger, _stat(self.folder / SUMMARY_FILE), where, stop_asked(self.folder)
+        results = [_stat(self.folder / name) for name in (SUMMARY_FILE, *_RESULTS.values())]
+        return ledger, results, where, stop_asked(self.folder)
 
     def _read(self) -> Known:
         before = self._known
@@ -239,7 +249,7 @@ class Campaign:
             elapsed=max((float(elapsed) for *_, elapsed in phases), default=0.0),
             progress=read_progress(self.folder),
             stopping=stop_asked(self.folder),
-            summary=_summary(self.folder / SUMMARY_FILE),
+            summary=_summary(self.folder / _RESULTS.get(str(identity.get("what")), SUMMARY_FILE)),
             watched=watched,
         )
 

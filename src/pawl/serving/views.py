@@ -82,21 +82,25 @@ def status(asked: Asked) -> dict[str, Any]:
         "share": done,
         "share_text": words,
         "tiles": [
-            *([] if state == "finished" else [("Time left", _left(left), _budget(known))]),
+            *([] if state == "finished" or known.single else
+              [("Time left", _left(left), _budget(known))]),
             ("Took" if state == "finished" else "Elapsed", duration(elapsed),
              _budget(known) if state == "finished" else "of all sessions"),
             ("Trained", f"{max(len(known.trials), progress.trained if live and progress else 0):,}",
              f"{count(len(known.trials), 'finished training')} on record"),
-            (f"Best {metric(known)}", number(best.score, 4) if best else DASH,
-             "validation, the search's own view"),
+            *([] if known.single else
+              [(f"Best {metric(known)}", number(best.score, 4) if best else DASH,
+                "validation, the search's own view")]),
         ],
-        "resume": _resume(asked) if state == "interrupted" else "",
-        "can_stop": state == "running",
+        "resume": _resume(asked) if state == "interrupted" and not known.single else "",
+        "can_stop": state == "running" and not known.single,
     }  # fmt: skip
 
 
 def _steps(known: Known, at: str, state: str) -> list[tuple[str, str, str]]:
     """Returns the campaign's steps: name, whether `done`, `now` or `ahead`, and what each took."""
+    if known.single:
+        return []
     now = next((i for i, (_, names) in enumerate(STEPS) if at in names), -1)
     found = []
     for place, (name, phases) in enumerate(STEPS):
@@ -211,5 +215,12 @@ OVERVIEW: dict[str, Callable[[Asked], dict[str, Any]]] = {
     "explanations": explanations,
 }
 """The parts of a campaign's page, from top to bottom."""
+_OF_CAMPAIGNS = {"search", "front", "evidence"}
+"""Those that only campaigns have."""
 TICKING = {"status", "result", "explanations"}
 """Those that show more than the records: the clock, and files that may come later."""
+
+
+def parts(known: Known) -> list[str]:
+    """Returns the names of the parts of a page, from top to bottom."""
+    return [name for name in OVERVIEW if not known.single or name not in _OF_CAMPAIGNS]

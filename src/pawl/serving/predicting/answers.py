@@ -5,20 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pawl.data import Examples
-from pawl.deployment import Bundle, prediction_arrays, prediction_columns
+from pawl.deployment import Bundle, prediction_arrays, prediction_columns, without_prediction
 from pawl.errors import printable
 from pawl.kinds import KINDS
 
-Answer = Mapping[str, Sequence[Any]]
-"""Predictions of a request's rows by column, ready for JSON."""
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request gets.
+
+    Attributes:
+        columns: Predictions of its rows by column, ready for JSON.
+        notes: What a reader should know of them.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    notes: Sequence[str] = ()
 
 
 class Predictor:
@@ -50,7 +60,8 @@ class Predictor:
         start = 0
         for each in requests:
             end = start + len(each)
-            answers.append({name: values[start:end] for name, values in columns.items()})
+            own = {name: values[start:end] for name, values in columns.items()}
+            answers.append(Answer(own, without_prediction(raw[start:end])))
             start = end
         return answers
 
@@ -73,12 +84,13 @@ def columns_of(bundle: Bundle) -> list[str]:
 
 
 def as_json(answer: Answer, notes: Sequence[str]) -> bytes:
-    """Returns an answer as JSON: a row for each row, and notes where there are any."""
-    names = tuple(answer)
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*answer.values(), strict=True)]
+    """Returns an answer as JSON: a row for each row, and notes (of reading, too) if there are any."""
+    columns = answer.columns
+    names = tuple(columns)
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     content: dict[str, Any] = {"predictions": rows}
-    if notes:
-        content["notes"] = list(notes)
+    if notes or answer.notes:
+        content["notes"] = [*notes, *answer.notes]
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
         errors="backslashreplace"
     )
@@ -88,19 +100,24 @@ def as_csv(answer: Answer) -> bytes:
     """Returns an answer as CSV, as `pawl predict` writes it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(answer)
-    writer.writerows(zip(*answer.values(), strict=True))
+    writer.writerow(answer.columns)
+    writer.writerows(zip(*answer.columns.values(), strict=True))
     return text.getvalue().encode(errors="backslashreplace")
 
 
 def with_files(answer: Answer, files: Sequence[str]) -> Answer:
     """Returns an answer with the names of its images in front."""
-    return {"file": [printable(file) for file in files], **answer} if files else answer
+    if not files:
+        return answer
+    return replace(answer, columns={"file": [printable(file) for file in files], **answer.columns})
 
 
 def _plain(values: np.ndarray) -> list[Any]:
     """Returns an array as values of JSON: the shortest that are its numbers, null where none is."""
+    found = values
     if values.dtype == np.float32 and values.ndim == 1:
-        found = [float(text) for text in values.astype(str)]
-        return [value if math.isfinite(value) else None for value in found]
-    return values.tolist()  # type: ignore[no-any-return]
+        found = values.astype(str).astype(np.float64)
+    if values.dtype.kind == "f" and not (there := np.isfinite(values)).all():
+        found = found.astype(object)
+        found[~there] = None
+    return found.tolist()  # type: ignore[no-any-return]

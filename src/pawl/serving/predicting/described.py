@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pawl.data import Column, Schema
+from pawl.data import Schema
 from pawl.deployment import Bundle
 from pawl.options.serving import PredictionServerCall
 from pawl.serving.predicting.answers import columns_of
 from pawl.serving.predicting.bodies import accepted
-
-_EXAMPLES = {"numeric": 0, "boolean": True, "date": "2026-01-31", "text": "a text"}
+from pawl.serving.predicting.columns import columns_of_rows, example_rows
 
 
 def described(bundle: Bundle, options: PredictionServerCall) -> dict[str, Any]:
@@ -33,25 +32,19 @@ def described(bundle: Bundle, options: PredictionServerCall) -> dict[str, Any]:
         },
     }
     if schema.source == "table":
-        found["columns"] = [_column(each) for each in schema.columns]
-        found["example"] = {"rows": [{each.name: _example(each) for each in schema.columns}]}
+        found["columns"] = columns_of_rows(schema)
+        found["example"] = {"rows": example_rows(schema)}
+        if (window := schema.window) is not None:
+            found["window"] = {
+                "rows": window.steps, "ahead": window.ahead, "time": window.time,
+                "series": window.series,
+            }  # fmt: skip
     elif schema.source == "images":
         _, height, width = schema.inputs[0].shape
         found["images"] = {"mode": schema.image_mode, "height": height, "width": width}
     else:
         found["inputs"] = _inputs(schema)
     return found
-
-
-def _column(column: Column) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": column.name, "kind": column.kind}
-    if column.kind == "categorical":
-        found["categories"] = column.categories
-    return found
-
-
-def _example(column: Column) -> Any:
-    return column.categories[0] if column.categories else _EXAMPLES.get(column.kind)
 
 
 def _inputs(schema: Schema) -> list[dict[str, Any]]:

@@ -76,8 +76,9 @@ class PlainRows:
 
     @classmethod
     def of(cls, schema: Schema) -> Self | None:
-        """Returns it; `None` where columns of dates or texts are always read by the data frame."""
-        if schema.source != "table" or any(c.kind in ("date", "text") for c in schema.columns):
+        """Returns it; `None` where the data frame always reads rows: with dates, texts, windows."""
+        framed = any(c.kind in ("date", "text") for c in schema.columns)
+        if schema.source != "table" or schema.window is not None or framed:
             return None
         columns = schema.columns
         numbers = [c for c in columns if c.kind != "categorical"]

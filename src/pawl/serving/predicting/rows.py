@@ -11,6 +11,7 @@ import pandas as pd
 from pawl.data import Reading, Schema, read_noting
 from pawl.data.lost import LostCells
 from pawl.errors import did_you_mean
+from pawl.serving.predicting.columns import columns_of_rows
 from pawl.serving.predicting.plain_rows import PlainRows
 from pawl.serving.predicting.refusing import RefusedError
 
@@ -22,6 +23,7 @@ _ALLOWED = {
     "date": "a date as text, or null",
     "categorical": "a text or number, or null",
     "text": "a text, or null",
+    "time": "a number, or a date as text",
 }
 _LONG = 60
 
@@ -54,7 +56,8 @@ class Rows:
 
     def __init__(self, schema: Schema, most: int) -> None:
         self._schema, self._most = schema, most
-        self._columns = [column.name for column in schema.columns]
+        self._kinds = {column["name"]: column["kind"] for column in columns_of_rows(schema)}
+        self._columns = list(self._kinds)
         self._plain = PlainRows.of(schema)
         # Masks are made of the rows' lengths.
         self._inputs = [spec.name for spec in schema.inputs if not spec.is_mask]
@@ -129,12 +132,11 @@ class Rows:
         for at, row in enumerate(rows, start=1):
             for name in self._columns:
                 if not isinstance(row[name], _CELL):
-                    kind = next(c.kind for c in self._schema.columns if c.name == name)
+                    allowed = _ALLOWED[self._kinds[name]]
                     raise RefusedError(
                         422,
-                        f"row {at}, column {name!r}: got {_shown(row[name])}; allowed is "
-                        f"{_ALLOWED[kind]}",
-                        column=name, row=at, got=_shown(row[name]), allowed=_ALLOWED[kind],
+                        f"row {at}, column {name!r}: got {_shown(row[name])}; allowed is {allowed}",
+                        column=name, row=at, got=_shown(row[name]), allowed=allowed,
                     )  # fmt: skip
 
     def _check_names(self, rows: Sequence[Any], names: Sequence[str], what: str) -> None:
