@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from problems import frame, images, member, plain
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pawl.compression.graphs import quietly
 from pawl.data import ModelSpec, load
 from pawl.data.types import Examples, LoadedData
 from pawl.deployment import BATCH_ROWS, check_parity, measure, predict
@@ -216,6 +218,16 @@ def test_models_of_the_users_own_with_several_inputs(style: str) -> None:
     assert len({item.name for item in onnx.load_from_string(one.graph).graph.input}) == 2
     assert one.data.test.targets is not None
     assert (got.argmax(axis=1) == one.data.test.targets.numpy()).mean() > 0.7
+
+
+def test_onnx_runtimes_own_quantizer_takes_a_graph(table: Exported, tmp_path: Path) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    source, target = tmp_path / "model.onnx", tmp_path / "int8.onnx"
+    source.write_bytes(table.graph)
+    with quietly():
+        quantize_dynamic(source, target)
+    assert any(n.op_type == "MatMulInteger" for n in onnx.load(target).graph.node)
 
 
 def test_graphs_that_disagree_are_refused(table: Exported) -> None:

@@ -64,19 +64,32 @@ def to_onnx(
         return _written(parts[0])
     if model.corrected is not None:
         whole = corrected_graph(parts, model.groups, model.corrected, OUTPUT)
-        return bytes(with_trees(whole).SerializeToString())
+        return _as_bytes(whole)
     shares = model.shares or [1.0 / len(parts)] * len(parts)
     temperature = None if model.temperature is None else float(model.temperature)
     shift = None if model.shift is None else float(model.shift)
-    whole = joined(parts, shares, OUTPUT, temperature, shift)
-    return bytes(with_trees(whole).SerializeToString())
+    return _as_bytes(joined(parts, shares, OUTPUT, temperature, shift))
 
 
 def _written(model: onnx.ModelProto) -> bytes:
     """Returns a graph's bytes, its constants folded, trees as ONNX Runtime has them."""
     from onnxscript import optimizer  # noqa: PLC0415  (slow to import)
 
-    return bytes(with_trees(optimizer.optimize(model)).SerializeToString())
+    return _as_bytes(optimizer.optimize(model))
+
+
+def _as_bytes(model: onnx.ModelProto) -> bytes:
+    """Returns a graph's bytes, trees as ONNX Runtime has them.
+
+    Shapes of constants are with them alone: ONNX Runtime's quantizers transpose these and leave a second
+    note of their shapes as it was, which then contradicts.
+    """
+    whole = with_trees(model)
+    held = {constant.name for constant in whole.graph.initializer}
+    noted = [each for each in whole.graph.value_info if each.name not in held]
+    del whole.graph.value_info[:]
+    whole.graph.value_info.extend(noted)
+    return bytes(whole.SerializeToString())
 
 
 def _traced(models: Sequence[Deployed], sample: Examples) -> list[onnx.ModelProto]:
