@@ -14,7 +14,7 @@ from pawl.data.types import Schema
 from pawl.errors import first_line
 from pawl.kinds import Conformal
 
-Unreadable = (ValueError, KeyError, TypeError)
+Unreadable = (ValueError, TypeError, KeyError)
 """What reading such a file raises."""
 
 
@@ -61,10 +61,10 @@ def read_task(data: bytes) -> tuple[Schema, dict[str, Any]]:
     """Returns the schema of a `task.json`, and the rest of it.
 
     Raises:
-        ValueError, KeyError, TypeError: It holds anything else; see `reason`.
+        ValueError, TypeError, KeyError: It holds anything else; see `reason`.
     """
-    task: dict[str, Any] = dict(json.loads(data))
-    schema = Schema.model_validate(task.pop("schema"))
+    task = _object(data)
+    schema = Schema.model_validate(task.pop("schema", {}))
     kept = _Task.model_validate(task)
     if task.get("conformal") is not None:
         Conformal.from_dict(task["conformal"])
@@ -78,9 +78,9 @@ def read_measured(data: bytes) -> dict[str, Any]:
     """Returns what a `measured.json` holds.
 
     Raises:
-        ValueError, KeyError, TypeError: It holds anything else; see `reason`.
+        ValueError, TypeError, KeyError: It holds anything else; see `reason`.
     """
-    measured: dict[str, Any] = dict(json.loads(data))
+    measured = _object(data)
     _Measured.model_validate(measured)
     return measured
 
@@ -91,4 +91,12 @@ def reason(error: Exception) -> str:
         return first_line(error)
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    return f"{where}: " * bool(where) + str(first["msg"]).removeprefix("Value error, ")
+    said = str(first["msg"]).removeprefix("Value error, ").partition(" or instance of")[0]
+    return f"{where}: {said}" if where else said
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise TypeError("it holds no JSON object")
+    return found
