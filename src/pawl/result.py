@@ -14,7 +14,7 @@ from pawl.errors import LedgerError, first_line, go_on, option
 from pawl.evidence import Arm, from_dict, lead
 from pawl.functions import Tuned
 from pawl.functions.face import load as load_tuned
-from pawl.ledger import LEDGER_FILE
+from pawl.ledger import LEDGER_FILE, TRAINED
 from pawl.recipe import Recipe
 from pawl.report.assemble import render_folder
 from pawl.report.summary import Summary
@@ -115,7 +115,9 @@ def load_result(folder: Path) -> Result:
         return Result(folder, Summary.model_validate_json(text))
     except OSError:
         begun = f"give the folder that {option('out')} named"
-        if (folder / LEDGER_FILE).is_file():
+        if (folder / TRAINED).is_file():
+            begun = f"it is a training's, whose result is in {TRAINED}"
+        elif (folder / LEDGER_FILE).is_file():
             begun = f"finish it with {go_on(folder)}"
         raise LedgerError(
             f"{str(folder)!r} holds no finished campaign (no summary.json); {begun}"

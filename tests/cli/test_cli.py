@@ -157,7 +157,10 @@ def test_help_by_the_real_command_exits_with_zero(command: tuple[str, ...]) -> N
         (("optimize", "--resume", "missing"), ("missing", "no campaign")),
         (("optimize", "--resume", "TRAINED"), ("pawl train", "pawl optimize")),
         (("report", "missing"), ("missing", "no finished campaign", "--out named")),
-        (("report", "TRAINED"), ("no finished campaign",)),
+        (
+            ("report", "TRAINED"),
+            ("no finished campaign", "it is a training's, whose result is in train.json"),
+        ),
         (("techniques", "dropot"), ("dropot", "did you mean 'dropout'")),
         (("techniques", "--stage", "los"), ("los", "did you mean 'loss'")),
         (("predict", "missing", "DATA", "--out", "x.csv"), ("not a bundle",)),
