@@ -26,11 +26,12 @@ def dead_units(run: Training) -> Finding | None:
         f"return the same for every row at step {run.last.step:,}; so do half or more in {len(found)} "
         "layer(s)",
         strength=worst.dead / _MANY,
+        # Normalized inputs let units live wherever their biases are; few activations do.
         suggests=(
-            "activation",
             "batch_norm",
             "layer_norm",
             "initialization",
+            "activation",
             "parametric_activation",
         ),
         advice="a lower learning rate",
