@@ -4,8 +4,8 @@
     python benchmarks/compression.py --records runs/press.jsonl --cases adult   # a part of it
     python benchmarks/compression_picture.py benchmarks/results/compression.json docs/compression.svg
 
-Per case one network is trained as a recipe is (`pawl.train`), on development rows; of the test rows
-those judge that pawl's chain does not choose by, all models alike.
+Per case one network is trained as a recipe is (`pawl.train`; the plain one, or one of `RECIPES`), on
+development rows; of the test rows those judge that pawl's chain does not choose by, all models alike.
 Beside it stand: the same in PyTorch, eager; ONNX Runtime's quantizers alone (dynamic, and static by
 min-max, as their documentation has it); NNCF's post-training quantization (`pip install 'pawl[bench]'`);
 torch-pruning alone in six rounds, each with the fine-tuning that pawl's step has; a smaller dense
@@ -44,9 +44,19 @@ import running
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ARCHIVE, IMAGES = running.FILES / "cifar10.tar.xz", ("--train", "5000", "--test", "10000")
-CASES = ("adult", "movie-reviews", "cifar10")
+CASES = ("adult", "movie-reviews", "cifar10", "cifar10-residual")
 ALLOWED = {"movie-reviews": "3%"}
 """What may be lost, where that is not half a point: 1,000 rows cannot show so little."""
+RECIPES: dict[str, tuple[dict[str, dict[str, float]], int]] = {
+    "cifar10-residual": (
+        {
+            "batch_size": {"size": 64}, "standardize": {}, "residual": {}, "batch_norm": {}, "flip": {},
+            "random_crop": {}, "one_cycle": {}, "adamw": {"learning_rate": 5e-3},
+        },
+        25,
+    ),
+}  # fmt: skip
+"""What is trained, and for how many passes, where that is not the plain recipe of the data."""
 SIZE_LIMIT, ROUNDS, BATCH = 0.25, 40, 64
 OURS = "pawl"
 
@@ -203,8 +213,11 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
     options = {**options, **({} if test is None else {"test": test}), "seed": seed}
     task = resolve_task(train, **{k: v for k, v in options.items() if k != "seed"})
     data = load(task, seed=seed)
-    recipe = baseline(Problem.of(task, data).facts())
-    pawl.train(train, recipe, out=scratch / "original", **options)
+    recipe, length = baseline(Problem.of(task, data).facts()), dict[str, Any]()
+    if name in RECIPES:
+        tables, epochs = RECIPES[name]
+        recipe, length = Recipe.from_dict(tables), {"epochs": epochs}
+    pawl.train(train, recipe, out=scratch / "original", **options, **length)
     bundle = pawl.Bundle.open(scratch / "original")
     graph = (bundle.folder / "model.onnx").read_bytes()
     objective = make_objective("accuracy", None, bundle.schema.kind)
@@ -215,7 +228,7 @@ def measured(name: str, seed: int, scratch: Path) -> dict[str, Any]:  # noqa: PL
         out = scratch / f"dense-{factor}"
         try:
             narrow = Recipe.from_dict({**recipe.to_dict(), "width": {"factor": factor}})
-            pawl.train(train, narrow, out=out, **options)
+            pawl.train(train, narrow, out=out, **options, **length)
             graphs[f"dense, {factor:g} of the width"] = (out / "bundle" / "model.onnx").read_bytes()
         except PawlError as error:
             _left_out(absent, f"dense, {factor:g} of the width", error)
