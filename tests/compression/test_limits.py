@@ -55,6 +55,15 @@ def test_each_limit_counts_and_a_latency_by_the_end_of_its_interval() -> None:
     assert Limits(LimitOptions()).room(within) == math.inf
 
 
+def test_a_latency_near_its_limit_is_kept_and_not_safely_and_a_size_is_what_it_is() -> None:
+    near, far = costs(0.95, 1000), costs(0.8, 1000)
+    limits = Limits(LimitOptions(max_latency="1ms", max_size="1000B"))
+    assert limits.keeps(near)
+    assert not limits.keeps_safely(near)
+    assert limits.keeps_safely(far)
+    assert Limits(LimitOptions()).keeps_safely(near)
+
+
 def test_what_is_left_keeps_the_limits_at_the_least_loss_or_is_nearest() -> None:
     limits = Limits(LimitOptions(max_size=100))
     every = [costs(1, 400), costs(1, 90), costs(1, 80), costs(1, 300)]

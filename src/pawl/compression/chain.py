@@ -43,7 +43,7 @@ class Chain:
         """
         began = time.monotonic()
         if self._work.limits is not None:
-            if self._is_enough() or self._run(OF_THE_GRAPH):
+            if self._work.is_enough(self.tree.current.graph) or self._run(OF_THE_GRAPH):
                 return
             self.tree.at = ORIGINAL
         self._order = self._promising()
@@ -181,11 +181,8 @@ class Chain:
             tree.tried.append(replace(tried, base=base))
             if tried.record.accepted:
                 tree.at = len(tree.tried) - 1
-                if self._work.limits is not None and self._is_enough():
+                if self._work.is_enough(tree.current.graph):
                     return True
             elif not tried.passed and tried.record.loss is not None:
                 return False
         return False
-
-    def _is_enough(self) -> bool:
-        return self._work.room(self.tree.current.graph) >= 1.0

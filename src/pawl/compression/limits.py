@@ -10,6 +10,8 @@ from pawl.errors import option
 from pawl.options import LimitOptions
 
 KEEPS = 1.0
+_HEADROOM = {"max_latency": 1.1}
+"""How many times as much may be measured in another process, of another hour, as in this one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Limits:
     def keeps(self, measured: Measured) -> bool:
         """Tells whether a model keeps within all limits."""
         return self.room(measured) >= 1.0
+
+    def keeps_safely(self, measured: Measured) -> bool:
+        """Tells whether a model keeps within all limits, and would if it were measured again."""
+        return all(
+            times * _HEADROOM.get(name, 1.0) <= KEEPS
+            for name, times in self.excess(measured).items()
+        )
 
     def room(self, measured: Measured) -> float:
         """Returns by which factor a model's costs may grow, or must shrink, to be at the limits."""

@@ -147,19 +147,23 @@ class Work:
         return None if left is None else max(_LEAST_TIMING, _TIMING_SHARE * left)
 
     def room(self, graph: bytes) -> float:
-        """Returns by which factor a graph's costs must shrink to be at the limits: 1 or more keeps them.
+        """Returns by which factor a graph's costs may grow, or must shrink, to be at the limits."""
+        return math.inf if self.limits is None else self.limits.room(self._measured(graph))
 
-        Measured quickly; what is left in the end is measured again.
-        """
-        if self.limits is None:
-            return math.inf
+    def is_enough(self, graph: bytes) -> bool:
+        """Tells whether there are limits that a graph keeps within safely."""
+        return self.limits is not None and self.limits.keeps_safely(self._measured(graph))
+
+    def _measured(self, graph: bytes) -> Measured:
+        """Measures what is limited, quickly; what is left in the end is measured again."""
+        assert self.limits is not None
         given, batch = self.limits.options, self.limits.batch
         one, slow = (math.nan, (math.nan, math.nan)), math.nan
         if given.most_ms is not None:
             found = self.timed({"": graph}, ROUNDS, batch)[""]
             one, slow = (found.median, found.interval), found.p95
         peak = None if given.most_memory is None else memory(graph, self.choices, batch=batch).peak
-        return self.limits.room(Measured(math.nan, *one, *one, len(graph), peak, slow, slow))
+        return Measured(math.nan, *one, *one, len(graph), peak, slow, slow)
 
     def costs(self, graphs: Mapping[str, bytes]) -> np.ndarray:
         """Returns what graphs cost by what counts, each part relative to their mean, `[G]`."""
