@@ -154,7 +154,7 @@ def test_a_graph_without_heads_predicts_what_it_does_with_them_at_zero(
     found = Attending(optimized(graph), rows)
     assert [each.heads for each in found.found] == [HEADS, HEADS]
     assert not found.reasons
-    first, second = (each.name for each in found.found)
+    first, second = found.found
     kept = {first: [1, 3], second: [0]}
     small = found.without(kept)
     np.testing.assert_allclose(
@@ -163,7 +163,7 @@ def test_a_graph_without_heads_predicts_what_it_does_with_them_at_zero(
     )  # fmt: skip
     assert np.abs(predict(found.masked(kept), rows) - predict(graph, rows)).max() > 1e-3
     sizes = {e.name: numpy_helper.to_array(e).size for e in small.graph.initializer}
-    assert (sizes[first], sizes[second]) == (WIDTH * WIDTH // 2, WIDTH * WIDTH // 4)
+    assert (sizes[first.name], sizes[second.name]) == (WIDTH * WIDTH // 2, WIDTH * WIDTH // 4)
 
 
 def test_heads_that_share_what_they_look_at_stay() -> None:

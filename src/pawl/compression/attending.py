@@ -11,6 +11,7 @@ Shape legend: `H` heads, `L` steps that look, `S` steps that are looked at, `D` 
 
 from __future__ import annotations
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -27,30 +28,18 @@ from pawl.data.types import Examples
 from pawl.deployment.export import predict, session
 from pawl.errors import first_line
 
-_MOVES = frozenset(
-    (
-        "Flatten",
-        "Gather",
-        "Identity",
-        "Reshape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    )
-)
-_SCALES, _BETWEEN = (
-    frozenset(("Div", "Mul")),
-    frozenset(("Add", "Div", "Identity", "Mul", "Sub", "Where")),
-)
+_MOVES = frozenset((
+    "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+))  # fmt: skip
+_SCALES = frozenset(("Div", "Mul"))
+_BETWEEN = frozenset(("Add", "Div", "Identity", "Mul", "Sub", "Where"))
 _LAYERS = frozenset(("Gemm", "MatMul"))
 _FEWEST = 2
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
 """How far predictions may be apart, with sums in another order."""
-Kept = Mapping[str, Sequence[int]]
-"""Heads that are left, by the name of an attention."""
+Kept = Mapping[Attention, Sequence[int]]
+"""Heads that are left; of an attention that is not there all are."""
 
 
 class Attending:
@@ -91,11 +80,10 @@ class Attending:
 
     def masked(self, kept: Kept) -> bytes:
         """Returns the graph with the other heads at zero."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        model = copy.deepcopy(self._model)
         held = {each.name: each for each in model.graph.initializer}
-        for each in self.found_in(kept):
-            rows = places(each.out, kept[each.name])
+        for each, heads in kept.items():
+            rows = places(each.out, heads)
             axis = input_axis(each.out.layer)
             weight = numpy_helper.to_array(held[each.name]).copy()
             gone = np.setdiff1d(np.arange(weight.shape[axis]), rows)
@@ -107,24 +95,18 @@ class Attending:
         """Returns the graph with these heads alone.
 
         Raises:
-            ValueError: Something between projections and products cannot be cut.
+            UncutError: Something between projections and products cannot be cut.
         """
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        model = copy.deepcopy(self._model)
         del model.graph.value_info[:]  # shapes with all heads
         cut = Cut(model, self._one, self._two)
-        for each in self.found_in(kept):
-            cut.attention(each, list(kept[each.name]))
+        for each, heads in kept.items():
+            cut.attention(each, list(heads))
         return model
-
-    def found_in(self, kept: Kept) -> list[Attention]:
-        """Returns the attentions of which heads are named."""
-        return [each for each in self.found if each.name in kept]
 
     def _recorded(self, count: int) -> dict[str, np.ndarray]:
         """Returns all that a graph computes of so many rows, and its constants."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        model = copy.deepcopy(self._model)
         names = [name for node in model.graph.node for name in node.output if name]
         del model.graph.output[:]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
@@ -274,10 +256,9 @@ class Attending:
         Raises:
             UncutError: It cannot be, or predictions are others.
         """
-        self.found.append(attention)
         try:
             for gone in (0, attention.heads - 1):
-                kept = {attention.name: [h for h in range(attention.heads) if h != gone]}
+                kept = {attention: [h for h in range(attention.heads) if h != gone]}
                 made = predict(bytes(self.without(kept).SerializeToString()), self._rows)
                 wanted = predict(self.masked(kept), self._rows)
                 if not np.allclose(made, wanted, rtol=_RELATIVE, atol=_ABSOLUTE):
@@ -286,14 +267,11 @@ class Attending:
             raise
         except Exception as error:  # ONNX Runtime has exceptions of its own, without a common base
             raise UncutError(f"without a head it does not run ({first_line(error)})") from error
-        finally:
-            self.found.remove(attention)
 
 
 def _unshared(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a graph whose nodes have biases and masks of their own; equal ones are stored once."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made = copy.deepcopy(model)
     held = {each.name: each for each in model.graph.initializer}
     seen = set[str]()
     for number, node in enumerate(made.graph.node):

@@ -14,11 +14,12 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from pawl.compression.operations import attributes
+from pawl.errors import BundleError
 
 _HEAD_AXIS = -3
 
 
-class UncutError(Exception):
+class UncutError(BundleError):
     """Something in a graph is not what heads can be taken out of; the text says what."""
 
 

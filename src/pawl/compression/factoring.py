@@ -12,7 +12,7 @@ import torch
 from onnx import helper, numpy_helper
 
 from pawl.compression.candidate import Candidate
-from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, optimized
+from pawl.compression.graphs import has_integers, optimized
 from pawl.compression.trainable import Leaf, Trainable, trained
 from pawl.compression.work import Work
 from pawl.deployment.export import predict
@@ -79,7 +79,7 @@ def factored(work: Work, current: Candidate) -> list[Candidate] | str:
         Candidates, or why there are none.
     """
     prepared = optimized(current.graph)
-    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
+    if has_integers(prepared):
         return "the graph computes with integers already"
     layers = list(_layers(prepared))
     if not layers:
@@ -145,10 +145,7 @@ def _candidate(
     model, leaves = _rewritten(prepared, layers, ranks)
     graph = Trainable(model, leaves)
     steps = trained(work, graph, _RATE)
-    values = graph.values()
-    for each in model.graph.initializer:
-        if each.name in values:
-            each.CopyFrom(numpy_helper.from_array(values[each.name].numpy(), each.name))
+    graph.write_to(model)
     count = sum(rank is not None for rank in ranks)
     facts = {
         "energy": energy, "steps": steps,

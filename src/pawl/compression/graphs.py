@@ -38,6 +38,11 @@ INTEGER_OPERATORS = frozenset(
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 
 
+def has_integers(model: onnx.ModelProto) -> bool:
+    """Tells whether a graph computes with integers, or converts to them and from them."""
+    return any(node.op_type in CONVERSIONS | INTEGER_OPERATORS for node in model.graph.node)
+
+
 @contextlib.contextmanager
 def quietly() -> Iterator[Path]:
     """Gives a folder for a while, and keeps what ONNX's tools print and warn of to itself."""

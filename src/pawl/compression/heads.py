@@ -12,12 +12,15 @@ from onnx import TensorProto, numpy_helper
 
 from pawl.compression.attending import Attending
 from pawl.compression.candidate import Candidate
-from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, optimized
+from pawl.compression.cutting import Attention
+from pawl.compression.graphs import has_integers, optimized
 from pawl.compression.trainable import Leaf, Trainable, trained
 from pawl.compression.work import Work
 from pawl.deployment.export import predict
 
 STEP = "heads"
+Head = tuple[Attention, int]
+"""An attention, and which of its heads."""
 _SHARES = (0.25, 0.5, 0.75)
 """Of all heads, those that go; an attention keeps one."""
 _SEEN = 512
@@ -44,7 +47,7 @@ def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
         Candidates, or why there are none.
     """
     model = optimized(current.graph)
-    if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in model.graph.node):
+    if has_integers(model):
         return "the graph computes with integers already"
     found = Attending(model, work.choices)
     if not found.found:
@@ -71,7 +74,7 @@ def fewer_heads(work: Work, current: Candidate) -> list[Candidate] | str:
     return made or lost or "each attention has one head"
 
 
-def _order(work: Work, found: Attending) -> list[tuple[str, int]]:
+def _order(work: Work, found: Attending) -> list[Head]:
     """Returns all heads, by their attention, those that move predictions least first.
 
     Without any where that would take too long.
@@ -82,47 +85,44 @@ def _order(work: Work, found: Attending) -> list[tuple[str, int]]:
     taken = (time.monotonic() - began) * sum(each.heads for each in found.found)
     if left is not None and taken > _TIME_SHARE * left:
         return []
-    moved = dict[tuple[str, int], float]()
+    moved = dict[Head, float]()
     for each in found.found:
         for head in range(each.heads):
             others = [other for other in range(each.heads) if other != head]
-            said = predict(found.masked({each.name: others}), rows)
-            moved[each.name, head] = float(np.square(said - whole).mean())
+            said = predict(found.masked({each: others}), rows)
+            moved[each, head] = float(np.square(said - whole).mean())
     return sorted(moved, key=lambda head: moved[head])
 
 
-def _gone(found: Attending, order: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
+def _gone(found: Attending, order: list[Head], count: int) -> list[Head]:
     """Returns the first heads of an order, so many at most, with one left of each attention."""
-    left, gone = {each.name: each.heads for each in found.found}, list[tuple[str, int]]()
-    for name, head in order:
-        if len(gone) < count and left[name] > 1:
-            left[name] -= 1
-            gone.append((name, head))
+    left, gone = {each: each.heads for each in found.found}, list[Head]()
+    for attention, head in order:
+        if len(gone) < count and left[attention] > 1:
+            left[attention] -= 1
+            gone.append((attention, head))
     return gone
 
 
 def _candidate(
-    work: Work, current: Candidate, found: Attending, gone: list[tuple[str, int]], every: int
+    work: Work, current: Candidate, found: Attending, gone: list[Head], every: int
 ) -> Candidate:
     """Takes heads out of a graph, and trains what is left.
 
     Raises:
-        BundleError: The graph cannot be trained.
+        BundleError: The graph cannot be cut so, or trained.
     """
     kept = {
-        each.name: [head for head in range(each.heads) if (each.name, head) not in gone]
+        each: [head for head in range(each.heads) if (each, head) not in gone]
         for each in found.found
     }
     model = optimized(bytes(found.without(kept).SerializeToString()))
     graph = Trainable(model, _leaves(model))
     steps = trained(work, graph, _RATE)
-    values = graph.values()
-    for each in model.graph.initializer:
-        if each.name in values:
-            each.CopyFrom(numpy_helper.from_array(values[each.name].numpy(), each.name))
+    graph.write_to(model)
     facts = {
-        "heads": {name: len(heads) for name, heads in kept.items()},
-        "kept": kept,
+        "heads": {each.name: len(heads) for each, heads in kept.items()},
+        "kept": {each.name: heads for each, heads in kept.items()},
         "steps": steps,
     }
     return replace(

@@ -22,7 +22,14 @@ from onnxruntime.quantization import (
 
 from pawl.compression.candidate import Candidate
 from pawl.compression.correcting import CORRECTED, SMOOTHED, corrected, corrections
-from pawl.compression.graphs import CONVERSIONS, INTEGER_OPERATORS, operators, optimized, quietly
+from pawl.compression.graphs import (
+    CONVERSIONS,
+    INTEGER_OPERATORS,
+    has_integers,
+    operators,
+    optimized,
+    quietly,
+)
 from pawl.compression.work import Work, undominated
 from pawl.data.types import Examples
 from pawl.deployment.export import predict
@@ -147,7 +154,7 @@ class Quantizing:
             return cast(Quantizing, known)
         prepared = optimized(current.graph)
         layers = _layers(prepared)
-        if any(node.op_type in (*CONVERSIONS, *INTEGER_OPERATORS) for node in prepared.graph.node):
+        if has_integers(prepared):
             return "the graph computes with integers already"
         if not layers:
             trees = sum(node.op_type == "TreeEnsembleRegressor" for node in prepared.graph.node)

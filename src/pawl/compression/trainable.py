@@ -118,6 +118,13 @@ class Trainable(nn.Module):
         """Returns the trained values by name."""
         return {n: v.detach().clone() for n, v in zip(self.names, self.leaves, strict=True)}
 
+    def write_to(self, model: onnx.ModelProto) -> None:
+        """Puts the trained values in the place of a graph's constants of these names."""
+        values = self.values()
+        for each in model.graph.initializer:
+            if each.name in values:
+                each.CopyFrom(numpy_helper.from_array(values[each.name].numpy(), each.name))
+
 
 class _Front:
     """What lies in front of all that is trained, by ONNX Runtime."""

@@ -163,9 +163,8 @@ def _features(
     lost = Lost()
     rows = encode_columns(tables.rows, columns, inputs, decimal=decimal)
     test = encode_columns(tables.test, columns, inputs, decimal=decimal, lost=lost)
-    if (
-        tables.apart is not None
-    ):  # drawn rows lack no more than those that columns are inferred from
+    # Drawn rows lack no more than those that columns are inferred from.
+    if tables.apart is not None:
         notes += _notes_on_test(lost, tables.test)
     if windowed is not None:
         inputs = (*inputs, windowed.spec)

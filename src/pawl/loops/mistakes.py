@@ -65,7 +65,7 @@ class Mistakes:
                 self._kept += not self._cleared
         self._heard = self._cleared = False
         self._modes.clear()
-        self._seen = self._smallest() if self._looked < _MOST else None
+        self._seen = _smallest(tensors) if self._looked < _MOST else None
 
     def findings(self, run: Training) -> list[Finding]:
         """Returns what was found so far, in a loop of which this was seen."""
@@ -74,12 +74,6 @@ class Mistakes:
             *([] if still is None else [still]),
             *self._of_gradients(), *self._of_modes(), *self._of_layers(), *self._of_optimizer(),
         ]  # fmt: skip
-
-    def _smallest(self) -> torch.Tensor | None:
-        """Returns the smallest tensor that has a gradient other than 0."""
-        every = [p for group in self._optimizer.param_groups for p in group["params"]]
-        known = [p for p in every if p.grad is not None and not p.grad.is_sparse]
-        return next((p for p in sorted(known, key=torch.numel) if bool(p.grad.any())), None)
 
     def _of_gradients(self) -> Iterator[Finding]:
         if self._kept >= _FEWEST and 2 * self._kept > self._looked:
@@ -137,3 +131,10 @@ class Mistakes:
 def _differs(layer: nn.Module) -> bool:
     """Tells whether a layer does something else in training."""
     return isinstance(layer, _BY_MODE) and getattr(layer, "p", 1.0) > 0
+
+
+def _smallest(tensors: Sequence[Tensor]) -> Tensor | None:
+    """Returns the smallest tensor that has a gradient other than 0."""
+    known = [(p, p.grad) for p in tensors if p.grad is not None and not p.grad.is_sparse]
+    found = sorted(known, key=lambda each: each[0].numel())
+    return next((p for p, slope in found if bool(slope.any())), None)
